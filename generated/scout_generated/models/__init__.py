@@ -1,0 +1,163 @@
+"""Contains all the data models used in inputs/outputs"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .actor_type import ActorType
+    from .block import Block
+    from .block_config_item_boolean import BlockConfigItemBoolean
+    from .block_config_item_json import BlockConfigItemJson
+    from .block_config_item_number import BlockConfigItemNumber
+    from .block_config_item_prompt import BlockConfigItemPrompt
+    from .block_config_item_select import BlockConfigItemSelect
+    from .block_config_item_text_long import BlockConfigItemTextLong
+    from .block_config_item_text_short import BlockConfigItemTextShort
+    from .block_run_completed import BlockRunCompleted
+    from .block_run_completed_data import BlockRunCompletedData
+    from .block_run_failed import BlockRunFailed
+    from .block_run_failed_data import BlockRunFailedData
+    from .block_run_started import BlockRunStarted
+    from .block_run_started_data import BlockRunStartedData
+    from .block_state_updated import BlockStateUpdated
+    from .block_state_updated_data import BlockStateUpdatedData
+    from .dependency import Dependency
+    from .dimensions import Dimensions
+    from .edge_ui import EdgeUi
+    from .error_body import ErrorBody
+    from .execute_workflow_config_request import ExecuteWorkflowConfigRequest
+    from .execution_environment import ExecutionEnvironment
+    from .http_validation_error import HttpValidationError
+    from .json_object import JsonObject
+    from .node_ui import NodeUi
+    from .placeholder import Placeholder
+    from .placeholder_type import PlaceholderType
+    from .position import Position
+    from .prompt import Prompt
+    from .prompt_role import PromptRole
+    from .select_option_item import SelectOptionItem
+    from .stop_reason import StopReason
+    from .update_type import UpdateType
+    from .validation_error import ValidationError
+    from .workflow_actor import WorkflowActor
+    from .workflow_config import WorkflowConfig
+    from .workflow_note import WorkflowNote
+    from .workflow_run import WorkflowRun
+    from .workflow_run_completed import WorkflowRunCompleted
+    from .workflow_run_completed_data import WorkflowRunCompletedData
+    from .workflow_run_failed import WorkflowRunFailed
+    from .workflow_run_failed_data import WorkflowRunFailedData
+    from .workflow_run_response import WorkflowRunResponse
+    from .workflow_run_started import WorkflowRunStarted
+    from .workflow_run_started_data import WorkflowRunStartedData
+
+_MODULES = {
+    "ActorType": ".actor_type",
+    "Block": ".block",
+    "BlockConfigItemBoolean": ".block_config_item_boolean",
+    "BlockConfigItemJson": ".block_config_item_json",
+    "BlockConfigItemNumber": ".block_config_item_number",
+    "BlockConfigItemPrompt": ".block_config_item_prompt",
+    "BlockConfigItemSelect": ".block_config_item_select",
+    "BlockConfigItemTextLong": ".block_config_item_text_long",
+    "BlockConfigItemTextShort": ".block_config_item_text_short",
+    "BlockRunCompleted": ".block_run_completed",
+    "BlockRunCompletedData": ".block_run_completed_data",
+    "BlockRunFailed": ".block_run_failed",
+    "BlockRunFailedData": ".block_run_failed_data",
+    "BlockRunStarted": ".block_run_started",
+    "BlockRunStartedData": ".block_run_started_data",
+    "BlockStateUpdated": ".block_state_updated",
+    "BlockStateUpdatedData": ".block_state_updated_data",
+    "Dependency": ".dependency",
+    "Dimensions": ".dimensions",
+    "EdgeUi": ".edge_ui",
+    "ErrorBody": ".error_body",
+    "ExecuteWorkflowConfigRequest": ".execute_workflow_config_request",
+    "ExecutionEnvironment": ".execution_environment",
+    "HttpValidationError": ".http_validation_error",
+    "JsonObject": ".json_object",
+    "NodeUi": ".node_ui",
+    "Placeholder": ".placeholder",
+    "PlaceholderType": ".placeholder_type",
+    "Position": ".position",
+    "Prompt": ".prompt",
+    "PromptRole": ".prompt_role",
+    "SelectOptionItem": ".select_option_item",
+    "StopReason": ".stop_reason",
+    "UpdateType": ".update_type",
+    "ValidationError": ".validation_error",
+    "WorkflowActor": ".workflow_actor",
+    "WorkflowConfig": ".workflow_config",
+    "WorkflowNote": ".workflow_note",
+    "WorkflowRun": ".workflow_run",
+    "WorkflowRunCompleted": ".workflow_run_completed",
+    "WorkflowRunCompletedData": ".workflow_run_completed_data",
+    "WorkflowRunFailed": ".workflow_run_failed",
+    "WorkflowRunFailedData": ".workflow_run_failed_data",
+    "WorkflowRunResponse": ".workflow_run_response",
+    "WorkflowRunStarted": ".workflow_run_started",
+    "WorkflowRunStartedData": ".workflow_run_started_data",
+}
+
+__all__ = (
+    "ActorType",
+    "Block",
+    "BlockConfigItemBoolean",
+    "BlockConfigItemJson",
+    "BlockConfigItemNumber",
+    "BlockConfigItemPrompt",
+    "BlockConfigItemSelect",
+    "BlockConfigItemTextLong",
+    "BlockConfigItemTextShort",
+    "BlockRunCompleted",
+    "BlockRunCompletedData",
+    "BlockRunFailed",
+    "BlockRunFailedData",
+    "BlockRunStarted",
+    "BlockRunStartedData",
+    "BlockStateUpdated",
+    "BlockStateUpdatedData",
+    "Dependency",
+    "Dimensions",
+    "EdgeUi",
+    "ErrorBody",
+    "ExecuteWorkflowConfigRequest",
+    "ExecutionEnvironment",
+    "HttpValidationError",
+    "JsonObject",
+    "NodeUi",
+    "Placeholder",
+    "PlaceholderType",
+    "Position",
+    "Prompt",
+    "PromptRole",
+    "SelectOptionItem",
+    "StopReason",
+    "UpdateType",
+    "ValidationError",
+    "WorkflowActor",
+    "WorkflowConfig",
+    "WorkflowNote",
+    "WorkflowRun",
+    "WorkflowRunCompleted",
+    "WorkflowRunCompletedData",
+    "WorkflowRunFailed",
+    "WorkflowRunFailedData",
+    "WorkflowRunResponse",
+    "WorkflowRunStarted",
+    "WorkflowRunStartedData",
+)
+
+
+def __getattr__(name: str) -> object:
+    module = _MODULES.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(module, __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

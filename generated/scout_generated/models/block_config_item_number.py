@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import UNSET, Unset
+
+T = TypeVar("T", bound="BlockConfigItemNumber")
+
+
+@_attrs_define
+class BlockConfigItemNumber:
+    """A number."""
+
+    id: str
+    """ The id of the setting. """
+    display_name: str
+    """ The name people see. """
+    type_: Literal["number"]
+    default_value: float | None | Unset = UNSET
+    """ What holds when there is no value. """
+    minimum_value: float | None | Unset = UNSET
+    """ The least that is allowed. """
+    maximum_value: float | None | Unset = UNSET
+    """ The most that is allowed. """
+    value: float | None | Unset = UNSET
+    """ What is set. """
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        id = self.id
+
+        display_name = self.display_name
+
+        type_ = self.type_
+
+        default_value: float | None | Unset
+        if isinstance(self.default_value, Unset):
+            default_value = UNSET
+        else:
+            default_value = self.default_value
+
+        minimum_value: float | None | Unset
+        if isinstance(self.minimum_value, Unset):
+            minimum_value = UNSET
+        else:
+            minimum_value = self.minimum_value
+
+        maximum_value: float | None | Unset
+        if isinstance(self.maximum_value, Unset):
+            maximum_value = UNSET
+        else:
+            maximum_value = self.maximum_value
+
+        value: float | None | Unset
+        if isinstance(self.value, Unset):
+            value = UNSET
+        else:
+            value = self.value
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "id": id,
+                "display_name": display_name,
+                "type": type_,
+            }
+        )
+        if default_value is not UNSET:
+            field_dict["default_value"] = default_value
+        if minimum_value is not UNSET:
+            field_dict["minimum_value"] = minimum_value
+        if maximum_value is not UNSET:
+            field_dict["maximum_value"] = maximum_value
+        if value is not UNSET:
+            field_dict["value"] = value
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        id = d.pop("id")
+
+        display_name = d.pop("display_name")
+
+        type_ = cast(Literal["number"], d.pop("type"))
+        if type_ != "number":
+            raise ValueError(f"type must match const 'number', got '{type_}'")
+
+        default_value: float | None | Unset = d.pop("default_value", UNSET)
+
+        minimum_value: float | None | Unset = d.pop("minimum_value", UNSET)
+
+        maximum_value: float | None | Unset = d.pop("maximum_value", UNSET)
+
+        value: float | None | Unset = d.pop("value", UNSET)
+
+        block_config_item_number = cls(
+            id=id,
+            display_name=display_name,
+            type_=type_,
+            default_value=default_value,
+            minimum_value=minimum_value,
+            maximum_value=maximum_value,
+            value=value,
+        )
+
+        block_config_item_number.additional_properties = d
+        return block_config_item_number
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.select_option_item import SelectOptionItem
+
+
+T = TypeVar("T", bound="BlockConfigItemSelect")
+
+
+@_attrs_define
+class BlockConfigItemSelect:
+    """A choice from a list."""
+
+    id: str
+    """ The id of the setting. """
+    display_name: str
+    """ The name people see. """
+    type_: Literal["select"]
+    options: list[SelectOptionItem]
+    """ The choices. """
+    selected_option: int | None | Unset = UNSET
+    """ The place of the choice in the list. """
+    value: None | str | Unset = UNSET
+    """ What is set. """
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        id = self.id
+
+        display_name = self.display_name
+
+        type_ = self.type_
+
+        options = []
+        for options_item_data in self.options:
+            options_item = options_item_data.to_dict()
+            options.append(options_item)
+
+        selected_option: int | None | Unset
+        if isinstance(self.selected_option, Unset):
+            selected_option = UNSET
+        else:
+            selected_option = self.selected_option
+
+        value: None | str | Unset
+        if isinstance(self.value, Unset):
+            value = UNSET
+        else:
+            value = self.value
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "id": id,
+                "display_name": display_name,
+                "type": type_,
+                "options": options,
+            }
+        )
+        if selected_option is not UNSET:
+            field_dict["selected_option"] = selected_option
+        if value is not UNSET:
+            field_dict["value"] = value
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.select_option_item import SelectOptionItem  # noqa: PLC0415
+
+        d = dict(src_dict)
+        id = d.pop("id")
+
+        display_name = d.pop("display_name")
+
+        type_ = cast(Literal["select"], d.pop("type"))
+        if type_ != "select":
+            raise ValueError(f"type must match const 'select', got '{type_}'")
+
+        options = []
+        _options = d.pop("options")
+        for options_item_data in _options:
+            options_item = SelectOptionItem.from_dict(options_item_data)
+
+            options.append(options_item)
+
+        selected_option: int | None | Unset = d.pop("selected_option", UNSET)
+
+        value: None | str | Unset = d.pop("value", UNSET)
+
+        block_config_item_select = cls(
+            id=id,
+            display_name=display_name,
+            type_=type_,
+            options=options,
+            selected_option=selected_option,
+            value=value,
+        )
+
+        block_config_item_select.additional_properties = d
+        return block_config_item_select
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

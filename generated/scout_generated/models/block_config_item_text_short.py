@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import UNSET, Unset
+
+T = TypeVar("T", bound="BlockConfigItemTextShort")
+
+
+@_attrs_define
+class BlockConfigItemTextShort:
+    """A text of one line."""
+
+    id: str
+    """ The id of the setting. """
+    display_name: str
+    """ The name people see. """
+    type_: Literal["text-short"]
+    default_value: None | str | Unset = UNSET
+    """ What holds when there is no value. """
+    value: None | str | Unset = UNSET
+    """ What is set. """
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        id = self.id
+
+        display_name = self.display_name
+
+        type_ = self.type_
+
+        default_value: None | str | Unset
+        if isinstance(self.default_value, Unset):
+            default_value = UNSET
+        else:
+            default_value = self.default_value
+
+        value: None | str | Unset
+        if isinstance(self.value, Unset):
+            value = UNSET
+        else:
+            value = self.value
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "id": id,
+                "display_name": display_name,
+                "type": type_,
+            }
+        )
+        if default_value is not UNSET:
+            field_dict["default_value"] = default_value
+        if value is not UNSET:
+            field_dict["value"] = value
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        id = d.pop("id")
+
+        display_name = d.pop("display_name")
+
+        type_ = cast(Literal["text-short"], d.pop("type"))
+        if type_ != "text-short":
+            raise ValueError(f"type must match const 'text-short', got '{type_}'")
+
+        default_value: None | str | Unset = d.pop("default_value", UNSET)
+
+        value: None | str | Unset = d.pop("value", UNSET)
+
+        block_config_item_text_short = cls(
+            id=id,
+            display_name=display_name,
+            type_=type_,
+            default_value=default_value,
+            value=value,
+        )
+
+        block_config_item_text_short.additional_properties = d
+        return block_config_item_text_short
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.block_run_started_data import BlockRunStartedData
+
+
+T = TypeVar("T", bound="BlockRunStarted")
+
+
+@_attrs_define
+class BlockRunStarted:
+    """A block began."""
+
+    name: Literal["block_run_started"]
+    data: BlockRunStartedData
+    """ What is known when a block begins. """
+    organization_id: None | str | Unset = UNSET
+    """ The organisation that owns the workflow. """
+    id: None | str | Unset = UNSET
+    """ The id of the event. """
+    correlation_id: None | str | Unset = UNSET
+    """ The event that this one goes back to; its own id when there is none. """
+    environment: None | str | Unset = UNSET
+    """ Where the run takes place. """
+    timestamp: None | str | Unset = UNSET
+    """ When it happened, as ISO 8601 text in UTC. """
+    price: float | None | str | Unset = UNSET
+    """ What it cost, as a number or as decimal text. """
+    event_type: None | str | Unset = UNSET
+    """ The kind of event. Use `name` to tell events apart. """
+    version: None | str | Unset = UNSET
+    """ The version of the event format. """
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        name = self.name
+
+        data = self.data.to_dict()
+
+        organization_id: None | str | Unset
+        if isinstance(self.organization_id, Unset):
+            organization_id = UNSET
+        else:
+            organization_id = self.organization_id
+
+        id: None | str | Unset
+        if isinstance(self.id, Unset):
+            id = UNSET
+        else:
+            id = self.id
+
+        correlation_id: None | str | Unset
+        if isinstance(self.correlation_id, Unset):
+            correlation_id = UNSET
+        else:
+            correlation_id = self.correlation_id
+
+        environment: None | str | Unset
+        if isinstance(self.environment, Unset):
+            environment = UNSET
+        else:
+            environment = self.environment
+
+        timestamp: None | str | Unset
+        if isinstance(self.timestamp, Unset):
+            timestamp = UNSET
+        else:
+            timestamp = self.timestamp
+
+        price: float | None | str | Unset
+        if isinstance(self.price, Unset):
+            price = UNSET
+        else:
+            price = self.price
+
+        event_type: None | str | Unset
+        if isinstance(self.event_type, Unset):
+            event_type = UNSET
+        else:
+            event_type = self.event_type
+
+        version: None | str | Unset
+        if isinstance(self.version, Unset):
+            version = UNSET
+        else:
+            version = self.version
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "name": name,
+                "data": data,
+            }
+        )
+        if organization_id is not UNSET:
+            field_dict["organization_id"] = organization_id
+        if id is not UNSET:
+            field_dict["id"] = id
+        if correlation_id is not UNSET:
+            field_dict["correlation_id"] = correlation_id
+        if environment is not UNSET:
+            field_dict["environment"] = environment
+        if timestamp is not UNSET:
+            field_dict["timestamp"] = timestamp
+        if price is not UNSET:
+            field_dict["price"] = price
+        if event_type is not UNSET:
+            field_dict["event_type"] = event_type
+        if version is not UNSET:
+            field_dict["version"] = version
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.block_run_started_data import BlockRunStartedData  # noqa: PLC0415
+
+        d = dict(src_dict)
+        name = cast(Literal["block_run_started"], d.pop("name"))
+        if name != "block_run_started":
+            raise ValueError(f"name must match const 'block_run_started', got '{name}'")
+
+        data = BlockRunStartedData.from_dict(d.pop("data"))
+
+        organization_id: None | str | Unset = d.pop("organization_id", UNSET)
+
+        id: None | str | Unset = d.pop("id", UNSET)
+
+        correlation_id: None | str | Unset = d.pop("correlation_id", UNSET)
+
+        environment: None | str | Unset = d.pop("environment", UNSET)
+
+        timestamp: None | str | Unset = d.pop("timestamp", UNSET)
+
+        price: float | None | str | Unset = d.pop("price", UNSET)
+
+        event_type: None | str | Unset = d.pop("event_type", UNSET)
+
+        version: None | str | Unset = d.pop("version", UNSET)
+
+        block_run_started = cls(
+            name=name,
+            data=data,
+            organization_id=organization_id,
+            id=id,
+            correlation_id=correlation_id,
+            environment=environment,
+            timestamp=timestamp,
+            price=price,
+            event_type=event_type,
+            version=version,
+        )
+
+        block_run_started.additional_properties = d
+        return block_run_started
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

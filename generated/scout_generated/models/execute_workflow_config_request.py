@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.json_object import JsonObject
+    from ..models.workflow_config import WorkflowConfig
+
+
+T = TypeVar("T", bound="ExecuteWorkflowConfigRequest")
+
+
+@_attrs_define
+class ExecuteWorkflowConfigRequest:
+    """A workflow to run, and what to run it with."""
+
+    workflow_config: WorkflowConfig
+    """ A workflow: its blocks and how they follow one another. Every field is optional; `{}` is a config. """
+    workflow_key: None | str | Unset = UNSET
+    """ A key for the run to be filed under. No source says more. """
+    inputs: JsonObject | Unset = UNSET
+    """ Any JSON object. What is in it is for the workflow's author to say. """
+    streaming: bool | Unset = False
+    """ Whether the answer is a stream of events. """
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        workflow_config = self.workflow_config.to_dict()
+
+        workflow_key: None | str | Unset
+        if isinstance(self.workflow_key, Unset):
+            workflow_key = UNSET
+        else:
+            workflow_key = self.workflow_key
+
+        inputs: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.inputs, Unset):
+            inputs = self.inputs.to_dict()
+
+        streaming = self.streaming
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "workflow_config": workflow_config,
+            }
+        )
+        if workflow_key is not UNSET:
+            field_dict["workflow_key"] = workflow_key
+        if inputs is not UNSET:
+            field_dict["inputs"] = inputs
+        if streaming is not UNSET:
+            field_dict["streaming"] = streaming
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.json_object import JsonObject  # noqa: PLC0415
+        from ..models.workflow_config import WorkflowConfig  # noqa: PLC0415
+
+        d = dict(src_dict)
+        workflow_config = WorkflowConfig.from_dict(d.pop("workflow_config"))
+
+        workflow_key: None | str | Unset = d.pop("workflow_key", UNSET)
+
+        _inputs = d.pop("inputs", UNSET)
+        inputs: JsonObject | Unset
+        if isinstance(_inputs, Unset):
+            inputs = UNSET
+        else:
+            inputs = JsonObject.from_dict(_inputs)
+
+        streaming = d.pop("streaming", UNSET)
+
+        execute_workflow_config_request = cls(
+            workflow_config=workflow_config,
+            workflow_key=workflow_key,
+            inputs=inputs,
+            streaming=streaming,
+        )
+
+        execute_workflow_config_request.additional_properties = d
+        return execute_workflow_config_request
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.json_object import JsonObject
+
+
+T = TypeVar("T", bound="WorkflowRunFailedData")
+
+
+@_attrs_define
+class WorkflowRunFailedData:
+    """What is known when a run ended badly."""
+
+    workflow_run_id: str
+    """ The id of the run. """
+    workflow_id: None | str | Unset = UNSET
+    """ The workflow that is run. """
+    message: None | str | Unset = UNSET
+    """ Why it failed. """
+    session_id: None | str | Unset = UNSET
+    """ The session of the run. """
+    workflow_config: JsonObject | None | Unset = UNSET
+    """ The workflow that is run, as a config. """
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        from ..models.json_object import JsonObject  # noqa: PLC0415
+
+        workflow_run_id = self.workflow_run_id
+
+        workflow_id: None | str | Unset
+        if isinstance(self.workflow_id, Unset):
+            workflow_id = UNSET
+        else:
+            workflow_id = self.workflow_id
+
+        message: None | str | Unset
+        if isinstance(self.message, Unset):
+            message = UNSET
+        else:
+            message = self.message
+
+        session_id: None | str | Unset
+        if isinstance(self.session_id, Unset):
+            session_id = UNSET
+        else:
+            session_id = self.session_id
+
+        workflow_config: dict[str, Any] | None | Unset
+        if isinstance(self.workflow_config, Unset):
+            workflow_config = UNSET
+        elif isinstance(self.workflow_config, JsonObject):
+            workflow_config = self.workflow_config.to_dict()
+        else:
+            workflow_config = self.workflow_config
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "workflow_run_id": workflow_run_id,
+            }
+        )
+        if workflow_id is not UNSET:
+            field_dict["workflow_id"] = workflow_id
+        if message is not UNSET:
+            field_dict["message"] = message
+        if session_id is not UNSET:
+            field_dict["session_id"] = session_id
+        if workflow_config is not UNSET:
+            field_dict["workflow_config"] = workflow_config
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.json_object import JsonObject  # noqa: PLC0415
+
+        d = dict(src_dict)
+        workflow_run_id = d.pop("workflow_run_id")
+
+        workflow_id: None | str | Unset = d.pop("workflow_id", UNSET)
+
+        message: None | str | Unset = d.pop("message", UNSET)
+
+        session_id: None | str | Unset = d.pop("session_id", UNSET)
+
+        def _parse_workflow_config(data: object) -> JsonObject | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                workflow_config_type_0 = JsonObject.from_dict(data)
+
+                return workflow_config_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(JsonObject | None | Unset, data)
+
+        workflow_config = _parse_workflow_config(d.pop("workflow_config", UNSET))
+
+        workflow_run_failed_data = cls(
+            workflow_run_id=workflow_run_id,
+            workflow_id=workflow_id,
+            message=message,
+            session_id=session_id,
+            workflow_config=workflow_config,
+        )
+
+        workflow_run_failed_data.additional_properties = d
+        return workflow_run_failed_data
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

@@ -1,0 +1,257 @@
+"""Argument over environment variable over default: once, into a frozen `Config`."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field, fields, replace
+from enum import Enum
+from typing import Any, Final, TypeAlias
+from urllib.parse import urlsplit
+
+from .environments import Environment
+from .errors import ConfigurationError
+from .workflow_files import is_mapping
+
+__all__ = ["NOT_GIVEN", "Config", "Key", "NotGiven", "Secret"]
+
+DEFAULT_BASE_URL = "https://api.scoutos.com"
+
+
+class NotGiven(Enum):
+    """The type of `NOT_GIVEN`, which stands for an argument that was left out where `None` has a meaning."""
+
+    NOT_GIVEN = "not given"
+
+    def __repr__(self) -> str:
+        return "NOT_GIVEN"
+
+
+NOT_GIVEN: Final = NotGiven.NOT_GIVEN
+
+Key: TypeAlias = str | Callable[[], str]
+"""An API key, or a function that returns the one to use now (for keys that rotate)."""
+
+
+class Secret:
+    """An API key that shows itself to nobody: not in a `repr`, not in a pickle, not among a frame's locals.
+
+    Code that needs the key uses it inside an expression and never binds it to a name.
+    """
+
+    __slots__ = ("_source",)
+
+    def __init__(self, source: Key) -> None:
+        self._source = source
+
+    def now(self) -> Secret:
+        """The key to use now: a function is called, and what it returns is checked.
+
+        Raises:
+            ConfigurationError: the key is empty or holds characters that an HTTP header cannot carry.
+        """
+        secret = Secret(self._source()) if callable(self._source) else self
+        secret.check()
+        return secret
+
+    def reveal(self) -> str:
+        """The key as text, for an expression that hands it on at once. Only of what `now()` returned."""
+        return str(self._source)
+
+    def authorize(self, headers: MutableMapping[str, str]) -> None:
+        """Put the key where the API looks for it. Only of what `now()` returned."""
+        headers["Authorization"] = f"Bearer {self._source}"
+
+    def redact(self, data: bytes) -> bytes:
+        """Cut the key out of what a server said, should it have echoed it. Only of what `now()` returned."""
+        return data.replace(str(self._source).encode(), b"[redacted]")
+
+    def check(self) -> None:
+        """Refuse a key that cannot be one; a function is believed until it is called.
+
+        Raises:
+            ConfigurationError: as `now` does.
+        """
+        fault = None if callable(self._source) else self._fault()
+        if fault:
+            raise ConfigurationError(f"the API key {fault}; the key itself is not shown here")
+
+    def _fault(self) -> str | None:
+        if not isinstance(self._source, str):
+            return f"must be text or a function that returns text, not {type(self._source).__name__}"
+        if not self._source:
+            return "is empty"
+        if not self._source.isascii():
+            return "holds characters outside ASCII"
+        if any(character <= " " or character == "\x7f" for character in self._source):
+            return "holds a space, line break or other control character (often pasted with the key)"
+        return None
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("an API key is not pickled")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The settings of a client. See `Scout` for their meaning."""
+
+    api_key: Secret | None
+    base_url: str
+    environment: Environment | None
+    timeout: float | None
+    connect_timeout: float | None
+    deadline: float | None
+    retries: int
+    at_least_once: bool
+    headers: Mapping[str, str] = field(repr=False)
+    allow_http: bool
+
+    def __post_init__(self) -> None:
+        if self.api_key is not None:
+            self.api_key.check()
+        check_seconds("timeout", self.timeout)
+        check_seconds("connect_timeout", self.connect_timeout)
+        check_seconds("deadline", self.deadline)
+        check_retries(self.retries)
+        check_headers("headers", self.headers)
+        check_base_url(self.base_url, allow_http=self.allow_http)
+
+    def changed(self, **options: Any) -> Config:
+        """A copy with the options that were given."""
+        given = {name: value for name, value in options.items() if value is not NOT_GIVEN}
+        unknown = given.keys() - {each.name for each in fields(self)}
+        if unknown:
+            raise ConfigurationError(f"there is no option {min(unknown)!r}")
+        if "base_url" in given:
+            given["base_url"] = base_url_from(given["base_url"])
+        if "environment" in given:
+            given["environment"] = environment_from(given["environment"])
+        return replace(self, **given)
+
+    def secret(self) -> Secret:
+        """The API key to send now.
+
+        Raises:
+            ConfigurationError: there is none (after unpickling, where the environment has none), or it is not one.
+        """
+        if self.api_key is None:
+            raise ConfigurationError(NO_KEY)
+        return self.api_key.now()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A key must not travel in a pickle; the other side takes one from its own environment.
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "api_key"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "api_key", secret_from_environment())
+
+
+NO_KEY = (
+    "there is no API key: pass Scout(api_key=...) or set SCOUT_API_KEY (keys are made in Scout's studio, "
+    "Settings, API Keys); without an account, Scout.local() runs workflows on this machine"
+)
+
+
+def variable(name: str) -> str | None:
+    """An environment variable; one that is set to nothing counts as not set."""
+    return os.environ.get(name) or None
+
+
+def secret_from_environment() -> Secret | None:
+    """The key from `SCOUT_API_KEY`."""
+    return Secret(os.environ["SCOUT_API_KEY"]) if variable("SCOUT_API_KEY") else None
+
+
+def base_url_from(base_url: str | None) -> str:
+    """The URL that was given, else the one from `SCOUT_BASE_URL`, else Scout's own; without a slash at its end."""
+    url: Any = base_url if base_url is not None else variable("SCOUT_BASE_URL") or DEFAULT_BASE_URL
+    if not isinstance(url, str):
+        raise ConfigurationError(f"base_url must be text, not {type(url).__name__}")
+    return url.rstrip("/")
+
+
+def environment_from(environment: Environment | str | NotGiven | None) -> Environment | None:
+    """The environment that was given, else the one from `SCOUT_ENVIRONMENT`, else production; `None` sends none."""
+    if environment is None:
+        return None
+    source = "environment"
+    if isinstance(environment, NotGiven):
+        source = "SCOUT_ENVIRONMENT"
+        environment = variable("SCOUT_ENVIRONMENT") or Environment.PRODUCTION
+    try:
+        return Environment(environment)
+    except ValueError:
+        known = ", ".join(Environment)
+        raise ConfigurationError(
+            f"{source} is {environment!r}, which is none of {known}; to send another value all the same, "
+            "pass environment=None and extra_query={'environment': ...}"
+        ) from None
+
+
+def check_seconds(name: str, seconds: object) -> None:
+    """Refuse what is no length of time."""
+    if seconds is None:
+        return
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise ConfigurationError(f"{name} must be a number of seconds or None, not {seconds!r}")
+    if not (seconds > 0 and math.isfinite(seconds)):
+        raise ConfigurationError(f"{name} must be more than 0 seconds (None for no limit), not {seconds!r}")
+
+
+def check_retries(retries: object) -> None:
+    """Refuse what is no number of repetitions."""
+    if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
+        raise ConfigurationError(f"retries must be a whole number, 0 or more, not {retries!r}")
+
+
+def check_headers(name: str, headers: Any) -> None:
+    """Refuse headers that cannot be sent, and a second way to give the key. Values are not shown."""
+    if not is_mapping(headers):
+        raise ConfigurationError(f"{name} must be a mapping of names to texts, not {type(headers).__name__}")
+    for header, value in headers.items():
+        if not isinstance(header, str) or not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(f"{name}: names and values must be text; see {header!r}")
+        if header.lower() == "authorization":
+            raise ConfigurationError(f"{name}: the key belongs into api_key=, not into an Authorization header")
+        if not header.isascii() or not header or any(c <= " " or c in ":\x7f" for c in header):
+            raise ConfigurationError(f"{name}: {header!r} cannot be the name of a header")
+        if any(c in "\r\n\0" for c in value) or not value.isascii():
+            raise ConfigurationError(f"{name}: the value of {header!r} holds characters that a header cannot carry")
+
+
+def check_base_url(base_url: str, *, allow_http: bool) -> None:
+    """Refuse a URL that cannot work, or that would send the key in the clear. A password in it is not shown."""
+    try:
+        url = urlsplit(base_url)
+        _ = url.port
+    except ValueError:
+        raise ConfigurationError("base_url is not a URL; it should look like https://api.scoutos.com") from None
+    if url.username is not None or url.password is not None:
+        raise ConfigurationError("base_url must not hold a user name or password")
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise ConfigurationError(f"base_url is {base_url!r}; it should look like https://api.scoutos.com")
+    if url.query or url.fragment or any(c <= " " or c == "\x7f" for c in base_url):
+        raise ConfigurationError(f"base_url is {base_url!r}; it must not hold a query, a fragment or spaces")
+    if url.scheme == "http" and not allow_http and not is_loopback(url.hostname):
+        raise ConfigurationError(
+            f"base_url is {base_url!r}: without TLS the API key would travel in the clear; use https://, or pass "
+            "allow_http=True if that network is yours"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    import ipaddress  # only for http://, which is rare
+
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,718 @@
+"""Send and receive: pools, transports, deadlines, and what httpx's errors mean.
+
+The only module of the core that imports httpx. The two classes at the end differ only in their awaits; every decision
+stands once, in `Call`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import threading
+import time
+import weakref
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+
+import httpcore
+import httpx
+
+from . import __version__
+from ._retry import REFUSED, pause
+from ._wire import Answer, status_error
+from .errors import (
+    APIConnectionError,
+    APIError,
+    APIResponseError,
+    APITimeoutError,
+    Attempt,
+    ScoutError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable
+
+    from ._config import Config, Secret
+    from ._wire import Request
+
+# Without a handler of its own Python would print stamina's note of every repetition; an application's handlers see it.
+logging.getLogger("stamina").addHandler(logging.NullHandler())
+
+__all__ = ["AsyncHttp", "AsyncTransport", "Call", "Http", "Transport"]
+
+T = TypeVar("T")
+
+_HEADERS = {
+    "user-agent": f"scout-workflows/{__version__}",
+    "accept": "application/json",
+    "accept-encoding": "gzip, deflate",
+    "content-type": "application/json",
+}
+
+# As the SDKs of other APIs do: many at once, and few kept open.
+_LIMITS = httpx.Limits(max_connections=1000, max_keepalive_connections=100)
+
+
+class Transport(Protocol):
+    """What `Scout(transport=...)` takes, such as `httpx.HTTPTransport` or `httpx.MockTransport`."""
+
+    def handle_request(self, request: Any, /) -> Any:
+        """Send a request, and return its response."""
+        ...
+
+    def close(self) -> None:
+        """Release the connections."""
+        ...
+
+
+class AsyncTransport(Protocol):
+    """What `AsyncScout(transport=...)` takes, such as `httpx.AsyncHTTPTransport` or `httpx.MockTransport`."""
+
+    async def handle_async_request(self, request: Any, /) -> Any:
+        """Send a request, and return its response."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release the connections."""
+        ...
+
+
+# --- Time ---------------------------------------------------------------------------------------------------------
+#
+# httpx knows how long one read may take, not how long a call may. So the deadline travels with the request, in the
+# timeouts that httpx hands down to every read and write, and the network streams below look at it there.
+
+
+class _Limit(float):
+    """A timeout of one network operation that also knows when the whole call has to be over."""
+
+    ends_at: float
+
+    def left(self, error: type[Exception]) -> float:
+        left = min(float(self), self.ends_at - time.monotonic())
+        if left <= 0:
+            raise error("the deadline has passed")
+        return left
+
+
+def _left(timeout: float | None, error: type[Exception]) -> float | None:
+    return timeout.left(error) if isinstance(timeout, _Limit) else timeout
+
+
+def _addresses(host: str, port: int) -> list[Any]:
+    try:
+        return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    except OSError as error:
+        raise httpcore.ConnectError(str(error)) from error
+
+
+_PIECE = 65536  # a write is bounded piece by piece, because one that is taken slowly is many
+
+
+class _Backend(httpcore.NetworkBackend):
+    def __init__(self, inner: httpcore.NetworkBackend) -> None:
+        self._inner = inner
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        hosts = [host]
+        if isinstance(timeout, _Limit):
+            # One address after the other, because the timeout of a name counts anew for each of its addresses.
+            hosts = [str(info[4][0]) for info in _addresses(host, port)]
+        while True:
+            address = hosts.pop(0)
+            try:
+                left = _left(timeout, httpcore.ConnectTimeout)
+                return _Stream(self._inner.connect_tcp(address, port, left, local_address, socket_options))
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                if not hosts:
+                    raise
+
+    def connect_unix_socket(
+        self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
+    ) -> httpcore.NetworkStream:
+        left = _left(timeout, httpcore.ConnectTimeout)
+        return _Stream(self._inner.connect_unix_socket(path, left, socket_options))
+
+    def sleep(self, seconds: float) -> None:
+        self._inner.sleep(seconds)
+
+
+class _Stream(httpcore.NetworkStream):
+    def __init__(self, inner: httpcore.NetworkStream) -> None:
+        self._inner = inner
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._inner.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        if not isinstance(timeout, _Limit):
+            self._inner.write(buffer, timeout)
+            return
+        for start in range(0, len(buffer), _PIECE):
+            self._inner.write(buffer[start : start + _PIECE], timeout.left(httpcore.WriteTimeout))
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(
+        self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        left = _left(timeout, httpcore.ConnectTimeout)
+        return _Stream(self._inner.start_tls(ssl_context, server_hostname, left))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
+
+
+class _AsyncBackend(httpcore.AsyncNetworkBackend):
+    def __init__(self, inner: httpcore.AsyncNetworkBackend) -> None:
+        self._inner = inner
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        left = _left(timeout, httpcore.ConnectTimeout)
+        return _AsyncStream(await self._inner.connect_tcp(host, port, left, local_address, socket_options))
+
+    async def connect_unix_socket(
+        self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        left = _left(timeout, httpcore.ConnectTimeout)
+        return _AsyncStream(await self._inner.connect_unix_socket(path, left, socket_options))
+
+    async def sleep(self, seconds: float) -> None:
+        await self._inner.sleep(seconds)
+
+
+class _AsyncStream(httpcore.AsyncNetworkStream):
+    def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
+        self._inner = inner
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return await self._inner.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        # In one piece: the async backends bound the whole of a write, not each part of it.
+        await self._inner.write(buffer, _left(timeout, httpcore.WriteTimeout))
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def start_tls(
+        self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        left = _left(timeout, httpcore.ConnectTimeout)
+        return _AsyncStream(await self._inner.start_tls(ssl_context, server_hostname, left))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
+
+
+def _watch(transport: object) -> None:
+    """Let a transport of httpx look at deadlines.
+
+    httpx has no public way to a pool's network backend; the two private names are held by a test.
+    """
+    pool: Any = getattr(transport, "_pool", None)
+    inner = getattr(pool, "_network_backend", None)
+    if isinstance(inner, httpcore.NetworkBackend) and not isinstance(inner, _Backend):
+        pool._network_backend = _Backend(inner)
+    elif isinstance(inner, httpcore.AsyncNetworkBackend) and not isinstance(inner, _AsyncBackend):
+        pool._network_backend = _AsyncBackend(inner)
+
+
+# --- Pools --------------------------------------------------------------------------------------------------------
+
+_pools: weakref.WeakSet[_Pool | _AsyncPool] = weakref.WeakSet()
+_inherited: list[object] = []
+
+
+def _forget_pools() -> None:
+    # In the child of a fork: the parent goes on using these connections. They are kept from the garbage collector,
+    # because closing them would be I/O on sockets that belong to another process.
+    for pool in _pools:
+        _inherited.append(pool.clients)
+        pool.reset()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pools)
+
+
+class _Pool:
+    """The connections of one client and its copies: made when first needed, anew after a fork."""
+
+    def __init__(self, transport: Transport | None) -> None:
+        self.transport = transport
+        self.trusted = transport is None or isinstance(transport, httpx.HTTPTransport | httpx.MockTransport)
+        self.reset()
+        _pools.add(self)
+
+    def reset(self) -> None:
+        self.clients: httpx.Client | None = None
+        self._lock = threading.Lock()
+
+    def client(self) -> httpx.Client:
+        if self.clients is None:
+            with self._lock:
+                if self.clients is None:
+                    client = httpx.Client(transport=self.transport, limits=_LIMITS)  # type: ignore[arg-type]
+                    for transport in (client._transport, *client._mounts.values()):  # pyright: ignore[reportPrivateUsage]
+                        _watch(transport)
+                    self.clients = client
+        return self.clients
+
+    def close(self) -> None:
+        client, self.clients = self.clients, None
+        if client is not None:
+            client.close()
+
+
+class _AsyncPool:
+    """The same for `AsyncScout`: one set of connections for each event loop."""
+
+    def __init__(self, transport: AsyncTransport | None) -> None:
+        self.transport = transport
+        self.trusted = transport is None or isinstance(transport, httpx.AsyncHTTPTransport | httpx.MockTransport)
+        self.reset()
+        _pools.add(self)
+
+    def reset(self) -> None:
+        self.clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._lock = threading.Lock()
+
+    def client(self) -> httpx.AsyncClient:
+        loop = asyncio.get_running_loop()
+        client = self.clients.get(loop)
+        if client is None:
+            client = httpx.AsyncClient(transport=self.transport, limits=_LIMITS)  # type: ignore[arg-type]
+            for transport in (client._transport, *client._mounts.values()):  # pyright: ignore[reportPrivateUsage]
+                _watch(transport)
+            with self._lock:
+                self.clients[loop] = client
+        return client
+
+    async def aclose(self) -> None:
+        with self._lock:
+            client = self.clients.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.aclose()
+
+
+# --- Calls --------------------------------------------------------------------------------------------------------
+
+
+class Call:
+    """One call of a user: what is sent, its limits, and what has happened so far. All decisions, and no I/O."""
+
+    def __init__(self, request: Request, config: Config, *, trusted: bool) -> None:
+        self.request = request
+        self.config = config
+        self.trusted = trusted
+        self.attempts: list[Attempt] = []
+        self.begun = time.monotonic()
+        self.ends_at = self.begun + config.deadline if config.deadline is not None else None
+        self.attempt_begun = self.begun
+        self.status: int | None = None
+        self.received = 0
+        self.cut_wait: float | None = None
+
+    def next_request(self, secret: Secret) -> httpx.Request:
+        """The request of the next attempt.
+
+        Raises:
+            APITimeoutError: the deadline has passed before it.
+        """
+        self.attempt_begun = time.monotonic()
+        self.status, self.received = None, 0
+        request, config = self.request, self.config
+        sent = httpx.Request(
+            request.method,
+            config.base_url + request.path,
+            params=request.query or None,
+            headers={**_HEADERS, **config.headers, **request.headers},
+            content=request.body,
+            extensions={"timeout": self._timeouts()},
+        )
+        secret.authorize(sent.headers)
+        return sent
+
+    def _timeouts(self) -> dict[str, float | None]:
+        silence, connect = self.config.timeout, self.config.connect_timeout
+        timeouts = {"connect": connect, "pool": connect, "read": silence, "write": silence}
+        if self.ends_at is None:
+            return timeouts
+        left = self.ends_at - time.monotonic()
+        if left <= 0:
+            raise self._deadline_error("before the next attempt could begin", run_may_have_started=False)
+        return {name: self._limit(seconds, left) for name, seconds in timeouts.items()}
+
+    def _limit(self, seconds: float | None, left: float) -> _Limit:
+        assert self.ends_at is not None  # only called with a deadline
+        limit = _Limit(left if seconds is None else min(seconds, left))
+        limit.ends_at = self.ends_at
+        return limit
+
+    def answer(self, response: httpx.Response, body: bytes, secret: Secret) -> Answer:
+        """The answer, as far as it came.
+
+        Raises:
+            APIStatusError: its status is no 2xx. What the server said is cleaned of the key, should it have echoed it.
+        """
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        if 200 <= response.status_code < 300:
+            return Answer(response.status_code, headers, body)
+        clean = {name: secret.redact(value.encode()).decode() for name, value in headers.items()}
+        raise status_error(Answer(response.status_code, clean, secret.redact(body)))
+
+    def failed(self, error: Exception) -> ScoutError:
+        """Record how an attempt failed, in our own terms."""
+        failure = error if isinstance(error, ScoutError) else self._translate(error)
+        if not self.request.starts_a_run:
+            failure.run_may_have_started = False
+        now = time.monotonic()
+        self.attempts.append(
+            Attempt(
+                number=len(self.attempts) + 1,
+                started=self.attempt_begun - self.begun,
+                seconds=now - self.attempt_begun,
+                outcome=f"{type(failure).__name__}: {failure.message}",
+                run_may_have_started=failure.run_may_have_started,
+            )
+        )
+        return failure
+
+    def _translate(self, error: Exception) -> ScoutError:
+        cause = _system_error(error)
+        unsent = self._certainly_unsent(error, cause)
+        failure: ScoutError
+        if isinstance(error, httpx.DecodingError):
+            failure = APIResponseError(
+                f"the answer with status {self.status} cannot be decompressed: {error}; the run may have started",
+                status=self.status or 0,
+                body=b"",
+            )
+        elif isinstance(error, httpx.TimeoutException) and self._is_over():
+            failure = self._deadline_error(self._progress(), run_may_have_started=not unsent)
+        elif isinstance(error, httpx.TimeoutException):
+            failure = self._timeout_error(error, run_may_have_started=not unsent)
+        else:
+            why = str(cause or error) or type(error).__name__
+            failure = APIConnectionError(
+                f"no connection to {self.config.base_url}: {why}"
+                if unsent
+                else f"the connection to {self.config.base_url} broke: {why} ({self._progress()}); "
+                "the run may have started",
+                run_may_have_started=not unsent,
+            )
+        failure.__cause__ = cause
+        return failure
+
+    def _timeout_error(self, error: httpx.TimeoutException, *, run_may_have_started: bool) -> APITimeoutError:
+        limit: Literal["connect", "timeout"]
+        if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
+            limit, seconds = "connect", self.config.connect_timeout or 0.0
+            what = "free connection" if isinstance(error, httpx.PoolTimeout) else "connection"
+            message = f"no {what} to {self.config.base_url} within {seconds:g} s (connect_timeout)"
+        else:
+            limit, seconds = "timeout", self.config.timeout or 0.0
+            message = f"the server was silent for {seconds:g} s (timeout): {self._progress()}"
+        if run_may_have_started:
+            message += "; the run may have started"
+        return APITimeoutError(message, limit=limit, seconds=seconds, run_may_have_started=run_may_have_started)
+
+    def _deadline_error(self, progress: str, *, run_may_have_started: bool) -> APITimeoutError:
+        seconds = self.config.deadline or 0.0
+        ending = "; the run may have started" if run_may_have_started else ""
+        return APITimeoutError(
+            f"the call was not done within {seconds:g} s (deadline): {progress}{ending}",
+            limit="deadline",
+            seconds=seconds,
+            run_may_have_started=run_may_have_started,
+        )
+
+    def _is_over(self) -> bool:
+        return self.ends_at is not None and time.monotonic() >= self.ends_at - _CLOCK
+
+    def _progress(self) -> str:
+        if self.status is None:
+            return "no answer had begun"
+        return f"the answer had begun, with status {self.status} and {self.received} bytes of its body"
+
+    def _certainly_unsent(self, error: Exception, cause: OSError | None) -> bool:
+        """Whether it is proved that the server has not taken the request.
+
+        Only httpx's own transports are believed when they say "connect": others (aiohttp's) say so as well when the
+        server took the request and then hung up. From those, only the operating system's own word counts.
+        """
+        if self.status is not None:
+            return self.status in REFUSED
+        if isinstance(error, httpx.PoolTimeout | httpx.ConnectTimeout | httpx.ConnectError | httpx.ProxyError):
+            return self.trusted or isinstance(cause, ConnectionRefusedError | socket.gaierror)
+        return False
+
+    def took(self, piece: bytes) -> None:
+        """Count a piece of the body.
+
+        Raises:
+            APITimeoutError: the deadline has passed.
+        """
+        self.received += len(piece)
+        if self.ends_at is not None and time.monotonic() >= self.ends_at:
+            refused = self.status in REFUSED
+            raise self._deadline_error(self._progress(), run_may_have_started=not refused)
+
+    def may_do_without_the_rest(self) -> bool:
+        """Whether a body that breaks off does not matter: an error status says enough by itself."""
+        return not 200 <= (self.status or 0) < 300 and not self._is_over()
+
+    def may_repeat(self, error: ScoutError) -> bool:
+        """Whether there is any use in waiting for another attempt."""
+        return self._pause(error) is not None
+
+    def _pause(self, error: ScoutError) -> float | None:
+        return pause(
+            error,
+            len(self.attempts),
+            retries=self.config.retries,
+            repeat_unknown=self.config.at_least_once or not self.request.starts_a_run,
+        )
+
+    def wait(self, error: Exception) -> bool | float:
+        """For stamina: the seconds to wait before the next attempt, or `False`."""
+        seconds = self._pause(error) if isinstance(error, ScoutError) else None
+        if seconds is None:
+            return False
+        if self.ends_at is not None and time.monotonic() + seconds >= self.ends_at:
+            self.cut_wait = seconds
+            return False
+        self.attempts[-1] = replace(self.attempts[-1], wait=seconds)
+        return seconds
+
+    def final(self, error: ScoutError) -> ScoutError:
+        """The error for the caller: the last one, or that the deadline leaves no time for another attempt."""
+        failure = error
+        if self.cut_wait is not None:
+            failure = self._deadline_error(
+                f"the next attempt would have been {self.cut_wait:.1f} s later, after: {error.message}",
+                run_may_have_started=False,
+            )
+            failure.__cause__ = error
+        failure.attempts = tuple(self.attempts)
+        failure.run_may_have_started = any(attempt.run_may_have_started for attempt in self.attempts)
+        return failure
+
+
+_CLOCK = 0.01  # seconds by which a timer may be early
+
+_FAILURES = (APIError, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError)
+
+
+def _system_error(error: BaseException) -> OSError | None:
+    """The operating system's own error under one of httpx, alone: without frames, which would hold the headers sent."""
+    chain: list[BaseException] = [error]
+    for each in chain:
+        if isinstance(each, OSError):
+            alone = each.with_traceback(None)
+            alone.__cause__ = alone.__context__ = None
+            return alone
+        # A group: one error for each address of a host, when none could be reached.
+        under: list[Any] = [each.__cause__ or each.__context__, *getattr(each, "exceptions", ())]
+        chain += [below for below in under if below is not None and below not in chain]
+    return None
+
+
+class _KeyAuth(httpx.Auth):
+    """The facade's key for the raw client, asked for anew with each request."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        self._config.secret().authorize(request.headers)
+        yield request
+
+
+class _Borrowed(httpx.BaseTransport):
+    """A pool's connections for the raw client, which must not close them."""
+
+    def __init__(self, pool: _Pool) -> None:
+        self._pool = pool
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return self._pool.client()._transport_for_url(request.url).handle_request(request)  # pyright: ignore[reportPrivateUsage]
+
+
+class _AsyncBorrowed(httpx.AsyncBaseTransport):
+    def __init__(self, pool: _AsyncPool) -> None:
+        self._pool = pool
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self._pool.client()._transport_for_url(request.url).handle_async_request(request)  # pyright: ignore[reportPrivateUsage]
+
+
+def _raw_settings(config: Config) -> dict[str, Any]:
+    return {
+        "base_url": config.base_url,
+        "headers": {"user-agent": _HEADERS["user-agent"], **config.headers},
+        "timeout": httpx.Timeout(config.timeout, connect=config.connect_timeout),
+        "auth": _KeyAuth(config),
+    }
+
+
+class Http:
+    """Sends calls over the connections that a client and its copies share."""
+
+    def __init__(self, transport: Transport | None) -> None:
+        self.pool = _Pool(transport)
+        self.closed = False
+
+    def call(self, request: Request, config: Config, read: Callable[[Answer], T]) -> T:
+        """Send a request, and again where that is safe, and read its answer.
+
+        Raises:
+            APIError: what became of it.
+            ConfigurationError: there is no key.
+        """
+        call = Call(request, config, trusted=self.pool.trusted)
+        try:
+            return self._attempt(call, read)
+        except APIError as error:
+            failure: ScoutError = error
+        if call.may_repeat(failure):
+            try:
+                return self._repeat(call, read, failure)
+            except APIError as error:
+                failure = error
+        raise call.final(failure)
+
+    def _repeat(self, call: Call, read: Callable[[Answer], T], failure: ScoutError | None) -> T:
+        import stamina  # not before something fails: a call that goes well has no use for it
+
+        for attempt in stamina.retry_context(on=call.wait, attempts=call.config.retries + 1, timeout=None):
+            with attempt:
+                if failure is not None:  # stamina's first attempt is the one that has failed already
+                    first, failure = failure, None
+                    raise first
+                return self._attempt(call, read)
+        raise AssertionError  # the loop returns or raises
+
+    def _attempt(self, call: Call, read: Callable[[Answer], T]) -> T:
+        try:
+            return read(self._exchange(call))
+        except _FAILURES as error:
+            failure = call.failed(error)
+        # Outside of the handler, so that no foreign exception hangs on ours: its frames hold the key.
+        raise failure
+
+    def _exchange(self, call: Call) -> Answer:
+        secret = call.config.secret()
+        response = self.pool.client().send(call.next_request(secret), auth=None, stream=True)
+        call.status = response.status_code
+        pieces: list[bytes] = []
+        try:
+            for piece in response.iter_bytes():
+                call.took(piece)
+                pieces.append(piece)
+        except httpx.HTTPError:
+            if not call.may_do_without_the_rest():
+                raise
+        finally:
+            response.close()
+        return call.answer(response, b"".join(pieces), secret)
+
+    def raw(self, config: Config) -> httpx.Client:
+        """An httpx client with the facade's settings on the facade's connections."""
+        return httpx.Client(transport=_Borrowed(self.pool), **_raw_settings(config))
+
+    def close(self) -> None:
+        """Release the connections."""
+        self.closed = True
+        self.pool.close()
+
+
+class AsyncHttp:
+    """The same for `AsyncScout`."""
+
+    def __init__(self, transport: AsyncTransport | None) -> None:
+        self.pool = _AsyncPool(transport)
+        self.closed = False
+
+    async def call(self, request: Request, config: Config, read: Callable[[Answer], T]) -> T:
+        """Send a request, and again where that is safe, and read its answer.
+
+        Raises:
+            APIError: what became of it.
+            ConfigurationError: there is no key.
+        """
+        call = Call(request, config, trusted=self.pool.trusted)
+        try:
+            return await self._attempt(call, read)
+        except APIError as error:
+            failure: ScoutError = error
+        if call.may_repeat(failure):
+            try:
+                return await self._repeat(call, read, failure)
+            except APIError as error:
+                failure = error
+        raise call.final(failure)
+
+    async def _repeat(self, call: Call, read: Callable[[Answer], T], failure: ScoutError | None) -> T:
+        import stamina  # not before something fails: a call that goes well has no use for it
+
+        async for attempt in stamina.retry_context(on=call.wait, attempts=call.config.retries + 1, timeout=None):
+            with attempt:
+                if failure is not None:  # stamina's first attempt is the one that has failed already
+                    first, failure = failure, None
+                    raise first
+                return await self._attempt(call, read)
+        raise AssertionError  # the loop returns or raises
+
+    async def _attempt(self, call: Call, read: Callable[[Answer], T]) -> T:
+        try:
+            return read(await self._exchange(call))
+        except _FAILURES as error:
+            failure = call.failed(error)
+        # Outside of the handler, so that no foreign exception hangs on ours: its frames hold the key.
+        raise failure
+
+    async def _exchange(self, call: Call) -> Answer:
+        secret = call.config.secret()
+        response = await self.pool.client().send(call.next_request(secret), auth=None, stream=True)
+        call.status = response.status_code
+        pieces: list[bytes] = []
+        try:
+            async for piece in response.aiter_bytes():
+                call.took(piece)
+                pieces.append(piece)
+        except httpx.HTTPError:
+            if not call.may_do_without_the_rest():
+                raise
+        finally:
+            await response.aclose()
+        return call.answer(response, b"".join(pieces), secret)
+
+    def raw(self, config: Config) -> httpx.AsyncClient:
+        """An httpx client with the facade's settings on the facade's connections."""
+        return httpx.AsyncClient(transport=_AsyncBorrowed(self.pool), **_raw_settings(config))
+
+    async def close(self) -> None:
+        """Release the connections of this event loop."""
+        self.closed = True
+        await self.pool.aclose()

@@ -1,0 +1,341 @@
+"""The wire, without any I/O: a call becomes the parts of a request, an answer becomes a result or an error.
+
+The only module that imports `scout_generated`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, cast
+
+import scout_generated
+from scout_generated.api.workflows import execute_workflow_config
+from scout_generated.models.execute_workflow_config_request import ExecuteWorkflowConfigRequest
+from scout_generated.models.workflow_config import WorkflowConfig
+from scout_generated.models.workflow_run_response import WorkflowRunResponse
+
+from . import errors
+from ._retry import REFUSED, retry_after
+from .errors import APIResponseError, APIStatusError, ConfigurationError, WorkflowFileError
+from .results import Run, RunStatus
+from .workflow_files import is_list, is_mapping, json_fault
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scout_generated import AuthenticatedClient  # noqa: TC004  # used below by attribute, which imports it late
+
+    from ._config import Secret
+    from .environments import Environment
+    from .workflow_files import LoadedWorkflow
+
+__all__ = [
+    "Answer",
+    "AuthenticatedClient",
+    "Request",
+    "WorkflowConfig",
+    "execute_request",
+    "raw_client",
+    "read_run",
+    "status_error",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What goes out, apart from the host and the key.
+
+    Attributes:
+        method: The HTTP method.
+        path: The path, with everything in it encoded.
+        query: Names and values.
+        body: The body, as JSON in UTF-8.
+        headers: Further headers of this one call.
+        starts_a_run: Whether the server starts a run for it, so that sending it twice could run twice.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, Any]
+    body: bytes
+    headers: Mapping[str, str]
+    starts_a_run: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, read to its end.
+
+    Attributes:
+        status: The HTTP status.
+        headers: Names in lower case.
+        body: The body, decompressed.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def execute_request(
+    workflow: LoadedWorkflow,
+    inputs: Mapping[str, Any] | None,
+    *,
+    environment: Environment | None = None,
+    revision_id: str | None = None,
+    session_id: str | None = None,
+    workflow_key: str | None = None,
+    extra_headers: Mapping[str, str] | None = None,
+    extra_query: Mapping[str, Any] | None = None,
+    extra_body: Mapping[str, Any] | None = None,
+) -> Request:
+    """`POST /v2/workflows/execute`, https://docs.scoutos.com (API, Workflows).
+
+    Raises:
+        ConfigurationError: `inputs` or `extra_body` hold what JSON cannot carry.
+        WorkflowFileError: the workflow does.
+    """
+    parts = execute_workflow_config._get_kwargs(  # pyright: ignore[reportPrivateUsage]  # held by a contract test
+        body=ExecuteWorkflowConfigRequest(workflow_config=WorkflowConfig()),
+        environment=environment.value if environment is not None else None,
+        revision_id=revision_id,
+        session_id=session_id,
+    )
+    # The config goes out as it came in: through the generated classes it would lose its key order.
+    body: dict[str, Any] = {**parts["json"], "workflow_config": workflow.config}
+    key = workflow_key if workflow_key is not None else workflow.key
+    if key is not None:
+        body["workflow_key"] = key
+    if inputs is not None:
+        body["inputs"] = inputs
+    return Request(
+        method=parts["method"],
+        path=parts["url"],
+        query={**parts["params"], **(extra_query or {})},
+        body=_encode({**body, **(extra_body or {})}),
+        headers=extra_headers or {},
+        starts_a_run=True,
+    )
+
+
+def _encode(body: Mapping[str, Any]) -> bytes:
+    plain: dict[str, Any] = {name: dict(value) if is_mapping(value) else value for name, value in body.items()}
+    try:
+        return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError) as problem:
+        reason = str(problem)
+    for name, value in plain.items():
+        fault = json_fault(value, () if name == "workflow_config" else (name,))
+        if fault and name == "workflow_config":
+            raise WorkflowFileError(str(fault))
+        if fault:
+            raise ConfigurationError(str(fault))
+    raise ConfigurationError(f"the request is not JSON: {reason}")
+
+
+def read_run(answer: Answer, workflow: LoadedWorkflow | None) -> Run:
+    """The run that a 2xx answer tells of.
+
+    Args:
+        answer: What came back.
+        workflow: What was sent, for the output block; `None` when a stored workflow ran, which is not known here.
+
+    Raises:
+        APIResponseError: it tells of none.
+    """
+    data = _decode(answer)
+    try:
+        response = WorkflowRunResponse.from_dict(data)
+        told = response.run
+        return Run(
+            id=_text(told.workflow_run_id),
+            session_id=_text(told.session_id),
+            workflow_id=_text(response.workflow_id),
+            status=RunStatus(told.stop_reason),
+            state=dict(told.state.additional_properties) if told.state else {},
+            errors=tuple(map(_sentence, told.errors or ())),
+            output_block_id=_text(response.output_block_id) or output_block(workflow),
+            raw=data,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        reason = f"{problem} is missing" if isinstance(problem, KeyError) else str(problem)
+    if isinstance(data.get("name"), str):
+        reason = f"it holds one event, {data['name']!r}, instead of the result of a run"
+    raise _not_understood(answer, reason)
+
+
+def output_block(workflow: LoadedWorkflow | None) -> str | None:
+    """Which block holds the answer when the server does not say: the one marked so, else the only leaf, else none."""
+    blocks = (workflow.config.get("blocks") if workflow else None) or ()
+    # `block_is_output` is what the mark was called before May 2025, and still is in most files.
+    marked = [block["block_id"] for block in blocks if block.get("is_output") or block.get("block_is_output")]
+    if marked:
+        return str(marked[0])
+    awaited = {edge["block_id"] for block in blocks for edge in block.get("dependencies") or ()}
+    leaves = [block["block_id"] for block in blocks if block["block_id"] not in awaited]
+    return str(leaves[0]) if len(leaves) == 1 else None
+
+
+def status_error(answer: Answer) -> APIStatusError:
+    """The error that a status other than 2xx stands for; any status and any body give one."""
+    body = _body(answer)
+    detail = body.get("detail") if is_mapping(body) else None
+    request_id = next((answer.headers[name] for name in _REQUEST_IDS if name in answer.headers), None)
+    advice = _advice(answer)
+    message = f"{_status_line(answer.status)}: {_server_words(body)}"
+    if advice:
+        message += f"; {advice}"
+    if request_id:
+        message += f" (request id {request_id})"
+    kind, extra = _class_for(answer, detail)
+    return kind(
+        message,
+        status=answer.status,
+        body=body,
+        headers=answer.headers,
+        request_id=request_id,
+        run_may_have_started=answer.status not in REFUSED,
+        **extra,
+    )
+
+
+_CLASSES: dict[int, type[APIStatusError]] = {
+    400: errors.BadRequestError,
+    401: errors.AuthenticationError,
+    403: errors.PermissionDeniedError,
+    404: errors.NotFoundError,
+    409: errors.ConflictError,
+}
+
+_REQUEST_IDS = ("x-request-id", "request-id", "x-correlation-id", "x-cloud-trace-context", "cf-ray")
+
+
+def _class_for(answer: Answer, detail: Any) -> tuple[type[APIStatusError], dict[str, Any]]:
+    if answer.status == 422:
+        details = tuple(each for each in detail if is_mapping(each)) if is_list(detail) else ()
+        return errors.UnprocessableEntityError, {"details": details}
+    if answer.status == 429:
+        return errors.RateLimitError, {"retry_after": retry_after(answer.headers)}
+    if answer.status >= 500:
+        return errors.InternalServerError, {}
+    return _CLASSES.get(answer.status, APIStatusError), {}
+
+
+def _advice(answer: Answer) -> str:
+    match answer.status:
+        case 401:
+            return "check the API key (api_key= or SCOUT_API_KEY)"
+        case 403:
+            return "this API key may not do this"
+        case 413:
+            return "make the workflow or the inputs smaller"
+        case 429:
+            seconds = retry_after(answer.headers)
+            return f"retry after {seconds:g} s" if seconds is not None else "retry later"
+        case status if 300 <= status < 400:
+            target = answer.headers.get("location")
+            where = f" to {target}" if target else ""
+            return f"the server redirects{where}, which is not followed; check base_url (SCOUT_BASE_URL)"
+        case status if status == 408 or status >= 500:
+            return "the run may have started"
+        case _:
+            return ""
+
+
+def _server_words(body: Any) -> str:
+    if isinstance(body, str):
+        return _shorten(_text_of_page(body)) if body.strip() else "no body"
+    if not is_mapping(body):
+        return _shorten(json.dumps(body, ensure_ascii=False))
+    words: list[str] = []
+    for name in ("detail", "message", "error", "errors"):
+        said = body.get(name)
+        if said:
+            words += map(_sentence, said if is_list(said) else [said])
+    return _shorten("; ".join(words) or json.dumps(body, ensure_ascii=False))
+
+
+def _sentence(said: Any) -> str:
+    """One thing that a server said: a text, a pydantic detail (`loc`, `msg`), a `{field, message}`, or any JSON."""
+    if isinstance(said, str):
+        return said
+    if is_mapping(said):
+        words = said.get("msg") or said.get("message")
+        place = said.get("loc") or said.get("field")
+        if isinstance(words, str):
+            where = ".".join(map(str, place)) if is_list(place) else place
+            return f"{where}: {words}" if where else words
+    return json.dumps(said, ensure_ascii=False, default=str)
+
+
+def _text_of_page(text: str) -> str:
+    title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
+    if title:
+        return f"an HTML page titled {title[1].strip()!r}"
+    return " ".join(text.split())
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "… (the whole is in .body)"
+
+
+_LONGEST = 600
+
+
+def _status_line(status: int) -> str:
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+def _body(answer: Answer) -> Any:
+    try:
+        return json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return answer.body.decode("utf-8", "replace")
+
+
+def _decode(answer: Answer) -> dict[str, Any]:
+    try:
+        data: Any = json.loads(answer.body)
+    except (ValueError, RecursionError) as problem:
+        raise _not_understood(answer, _why_not_json(answer, problem)) from None
+    if not isinstance(data, dict):
+        raise _not_understood(answer, f"it is JSON, but {type(data).__name__} where an object belongs")
+    return cast("dict[str, Any]", data)
+
+
+def _why_not_json(answer: Answer, problem: Exception) -> str:
+    if not answer.body.strip():
+        return "it has no body"
+    if isinstance(problem, RecursionError):
+        return "its JSON is nested too deeply"
+    kind = answer.headers.get("content-type", "no content type")
+    start = _shorten(_text_of_page(answer.body[:_LONGEST].decode("utf-8", "replace")))
+    return f"it is not whole JSON ({kind}; {problem}): {start}"
+
+
+def _not_understood(answer: Answer, reason: str) -> APIResponseError:
+    return APIResponseError(
+        f"the answer with status {answer.status} cannot be understood: {reason}; the run may have started, "
+        "check base_url (SCOUT_BASE_URL) if this is not Scout's API",
+        status=answer.status,
+        body=answer.body,
+    )
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def raw_client(base_url: str, secret: Secret, client: Any) -> AuthenticatedClient:
+    """The generated client around an httpx client of the facade's."""
+    # By attribute, because importing the name would load httpx, which the rest of this room does without.
+    raw = scout_generated.AuthenticatedClient(base_url=base_url, token=secret.reveal())
+    if hasattr(client, "aclose"):
+        return raw.set_async_httpx_client(client)
+    return raw.set_httpx_client(client)

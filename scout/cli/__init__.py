@@ -1,0 +1,88 @@
+"""The `scout` command.
+
+One module for each noun. It has a `NAME`, a one-line `HELP`, a `DESCRIPTION`, and `add_arguments(parser)`,
+which also sets the `handler`: a function from the parsed arguments to an exit code. Nothing but argparse and
+small parts of the standard library is imported until a handler runs, so that `scout --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from scout import __version__
+from scout.cli import _exits, local, run
+from scout.cli._terminal import talk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["main"]
+
+_COMMANDS = (run, local)
+_EPILOG = """\
+exit codes: 0 done, 1 the run failed, 2 usage or file, 3 Scout or the network
+
+try it without a key or a network: scout run workflow.yml --input user_message=Hi --local
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command with `argv` (by default what the process was started with); return its exit code."""
+    try:
+        args = _parser().parse_args(argv)
+        handler: Callable[[argparse.Namespace], int] = args.handler
+        return handler(args)
+    except SystemExit as stop:  # how argparse ends --help and --version
+        return stop.code if isinstance(stop.code, int) else _exits.DONE
+    except _exits.UsageError as error:
+        talk(str(error))
+        return _exits.USAGE
+    except KeyboardInterrupt:
+        return _exits.INTERRUPTED
+    except BrokenPipeError:
+        _drop_output()
+        return _exits.BROKEN_PIPE
+    except OSError as error:
+        _drop_output()
+        talk(f"cannot write: {error.strerror or error}")
+        return _exits.USAGE
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors read like every other error of the command."""
+
+    def error(self, message: str) -> NoReturn:
+        raise _exits.UsageError(f"{message} (see `{self.prog} --help`)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = _Parser(
+        prog="scout",
+        description="Run Scout workflows.",
+        epilog=_EPILOG,
+        formatter_class=raw,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"scout-workflows {__version__}")
+    nouns = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in _COMMANDS:
+        noun = nouns.add_parser(
+            command.NAME,
+            help=command.HELP,
+            description=command.DESCRIPTION,
+            formatter_class=raw,
+            allow_abbrev=False,
+        )
+        command.add_arguments(noun)
+    return parser
+
+
+def _drop_output() -> None:
+    """Send what is still buffered nowhere, or Python would complain about it once more at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

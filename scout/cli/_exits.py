@@ -1,0 +1,33 @@
+"""What the `scout` command's exit codes mean, and how an error becomes one of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scout.cli._terminal import talk
+
+if TYPE_CHECKING:
+    from scout import ScoutError
+
+DONE = 0
+RUN_FAILED = 1
+USAGE = 2  # the command line, the environment or a file
+API = 3  # Scout, or the network on the way to it
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+BROKEN_PIPE = 141  # 128 + SIGPIPE: the reader of our answer went away
+
+
+class UsageError(Exception):
+    """The command cannot do what it was asked, for a reason that its caller can put right."""
+
+
+def explain(error: ScoutError) -> int:
+    """Say on stderr what went wrong; return the exit code for it."""
+    from scout import APIError, ConfigurationError, WorkflowFileError
+
+    talk(str(error))
+    if isinstance(error, (ConfigurationError, WorkflowFileError)):
+        return USAGE
+    if isinstance(error, APIError) and error.run_may_have_started:
+        talk("not repeated, because the run may have started; make sure before you run it again")
+    return API

@@ -1,0 +1,364 @@
+"""`Scout` and `AsyncScout`, which differ only in the await."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, Self, TypedDict, TypeVar, Unpack
+
+from ._config import (
+    NO_KEY,
+    NOT_GIVEN,
+    Config,
+    Key,
+    NotGiven,
+    Secret,
+    base_url_from,
+    environment_from,
+    secret_from_environment,
+)
+from ._http import AsyncHttp, AsyncTransport, Http, Transport
+from ._wire import execute_request, raw_client, read_run
+from .errors import ConfigurationError
+from .workflow_files import WorkflowSource, load_workflow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    from ._wire import Answer, AuthenticatedClient, Request
+    from .environments import Environment
+    from .results import Run
+
+__all__ = ["AsyncScout", "RunOptions", "Scout"]
+
+HttpT = TypeVar("HttpT", Http, AsyncHttp)
+TransportT = TypeVar("TransportT", Transport, AsyncTransport)
+
+
+class RunOptions(TypedDict, total=False):
+    """What may be said about one run, beside the workflow and its inputs.
+
+    Attributes:
+        environment: Instead of the client's: which deployed revision is meant; `None` sends none.
+        revision_id: Exactly this revision.
+        session_id: The session to join; the server makes one up without it.
+        workflow_key: The key under which the run is attributed; without it the one in the file.
+        timeout: Instead of the client's, in seconds; `None` for no limit.
+        deadline: Instead of the client's, in seconds; `None` for no limit.
+        retries: Instead of the client's.
+        extra_headers: Sent as well.
+        extra_query: Query parameters sent as well; they win over those made from the other arguments.
+        extra_body: Top-level members of the body sent as well; they win likewise.
+    """
+
+    environment: Environment | str | None
+    revision_id: str | None
+    session_id: str | None
+    workflow_key: str | None
+    timeout: float | None
+    deadline: float | None
+    retries: int
+    extra_headers: Mapping[str, str]
+    extra_query: Mapping[str, Any]
+    extra_body: Mapping[str, Any]
+
+
+_SETTINGS = ("environment", "timeout", "deadline", "retries")
+_PARTS = ("revision_id", "session_id", "workflow_key", "extra_headers", "extra_query", "extra_body")
+
+# What Scout.local() hands to the client; anything else is for the local Scout.
+_CLIENT_OPTIONS = (
+    "environment", "timeout", "connect_timeout", "deadline", "retries", "at_least_once", "headers", "transport",
+)  # fmt: skip
+
+
+class _Client(Generic[HttpT, TransportT]):
+    """Everything about a client that needs no I/O."""
+
+    _http: HttpT
+
+    def __init__(
+        self,
+        api_key: Key | None = None,
+        *,
+        base_url: str | None = None,
+        environment: Environment | str | NotGiven | None = NOT_GIVEN,
+        timeout: float | None = 600.0,
+        connect_timeout: float | None = 10.0,
+        deadline: float | None = None,
+        retries: int = 2,
+        at_least_once: bool = False,
+        headers: Mapping[str, str] | None = None,
+        transport: TransportT | None = None,
+        allow_http: bool = False,
+    ) -> None:
+        secret = Secret(api_key) if api_key is not None else secret_from_environment()
+        del api_key  # a traceback that shows locals must not show it
+        if secret is None:
+            raise ConfigurationError(NO_KEY)
+        self._config = Config(
+            api_key=secret,
+            base_url=base_url_from(base_url),
+            environment=environment_from(environment),
+            timeout=timeout,
+            connect_timeout=connect_timeout,
+            deadline=deadline,
+            retries=retries,
+            at_least_once=at_least_once,
+            headers=headers or {},
+            allow_http=allow_http,
+        )
+        self._transport: TransportT | None = transport
+        self._http = self._connect()
+        self._shares_connections = False
+        self._closed = False
+        self._server: Any = None
+
+    def _connect(self) -> HttpT:
+        raise NotImplementedError
+
+    @classmethod
+    def local(cls, **options: Any) -> Self:
+        """A client on an embedded local Scout, which stops with the client: no account, no network, no bill.
+
+        Args:
+            **options: Those of `Scout` for the client, all others for `scout.local.LocalScout`.
+
+        Raises:
+            ConfigurationError: the extra `local` is not installed.
+        """
+        from .local import LocalScout  # optional, and slow to import
+
+        for_client = {name: options.pop(name) for name in _CLIENT_OPTIONS if name in options}
+        server = LocalScout(**options)
+        server.start()
+        try:
+            client = cls(options.get("api_key") or "local", base_url=server.url, **for_client)
+        except BaseException:
+            server.close()
+            raise
+        client._server = server
+        return client
+
+    def with_options(
+        self,
+        *,
+        api_key: Key | NotGiven = NOT_GIVEN,
+        base_url: str | NotGiven = NOT_GIVEN,
+        environment: Environment | str | NotGiven | None = NOT_GIVEN,
+        timeout: float | NotGiven | None = NOT_GIVEN,
+        connect_timeout: float | NotGiven | None = NOT_GIVEN,
+        deadline: float | NotGiven | None = NOT_GIVEN,
+        retries: int | NotGiven = NOT_GIVEN,
+        at_least_once: bool | NotGiven = NOT_GIVEN,
+        headers: Mapping[str, str] | NotGiven = NOT_GIVEN,
+        transport: TransportT | NotGiven | None = NOT_GIVEN,
+        allow_http: bool | NotGiven = NOT_GIVEN,
+    ) -> Self:
+        """A copy with other settings that shares the connections, unless it is given a transport of its own.
+
+        The original is not changed. Closing the copy leaves the connections open; closing the original closes them.
+
+        Raises:
+            ConfigurationError: a setting cannot work, or the client is closed.
+        """
+        secret = Secret(api_key) if not isinstance(api_key, NotGiven) else api_key
+        del api_key  # as in __init__
+        self._refuse_when_closed()
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        copy._config = self._config.changed(
+            api_key=secret,
+            base_url=base_url,
+            environment=environment,
+            timeout=timeout,
+            connect_timeout=connect_timeout,
+            deadline=deadline,
+            retries=retries,
+            at_least_once=at_least_once,
+            headers=headers,
+            allow_http=allow_http,
+        )
+        copy._server = None
+        copy._shares_connections = isinstance(transport, NotGiven)
+        if not isinstance(transport, NotGiven):
+            copy._transport = transport
+            copy._http = copy._connect()
+        return copy
+
+    @property
+    def base_url(self) -> str:
+        """Where requests go, without a slash at its end."""
+        return self._config.base_url
+
+    def _execute(
+        self, workflow: WorkflowSource, inputs: Mapping[str, Any] | None, options: RunOptions
+    ) -> tuple[Request, Config, Callable[[Answer], Run]]:
+        self._refuse_when_closed()
+        unknown = options.keys() - {*_SETTINGS, *_PARTS}
+        if unknown:
+            raise TypeError(f"there is no option {min(unknown)!r}; there are {', '.join(_SETTINGS + _PARTS)}")
+        given: dict[str, Any] = dict(options)
+        settings = {name: given[name] for name in _SETTINGS if name in given}
+        config = self._config.changed(**settings) if settings else self._config
+        loaded = load_workflow(workflow)
+        parts = {name: given[name] for name in _PARTS if name in given}
+        request = execute_request(loaded, inputs, environment=config.environment, **parts)
+        return request, config, partial(read_run, workflow=loaded)
+
+    def _refuse_when_closed(self) -> None:
+        if self._closed or self._http.closed:
+            raise ConfigurationError("this client is closed; make a new one")
+
+    def _raw(self, client: Any) -> AuthenticatedClient:
+        self._refuse_when_closed()
+        return raw_client(self._config.base_url, self._config.secret(), client)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(base_url={self._config.base_url!r}, environment={self._config.environment!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"config": self._config, "transport": self._transport, "closed": self._closed}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._config = state["config"]
+        self._transport = state["transport"]
+        self._http = self._connect()
+        self._shares_connections = False
+        self._closed = state["closed"]
+        self._server = None
+
+
+class Scout(_Client[Http, Transport]):
+    """Runs Scout workflows, and waits for them.
+
+    May be shared by threads. Survives `fork` and pickling: settings travel, connections and the key do not; a pickled
+    client takes its key from `SCOUT_API_KEY` where it is loaded. Close it, or use it in a `with` block.
+
+    Args:
+        api_key: The key, or a function that returns the one to use now; without it `SCOUT_API_KEY`.
+        base_url: Where the API is; without it `SCOUT_BASE_URL`, else https://api.scoutos.com.
+        environment: Which deployed revision is meant; without it `SCOUT_ENVIRONMENT`, else production. `None` sends
+            none and leaves the choice to the server.
+        timeout: The longest silence from the server, in seconds; `None` for no limit.
+        connect_timeout: The longest wait for a connection, in seconds; `None` for no limit.
+        deadline: The longest that a whole call may take, in seconds: all attempts, waits and the answer to its end;
+            `None` for no limit. (Looking up a host name is up to the operating system and not bounded.)
+        retries: How often a request is repeated, where it is certain that no run was started.
+        at_least_once: Repeat also where a run may have been started, so that it may run twice.
+        headers: Sent with every request. Not for the key.
+        transport: Sends requests instead of httpx's own transport; for tests, proxies and other networks. It is closed
+            with the client.
+        allow_http: Allow `http://` to hosts other than this machine, which sends the key in the clear.
+
+    Raises:
+        ConfigurationError: there is no key, or a setting cannot work.
+    """
+
+    def _connect(self) -> Http:
+        return Http(self._transport)
+
+    def execute(
+        self,
+        workflow: WorkflowSource,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        check: bool = True,
+        **options: Unpack[RunOptions],
+    ) -> Run:
+        """Run a workflow and wait for its result.
+
+        https://docs.scoutos.com, "Execute a workflow with provided config".
+
+        Args:
+            workflow: A path to a YAML or JSON file, a mapping, or a generated `WorkflowConfig`; bare or in the wrapper
+                `{workflow_key, workflow_config}`.
+            inputs: Values for the keys of the workflow's input block; any JSON.
+            check: Raise when the run failed, like `subprocess.run(check=True)`.
+            **options: See `RunOptions`.
+
+        Raises:
+            RunFailedError: the run failed, and `check` is on.
+            WorkflowFileError: the workflow cannot be read; nothing was sent.
+            ConfigurationError: an argument cannot work; nothing was sent.
+            APIStatusError: the API refused or failed.
+            APIConnectionError: no complete answer arrived; `APITimeoutError` when it was not in time.
+            APIResponseError: the answer cannot be understood.
+        """
+        run = self._http.call(*self._execute(workflow, inputs, options))
+        if check:
+            run.raise_for_status()
+        return run
+
+    @property
+    def raw(self) -> AuthenticatedClient:
+        """The generated client on the same settings and connections, for edge cases.
+
+        It sends once and raises httpx's own exceptions: none of the facade's promises hold for it.
+        """
+        return self._raw(self._http.raw(self._config))
+
+    def close(self) -> None:
+        """Release the connections, and stop the local Scout of `Scout.local()`. May be called again."""
+        if not self._closed and not self._shares_connections:
+            self._http.close()
+            if self._server is not None:
+                self._server.close()
+        self._closed = True
+
+    def __enter__(self) -> Self:
+        self._refuse_when_closed()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncScout(_Client[AsyncHttp, AsyncTransport]):
+    """Runs Scout workflows from asyncio. Arguments and methods are those of `Scout`.
+
+    May be shared by tasks, and by event loops, each of which has its own connections.
+    """
+
+    def _connect(self) -> AsyncHttp:
+        return AsyncHttp(self._transport)
+
+    async def execute(
+        self,
+        workflow: WorkflowSource,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        check: bool = True,
+        **options: Unpack[RunOptions],
+    ) -> Run:
+        """Run a workflow and wait for its result. As `Scout.execute`."""
+        run = await self._http.call(*self._execute(workflow, inputs, options))
+        if check:
+            run.raise_for_status()
+        return run
+
+    @property
+    def raw(self) -> AuthenticatedClient:
+        """The generated client on the same settings and connections, for its `asyncio` functions. As `Scout.raw`."""
+        return self._raw(self._http.raw(self._config))
+
+    async def close(self) -> None:
+        """Release this event loop's connections, and stop the local Scout. As `Scout.close`."""
+        if not self._closed and not self._shares_connections:
+            await self._http.close()
+            if self._server is not None:
+                self._server.close()
+        self._closed = True
+
+    aclose = close
+
+    async def __aenter__(self) -> Self:
+        self._refuse_when_closed()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()

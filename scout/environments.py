@@ -1,0 +1,22 @@
+"""The four deployments of a workflow that a run can be sent to."""
+
+from enum import StrEnum
+
+__all__ = ["Environment"]
+
+
+class Environment(StrEnum):
+    """Which deployed revision of a workflow a run uses.
+
+    Source: the query parameter `environment` of
+    https://docs.scoutos.com (API, Workflows, "Execute a workflow with provided config").
+    """
+
+    PRODUCTION = "production"
+    """Live conditions."""
+    STAGING = "staging"
+    """Testing prior to a production deployment."""
+    DEVELOPMENT = "development"
+    """Testing new changes."""
+    CONSOLE = "console"
+    """The latest saved changes of the workflow, deployed or not."""

@@ -1,0 +1,428 @@
+"""Runs workflows. No HTTP: a call goes in, events come out, and the answer is folded from the same run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from .blocks import BlockContext, BlockFailedError, Handler, call_handler, price_of, resolve_inputs, takes_inputs
+from .jsons import is_list, is_object, is_too_deep
+from .plan import Block, Plan, make_plan
+from .templates import TemplateFailedError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping
+
+    from .renderer import Renderer
+
+Event = dict[str, Any]
+"""One event as it goes over the wire."""
+
+RUN_STARTED = "workflow_run_started"
+RUN_COMPLETED = "workflow_run_completed"
+RUN_FAILED = "workflow_run_failed"
+BLOCK_STARTED = "block_run_started"
+BLOCK_COMPLETED = "block_run_completed"
+BLOCK_FAILED = "block_run_failed"
+BLOCK_UPDATED = "block_state_updated"
+
+ORGANIZATION_ID = "org_local"
+_GLOBALS = "__exp_global"
+
+_MOST_TEXT_OF_A_BLOCK = 4 * 1024 * 1024
+_MOST_TEXT_OF_A_RUN = 64 * 1024 * 1024
+_STOP_SECONDS = 0.5  # for a handler that takes its time, or refuses, to be cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a client asked for.
+
+    Attributes:
+        workflow_config: The workflow, already checked against the schema.
+        inputs: The inputs of the run.
+        workflow_key: The key the run is counted under, if any.
+        environment: The environment asked for.
+        session_id: The session to join, or `None` for a new one.
+    """
+
+    workflow_config: Mapping[str, Any]
+    inputs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    workflow_key: str | None = None
+    environment: str = "production"
+    session_id: str | None = None
+
+
+class Engine:
+    """What all runs share: the handlers, and the renderer of templates."""
+
+    def __init__(self, handlers: Mapping[str, Handler], renderer: Renderer) -> None:
+        self.handlers = handlers
+        self.renderer = renderer
+
+    def run(self, call: Call, *, partials: bool) -> Run:
+        """Prepare a run.
+
+        Args:
+            call: What to run.
+            partials: Whether text that blocks produce bit by bit is reported bit by bit.
+
+        Raises:
+            InvalidRequestError: The blocks cannot be brought into an order.
+        """
+        return Run(self, make_plan(call.workflow_config), call, partials=partials)
+
+
+@dataclass(slots=True)
+class _Step:
+    """What a block's task tells the run: an event to send, and whether the block has ended."""
+
+    name: str
+    block: Block
+    data: dict[str, Any]
+    entry: dict[str, Any] | None = None
+    price: Decimal = Decimal(0)
+    problem: str | None = None
+
+    @property
+    def ends_block(self) -> bool:
+        return self.name in {BLOCK_COMPLETED, BLOCK_FAILED}
+
+
+class Run:
+    """One run of a workflow: iterate `events` to its end, then ask for the `answer`."""
+
+    def __init__(self, engine: Engine, plan: Plan, call: Call, *, partials: bool) -> None:
+        self._engine = engine
+        self._plan = plan
+        self._call = call
+        self._partials = partials
+        self._workflow_id = _workflow_id(call)
+        self._run_id = f"run_{uuid.uuid4().hex}"
+        self._session_id = call.session_id or f"sess_{uuid.uuid4().hex}"
+        self._state: dict[str, Any] = {"inputs": dict(call.inputs), _GLOBALS: _globals(self._workflow_id)}
+        self._errors: list[str] = []
+        self._price = Decimal(0)
+        self._text_left = _MOST_TEXT_OF_A_RUN
+        self._waiting = {block.id: len(block.needs) for block in plan.blocks.values()}
+        self._unended = len(plan.blocks)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+        # Room for one: a block that streams faster than the client reads has to wait, and blocks take turns.
+        self._steps: asyncio.Queue[_Step] = asyncio.Queue(maxsize=1)
+        self._first_event_id: str | None = None
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """Run the workflow. The last event says how it ended; closing the generator early cancels the run."""
+        yield self._event(RUN_STARTED, self._started_data(), Decimal(0))
+        try:
+            self._start([block_id for block_id, count in self._waiting.items() if count == 0])
+            while self._unended and not self._errors:
+                step = await self._steps.get()
+                self._note(step)
+                yield self._event(step.name, step.data, step.price)
+        finally:
+            await self._stop_blocks()
+        yield self._last_event()
+
+    async def finish(self) -> dict[str, Any]:
+        """Run the workflow to its end and return the answer."""
+        async with contextlib.aclosing(self.events()) as events:
+            async for _ in events:
+                pass
+        return self.answer()
+
+    def answer(self) -> dict[str, Any]:
+        """The body of a plain, unstreamed answer, once the run has ended."""
+        answer: dict[str, Any] = {
+            "run": {
+                "stop_reason": RUN_FAILED if self._errors else RUN_COMPLETED,
+                "state": self._state,
+                "errors": self._errors,
+                "session_id": self._session_id,
+                "workflow_run_id": self._run_id,
+            },
+            "workflow_id": self._workflow_id,
+        }
+        if self._plan.output_block_id is not None:
+            answer["output_block_id"] = self._plan.output_block_id
+        return answer
+
+    # --- Blocks in the right order ---
+
+    def _start(self, block_ids: list[str]) -> None:
+        for block_id in block_ids:
+            task = asyncio.create_task(self._run_block(self._plan.blocks[block_id]))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _note(self, step: _Step) -> None:
+        if not step.ends_block:
+            return
+        block = step.block
+        self._unended -= 1
+        self._price += step.price
+        if step.entry is not None:
+            self._state[block.id] = step.entry
+        if step.problem is not None and not block.ignore_error:
+            self._errors.append(step.problem)
+            return
+        ready: list[str] = []
+        for follower in self._plan.followers.get(block.id, ()):
+            self._waiting[follower] -= 1
+            if self._waiting[follower] == 0:
+                ready.append(follower)
+        self._start(ready)
+
+    async def _stop_blocks(self) -> None:
+        self._stopping = True
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_STOP_SECONDS)
+
+    # --- One block ---
+
+    async def _run_block(self, block: Block) -> None:
+        await self._steps.put(_Step(BLOCK_STARTED, block, self._block_data(block, {})))
+        try:
+            entry = await self._entry(block)
+        except asyncio.CancelledError:
+            if self._stopping:
+                raise
+            step = self._failed(block, "it was cancelled by its own handler")
+        except BlockFailedError as error:
+            step = self._failed(block, str(error))
+        except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - handlers are not ours
+            step = self._failed(block, f"its handler raised {_described(error)}")
+        else:
+            step = self._completed(block, entry)
+        await self._steps.put(step)
+
+    async def _entry(self, block: Block) -> dict[str, Any]:
+        handler = self._engine.handlers.get(block.archetype)
+        if handler is not None:
+            output = await self._handled(block, handler)
+        elif takes_inputs(block.archetype):
+            entry: dict[str, Any] = self._as_json(resolve_inputs(block.settings, self._call.inputs))
+            return entry
+        else:
+            raise BlockFailedError(
+                f'the local Scout cannot run "{block.archetype}" by itself. Give it a handler:'
+                f' blocks={{"{block.archetype}": lambda inputs, context: ...}}'
+            )
+        entry = {"output": output}
+        complete = {
+            **self._ids(),
+            "block_id": block.id,
+            "block_type": block.archetype,
+            "update_data": entry,
+            "update_type": "complete",
+        }
+        await self._steps.put(_Step(BLOCK_UPDATED, block, complete))
+        return entry
+
+    async def _handled(self, block: Block, handler: Handler) -> Any:
+        inputs = await _Rendering(self).render(block.settings)
+        context = BlockContext(
+            block_id=block.id,
+            archetype=block.archetype,
+            state=dict(self._state),
+            session_id=self._session_id,
+            inputs=self._call.inputs,
+        )
+
+        async def on_text(piece: str) -> None:
+            if not _fits_utf8(piece):
+                raise BlockFailedError("it yielded text with half a surrogate pair, which no UTF-8 can hold")
+            self.use_text(len(piece))
+            if self._partials and piece:
+                await self._steps.put(_Step(BLOCK_UPDATED, block, self._partial_data(block, piece)))
+
+        output = await call_handler(handler, inputs, context, on_text)
+        return self._as_json(output)
+
+    def _as_json(self, output: Any) -> Any:
+        """The output as a client will read it: a copy, with tuples as lists, or an error if JSON cannot carry it."""
+        try:
+            text = json.dumps(output, ensure_ascii=False, allow_nan=False)
+            self.use_text(len(text.encode()))
+            copy = json.loads(text)
+            if is_too_deep(copy, text):
+                raise ValueError("it is nested too deeply")
+            return copy
+        except (TypeError, ValueError, RecursionError) as error:
+            raise BlockFailedError(f"its output does not fit into JSON: {error}") from None
+
+    def use_text(self, length: int) -> None:
+        """Count text that the run holds, so that no workflow can fill the memory.
+
+        Raises:
+            BlockFailedError: It is too much.
+        """
+        self._text_left -= length
+        if self._text_left < 0:
+            raise BlockFailedError(f"the run holds more than {_MOST_TEXT_OF_A_RUN} characters of text")
+
+    async def render(self, template: str, most: int) -> str:
+        """Render a template over the state so far, and count its text."""
+        text = await self._engine.renderer.render(
+            template, self._state, block_ids=self._plan.blocks.keys(), most=min(most, max(self._text_left, 0))
+        )
+        self.use_text(len(text))
+        return text
+
+    # --- What events say ---
+
+    def _completed(self, block: Block, entry: dict[str, Any]) -> _Step:
+        price = price_of(block.archetype, entry.get("output"))
+        data = {**self._block_data(block, entry), "price": float(price)}
+        return _Step(BLOCK_COMPLETED, block, data, entry=entry, price=price)
+
+    def _failed(self, block: Block, reason: str) -> _Step:
+        message = f'Block "{block.id}" failed: {_presentable(reason)}'
+        entry = {"output": None, "error": message} if block.ignore_error else None
+        data = {**self._block_data(block, entry or {}), "message": message}
+        return _Step(BLOCK_FAILED, block, data, entry=entry, problem=message)
+
+    def _ids(self) -> dict[str, str]:
+        return {"workflow_id": self._workflow_id, "workflow_run_id": self._run_id}
+
+    def _block_data(self, block: Block, state: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            **self._ids(),
+            "block_id": block.id,
+            "block_type": block.archetype,
+            "config": block.definition,
+            "metadata": {},
+            "state": state,
+            "session_id": self._session_id,
+        }
+
+    def _partial_data(self, block: Block, piece: str) -> dict[str, Any]:
+        return {
+            **self._ids(),
+            "block_id": block.id,
+            "block_type": block.archetype,
+            "update_data": {"output": piece},
+            "update_type": "partial",
+        }
+
+    def _started_data(self) -> dict[str, Any]:
+        return {
+            **self._ids(),
+            "actor": {"id": "user_local", "type": "external"},
+            "inputs": self._call.inputs,
+            "session_id": self._session_id,
+            "state": {},
+            "workflow_config": self._call.workflow_config,
+            "price": 0.0,
+        }
+
+    def _last_event(self) -> Event:
+        data: dict[str, Any] = {**self._ids(), "session_id": self._session_id}
+        if self._errors:
+            return self._event(RUN_FAILED, {**data, "message": "\n".join(self._errors)}, self._price)
+        return self._event(RUN_COMPLETED, {**data, "output": self._state}, self._price)
+
+    def _event(self, name: str, data: Mapping[str, Any], price: Decimal) -> Event:
+        event_id = f"evt_{uuid.uuid4().hex}"
+        self._first_event_id = self._first_event_id or event_id
+        return {
+            "organization_id": ORGANIZATION_ID,
+            "id": event_id,
+            "correlation_id": self._first_event_id,
+            "name": name,
+            "environment": self._call.environment,
+            "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+            "data": data,
+            "price": f"{price:.5f}",
+            # Applications in the field tell events apart by this one, so on the wire it holds the name.
+            "event_type": name,
+            "version": "1.0",
+        }
+
+
+class _Rendering:
+    """Renders all text in one block's settings, within one allowance."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._left = _MOST_TEXT_OF_A_BLOCK
+
+    async def render(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: await self._value(value, str(key)) for key, value in settings.items()}
+
+    async def _value(self, value: Any, path: str) -> Any:
+        if isinstance(value, str):
+            return await self._text(value, path)
+        if is_list(value):
+            return [await self._value(item, f"{path}[{index}]") for index, item in enumerate(value)]
+        if is_object(value):
+            return {key: await self._value(item, f"{path}.{key}") for key, item in value.items()}
+        return value
+
+    async def _text(self, template: str, path: str) -> str:
+        try:
+            text = await self._run.render(template, self._left)
+        except TemplateFailedError as error:
+            where = path if error.line is None else f"{path}, line {error.line}"
+            raise BlockFailedError(f"the template in {where} cannot be rendered: {error.message}") from None
+        self._left -= len(text)
+        return text
+
+
+def _workflow_id(call: Call) -> str:
+    """The same for the same workflow, so that runs of one workflow can be told from those of another."""
+    identity = call.workflow_key or json.dumps(call.workflow_config, sort_keys=True)
+    return f"wf_{hashlib.sha256(identity.encode()).hexdigest()[:24]}"
+
+
+def _globals(workflow_id: str) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    values: dict[str, Any] = {"workflow": {"workflow_id": workflow_id}, "organization": {"id": ORGANIZATION_ID}}
+    for suffix, zone in (("", UTC), ("_utc", UTC), ("_pacific", _pacific())):
+        there = now.astimezone(zone)
+        values[f"current_date{suffix}"] = there.date().isoformat()
+        values[f"current_time{suffix}"] = there.strftime("%H:%M:%S")
+        values[f"current_datetime{suffix}"] = there.isoformat(timespec="seconds")
+    return values
+
+
+def _pacific() -> tzinfo:
+    try:
+        return ZoneInfo("America/Los_Angeles")
+    except (
+        ZoneInfoNotFoundError
+    ):  # a machine without time zones: off by an hour in summer, which is better than failing
+        return timezone(timedelta(hours=-8))
+
+
+def _fits_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _described(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - an error that cannot say what it is must still end its block
+        return type(error).__name__
+
+
+def _presentable(text: str) -> str:
+    """A message that always fits into an answer: lone surrogates escaped, not endless."""
+    safe = text.encode("utf-8", "backslashreplace").decode()
+    return safe if len(safe) <= 2000 else f"{safe[:2000]}..."

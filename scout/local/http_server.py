@@ -1,0 +1,83 @@
+"""uvicorn, made to live inside somebody else's program: silent, and gone at once when told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp
+
+# Longer than clients keep idle connections. One that closes just as a request comes leaves the client in doubt.
+_KEEP_ALIVE_SECONDS = 75
+_FINISH_SECONDS = 0.6
+
+
+class _SilentProtocol(H11Protocol):
+    """Writes no access log.
+
+    `access_log=False` would do the same, but by changing a logger that a uvicorn of the user's may be using.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.access_log = False
+
+
+class HttpServer(uvicorn.Server):
+    """Serves one app on one socket until it is told to stop.
+
+    Args:
+        app: The application.
+        on_started: Called once connections are accepted.
+    """
+
+    def __init__(self, app: ASGIApp, on_started: Callable[[], None]) -> None:
+        config = uvicorn.Config(
+            app,
+            http=_SilentProtocol,
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            log_config=None,
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        )
+        super().__init__(config)
+        self._on_started = on_started
+        self._stop = asyncio.Event()
+
+    async def serve_on(self, listener: socket.socket) -> None:
+        """Serve until `stop` is called."""
+        await self.serve([listener])
+
+    def stop(self) -> None:
+        """Make `serve_on` return; to be called on the event loop."""
+        self._stop.set()
+
+    async def main_loop(self) -> None:
+        """Serve; a part of uvicorn's life of a server."""
+        # Waiting for an event instead of looking every 0.1 seconds: stopping is immediate.
+        self._on_started()
+        await self._stop.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End; a part of uvicorn's life of a server."""
+        # Not gracefully: runs and streams that are still open could go on for minutes.
+        for server in self.servers:
+            server.close()
+        for listener in sockets or ():
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        # Each request sees that its client is gone, and stops its run.
+        tasks = list(self.server_state.tasks)
+        if tasks:
+            await asyncio.wait(tasks, timeout=_FINISH_SECONDS)
+        await asyncio.sleep(0)  # lets the aborted transports close their sockets

@@ -1,0 +1,215 @@
+"""`LocalScout`: the local Scout's life in a thread of its own, on a real port of the loopback interface."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import math
+import os
+import socket
+import threading
+from typing import TYPE_CHECKING, cast
+
+from scout.errors import ConfigurationError
+
+from .blocks import builtin_handlers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+    from typing import Self
+
+    from .access import Access
+    from .blocks import Handler
+    from .http_server import HttpServer
+
+_HOST = "127.0.0.1"
+_START_SECONDS = 30.0
+_CLOSE_SECONDS = 0.9
+_BACKLOG = 2048
+_NEEDED = ("jinja2", "jsonschema", "starlette", "uvicorn")
+
+
+class LocalScout:
+    """The workflow API on a port of this machine, for development and tests. It is not Scout.
+
+    It runs workflows in memory, with a deterministic stand-in for language models and with handlers for the blocks that
+    it cannot know. Only programs on this machine can reach it.
+
+    ```
+    with LocalScout() as local:
+        with Scout("any key", base_url=local.url) as scout:
+            ...
+    ```
+
+    Args:
+        port: The port to listen on; 0 takes one that is free.
+        api_key: The only key that is let in. `None` lets in any key that is not empty.
+        blocks: Handlers by archetype, for example `{"com.scoutos.serp": function}`. They come before the built-in
+            blocks, so they can also replace one. See `Handler`.
+        token_delay: Seconds between two tokens of the language model's stand-in.
+        on_access: Called, in the server's thread, with an `Access` after every answered request.
+
+    Raises:
+        ConfigurationError: An option cannot work.
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        api_key: str | None = None,
+        blocks: Mapping[str, Handler] | None = None,
+        token_delay: float = 0.0,
+        on_access: Callable[[Access], None] | None = None,
+    ) -> None:
+        _check_options(port, api_key, blocks or {}, token_delay)
+        self._port = port
+        self._api_key = api_key
+        self._handlers: dict[str, Handler] = {**builtin_handlers(token_delay), **(blocks or {})}
+        self._on_access = on_access
+        self._lock = threading.Lock()
+        self._pid = 0
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._server: HttpServer | None = None
+        self._closed = False
+
+    @property
+    def url(self) -> str:
+        """The address to send requests to, such as `http://127.0.0.1:8787`.
+
+        Raises:
+            ConfigurationError: It has not been started, so the port is not known.
+        """
+        if self._thread is None:
+            raise ConfigurationError("The local Scout has no address before it is started.")
+        return f"http://{_HOST}:{self._port}"
+
+    def start(self) -> Self:
+        """Start serving; returns when requests are accepted. Does nothing when it already runs.
+
+        Raises:
+            ConfigurationError: A package of the `local` extra is not installed, the port is taken, or it was closed.
+        """
+        with self._lock:
+            if self._closed:
+                raise ConfigurationError("This local Scout was closed. Make a new one.")
+            if self._thread is None:
+                _check_packages()
+                self._start_thread(_listen(self._port))
+        return self
+
+    def close(self) -> None:
+        """Stop serving: open streams are cut and their runs cancelled. May be called again, and from any thread."""
+        with self._lock:
+            self._closed = True
+            thread, loop, server = self._thread, self._loop, self._server
+            # After a fork the server lives in the other process, and is not ours to stop.
+            if thread is None or loop is None or server is None or self._pid != os.getpid():
+                return
+            if thread.is_alive():
+                loop.call_soon_threadsafe(server.stop)
+        if thread is not threading.current_thread():
+            thread.join(_CLOSE_SECONDS)
+
+    def serve_forever(self) -> None:
+        """Serve in the foreground until the program is interrupted (Ctrl-C), then close.
+
+        Raises:
+            ConfigurationError: As `start`.
+        """
+        self.start()
+        thread = cast("threading.Thread", self._thread)
+        try:
+            # In slices, because on Windows nothing can interrupt a wait without an end.
+            while thread.is_alive():
+                thread.join(0.5)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            self.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        where = "closed" if self._closed else "not started" if self._thread is None else self.url
+        return f"<LocalScout {where}>"
+
+    def _start_thread(self, listener: socket.socket) -> None:
+        self._port = listener.getsockname()[1]
+        self._pid = os.getpid()
+        started = threading.Event()
+        failures: list[BaseException] = []
+
+        def live() -> None:
+            try:
+                asyncio.run(self._serve(listener, started.set))
+            except BaseException as error:
+                if started.is_set():
+                    raise
+                failures.append(error)
+            finally:
+                listener.close()
+                started.set()
+
+        self._thread = threading.Thread(target=live, name="scout-local", daemon=True)
+        self._thread.start()
+        started.wait(_START_SECONDS)
+        if failures:
+            raise failures[0]
+
+    async def _serve(self, listener: socket.socket, on_started: Callable[[], None]) -> None:
+        from .app import build_app
+        from .engine import Engine
+        from .http_server import HttpServer
+        from .renderer import Renderer
+
+        renderer = Renderer()
+        try:
+            engine = Engine(self._handlers, renderer)
+            app = build_app(engine, api_key=self._api_key, on_access=self._on_access)
+            self._loop = asyncio.get_running_loop()
+            self._server = HttpServer(app, on_started)
+            await self._server.serve_on(listener)
+        finally:
+            renderer.close()
+
+
+def _check_options(port: int, api_key: str | None, blocks: Mapping[str, Handler], token_delay: float) -> None:
+    if not 0 <= port <= 65535:
+        raise ConfigurationError(f"port must be between 0 and 65535, not {port}.")
+    if api_key is not None and not api_key.strip():
+        raise ConfigurationError("api_key must not be empty. Leave it out to let in any key.")
+    if not (math.isfinite(token_delay) and token_delay >= 0):
+        raise ConfigurationError(f"token_delay must be a number of seconds from 0, not {token_delay}.")
+    for archetype, handler in blocks.items():
+        if not callable(handler):
+            raise ConfigurationError(f'blocks["{archetype}"] must be a function, not {type(handler).__name__}.')
+
+
+def _check_packages() -> None:
+    lacking = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if lacking:
+        raise ConfigurationError(f"The local Scout needs {' and '.join(lacking)}: pip install 'scout-workflows[local]'")
+
+
+def _listen(port: int) -> socket.socket:
+    # The protocol is named because asyncio looks for it: only then it turns off Nagle's algorithm, which would hold
+    # back the second part of every answer for 40 milliseconds.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if os.name == "posix":  # elsewhere this would let two programs share the port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((_HOST, port))
+        listener.listen(_BACKLOG)
+        return listener
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(f"The local Scout cannot listen on port {port}: {error.strerror}.") from error

@@ -1,0 +1,173 @@
+"""Is a request what the API takes? Checked against the specification itself, answered in the shape of the real 422s."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections import defaultdict
+from importlib import resources
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+from jsonschema import Draft202012Validator
+
+from .jsons import is_list, is_too_deep
+from .plan import Detail, InvalidRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from jsonschema.exceptions import ValidationError
+
+_MOST_DETAILS = 100
+_LONGEST_ECHO = 200
+
+
+class RequestRules:
+    """What the specification says about the requests of one operation."""
+
+    def __init__(self, path: str, method: str) -> None:
+        spec = load_spec()
+        operation = spec["paths"][path][method]
+        body = operation["requestBody"]["content"]["application/json"]["schema"]
+        self._body = _validator(spec, body)
+        self._query = {
+            parameter["name"]: _validator(spec, parameter["schema"])
+            for parameter in operation["parameters"]
+            if parameter["in"] == "query"
+        }
+
+    def check_query(self, query: Mapping[str, str]) -> list[Detail]:
+        """What is wrong with the query parameters."""
+        return [
+            detail
+            for name, validator in self._query.items()
+            if name in query
+            for detail in _details(validator, query[name], ["query", name])
+        ]
+
+    def check_body(self, body: Any) -> list[Detail]:
+        """What is wrong with a parsed body."""
+        return _details(self._body, body, ["body"])
+
+
+@functools.cache
+def load_spec() -> dict[str, Any]:
+    """The API's specification, read as data from the generated package."""
+    text = (resources.files("scout_generated") / "openapi.json").read_text("utf-8")
+    return cast("dict[str, Any]", json.loads(text))
+
+
+def parse_body(content: bytes) -> Any:
+    """Parse a JSON body as strictly as the API does.
+
+    Raises:
+        InvalidRequestError: It is missing, is not JSON in UTF-8, or is nested too deeply.
+    """
+    if not content:
+        raise InvalidRequestError([{"type": "missing", "loc": ["body"], "msg": "Field required", "input": None}])
+    try:
+        body = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant)
+        if rb"\u" in content:
+            # Only an escape can bring in half a surrogate pair, which no UTF-8 text can hold.
+            json.dumps(body, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        raise InvalidRequestError([_not_json(error.msg, error.pos)]) from None
+    except RecursionError:
+        raise InvalidRequestError([_not_json("nested too deeply")]) from None
+    except ValueError as error:  # also UnicodeError, and integers with more digits than Python converts
+        raise InvalidRequestError([_not_json(str(error))]) from None
+    if is_too_deep(body, content):
+        raise InvalidRequestError([_not_json("nested too deeply")])
+    return body
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _not_json(reason: str, position: int = 0) -> Detail:
+    return {
+        "type": "json_invalid",
+        "loc": ["body", position],
+        "msg": "JSON decode error",
+        "input": {},
+        "ctx": {"error": reason},
+    }
+
+
+def _validator(spec: Mapping[str, Any], schema: Mapping[str, Any]) -> Draft202012Validator:
+    # The components come along, because references in the schema point to them from the root.
+    return Draft202012Validator({**schema, "components": spec["components"]})
+
+
+def _details(validator: Draft202012Validator, value: Any, loc: Sequence[str | int]) -> list[Detail]:
+    # iter_errors has loosely typed keywords, which makes its own type partly unknown.
+    errors = cast("Iterator[ValidationError]", validator.iter_errors(value))  # pyright: ignore[reportUnknownMemberType]
+    details: list[Detail] = []
+    for error in islice(errors, _MOST_DETAILS):
+        details += (detail for detail in _translate(error, loc) if detail not in details)
+    return details
+
+
+def _translate(error: ValidationError, prefix: Sequence[str | int]) -> Iterator[Detail]:
+    """A finding of the schema in the words of pydantic, which the real server is built on."""
+    loc = [*prefix, *error.absolute_path]
+    rule: Any = error.validator_value
+    match error.validator:
+        case "anyOf" | "oneOf":
+            for inner in _closest_branch(error):
+                yield from _translate(inner, prefix)
+        case "required":
+            for name in rule:
+                if name not in cast("dict[str, Any]", error.instance):
+                    yield {"type": "missing", "loc": [*loc, name], "msg": "Field required"}
+        case "type":
+            kind, name = _TYPES[next(kind for kind in _as_list(rule) if kind != "null")]
+            yield _detail(kind, loc, f"Input should be {name}", error.instance)
+        case "enum" | "const":
+            choices = [f"'{choice}'" for choice in _as_list(rule) if choice is not None]
+            listed = " or ".join(filter(None, [", ".join(choices[:-1]), choices[-1]]))
+            yield _detail("literal_error", loc, f"Input should be {listed}", error.instance)
+        case _:
+            yield _detail("value_error", loc, f"Value error, it does not fit {error.validator}: {rule}", error.instance)
+
+
+_TYPES = {
+    "string": ("string_type", "a valid string"),
+    "boolean": ("bool_type", "a valid boolean"),
+    "integer": ("int_type", "a valid integer"),
+    "number": ("float_type", "a valid number"),
+    "array": ("list_type", "a valid list"),
+    "object": ("dict_type", "a valid dictionary"),
+}
+
+
+def _as_list(rule: Any) -> list[Any]:
+    return rule if is_list(rule) else [rule]
+
+
+def _closest_branch(error: ValidationError) -> list[ValidationError]:
+    """The findings of the alternative that was probably meant: the right type, the right tag, the fewest findings."""
+    branches: dict[Any, list[ValidationError]] = defaultdict(list)
+    for inner in error.context or ():
+        branches[inner.relative_schema_path[0]].append(inner)
+    return min(branches.values(), key=_distance)
+
+
+def _distance(findings: list[ValidationError]) -> tuple[bool, bool, bool, int]:
+    only_null = any(finding.validator == "type" and finding.validator_value == "null" for finding in findings)
+    wrong_type = any(finding.validator == "type" and not finding.relative_path for finding in findings)
+    wrong_tag = any(finding.validator == "const" for finding in findings)
+    return only_null, wrong_type, wrong_tag, len(findings)
+
+
+def _detail(kind: str, loc: Sequence[str | int], message: str, value: Any) -> Detail:
+    detail: Detail = {"type": kind, "loc": list(loc), "msg": message}
+    if (
+        value is None
+        or isinstance(value, (bool, int, float))
+        or (isinstance(value, str) and len(value) <= _LONGEST_ECHO)
+    ):
+        detail["input"] = value
+    return detail

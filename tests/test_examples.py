@@ -1,0 +1,123 @@
+"""Everything in `examples/` runs on the local Scout, as it stands there."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scout import Run, Scout
+from scout.local import LocalScout
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+WORKFLOWS = sorted(path.parent.name for path in EXAMPLES.glob("*/workflow.yml"))
+PROGRAMS = sorted(path.name for path in EXAMPLES.glob("*.py"))
+
+
+@pytest.fixture(scope="module")
+def scout() -> Iterator[Scout]:
+    with Scout.local() as client:
+        yield client
+
+
+def run_example(scout: Scout, name: str, **changes: Any) -> Run:
+    inputs = json.loads((EXAMPLES / name / "inputs" / "default.json").read_text())
+    return scout.execute(EXAMPLES / name / "workflow.yml", inputs | changes)
+
+
+def run_program(name: str, *args: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(EXAMPLES / name), *args],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+def test_there_are_three_workflows_and_two_programs() -> None:
+    assert WORKFLOWS == ["classify", "hello", "summary"]
+    assert PROGRAMS == ["run_async.py", "run_sync.py"]
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_every_workflow_completes_with_an_answer(scout: Scout, name: str) -> None:
+    run = run_example(scout, name)
+
+    assert run.ok
+    assert run.text.strip()
+    assert run.output_block_id
+
+
+def test_hello_asks_what_it_was_given(scout: Scout) -> None:
+    first = run_example(scout, "hello")
+    same = run_example(scout, "hello")
+    other = run_example(scout, "hello", user_message="Why is grass green?")
+
+    assert first.text == same.text
+    assert first.text != other.text
+
+
+def test_classify_joins_both_branches(scout: Scout) -> None:
+    run = run_example(scout, "classify")
+
+    lines = run.text.lower()
+    assert lines.startswith("sentiment: ")
+    assert "\ntopic: " in lines
+    assert run.outputs["sentiment"].strip().lower() in lines
+    assert run.outputs["topic"].strip().lower() in lines
+
+
+def test_summary_fills_its_templates(scout: Scout) -> None:
+    run = run_example(scout, "summary")
+
+    assert run.outputs["brief"].startswith(
+        "Summarise these notes in three sentences for the people who could not come.\n\n1. The crane"
+    )
+    assert "\n3. Ana" in run.outputs["brief"]
+    days = [date.today() + timedelta(days=shift) for shift in (-1, 0, 1)]
+    assert any(run.text.startswith(f"# Harbour meeting ({day})\n\n") for day in days)
+    assert run.text.endswith(run.outputs["summary"])
+
+
+def test_summary_needs_no_audience(scout: Scout) -> None:
+    run = scout.execute(EXAMPLES / "summary" / "workflow.yml", {"title": "T", "notes": "one"})
+
+    assert run.outputs["brief"].startswith("Summarise these notes in three sentences.\n")
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_program_without_a_key_uses_the_local_scout_and_says_so(program: str) -> None:
+    done = run_program(program)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+    assert done.stderr == "SCOUT_API_KEY is not set: running on the local Scout\n"
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_program_with_a_key_goes_where_the_environment_says(program: str) -> None:
+    with LocalScout(api_key="secret_example") as server:
+        done = run_program(program, SCOUT_API_KEY="secret_example", SCOUT_BASE_URL=server.url)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip()
+
+
+def test_the_question_of_run_sync_comes_from_its_arguments() -> None:
+    assert run_program("run_sync.py", "Who", "are", "you?").stdout != run_program("run_sync.py").stdout
+
+
+def test_run_async_answers_in_order() -> None:
+    answers = run_program("run_async.py").stdout.split("\n\n")
+
+    assert [answer.partition("\n")[0][:7] for answer in answers if answer] == [
+        "It came",
+        "The han",
+        "Fine, b",
+    ]

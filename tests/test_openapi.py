@@ -1,0 +1,211 @@
+"""openapi.yaml: it is valid, its examples are true, and it is as strict and as lenient as it says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from referencing import Registry
+from referencing.jsonschema import DRAFT202012
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parent.parent
+SPEC: dict[str, Any] = YAML(typ="safe").load(ROOT / "openapi.yaml")
+OPERATION: dict[str, Any] = SPEC["paths"]["/v2/workflows/execute"]["post"]
+SCHEMAS: dict[str, Any] = SPEC["components"]["schemas"]
+EVENTS = [reference["$ref"].split("/")[-1] for reference in SCHEMAS["WorkflowEvent"]["oneOf"]]
+REGISTRY: Registry[Any] = Registry().with_resource("urn:spec", DRAFT202012.create_resource(SPEC))
+
+
+def validator(*path: str) -> jsonschema.Draft202012Validator:
+    """Checks against the schema at a place of the spec, with its references resolved there."""
+    pointer = "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
+    return jsonschema.Draft202012Validator({"$ref": f"urn:spec#{pointer}"}, registry=REGISTRY)
+
+
+def component(name: str) -> jsonschema.Draft202012Validator:
+    return validator("components", "schemas", name)
+
+
+def examples(node: Any, path: tuple[str, ...] = ()) -> list[Any]:
+    """All examples of the spec, as parameters: the path of the schema, and the value."""
+    if isinstance(node, list):
+        return [found for number, item in enumerate(node) for found in examples(item, (*path, str(number)))]
+    if not isinstance(node, dict):
+        return []
+    found = []
+    named = node.get("examples")
+    if isinstance(named, dict):  # of a media type, a parameter or a header
+        found += [
+            pytest.param((*path, "schema"), example["value"], id="/".join((*path, name)))
+            for name, example in named.items()
+        ]
+    if isinstance(named, list):  # of a schema
+        found += [pytest.param(path, value, id="/".join((*path, str(number)))) for number, value in enumerate(named)]
+    for key, child in node.items():
+        if key not in {"examples", "example", "const", "enum", "default"}:
+            found += examples(child, (*path, key))
+    return found
+
+
+def references(node: Any) -> set[str]:
+    if isinstance(node, dict):
+        own = {node["$ref"].split("/")[-1]} if isinstance(node.get("$ref"), str) else set()
+        return own.union(*(references(child) for child in node.values()))
+    if isinstance(node, list):
+        return set().union(*(references(child) for child in node))
+    return set()
+
+
+EXAMPLES = examples(SPEC)
+
+
+def test_is_a_valid_openapi_document():
+    openapi_spec_validator = pytest.importorskip("openapi_spec_validator", reason="a development tool")
+    openapi_spec_validator.validate(SPEC)
+
+
+@pytest.mark.parametrize(("path", "value"), EXAMPLES)
+def test_every_example_fits_its_own_schema(path, value):
+    validator(*path).validate(value)
+
+
+def test_no_example_is_missed():
+    assert '"example":' not in json.dumps(SPEC), "use `examples`, which the test above finds"
+    assert len(EXAMPLES) >= 40
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_each_event_has_an_example_that_no_other_event_accepts(name):
+    for value in SCHEMAS[name]["examples"]:
+        assert [other for other in EVENTS if component(other).is_valid(value)] == [name]
+        component("WorkflowEvent").validate(value)
+
+
+def test_the_sample_of_the_reference_page_is_among_the_examples():
+    answer = OPERATION["responses"]["200"]["content"]["application/json"]["examples"]["event"]["value"]
+
+    assert answer["id"] == "evt_1234567890abcdef"
+    assert (answer["price"], answer["data"]["price"]) == ("1.10", 1.1)
+    assert SCHEMAS["WorkflowRunStarted"]["examples"][0] == answer
+
+
+def test_operation():
+    assert OPERATION["operationId"] == "execute_workflow_config"
+    assert OPERATION["tags"] == ["workflows"]
+    assert [parameter["name"] for parameter in OPERATION["parameters"]] == [
+        "environment",
+        "revision_id",
+        "session_id",
+    ]
+    assert list(OPERATION["responses"]["200"]["content"]) == ["application/json", "text/event-stream"]
+    assert set(OPERATION["responses"]) == {"200", "400", "401", "403", "404", "409", "422", "429", "5XX"}
+    assert "Retry-After" in OPERATION["responses"]["429"]["headers"]
+    assert OPERATION["security"] == [{"bearerAuth": []}]
+    assert [server["url"] for server in SPEC["servers"]] == ["https://api.scoutos.com"]
+
+
+def test_every_schema_is_used_by_the_operation():
+    reached: set[str] = set()
+    waiting = references(OPERATION)
+    while waiting:
+        name = waiting.pop()
+        reached.add(name)
+        waiting |= references(SCHEMAS[name]) - reached
+    assert reached == set(SCHEMAS)
+
+
+def test_events_differ_in_their_name_and_share_the_rest():
+    tags = SCHEMAS["WorkflowEvent"]["discriminator"]["mapping"]
+    shared = {key: value for key, value in SCHEMAS[EVENTS[0]]["properties"].items() if key not in {"name", "data"}}
+
+    assert len(EVENTS) == 7
+    for tag, reference in tags.items():
+        event = SCHEMAS[reference.split("/")[-1]]
+        assert event["properties"]["name"]["const"] == tag
+        assert {key: value for key, value in event["properties"].items() if key not in {"name", "data"}} == shared
+    assert [reference.split("/")[-1] for reference in tags.values()] == EVENTS
+
+
+@pytest.mark.parametrize("name", EVENTS)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"price": 1.1},
+        {"price": "1.10"},
+        {"price": None},
+        {"environment": "preview"},
+        {"environment": "a new one"},
+        {"version": None},
+        {"timestamp": "yesterday"},
+        {"a_new_field": [1, {"two": None}]},
+    ],
+    ids=str,
+)
+def test_an_event_may_drift(name, change):
+    component("WorkflowEvent").validate(SCHEMAS[name]["examples"][0] | change)
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_an_event_needs_its_name_and_data_and_little_more(name):
+    event = SCHEMAS[name]["examples"][0]
+    data = {key: event["data"][key] for key in SCHEMAS[f"{name}Data"].get("required", [])}
+
+    component("WorkflowEvent").validate({"name": event["name"], "data": data})
+    assert not component("WorkflowEvent").is_valid({"name": event["name"]})
+    assert not component("WorkflowEvent").is_valid({"data": event["data"]})
+    assert not component("WorkflowEvent").is_valid(event | {"name": "another"})
+
+
+@pytest.mark.parametrize("output", [None, "text", 1, 1.5, True, ["a", 1], {"deep": {"er": None}}], ids=repr)
+def test_the_output_of_a_run_is_any_json(output):
+    component("WorkflowEvent").validate(
+        {"name": "workflow_run_completed", "data": {"workflow_run_id": "run", "output": output}}
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"workflow_config": None},
+        {"workflow_config": []},
+        {"workflow_config": {"blocks": [{"block_id": "a", "block_archetype_id": "b"}]}},
+        {"workflow_config": {"blocks": [{"block_id": 1, "block_archetype_id": "b", "block_display_name": "c"}]}},
+        {"workflow_config": {}, "inputs": None},
+        {"workflow_config": {}, "inputs": ["a"]},
+        {"workflow_config": {}, "streaming": "yes"},
+        {"workflow_config": {}, "streaming": None},
+    ],
+    ids=str,
+)
+def test_a_request_that_does_not_fit(body):
+    assert not component("ExecuteWorkflowConfigRequest").is_valid(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"detail": "Validation failed", "errors": [{"field": "a", "message": "b"}]},
+        {"detail": None},
+        {"detail": [{"loc": ["body", 0], "msg": "m", "type": "t", "input": {}, "ctx": {}, "url": "u"}]},
+    ],
+    ids=str,
+)
+def test_shapes_of_a_validation_error(body):
+    component("HTTPValidationError").validate(body)
+
+
+def test_real_configs_fit():
+    folder = ROOT.parent / "shared" / "real-configs"
+    if not folder.is_dir():
+        pytest.skip("the folder with real configs is not on this machine")
+    files = sorted(path for path in folder.iterdir() if path.suffix in {".yml", ".yaml"})
+    assert files
+    for path in files:
+        loaded = YAML(typ="safe").load(path)
+        component("WorkflowConfig").validate(loaded.get("workflow_config", loaded))

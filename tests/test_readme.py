@@ -1,0 +1,141 @@
+"""What the README shows works: its Python runs in order, its commands exist, its tables are true."""
+
+import inspect
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import stamina
+from servers import refused_url
+
+import scout
+from scout import AsyncScout, Scout
+from scout.local import LocalScout
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+def commands() -> list[str]:
+    return [line.removeprefix("$ ") for block in blocks("console") for line in block.splitlines()]
+
+
+@pytest.fixture
+def at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def test_every_fence_is_python_or_console() -> None:
+    assert set(re.findall(r"^```(\w*)$", README, re.MULTILINE)) == {"", "python", "console"}
+
+
+@pytest.mark.usefixtures("at_home")
+def test_the_python_blocks_run_in_order(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    namespace: dict[str, Any] = {"__name__": "readme"}
+    printed = []
+    with LocalScout(api_key="secret_readme") as server:
+        monkeypatch.setenv("SCOUT_API_KEY", "secret_readme")
+        monkeypatch.setenv("SCOUT_BASE_URL", server.url)
+        for number, block in enumerate(blocks("python"), 1):
+            exec(compile(block, f"README.md, block {number}", "exec", dont_inherit=True), namespace)
+            printed.append(capsys.readouterr().out)
+
+    eight_lines, local, in_async, errors, raw = printed
+    assert eight_lines.strip()
+    assert "the run failed" not in eight_lines
+    assert local.startswith("completed # Harbour")
+    assert in_async.count("sentiment: ") == 2
+    assert errors.strip()
+    assert "run)" not in errors
+    assert "Hello, world" in raw
+
+
+@pytest.mark.usefixtures("at_home")
+def test_the_block_about_errors_tells_that_nothing_ran(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SCOUT_API_KEY", "secret_readme")
+    with refused_url() as url, stamina.set_testing(True, attempts=1000, cap=True):
+        monkeypatch.setenv("SCOUT_BASE_URL", url)
+        exec(compile(blocks("python")[3], "README.md, errors", "exec"), {"Scout": Scout})
+
+    assert capsys.readouterr().out.endswith("(it did not run)\n")
+
+
+def test_the_first_block_has_eight_lines() -> None:
+    assert len([line for line in blocks("python")[0].splitlines() if line]) <= 8
+
+
+@pytest.mark.usefixtures("at_home")
+def test_the_scout_commands_run() -> None:
+    shown = [shlex.split(line) for line in commands() if line.startswith("scout ")]
+    assert shown
+    for program, *args in shown:
+        done = subprocess.run(
+            [sys.executable, "-m", program, *args], capture_output=True, text=True, timeout=30, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip()
+
+
+def test_the_scripts_exist() -> None:
+    named = {word for line in commands() for word in line.split() if word.startswith("scripts/")}
+    text = README + (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named |= set(re.findall(r"`(scripts/\w+)", text))
+    if not (ROOT / "scripts").is_dir():
+        pytest.skip("the sdist has no scripts")
+    assert {name for name in named if not (ROOT / name).is_file()} == set()
+
+
+def test_linked_files_exist() -> None:
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_error_named_is_public_and_every_public_error_is_named() -> None:
+    named = set(re.findall(r"`(\w+Error)\b", README))
+    public = {
+        name
+        for name in dir(scout)
+        if isinstance(getattr(scout, name), type) and issubclass(getattr(scout, name), scout.ScoutError)
+    }
+    bases_and_later = {"APIError", "StreamError", "StreamInterruptedError", "StreamDecodeError"}
+    assert named - public == set()
+    assert public - named <= bases_and_later
+
+
+@pytest.mark.parametrize("client", [Scout, AsyncScout])
+def test_the_configuration_table_names_every_argument_with_its_default(client: Any) -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (`\w+`)? ?\| (.*?) ?\|", README, re.MULTILINE)
+    shown = {name: default.strip("`") for name, _, default in rows}
+    parameters = inspect.signature(client).parameters
+
+    assert set(shown) == set(parameters)
+    defaults = {name: parameter.default for name, parameter in parameters.items()}
+    for name in ("timeout", "connect_timeout", "retries"):
+        assert float(shown[name]) == defaults[name]
+    for name in ("at_least_once", "allow_http"):
+        assert shown[name] == str(defaults[name])
+
+
+def test_the_variables_of_the_table_are_those_that_the_client_reads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SCOUT_API_KEY", "secret_x")
+    monkeypatch.setenv("SCOUT_BASE_URL", "https://scout.example")
+    assert set(re.findall(r"`(SCOUT_\w+)`", README)) == {
+        "SCOUT_API_KEY",
+        "SCOUT_BASE_URL",
+        "SCOUT_ENVIRONMENT",
+    }
+    with Scout() as client:
+        assert client.base_url == "https://scout.example"
