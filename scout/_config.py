@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 
 from .environments import Environment
 from .errors import ConfigurationError
-from .workflow_files import is_mapping
+from .workflow_files import is_list, is_mapping
 
 __all__ = ["NOT_GIVEN", "Config", "Key", "NotGiven", "Secret"]
 
@@ -32,6 +33,10 @@ NOT_GIVEN: Final = NotGiven.NOT_GIVEN
 
 Key: TypeAlias = str | Callable[[], str]
 """An API key, or a function that returns the one to use now (for keys that rotate)."""
+
+
+# A shorter key is a placeholder, such as `local`, and its text may stand in an answer by chance.
+_SHORTEST_SECRET = 8
 
 
 class Secret:
@@ -63,9 +68,25 @@ class Secret:
         """Put the key where the API looks for it. Only of what `now()` returned."""
         headers["Authorization"] = f"Bearer {self._source}"
 
-    def redact(self, data: bytes) -> bytes:
-        """Cut the key out of what a server said, should it have echoed it. Only of what `now()` returned."""
-        return data.replace(str(self._source).encode(), b"[redacted]")
+    def redact(self, value: Any) -> Any:
+        """Text, bytes or JSON with the key cut out, should a server have echoed it. Only of what `now()` returned."""
+        if len(str(self._source)) < _SHORTEST_SECRET:
+            return value
+        try:
+            return self._redacted(value)
+        except RecursionError:
+            return "[nested too deeply to be cleaned of the API key]"
+
+    def _redacted(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return value.replace(str(self._source), "[redacted]")
+        if isinstance(value, bytes):
+            return value.replace(str(self._source).encode(), b"[redacted]")
+        if is_mapping(value):
+            return {self._redacted(key): self._redacted(each) for key, each in value.items()}
+        if is_list(value):
+            return type(value)(map(self._redacted, value))
+        return value
 
     def check(self) -> None:
         """Refuse a key that cannot be one; a function is believed until it is called.
@@ -210,19 +231,24 @@ def check_retries(retries: object) -> None:
         raise ConfigurationError(f"retries must be a whole number, 0 or more, not {retries!r}")
 
 
-def check_headers(name: str, headers: Any) -> None:
+def check_headers(name: str, headers: object) -> None:
     """Refuse headers that cannot be sent, and a second way to give the key. Values are not shown."""
     if not is_mapping(headers):
         raise ConfigurationError(f"{name} must be a mapping of names to texts, not {type(headers).__name__}")
+    header: object
+    value: object
     for header, value in headers.items():
-        if not isinstance(header, str) or not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(header, str) or not isinstance(value, str):
             raise ConfigurationError(f"{name}: names and values must be text; see {header!r}")
         if header.lower() == "authorization":
             raise ConfigurationError(f"{name}: the key belongs into api_key=, not into an Authorization header")
-        if not header.isascii() or not header or any(c <= " " or c in ":\x7f" for c in header):
+        if not _TOKEN.fullmatch(header):
             raise ConfigurationError(f"{name}: {header!r} cannot be the name of a header")
         if any(c in "\r\n\0" for c in value) or not value.isascii():
             raise ConfigurationError(f"{name}: the value of {header!r} holds characters that a header cannot carry")
+
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 
 
 def check_base_url(base_url: str, *, allow_http: bool) -> None:

@@ -253,12 +253,19 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_pools)
 
 
+def _is_httpx_own(transport: object, method: str) -> bool:
+    """Whether a transport sends as httpx does, so that its word on what was not sent can be believed."""
+    own = (httpx.HTTPTransport, httpx.AsyncHTTPTransport, httpx.MockTransport)
+    sends = getattr(type(transport), method, None)
+    return sends is not None and any(sends is getattr(kind, method, None) for kind in own)
+
+
 class _Pool:
     """The connections of one client and its copies: made when first needed, anew after a fork."""
 
     def __init__(self, transport: Transport | None) -> None:
         self.transport = transport
-        self.trusted = transport is None or isinstance(transport, httpx.HTTPTransport | httpx.MockTransport)
+        self.trusted = transport is None or _is_httpx_own(transport, "handle_request")
         self.reset()
         _pools.add(self)
 
@@ -287,7 +294,7 @@ class _AsyncPool:
 
     def __init__(self, transport: AsyncTransport | None) -> None:
         self.transport = transport
-        self.trusted = transport is None or isinstance(transport, httpx.AsyncHTTPTransport | httpx.MockTransport)
+        self.trusted = transport is None or _is_httpx_own(transport, "handle_async_request")
         self.reset()
         _pools.add(self)
 
@@ -329,16 +336,19 @@ class Call:
         self.begun = time.monotonic()
         self.ends_at = self.begun + config.deadline if config.deadline is not None else None
         self.attempt_begun = self.begun
+        self.secret: Secret
         self.status: int | None = None
         self.received = 0
         self.cut_wait: float | None = None
 
-    def next_request(self, secret: Secret) -> httpx.Request:
+    def next_request(self) -> httpx.Request:
         """The request of the next attempt.
 
         Raises:
+            ConfigurationError: there is no key.
             APITimeoutError: the deadline has passed before it.
         """
+        self.secret = self.config.secret()
         self.attempt_begun = time.monotonic()
         self.status, self.received = None, 0
         request, config = self.request, self.config
@@ -350,7 +360,7 @@ class Call:
             content=request.body,
             extensions={"timeout": self._timeouts()},
         )
-        secret.authorize(sent.headers)
+        self.secret.authorize(sent.headers)
         return sent
 
     def _timeouts(self) -> dict[str, float | None]:
@@ -369,21 +379,29 @@ class Call:
         limit.ends_at = self.ends_at
         return limit
 
-    def answer(self, response: httpx.Response, body: bytes, secret: Secret) -> Answer:
-        """The answer, as far as it came.
+    def answer(self, response: httpx.Response, body: bytes) -> Answer:
+        """The answer, as far as it came."""
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Answer(response.status_code, headers, body)
+
+    def read(self, answer: Answer, read: Callable[[Answer], T]) -> T:
+        """What a 2xx answer holds.
 
         Raises:
-            APIStatusError: its status is no 2xx. What the server said is cleaned of the key, should it have echoed it.
+            APIStatusError: it is none.
+            APIResponseError: it cannot be understood.
         """
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        if 200 <= response.status_code < 300:
-            return Answer(response.status_code, headers, body)
-        clean = {name: secret.redact(value.encode()).decode() for name, value in headers.items()}
-        raise status_error(Answer(response.status_code, clean, secret.redact(body)))
+        if 200 <= answer.status < 300:
+            return read(answer)
+        raise status_error(answer)
 
     def failed(self, error: Exception) -> ScoutError:
-        """Record how an attempt failed, in our own terms."""
+        """Record how an attempt failed, in our own terms, without foreign frames and cleaned of the key."""
         failure = error if isinstance(error, ScoutError) else self._translate(error)
+        failure.__traceback__ = failure.__context__ = None
+        for name in ("message", "args", "body", "headers", "details", "request_id"):
+            if name in failure.__dict__ or name == "args":
+                setattr(failure, name, self.secret.redact(getattr(failure, name)))
         if not self.request.starts_a_run:
             failure.run_may_have_started = False
         now = time.monotonic()
@@ -407,6 +425,7 @@ class Call:
                 f"the answer with status {self.status} cannot be decompressed: {error}; the run may have started",
                 status=self.status or 0,
                 body=b"",
+                damaged=True,
             )
         elif isinstance(error, httpx.TimeoutException) and self._is_over():
             failure = self._deadline_error(self._progress(), run_may_have_started=not unsent)
@@ -527,15 +546,19 @@ _FAILURES = (APIError, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSE
 def _system_error(error: BaseException) -> OSError | None:
     """The operating system's own error under one of httpx, alone: without frames, which would hold the headers sent."""
     chain: list[BaseException] = [error]
+    found: list[OSError] = []
     for each in chain:
         if isinstance(each, OSError):
-            alone = each.with_traceback(None)
-            alone.__cause__ = alone.__context__ = None
-            return alone
+            found.append(each)
         # A group: one error for each address of a host, when none could be reached.
         under: list[Any] = [each.__cause__ or each.__context__, *getattr(each, "exceptions", ())]
         chain += [below for below in under if below is not None and below not in chain]
-    return None
+    if not found:
+        return None
+    # One with a number came from the system; one without is a library's summary of several.
+    alone = next((each for each in found if each.errno is not None), found[0]).with_traceback(None)
+    alone.__cause__ = alone.__context__ = None
+    return alone
 
 
 class _KeyAuth(httpx.Auth):
@@ -615,15 +638,14 @@ class Http:
 
     def _attempt(self, call: Call, read: Callable[[Answer], T]) -> T:
         try:
-            return read(self._exchange(call))
+            return call.read(self._exchange(call), read)
         except _FAILURES as error:
             failure = call.failed(error)
         # Outside of the handler, so that no foreign exception hangs on ours: its frames hold the key.
         raise failure
 
     def _exchange(self, call: Call) -> Answer:
-        secret = call.config.secret()
-        response = self.pool.client().send(call.next_request(secret), auth=None, stream=True)
+        response = self.pool.client().send(call.next_request(), auth=None, stream=True)
         call.status = response.status_code
         pieces: list[bytes] = []
         try:
@@ -635,7 +657,7 @@ class Http:
                 raise
         finally:
             response.close()
-        return call.answer(response, b"".join(pieces), secret)
+        return call.answer(response, b"".join(pieces))
 
     def raw(self, config: Config) -> httpx.Client:
         """An httpx client with the facade's settings on the facade's connections."""
@@ -686,15 +708,14 @@ class AsyncHttp:
 
     async def _attempt(self, call: Call, read: Callable[[Answer], T]) -> T:
         try:
-            return read(await self._exchange(call))
+            return call.read(await self._exchange(call), read)
         except _FAILURES as error:
             failure = call.failed(error)
         # Outside of the handler, so that no foreign exception hangs on ours: its frames hold the key.
         raise failure
 
     async def _exchange(self, call: Call) -> Answer:
-        secret = call.config.secret()
-        response = await self.pool.client().send(call.next_request(secret), auth=None, stream=True)
+        response = await self.pool.client().send(call.next_request(), auth=None, stream=True)
         call.status = response.status_code
         pieces: list[bytes] = []
         try:
@@ -706,7 +727,7 @@ class AsyncHttp:
                 raise
         finally:
             await response.aclose()
-        return call.answer(response, b"".join(pieces), secret)
+        return call.answer(response, b"".join(pieces))
 
     def raw(self, config: Config) -> httpx.AsyncClient:
         """An httpx client with the facade's settings on the facade's connections."""

@@ -67,8 +67,8 @@ def _may_repeat(error: ScoutError, *, repeat_unknown: bool) -> bool:
             return repeat_unknown and (status == 408 or status >= 500)
         case APIConnectionError(run_may_have_started=unknown):
             return repeat_unknown or not unknown
-        case APIResponseError():
-            return repeat_unknown
+        case APIResponseError(damaged=damaged):
+            return repeat_unknown and damaged
         case _:
             return False
 

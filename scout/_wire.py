@@ -98,6 +98,12 @@ def execute_request(
         ConfigurationError: `inputs` or `extra_body` hold what JSON cannot carry.
         WorkflowFileError: the workflow does.
     """
+    _check_mapping("inputs", inputs)
+    _check_mapping("extra_query", extra_query)
+    _check_mapping("extra_body", extra_body)
+    _check_text("revision_id", revision_id)
+    _check_text("session_id", session_id)
+    _check_text("workflow_key", workflow_key)
     parts = execute_workflow_config._get_kwargs(  # pyright: ignore[reportPrivateUsage]  # held by a contract test
         body=ExecuteWorkflowConfigRequest(workflow_config=WorkflowConfig()),
         environment=environment.value if environment is not None else None,
@@ -119,6 +125,16 @@ def execute_request(
         headers=extra_headers or {},
         starts_a_run=True,
     )
+
+
+def _check_mapping(name: str, value: object) -> None:
+    if value is not None and not is_mapping(value):
+        raise ConfigurationError(f"{name} must be a mapping of names to values, not {type(value).__name__}")
+
+
+def _check_text(name: str, value: object) -> None:
+    if value is not None and not isinstance(value, str):
+        raise ConfigurationError(f"{name} must be text, not {type(value).__name__}")
 
 
 def _encode(body: Mapping[str, Any]) -> bytes:
@@ -303,7 +319,8 @@ def _decode(answer: Answer) -> dict[str, Any]:
     try:
         data: Any = json.loads(answer.body)
     except (ValueError, RecursionError) as problem:
-        raise _not_understood(answer, _why_not_json(answer, problem)) from None
+        damaged = bool(answer.body.strip()) and not answer.body.lstrip().startswith(b"<")
+        raise _not_understood(answer, _why_not_json(answer, problem), damaged=damaged) from None
     if not isinstance(data, dict):
         raise _not_understood(answer, f"it is JSON, but {type(data).__name__} where an object belongs")
     return cast("dict[str, Any]", data)
@@ -319,12 +336,13 @@ def _why_not_json(answer: Answer, problem: Exception) -> str:
     return f"it is not whole JSON ({kind}; {problem}): {start}"
 
 
-def _not_understood(answer: Answer, reason: str) -> APIResponseError:
+def _not_understood(answer: Answer, reason: str, *, damaged: bool = False) -> APIResponseError:
     return APIResponseError(
         f"the answer with status {answer.status} cannot be understood: {reason}; the run may have started, "
         "check base_url (SCOUT_BASE_URL) if this is not Scout's API",
         status=answer.status,
         body=answer.body,
+        damaged=damaged,
     )
 
 

@@ -13,6 +13,7 @@ from ._config import (
     NotGiven,
     Secret,
     base_url_from,
+    check_headers,
     environment_from,
     secret_from_environment,
 )
@@ -201,6 +202,7 @@ class _Client(Generic[HttpT, TransportT]):
         given: dict[str, Any] = dict(options)
         settings = {name: given[name] for name in _SETTINGS if name in given}
         config = self._config.changed(**settings) if settings else self._config
+        check_headers("extra_headers", given.get("extra_headers", {}))
         loaded = load_workflow(workflow)
         parts = {name: given[name] for name in _PARTS if name in given}
         request = execute_request(loaded, inputs, environment=config.environment, **parts)
@@ -215,6 +217,8 @@ class _Client(Generic[HttpT, TransportT]):
         return raw_client(self._config.base_url, self._config.secret(), client)
 
     def __repr__(self) -> str:
+        if "_config" not in self.__dict__:  # shown from a traceback of __init__
+            return f"<{type(self).__name__}>"
         return f"{type(self).__name__}(base_url={self._config.base_url!r}, environment={self._config.environment!r})"
 
     def __getstate__(self) -> dict[str, Any]:

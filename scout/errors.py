@@ -212,7 +212,7 @@ class APIStatusError(APIError):
         super().__init__(message)
         self.status = status
         self.body = body
-        self.headers = dict(headers)
+        self.headers: dict[str, str] = dict(headers)
         self.request_id = request_id
         self.run_may_have_started = run_may_have_started
 
@@ -272,13 +272,14 @@ class APIResponseError(APIError):
     Attributes:
         status: The HTTP status.
         body: The body as it arrived.
+        damaged: Whether it looks cut short or garbled on its way, rather than foreign.
     """
 
-    def __init__(self, message: str, *, status: int, body: bytes, run_may_have_started: bool = True) -> None:
+    def __init__(self, message: str, *, status: int, body: bytes, damaged: bool = False) -> None:
         super().__init__(message)
         self.status = status
         self.body = body
-        self.run_may_have_started = run_may_have_started
+        self.damaged = damaged
 
 
 class StreamError(ScoutError):

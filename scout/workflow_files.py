@@ -263,8 +263,10 @@ def json_fault(value: Any, place: PathInData = (), _above: tuple[int, ...] = ())
     """The first thing in a value that JSON cannot carry; `None` when there is nothing."""
     if isinstance(value, str):
         return None if _is_unicode(value) else Fault(place, "the text holds half of a surrogate pair")
-    if value is None or isinstance(value, bool | int):
+    if value is None or isinstance(value, bool):
         return None
+    if isinstance(value, int):
+        return None if _is_writable(value) else Fault(place, "the number has more digits than Python writes")
     if isinstance(value, float):
         return None if math.isfinite(value) else Fault(place, f"{value} is not JSON")
     items: Iterable[tuple[Any, Any]]
@@ -293,6 +295,14 @@ _DEEPEST = 400
 
 def _is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
     return isinstance(value, dict)
+
+
+def _is_writable(number: int) -> bool:
+    try:
+        str(number)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_unicode(text: str) -> bool:

@@ -117,9 +117,7 @@ class Peer:
         head = self._read_until(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
         method, target, _ = first.split(" ", 2)
-        headers = {
-            name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
-        }
+        headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         if headers.get("transfer-encoding", "").lower() == "chunked":
             body = self._read_chunks()
         else:
@@ -198,6 +196,11 @@ class Server:
         assert not any(thread.is_alive() for thread in self._threads), "a server thread did not stop"
         if exc_info[0] is None and self._failures:
             raise self._failures[0]
+
+    @property
+    def open_connections(self) -> int:
+        with self._lock:
+            return len(self._sockets)
 
     def wait_for_hits(self, number: int) -> None:
         """Wait until a client has come this often."""

@@ -294,6 +294,13 @@ class TestRun:
         assert "the \\x1b[31mmodel\\x1b[0m is out of order" in done.stderr
         assert server.hits == 1
 
+    def test_a_run_that_ended_in_an_unknown_way_is_not_a_success(self, workflow: Path) -> None:
+        with Server(json_answer(run_body("half", stop_reason="workflow_run_paused"))) as server:
+            done = scout("run", workflow, url=server.url)
+
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "paused" in done.stderr
+
     def test_a_failed_run_as_json_is_still_printed(self, workflow: Path) -> None:
         with Server(json_answer(FAILED)) as server:
             done = scout("run", workflow, "--json", url=server.url)

@@ -258,9 +258,7 @@ def test_retry_after_is_honoured(
         pytest.param(lambda: {"Retry-After": "60.5"}, 60.5, id="60.5"),
         pytest.param(lambda: {"retry-after-ms": "3600000"}, 3600, id="milliseconds"),
         pytest.param(
-            lambda: {
-                "Retry-After": format_datetime(datetime.now(UTC) + timedelta(seconds=3600), usegmt=True)
-            },
+            lambda: {"Retry-After": format_datetime(datetime.now(UTC) + timedelta(seconds=3600), usegmt=True)},
             pytest.approx(3600, abs=5),
             id="date",
         ),
@@ -330,7 +328,6 @@ UNKNOWN: dict[str, Behaviour] = {
     "504": html("<h1>Gateway Time-out</h1>", 504),
     "520": html("error code: 520", 520),
     "529": json_answer({"error": "overloaded"}, 529),
-    "reset at accept": reset_at_accept,
     "reset, request unread": reset_unread,
     "reset after the request": reset_after_request,
     "closed without an answer": close_unanswered,
@@ -342,9 +339,7 @@ UNKNOWN: dict[str, Behaviour] = {
     "body cut without a length": stream([BODY[:40]]),
     "gzip cut": truncated_gzip(run_answer("x" * 500)),
     "silence": silent(),
-    "silence in the body": silent(
-        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{"
-    ),
+    "silence in the body": silent(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{"),
 }
 ONCE: dict[str, Behaviour] = {
     "302": redirect("https://elsewhere.example/"),
@@ -380,13 +375,24 @@ def test_at_least_once_repeats_it(call: Caller, what: str, way: Way, no_waiting:
 
 
 @pytest.mark.parametrize("what", ["302", "304", "418", "204"])
-def test_at_least_once_repeats_no_answer_that_stays_the_same(
-    call: Caller, what: str, no_waiting: None
-) -> None:
+def test_at_least_once_repeats_no_answer_that_stays_the_same(call: Caller, what: str, no_waiting: None) -> None:
     with Server(ONCE[what]) as server:
         call.error(server.url, client={"at_least_once": True})
 
     assert server.hits == 1
+
+
+def test_a_reset_at_accept_is_repeated_only_if_nothing_was_sent(call: Caller, no_waiting: None) -> None:
+    """The reset races with the request: it may come while connecting (unsent) or after sending (unknown)."""
+    for _ in range(20):
+        with Server(reset_at_accept) as server:
+            error = call.error(server.url)
+
+        assert type(error) is APIConnectionError
+        assert error.run_may_have_started is any(each.run_may_have_started for each in error.attempts)
+        assert not any(each.run_may_have_started for each in error.attempts[:-1])
+        check_attempts(error, server.hits)
+        assert len(error.attempts) == 3 or error.run_may_have_started
 
 
 def test_at_least_once_may_succeed(call: Caller, no_waiting: None) -> None:
@@ -424,9 +430,7 @@ def test_a_failed_run_is_never_repeated(call: Caller) -> None:
 # --- Mixed calls -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "second", ["500", "reset after the request", "closed without an answer", "half a body"]
-)
+@pytest.mark.parametrize("second", ["500", "reset after the request", "closed without an answer", "half a body"])
 def test_the_repetition_of_a_429_is_not_repeated_once_it_may_have_started(
     call: Caller, second: str, no_waiting: None
 ) -> None:

@@ -53,9 +53,10 @@ OURS = (Path(scout.__file__).parent, Path(str(importlib.util.find_spec("scout_ge
 def check_text(text: str | bytes, where: str, key: str = PLANTED) -> None:
     """Fail when the key, or its base64, stands in a text. The text is not printed."""
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-    encodings = (key.encode(), base64.b64encode(key.encode()).rstrip(b"="), repr(key).encode()[1:-1])
+    plain = key.encode("utf-8", "surrogatepass")
+    encodings = (plain, base64.b64encode(plain).rstrip(b"="), repr(key).encode()[1:-1])
     if any(each in data for each in encodings):
-        raise AssertionError(f"the key stands in {where}: {data.replace(key.encode(), b'<<KEY>>')!r:.2000}")
+        raise AssertionError(f"the key stands in {where}: {data.replace(plain, b'<<KEY>>')!r:.2000}")
 
 
 def check_object(thing: Any, where: str, key: str = PLANTED) -> None:
@@ -97,10 +98,6 @@ def check_frames(error: BaseException, key: str = PLANTED) -> None:
             for name, value in frame.f_locals.items():
                 where = f"local {name} of {frame.f_code.co_qualname} ({type(each).__name__})"
                 check_text(_repr(value), where, key)
-        shown = traceback.TracebackException.from_exception(each, capture_locals=True)
-        for line in shown.stack:
-            if is_ours(line.filename):
-                check_text(repr(line.locals), f"captured locals of {line.name}", key)
     assert frames, "no frame of ours was looked at"
 
 
@@ -470,6 +467,17 @@ def test_what_is_no_key(call: Caller, key: Any) -> None:
     assert server.connections == 0
     check_error(caught.value, "PLANTED")
     check_error(error, "PLANTED")
+
+
+def test_a_half_built_client_can_be_shown(call: Caller) -> None:
+    """Tools that print locals call `repr` on whatever they find, and a constructor that failed is such a place."""
+    with pytest.raises(ConfigurationError) as caught:
+        call.client_class("PLANTED key")
+
+    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    for line in shown.stack:
+        if is_ours(line.filename):
+            check_text(repr(line.locals), f"captured locals of {line.name}", "PLANTED")
 
 
 def test_without_a_key_the_message_says_where_to_get_one(call: Caller) -> None:

@@ -26,7 +26,7 @@ from servers import (
     redirect,
     refused_url,
     reset_after_request,
-    reset_at_accept,
+    reset_unread,
     run_answer,
     silent,
     stream,
@@ -152,9 +152,7 @@ CASES = {
     "array 400": Case(json_answer(["one", "two"], 400), BadRequestError, 400, ("one",), ["one", "two"]),
     "number 400": Case(json_answer(7, 400), BadRequestError, 400, ("7",), 7),
     "null 500": Case(json_answer(None, 500), InternalServerError, 500),
-    "message 400": Case(
-        json_answer({"message": "no such model"}, 400), BadRequestError, 400, ("no such model",)
-    ),
+    "message 400": Case(json_answer({"message": "no such model"}, 400), BadRequestError, 400, ("no such model",)),
     "error object 529": Case(
         json_answer({"error": {"type": "overloaded", "message": "come back later"}}, 529),
         InternalServerError,
@@ -449,9 +447,7 @@ RUNS: dict[str, Behaviour] = {
     "one byte at a time": chunked([BODY[index : index + 1] for index in range(len(BODY))]),
     "without a length": stream([BODY]),
     "gzip": good_gzip(run_answer()),
-    "gzip in chunks": stream(
-        [gzip.compress(BODY)[:20], 0.02, gzip.compress(BODY)[20:]], {"Content-Encoding": "gzip"}
-    ),
+    "gzip in chunks": stream([gzip.compress(BODY)[:20], 0.02, gzip.compress(BODY)[20:]], {"Content-Encoding": "gzip"}),
     "byte order mark": answer(200, b"\xef\xbb\xbf" + BODY),
     "201": json_answer(run_answer(), 201),
     "charset": answer(200, BODY, content_type="application/json; charset=utf-8"),
@@ -554,7 +550,7 @@ def test_an_unknown_stop_reason_survives_and_is_not_ok(call: Caller) -> None:
 # --- No answer --------------------------------------------------------------------------------------------
 
 NO_ANSWER: dict[str, Behaviour] = {
-    "reset at accept": reset_at_accept,
+    "reset before the request was read": reset_unread,
     "reset after the request": reset_after_request,
     "closed without an answer": close_unanswered,
     "half a body": half_body(BODY),

@@ -80,7 +80,8 @@ def _run(args: argparse.Namespace) -> int:
     except ScoutError as error:
         return _exits.explain(error)
     except KeyboardInterrupt:
-        talk("interrupted; if the run had started, Scout goes on with it")
+        if not args.local:
+            talk("interrupted; if the run had started, Scout goes on with it")
         raise
 
     talk(f"run {run.id} {run.status} in {seconds:.2f} s{_STAND_IN if args.local else ''}")
@@ -119,12 +120,7 @@ def _print_json(run: Run) -> int:
 
 
 def _explain_failure(run: Run) -> int:
-    from scout import RunFailedError
-
-    try:
-        run.raise_for_status()
-    except RunFailedError as error:
-        talk(str(error))
+    talk("; ".join(run.errors) or "the server gave no reason")
     return _exits.RUN_FAILED
 
 

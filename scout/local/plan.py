@@ -18,7 +18,7 @@ class InvalidRequestError(Exception):
 
     def __init__(self, details: Sequence[Detail]) -> None:
         super().__init__("; ".join(str(detail["msg"]) for detail in details))
-        self.details = list(details)
+        self.details: list[Detail] = list(details)
 
 
 @dataclass(frozen=True, slots=True)

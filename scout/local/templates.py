@@ -52,7 +52,7 @@ class BlockEntry(dict[str, Any]):
 
     def __init__(self, name: str, entry: Mapping[str, Any]) -> None:
         super().__init__(entry)
-        self.name = name
+        self.name: str = name
 
     def __str__(self) -> str:
         return str(_printable(self["output"])) if "output" in self else super().__repr__()
