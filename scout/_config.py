@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 from urllib.parse import urlsplit
 
 from .environments import Environment
@@ -235,9 +235,7 @@ def check_headers(name: str, headers: object) -> None:
     """Refuse headers that cannot be sent, and a second way to give the key. Values are not shown."""
     if not is_mapping(headers):
         raise ConfigurationError(f"{name} must be a mapping of names to texts, not {type(headers).__name__}")
-    header: object
-    value: object
-    for header, value in headers.items():
+    for header, value in cast("Mapping[object, object]", headers).items():
         if not isinstance(header, str) or not isinstance(value, str):
             raise ConfigurationError(f"{name}: names and values must be text; see {header!r}")
         if header.lower() == "authorization":

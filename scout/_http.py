@@ -6,10 +6,10 @@ stands once, in `Call`.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import socket
+import ssl
 import threading
 import time
 import weakref
@@ -222,17 +222,19 @@ class _AsyncStream(httpcore.AsyncNetworkStream):
         return self._inner.get_extra_info(info)
 
 
-def _watch(transport: object) -> None:
-    """Let a transport of httpx look at deadlines.
+def _watch(client: httpx.Client | httpx.AsyncClient) -> None:
+    """Let a client's transports look at deadlines.
 
-    httpx has no public way to a pool's network backend; the two private names are held by a test.
+    httpx has no public way to the network backend of a pool; the private names are held by a test.
     """
-    pool: Any = getattr(transport, "_pool", None)
-    inner = getattr(pool, "_network_backend", None)
-    if isinstance(inner, httpcore.NetworkBackend) and not isinstance(inner, _Backend):
-        pool._network_backend = _Backend(inner)
-    elif isinstance(inner, httpcore.AsyncNetworkBackend) and not isinstance(inner, _AsyncBackend):
-        pool._network_backend = _AsyncBackend(inner)
+    transports: list[Any] = [client._transport, *client._mounts.values()]  # pyright: ignore[reportPrivateUsage]
+    for transport in transports:
+        pool: Any = getattr(transport, "_pool", None)
+        inner = getattr(pool, "_network_backend", None)
+        if isinstance(inner, httpcore.NetworkBackend) and not isinstance(inner, _Backend):
+            pool._network_backend = _Backend(inner)
+        elif isinstance(inner, httpcore.AsyncNetworkBackend) and not isinstance(inner, _AsyncBackend):
+            pool._network_backend = _AsyncBackend(inner)
 
 
 # --- Pools --------------------------------------------------------------------------------------------------------
@@ -260,6 +262,15 @@ def _is_httpx_own(transport: object, method: str) -> bool:
     return sends is not None and any(sends is getattr(kind, method, None) for kind in own)
 
 
+def _settings(transport: Any, *, secure: bool) -> dict[str, Any]:
+    settings: dict[str, Any] = {"transport": transport, "limits": _LIMITS}
+    if not secure:
+        # Loading the certificates of all authorities takes longer than a call to this machine. Without them nothing is
+        # trusted, so a connection with TLS would fail.
+        settings["verify"] = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return settings
+
+
 class _Pool:
     """The connections of one client and its copies: made when first needed, anew after a fork."""
 
@@ -270,22 +281,25 @@ class _Pool:
         _pools.add(self)
 
     def reset(self) -> None:
-        self.clients: httpx.Client | None = None
+        self.clients: dict[bool, httpx.Client] = {}
         self._lock = threading.Lock()
 
-    def client(self) -> httpx.Client:
-        if self.clients is None:
+    def client(self, url: str) -> httpx.Client:
+        secure = self.transport is not None or url.startswith("https:")
+        client = self.clients.get(secure)
+        if client is None:
             with self._lock:
-                if self.clients is None:
-                    client = httpx.Client(transport=self.transport, limits=_LIMITS)  # type: ignore[arg-type]
-                    for transport in (client._transport, *client._mounts.values()):  # pyright: ignore[reportPrivateUsage]
-                        _watch(transport)
-                    self.clients = client
-        return self.clients
+                client = self.clients.get(secure)
+                if client is None:
+                    client = httpx.Client(**_settings(self.transport, secure=secure))
+                    _watch(client)
+                    self.clients[secure] = client
+        return client
 
     def close(self) -> None:
-        client, self.clients = self.clients, None
-        if client is not None:
+        with self._lock:
+            clients, self.clients = self.clients, {}
+        for client in clients.values():
             client.close()
 
 
@@ -299,27 +313,30 @@ class _AsyncPool:
         _pools.add(self)
 
     def reset(self) -> None:
-        self.clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = (
-            weakref.WeakKeyDictionary()
-        )
+        self.clients: weakref.WeakKeyDictionary[object, dict[bool, httpx.AsyncClient]] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
 
-    def client(self) -> httpx.AsyncClient:
-        loop = asyncio.get_running_loop()
-        client = self.clients.get(loop)
+    def client(self, url: str) -> httpx.AsyncClient:
+        secure = self.transport is not None or url.startswith("https:")
+        with self._lock:
+            own = self.clients.setdefault(_running_loop(), {})
+        client = own.get(secure)
         if client is None:
-            client = httpx.AsyncClient(transport=self.transport, limits=_LIMITS)  # type: ignore[arg-type]
-            for transport in (client._transport, *client._mounts.values()):  # pyright: ignore[reportPrivateUsage]
-                _watch(transport)
-            with self._lock:
-                self.clients[loop] = client
+            client = own[secure] = httpx.AsyncClient(**_settings(self.transport, secure=secure))
+            _watch(client)
         return client
 
     async def aclose(self) -> None:
         with self._lock:
-            client = self.clients.pop(asyncio.get_running_loop(), None)
-        if client is not None:
+            own = self.clients.pop(_running_loop(), {})
+        for client in own.values():
             await client.aclose()
+
+
+def _running_loop() -> object:
+    import asyncio  # not for Scout, which has no use for it
+
+    return asyncio.get_running_loop()
 
 
 # --- Calls --------------------------------------------------------------------------------------------------------
@@ -579,7 +596,8 @@ class _Borrowed(httpx.BaseTransport):
         self._pool = pool
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        return self._pool.client()._transport_for_url(request.url).handle_request(request)  # pyright: ignore[reportPrivateUsage]
+        client = self._pool.client(str(request.url))
+        return client._transport_for_url(request.url).handle_request(request)  # pyright: ignore[reportPrivateUsage]
 
 
 class _AsyncBorrowed(httpx.AsyncBaseTransport):
@@ -587,7 +605,8 @@ class _AsyncBorrowed(httpx.AsyncBaseTransport):
         self._pool = pool
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return await self._pool.client()._transport_for_url(request.url).handle_async_request(request)  # pyright: ignore[reportPrivateUsage]
+        client = self._pool.client(str(request.url))
+        return await client._transport_for_url(request.url).handle_async_request(request)  # pyright: ignore[reportPrivateUsage]
 
 
 def _raw_settings(config: Config) -> dict[str, Any]:
@@ -645,7 +664,7 @@ class Http:
         raise failure
 
     def _exchange(self, call: Call) -> Answer:
-        response = self.pool.client().send(call.next_request(), auth=None, stream=True)
+        response = self.pool.client(call.config.base_url).send(call.next_request(), auth=None, stream=True)
         call.status = response.status_code
         pieces: list[bytes] = []
         try:
@@ -715,7 +734,7 @@ class AsyncHttp:
         raise failure
 
     async def _exchange(self, call: Call) -> Answer:
-        response = await self.pool.client().send(call.next_request(), auth=None, stream=True)
+        response = await self.pool.client(call.config.base_url).send(call.next_request(), auth=None, stream=True)
         call.status = response.status_code
         pieces: list[bytes] = []
         try:

@@ -13,7 +13,6 @@ import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -33,11 +32,9 @@ from servers import (
     silent,
 )
 
-import scout
 from scout import AsyncScout, ConfigurationError, Environment, Scout, ScoutError
 
 OK = json_answer(run_answer())
-ROOT = Path(scout.__file__).parent.parent
 
 
 def echo(request: Received) -> Any:

@@ -132,7 +132,7 @@ def test_what_was_never_sent_is_repeated(
     call: Caller, place: Any, way: Way, request: pytest.FixtureRequest, no_waiting: None
 ) -> None:
     with place(call, request) as there:
-        error = call.error(there.url, client={"connect_timeout": 0.2, **way.options})
+        error = call.error(there.url, client={"connect_timeout": 0.1, **way.options})
 
         assert isinstance(error, APIConnectionError)
         assert error.run_may_have_started is False
@@ -156,7 +156,7 @@ def test_no_free_connection_is_repeated(call: Caller, way: Way, no_waiting: None
         limits = httpx.Limits(max_connections=1)
         transport = (httpx.AsyncHTTPTransport if call.is_async else httpx.HTTPTransport)(limits=limits)
         client = call.client_class(
-            KEY, base_url=server.url, transport=transport, connect_timeout=0.2, timeout=10.0, **way.options
+            KEY, base_url=server.url, transport=transport, connect_timeout=0.1, timeout=10.0, **way.options
         )
         error = _second_of_two_calls(call, client, server)
 
@@ -356,7 +356,7 @@ ONCE: dict[str, Behaviour] = {
 @pytest.mark.parametrize("way", [way for way in WAYS if not way.at_least_once], ids=str)
 def test_what_may_have_started_is_never_repeated(call: Caller, what: str, way: Way, no_waiting: None) -> None:
     with Server([(UNKNOWN | ONCE)[what], OK]) as server:
-        error = call.error(server.url, client={"timeout": 0.3, **way.options})
+        error = call.error(server.url, client={"timeout": 0.2, **way.options})
 
     assert server.hits == 1
     assert error.run_may_have_started is True
@@ -406,7 +406,7 @@ def test_at_least_once_may_succeed(call: Caller, no_waiting: None) -> None:
 @pytest.mark.parametrize("at_least_once", [False, True])
 def test_a_deadline_is_never_repeated(call: Caller, at_least_once: bool) -> None:
     with Server(trickle_head(0.05)) as server:
-        error = call.error(server.url, client={"at_least_once": at_least_once}, deadline=0.4)
+        error = call.error(server.url, client={"at_least_once": at_least_once}, deadline=0.3)
 
     assert server.hits == 1
     assert isinstance(error, APITimeoutError)
@@ -623,7 +623,7 @@ def test_an_unknown_environment_is_not_sent(call: Caller) -> None:
 
 
 def test_a_slow_answer_is_one_request(call: Caller) -> None:
-    with Server(delayed(0.5, OK)) as server:
+    with Server(delayed(0.3, OK)) as server:
         assert call.run(server.url).output == "Hello"
 
     assert server.hits == 1

@@ -156,7 +156,7 @@ def test_errors_of_answers(
     monkeypatch.setenv("SCOUT_API_KEY", PLANTED)
     keys: dict[str, Any] = {"text": PLANTED, "function": lambda: PLANTED, "environment": None}
     with Server(ANSWERS[what]) as server:
-        error = call.error(server.url, client={"api_key": keys[source]}, timeout=0.3, deadline=0.6)
+        error = call.error(server.url, client={"api_key": keys[source]}, timeout=0.15, deadline=0.3)
 
     assert server.requests[0].headers["authorization"] == f"Bearer {PLANTED}"
     check_error(error)
@@ -518,10 +518,20 @@ def workflow_file(tmp_path: Path) -> Path:
 
 @pytest.mark.skipif(importlib.util.find_spec("scout.cli") is None, reason="there is no command yet")
 @pytest.mark.parametrize(
-    ("what", "code"),
-    [("ok", 0), ("failed run", 1), ("401", 3), ("echo", 3), ("HTML", 3), ("closed", 3), ("refused", 3)],
+    ("what", "code", "options"),
+    [
+        ("ok", 0, []),
+        ("ok", 0, ["--json"]),
+        ("failed run", 1, []),
+        ("failed run", 1, ["--json"]),
+        ("401", 3, ["--json"]),
+        ("echo", 3, []),
+        ("echo", 3, ["--json"]),
+        ("HTML", 3, []),
+        ("closed", 3, []),
+        ("refused", 3, []),
+    ],
 )
-@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
 def test_the_command(what: str, code: int, options: list[str], workflow_file: Path) -> None:
     behaviour = ANSWERS | {"ok": OK, "echo": json_answer({"detail": f"Bearer {PLANTED}"}, 403)}
     with Server(behaviour.get(what, OK)) as server, refused_url() as nowhere:
