@@ -151,6 +151,8 @@ class Config:
             given["base_url"] = base_url_from(given["base_url"])
         if "environment" in given:
             given["environment"] = environment_from(given["environment"])
+        if is_mapping(given.get("headers")):
+            given["headers"] = dict(given["headers"])  # what the caller does to it later is not for this client
         return replace(self, **given)
 
     def secret(self) -> Secret:

@@ -345,12 +345,12 @@ def _running_loop() -> object:
 class Call:
     """One call of a user: what is sent, its limits, and what has happened so far. All decisions, and no I/O."""
 
-    def __init__(self, request: Request, config: Config, *, trusted: bool) -> None:
+    def __init__(self, request: Request, config: Config, begun: float, *, trusted: bool) -> None:
         self.request = request
         self.config = config
         self.trusted = trusted
         self.attempts: list[Attempt] = []
-        self.begun = time.monotonic()
+        self.begun = begun
         self.ends_at = self.begun + config.deadline if config.deadline is not None else None
         self.attempt_begun = self.begun
         self.secret: Secret
@@ -449,7 +449,7 @@ class Call:
         elif isinstance(error, httpx.TimeoutException):
             failure = self._timeout_error(error, run_may_have_started=not unsent)
         else:
-            why = str(cause or error) or type(error).__name__
+            why = _words(cause or error)
             failure = APIConnectionError(
                 f"no connection to {self.config.base_url}: {why}"
                 if unsent
@@ -578,6 +578,13 @@ def _system_error(error: BaseException) -> OSError | None:
     return alone
 
 
+def _words(error: Exception) -> str:
+    # asyncio puts words of its own where the system's are clearer.
+    if isinstance(error, OSError) and error.errno and not isinstance(error, socket.gaierror | ssl.SSLError):
+        return os.strerror(error.errno).lower()
+    return str(error) or type(error).__name__
+
+
 class _KeyAuth(httpx.Auth):
     """The facade's key for the raw client, asked for anew with each request."""
 
@@ -625,14 +632,14 @@ class Http:
         self.pool = _Pool(transport)
         self.closed = False
 
-    def call(self, request: Request, config: Config, read: Callable[[Answer], T]) -> T:
-        """Send a request, and again where that is safe, and read its answer.
+    def call(self, request: Request, config: Config, read: Callable[[Answer], T], begun: float) -> T:
+        """Send a request, and again where that is safe, and read its answer; `begun` is when the call began.
 
         Raises:
             APIError: what became of it.
             ConfigurationError: there is no key.
         """
-        call = Call(request, config, trusted=self.pool.trusted)
+        call = Call(request, config, begun, trusted=self.pool.trusted)
         try:
             return self._attempt(call, read)
         except APIError as error:
@@ -695,14 +702,14 @@ class AsyncHttp:
         self.pool = _AsyncPool(transport)
         self.closed = False
 
-    async def call(self, request: Request, config: Config, read: Callable[[Answer], T]) -> T:
-        """Send a request, and again where that is safe, and read its answer.
+    async def call(self, request: Request, config: Config, read: Callable[[Answer], T], begun: float) -> T:
+        """Send a request, and again where that is safe, and read its answer; `begun` is when the call began.
 
         Raises:
             APIError: what became of it.
             ConfigurationError: there is no key.
         """
-        call = Call(request, config, trusted=self.pool.trusted)
+        call = Call(request, config, begun, trusted=self.pool.trusted)
         try:
             return await self._attempt(call, read)
         except APIError as error:

@@ -192,13 +192,15 @@ def read_run(answer: Answer, workflow: LoadedWorkflow | None) -> Run:
         what = f"one event, {name!r}, and" if isinstance(name, str) else "JSON, but"
         raise _not_understood(answer, f"it holds {what} no run that says how it ended (run.stop_reason)")
     state = told.get("state")
+    if state is not None and not is_mapping(state):
+        raise _not_understood(answer, f"its run.state is {type(state).__name__} where an object belongs")
     complaints = told.get("errors")
     return Run(
         id=_text(told.get("workflow_run_id")),
         session_id=_text(told.get("session_id")),
         workflow_id=_text(data.get("workflow_id")),
         status=RunStatus(status),
-        state=dict(state) if is_mapping(state) else {},
+        state=dict(state or {}),
         errors=tuple(map(_sentence, complaints if is_list(complaints) else [complaints] if complaints else ())),
         output_block_id=_text(data.get("output_block_id")) or output_block(workflow),
         raw=data,

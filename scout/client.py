@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Self, TypedDict, TypeVar, Unpack
 
@@ -106,7 +107,7 @@ class _Client(Generic[HttpT, TransportT]):
             deadline=deadline,
             retries=retries,
             at_least_once=at_least_once,
-            headers=headers or {},
+            headers=dict(headers or {}),
             allow_http=allow_http,
         )
         self._transport: TransportT | None = transport
@@ -194,7 +195,8 @@ class _Client(Generic[HttpT, TransportT]):
 
     def _execute(
         self, workflow: WorkflowSource, inputs: Mapping[str, Any] | None, options: RunOptions
-    ) -> tuple[Request, Config, Callable[[Answer], Run]]:
+    ) -> tuple[Request, Config, Callable[[Answer], Run], float]:
+        begun = time.monotonic()  # a deadline counts from here: reading the workflow is a part of the call
         self._refuse_when_closed()
         unknown = options.keys() - {*_SETTINGS, *_PARTS}
         if unknown:
@@ -206,7 +208,7 @@ class _Client(Generic[HttpT, TransportT]):
         loaded = load_workflow(workflow)
         parts = {name: given[name] for name in _PARTS if name in given}
         request = execute_request(loaded, inputs, environment=config.environment, **parts)
-        return request, config, partial(read_run, workflow=loaded)
+        return request, config, partial(read_run, workflow=loaded), begun
 
     def _refuse_when_closed(self) -> None:
         if self._closed or self._http.closed:
