@@ -139,6 +139,7 @@ class Config:
         check_seconds("deadline", self.deadline)
         check_retries(self.retries)
         check_headers("headers", self.headers)
+        object.__setattr__(self, "headers", dict(self.headers))  # what the caller does to it later is not for us
         check_base_url(self.base_url, allow_http=self.allow_http)
 
     def changed(self, **options: Any) -> Config:
@@ -151,8 +152,6 @@ class Config:
             given["base_url"] = base_url_from(given["base_url"])
         if "environment" in given:
             given["environment"] = environment_from(given["environment"])
-        if is_mapping(given.get("headers")):
-            given["headers"] = dict(given["headers"])  # what the caller does to it later is not for this client
         return replace(self, **given)
 
     def secret(self) -> Secret:

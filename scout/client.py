@@ -107,7 +107,7 @@ class _Client(Generic[HttpT, TransportT]):
             deadline=deadline,
             retries=retries,
             at_least_once=at_least_once,
-            headers=dict(headers or {}),
+            headers={} if headers is None else headers,
             allow_http=allow_http,
         )
         self._transport: TransportT | None = transport
