@@ -32,7 +32,10 @@ CONFIG = {
             "block_id": name,
             "block_archetype_id": f"com.scoutos.{name}",
             "block_display_name": name,
-            "block_inputs": {"model": "gpt-4o", "prompt_items": [{"role": "user", "content": "{{inputs.user_message}}"}]},
+            "block_inputs": {
+                "model": "gpt-4o",
+                "prompt_items": [{"role": "user", "content": "{{inputs.user_message}}"}],
+            },
             "dependencies": [],
         }
         for name in ("inputs", "llm")
