@@ -1,0 +1,109 @@
+"""Server-sent events without I/O: bytes in, events out.
+
+By the rules of https://html.spec.whatwg.org/multipage/server-sent-events.html, section 9.2.6, but for two things: data
+stays bytes, so that whoever reads it sees what is no UTF-8, and an event that is too large is an error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["EventTooLargeError", "SSEDecoder", "ServerSentEvent"]
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class ServerSentEvent(NamedTuple):
+    """One event: its data, the name of its kind, and the id that was last told."""
+
+    data: bytes
+    event: str = "message"
+    id: str = ""
+
+
+class EventTooLargeError(ValueError):
+    """An event, or a line of one, is larger than allowed. `start` holds how it begins."""
+
+    def __init__(self, limit: int, start: bytes) -> None:
+        super().__init__(f"an event is larger than {limit} bytes")
+        self.start = start
+
+
+class SSEDecoder:
+    """Cut a stream into events. The time it takes grows with the stream, however that is cut into pieces.
+
+    Attributes:
+        retry: The reconnection time that the server asked for, in milliseconds; `None` when it did not.
+    """
+
+    def __init__(self, max_event_bytes: int) -> None:
+        self.retry: int | None = None
+        self._limit = max_event_bytes
+        self._data: list[bytes] = []
+        self._held = 0  # bytes in _data
+        self._unfinished: list[bytes] = []
+        self._pending = 0  # bytes in _unfinished
+        self._event = ""
+        self._id = ""
+        self._start: bytes | None = b""  # the first bytes, while they may be a byte order mark
+        self._after_cr = False
+
+    def feed(self, piece: bytes) -> Iterator[ServerSentEvent]:
+        """The events that end in a piece, to be iterated to the end before the next piece is fed.
+
+        Raises:
+            EventTooLargeError: an event is larger than allowed.
+        """
+        if self._start is not None:
+            piece = self._start + piece
+            if len(piece) < len(_BOM) and _BOM.startswith(piece):
+                self._start = piece
+                return
+            self._start = None
+            piece = piece.removeprefix(_BOM)
+        if not piece:
+            return
+        if self._after_cr:
+            piece = piece.removeprefix(b"\n")
+        self._after_cr = piece.endswith(b"\r")
+        # Of bytes, splitlines() splits at CR, LF and CRLF alone; of text it would split at U+2028 and others as well.
+        for line in piece.splitlines(keepends=True):
+            if self._held + self._pending + len(line) > self._limit:
+                raise EventTooLargeError(self._limit, b"".join([*self._data, *self._unfinished, line])[:1000])
+            content = line.rstrip(b"\r\n")
+            if len(content) == len(line):
+                self._unfinished.append(line)
+                self._pending += len(line)
+                continue
+            if self._unfinished:
+                content = b"".join([*self._unfinished, content])
+                self._unfinished.clear()
+                self._pending = 0
+            if content:
+                self._field(content)
+                continue
+            if self._data:
+                yield ServerSentEvent(b"\n".join(self._data), self._event or "message", self._id)
+                self._data.clear()
+                self._held = 0
+            self._event = ""
+
+    def left(self) -> bytes:
+        """What stands after the last whole event: at the end of a stream, what was cut off."""
+        return b"\n".join([*self._data, b"".join(self._unfinished)]).strip(b"\n")
+
+    def _field(self, line: bytes) -> None:
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            self._data.append(value)
+            self._held += len(value)
+        elif name == b"event":
+            self._event = value.decode("utf-8", "replace")
+        elif name == b"id" and b"\0" not in value:
+            self._id = value.decode("utf-8", "replace")
+        elif name == b"retry" and value.isdigit():
+            self.retry = int(value)
