@@ -38,7 +38,19 @@ if TYPE_CHECKING:
         UnprocessableEntityError,
         WorkflowFileError,
     )
+    from .events import (
+        BlockRunCompleted,
+        BlockRunFailed,
+        BlockRunStarted,
+        BlockStateUpdated,
+        Event,
+        UnknownEvent,
+        WorkflowRunCompleted,
+        WorkflowRunFailed,
+        WorkflowRunStarted,
+    )
     from .results import BlockRun, Run, RunStatus
+    from .streaming import AsyncRunStream, RunStream
 
 __all__ = [
     "APIConnectionError",
@@ -46,14 +58,20 @@ __all__ = [
     "APIResponseError",
     "APIStatusError",
     "APITimeoutError",
+    "AsyncRunStream",
     "AsyncScout",
     "Attempt",
     "AuthenticationError",
     "BadRequestError",
     "BlockRun",
+    "BlockRunCompleted",
+    "BlockRunFailed",
+    "BlockRunStarted",
+    "BlockStateUpdated",
     "ConfigurationError",
     "ConflictError",
     "Environment",
+    "Event",
     "InternalServerError",
     "NotFoundError",
     "PermissionDeniedError",
@@ -63,26 +81,42 @@ __all__ = [
     "RunOptions",
     "RunOutputError",
     "RunStatus",
+    "RunStream",
     "Scout",
     "ScoutError",
     "StreamDecodeError",
     "StreamError",
     "StreamInterruptedError",
+    "UnknownEvent",
     "UnprocessableEntityError",
     "WorkflowConfig",
     "WorkflowFileError",
+    "WorkflowRunCompleted",
+    "WorkflowRunFailed",
+    "WorkflowRunStarted",
     "__version__",
 ]
 
 _ROOMS = {
+    "AsyncRunStream": "streaming",
     "AsyncScout": "client",
     "BlockRun": "results",
+    "BlockRunCompleted": "events",
+    "BlockRunFailed": "events",
+    "BlockRunStarted": "events",
+    "BlockStateUpdated": "events",
     "Environment": "environments",
+    "Event": "events",
     "Run": "results",
     "RunOptions": "client",
     "RunStatus": "results",
+    "RunStream": "streaming",
     "Scout": "client",
+    "UnknownEvent": "events",
     "WorkflowConfig": "_wire",
+    "WorkflowRunCompleted": "events",
+    "WorkflowRunFailed": "events",
+    "WorkflowRunStarted": "events",
 }
 
 

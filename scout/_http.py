@@ -6,13 +6,16 @@ stands once, in `Call`.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
 import os
 import socket
 import ssl
 import threading
 import time
 import weakref
+from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
@@ -29,10 +32,11 @@ from .errors import (
     APITimeoutError,
     Attempt,
     ScoutError,
+    StreamError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Awaitable, Callable, Generator, Iterable
 
     from ._config import Config, Secret
     from ._wire import Request
@@ -86,15 +90,19 @@ class AsyncTransport(Protocol):
 
 
 class _Limit(float):
-    """A timeout of one network operation that also knows when the whole call has to be over."""
+    """A timeout of one network operation that also knows when something larger has to be over.
+
+    Attributes:
+        ends_at: That moment, on the monotonic clock: of the whole call, or, in a stream, of the wait for an event.
+    """
 
     ends_at: float
 
-    def left(self, error: type[Exception]) -> float:
+    def left(self, error: type[Exception]) -> float | None:
         left = min(float(self), self.ends_at - time.monotonic())
         if left <= 0:
-            raise error("the deadline has passed")
-        return left
+            raise error("the time has passed")
+        return left if math.isfinite(left) else None
 
 
 def _left(timeout: float | None, error: type[Exception]) -> float | None:
@@ -282,9 +290,12 @@ class _Pool:
 
     def reset(self) -> None:
         self.clients: dict[bool, httpx.Client] = {}
+        self.abandoned: deque[Body] = deque()
         self._lock = threading.Lock()
 
     def client(self, url: str) -> httpx.Client:
+        while self.abandoned:
+            self.abandoned.popleft().close()
         secure = self.transport is not None or url.startswith("https:")
         client = self.clients.get(secure)
         if client is None:
@@ -345,13 +356,17 @@ def _running_loop() -> object:
 class Call:
     """One call of a user: what is sent, its limits, and what has happened so far. All decisions, and no I/O."""
 
-    def __init__(self, request: Request, config: Config, begun: float, *, trusted: bool) -> None:
+    def __init__(
+        self, request: Request, config: Config, begun: float, *, trusted: bool, streaming: bool = False
+    ) -> None:
+        self.streaming = streaming
         self.request = request
         self.config = config
         self.trusted = trusted
         self.attempts: list[Attempt] = []
         self.begun = begun
-        self.ends_at = self.begun + config.deadline if config.deadline is not None else None
+        self.ends_at = self.begun + config.deadline if config.deadline is not None else math.inf
+        self.silence = _Limit(math.inf)
         self.attempt_begun = self.begun
         self.secret: Secret
         self.status: int | None = None
@@ -383,34 +398,35 @@ class Call:
     def _timeouts(self) -> dict[str, float | None]:
         silence, connect = self.config.timeout, self.config.connect_timeout
         timeouts = {"connect": connect, "pool": connect, "read": silence, "write": silence}
-        if self.ends_at is None:
-            return timeouts
         left = self.ends_at - time.monotonic()
         if left <= 0:
             raise self._deadline_error("before the next attempt could begin", run_may_have_started=False)
-        return {name: self._limit(seconds, left) for name, seconds in timeouts.items()}
+        if math.isfinite(left):
+            timeouts = {name: self._limit(seconds, left) for name, seconds in timeouts.items()}
+        if self.streaming:
+            self.silence = self._limit(silence, left)
+            timeouts["read"] = self.silence
+        return timeouts
 
     def _limit(self, seconds: float | None, left: float) -> _Limit:
-        assert self.ends_at is not None  # only called with a deadline
         limit = _Limit(left if seconds is None else min(seconds, left))
         limit.ends_at = self.ends_at
         return limit
+
+    def await_event(self, seconds: float | None = None) -> None:
+        """From now on, the next event has this long to come whole; without `seconds` as long as `timeout` says."""
+        longest = self.config.timeout if seconds is None else seconds
+        self.silence.ends_at = min(self.ends_at, time.monotonic() + (math.inf if longest is None else longest))
 
     def answer(self, response: httpx.Response, body: bytes) -> Answer:
         """The answer, as far as it came."""
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status_code, headers, body)
 
-    def read(self, answer: Answer, read: Callable[[Answer], T]) -> T:
-        """What a 2xx answer holds.
-
-        Raises:
-            APIStatusError: it is none.
-            APIResponseError: it cannot be understood.
-        """
-        if 200 <= answer.status < 300:
-            return read(answer)
-        raise status_error(answer)
+    def is_accepted(self, response: httpx.Response) -> bool:
+        """Note the status, and say whether it is a 2xx."""
+        self.status = response.status_code
+        return 200 <= response.status_code < 300
 
     def failed(self, error: Exception) -> ScoutError:
         """Record how an attempt failed, in our own terms, without foreign frames and cleaned of the key."""
@@ -468,7 +484,8 @@ class Call:
             message = f"no {what} to {self.config.base_url} within {seconds:g} s (connect_timeout)"
         else:
             limit, seconds = "timeout", self.config.timeout or 0.0
-            message = f"the server was silent for {seconds:g} s (timeout): {self._progress()}"
+            silent = "the server sent no event" if self.streaming and self.status else "the server was silent"
+            message = f"{silent} for {seconds:g} s (timeout): {self._progress()}"
         if run_may_have_started:
             message += "; the run may have started"
         return APITimeoutError(message, limit=limit, seconds=seconds, run_may_have_started=run_may_have_started)
@@ -484,7 +501,7 @@ class Call:
         )
 
     def _is_over(self) -> bool:
-        return self.ends_at is not None and time.monotonic() >= self.ends_at - _CLOCK
+        return time.monotonic() >= self.ends_at - _CLOCK
 
     def _progress(self) -> str:
         if self.status is None:
@@ -510,9 +527,8 @@ class Call:
             APITimeoutError: the deadline has passed.
         """
         self.received += len(piece)
-        if self.ends_at is not None and time.monotonic() >= self.ends_at:
-            refused = self.status in REFUSED
-            raise self._deadline_error(self._progress(), run_may_have_started=not refused)
+        if time.monotonic() >= self.ends_at:
+            raise self._deadline_error(self._progress(), run_may_have_started=self.status not in REFUSED)
 
     def may_do_without_the_rest(self) -> bool:
         """Whether a body that breaks off does not matter: an error status says enough by itself."""
@@ -535,7 +551,7 @@ class Call:
         seconds = self._pause(error) if isinstance(error, ScoutError) else None
         if seconds is None:
             return False
-        if self.ends_at is not None and time.monotonic() + seconds >= self.ends_at:
+        if time.monotonic() + seconds >= self.ends_at:
             self.cut_wait = seconds
             return False
         self.attempts[-1] = replace(self.attempts[-1], wait=seconds)
@@ -557,7 +573,7 @@ class Call:
 
 _CLOCK = 0.01  # seconds by which a timer may be early
 
-_FAILURES = (APIError, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError)
+_FAILURES = (APIError, StreamError, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError)
 
 
 def _system_error(error: BaseException) -> OSError | None:
@@ -625,6 +641,124 @@ def _raw_settings(config: Config) -> dict[str, Any]:
     }
 
 
+class Body:
+    """The body of a stream's answer, as it comes."""
+
+    def __init__(self, call: Call, response: httpx.Response, pool: _Pool) -> None:
+        self.call = call
+        self.response = response
+        self.is_stream = _is_stream(response)
+        self._pool = pool
+        self._pieces = response.iter_bytes()
+
+    def read(self) -> bytes:
+        """The next piece; nothing at the end.
+
+        Raises:
+            APIError: the connection broke, or the next event did not come in time.
+        """
+        try:
+            piece = next(self._pieces, b"")
+            self.call.took(piece)
+            return piece
+        except _FAILURES as error:
+            failure = self.call.failed(error)
+        raise failure
+
+    def drain(self) -> None:
+        """Read what little may be left, so that the connection can be used again, and let go of it."""
+        if self.call.trusted:
+            self.call.await_event(_DRAIN)
+            # Whatever is wrong with the end of a body whose events have all come costs no more than the connection.
+            with contextlib.suppress(*_FAILURES):
+                for _ in self._pieces:
+                    pass
+        self.close()
+
+    def read_whole(self) -> Answer:
+        """The answer, where it is no stream after all. Raises as `read`."""
+        return self.call.answer(self.response, b"".join(iter(self.read, b"")))
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self.response.close()
+
+    def abandon(self) -> None:
+        """Let go of the connection of a stream that was forgotten; called by the garbage collector, so at any moment.
+
+        The socket is closed at once. The pool's own books are closed at its next call, because its lock may be held by
+        the very code that the garbage collector interrupted.
+        """
+        stream = self.response.extensions.get("network_stream")
+        if stream is not None:
+            stream.close()
+        self._pool.abandoned.append(self)
+
+
+class AsyncBody:
+    """The same for `AsyncScout`."""
+
+    def __init__(self, call: Call, response: httpx.Response) -> None:
+        self.call = call
+        self.response = response
+        self.is_stream = _is_stream(response)
+        self._pieces = response.aiter_bytes()
+        self._loop: Any = _running_loop()
+
+    async def read(self) -> bytes:
+        """The next piece; nothing at the end.
+
+        Raises:
+            APIError: the connection broke, or the next event did not come in time.
+        """
+        try:
+            piece = await anext(self._pieces, b"")
+            self.call.took(piece)
+            return piece
+        except _FAILURES as error:
+            failure = self.call.failed(error)
+        raise failure
+
+    async def drain(self) -> None:
+        """Read what little may be left, so that the connection can be used again, and let go of it."""
+        if self.call.trusted:
+            self.call.await_event(_DRAIN)
+            # As in Body.drain.
+            with contextlib.suppress(*_FAILURES):
+                async for _ in self._pieces:
+                    pass
+        await self.close()
+
+    async def read_whole(self) -> Answer:
+        """The answer, where it is no stream after all. Raises as `read`."""
+        pieces: list[bytes] = []
+        while piece := await self.read():
+            pieces.append(piece)
+        return self.call.answer(self.response, b"".join(pieces))
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        await self.response.aclose()
+
+    def abandon(self) -> None:
+        """Let go of the connection of a stream that was forgotten; called by the garbage collector, in any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and its connections with it
+            self._loop.call_soon_threadsafe(lambda: _closing.add(self._loop.create_task(self._forget())))
+
+    async def _forget(self) -> None:
+        await self.close()
+        _closing.clear()
+
+
+_DRAIN = 0.1  # seconds
+_closing: set[Any] = set()  # tasks, which a loop itself does not keep
+
+
+def _is_stream(response: httpx.Response) -> bool:
+    kind: str = response.headers.get("content-type", "")
+    return kind.lower().startswith("text/event-stream")
+
+
 class Http:
     """Sends calls over the connections that a client and its copies share."""
 
@@ -640,39 +774,52 @@ class Http:
             ConfigurationError: there is no key.
         """
         call = Call(request, config, begun, trusted=self.pool.trusted)
+        return self._try(call, lambda: read(self._read(call, self._open(call))))
+
+    def stream(self, request: Request, config: Config, begun: float) -> Body:
+        """Send a request, again where that is safe, and return the body of a 2xx answer unread. Raises as `call`."""
+        call = Call(request, config, begun, trusted=self.pool.trusted, streaming=True)
+        return self._try(call, lambda: Body(call, self._open(call), self.pool))
+
+    def _try(self, call: Call, attempt: Callable[[], T]) -> T:
         try:
-            return self._attempt(call, read)
-        except APIError as error:
+            return self._attempt(call, attempt)
+        except (APIError, StreamError) as error:
             failure: ScoutError = error
         if call.may_repeat(failure):
             try:
-                return self._repeat(call, read, failure)
-            except APIError as error:
+                return self._repeat(call, attempt, failure)
+            except (APIError, StreamError) as error:
                 failure = error
         raise call.final(failure)
 
-    def _repeat(self, call: Call, read: Callable[[Answer], T], failure: ScoutError | None) -> T:
+    def _repeat(self, call: Call, attempt: Callable[[], T], failure: ScoutError | None) -> T:
         import stamina  # not before something fails: a call that goes well has no use for it
 
-        for attempt in stamina.retry_context(on=call.wait, attempts=call.config.retries + 1, timeout=None):
-            with attempt:
+        for again in stamina.retry_context(on=call.wait, attempts=call.config.retries + 1, timeout=None):
+            with again:
                 if failure is not None:  # stamina's first attempt is the one that has failed already
                     first, failure = failure, None
                     raise first
-                return self._attempt(call, read)
+                return self._attempt(call, attempt)
         raise AssertionError  # the loop returns or raises
 
-    def _attempt(self, call: Call, read: Callable[[Answer], T]) -> T:
+    def _attempt(self, call: Call, attempt: Callable[[], T]) -> T:
         try:
-            return call.read(self._exchange(call), read)
+            return attempt()
         except _FAILURES as error:
             failure = call.failed(error)
         # Outside of the handler, so that no foreign exception hangs on ours: its frames hold the key.
         raise failure
 
-    def _exchange(self, call: Call) -> Answer:
-        response = self.pool.client(call.config.base_url).send(call.next_request(), auth=None, stream=True)
-        call.status = response.status_code
+    def _open(self, call: Call) -> httpx.Response:
+        client = self.pool.client(call.config.base_url)
+        response = client.send(call.next_request(), auth=None, stream=True)
+        if call.is_accepted(response):
+            return response
+        raise status_error(self._read(call, response))
+
+    def _read(self, call: Call, response: httpx.Response) -> Answer:
         pieces: list[bytes] = []
         try:
             for piece in response.iter_bytes():
@@ -703,46 +850,62 @@ class AsyncHttp:
         self.closed = False
 
     async def call(self, request: Request, config: Config, read: Callable[[Answer], T], begun: float) -> T:
-        """Send a request, and again where that is safe, and read its answer; `begun` is when the call began.
-
-        Raises:
-            APIError: what became of it.
-            ConfigurationError: there is no key.
-        """
+        """Send a request, and again where that is safe, and read its answer. As `Http.call`."""
         call = Call(request, config, begun, trusted=self.pool.trusted)
+
+        async def attempt() -> T:
+            return read(await self._read(call, await self._open(call)))
+
+        return await self._try(call, attempt)
+
+    async def stream(self, request: Request, config: Config, begun: float) -> AsyncBody:
+        """Send a request, and return the body of a 2xx answer unread. As `Http.stream`."""
+        call = Call(request, config, begun, trusted=self.pool.trusted, streaming=True)
+
+        async def attempt() -> AsyncBody:
+            return AsyncBody(call, await self._open(call))
+
+        return await self._try(call, attempt)
+
+    async def _try(self, call: Call, attempt: Callable[[], Awaitable[T]]) -> T:
         try:
-            return await self._attempt(call, read)
-        except APIError as error:
+            return await self._attempt(call, attempt)
+        except (APIError, StreamError) as error:
             failure: ScoutError = error
         if call.may_repeat(failure):
             try:
-                return await self._repeat(call, read, failure)
-            except APIError as error:
+                return await self._repeat(call, attempt, failure)
+            except (APIError, StreamError) as error:
                 failure = error
         raise call.final(failure)
 
-    async def _repeat(self, call: Call, read: Callable[[Answer], T], failure: ScoutError | None) -> T:
+    async def _repeat(self, call: Call, attempt: Callable[[], Awaitable[T]], failure: ScoutError | None) -> T:
         import stamina  # not before something fails: a call that goes well has no use for it
 
-        async for attempt in stamina.retry_context(on=call.wait, attempts=call.config.retries + 1, timeout=None):
-            with attempt:
+        async for again in stamina.retry_context(on=call.wait, attempts=call.config.retries + 1, timeout=None):
+            with again:
                 if failure is not None:  # stamina's first attempt is the one that has failed already
                     first, failure = failure, None
                     raise first
-                return await self._attempt(call, read)
+                return await self._attempt(call, attempt)
         raise AssertionError  # the loop returns or raises
 
-    async def _attempt(self, call: Call, read: Callable[[Answer], T]) -> T:
+    async def _attempt(self, call: Call, attempt: Callable[[], Awaitable[T]]) -> T:
         try:
-            return call.read(await self._exchange(call), read)
+            return await attempt()
         except _FAILURES as error:
             failure = call.failed(error)
         # Outside of the handler, so that no foreign exception hangs on ours: its frames hold the key.
         raise failure
 
-    async def _exchange(self, call: Call) -> Answer:
-        response = await self.pool.client(call.config.base_url).send(call.next_request(), auth=None, stream=True)
-        call.status = response.status_code
+    async def _open(self, call: Call) -> httpx.Response:
+        client = self.pool.client(call.config.base_url)
+        response = await client.send(call.next_request(), auth=None, stream=True)
+        if call.is_accepted(response):
+            return response
+        raise status_error(await self._read(call, response))
+
+    async def _read(self, call: Call, response: httpx.Response) -> Answer:
         pieces: list[bytes] = []
         try:
             async for piece in response.aiter_bytes():

@@ -25,8 +25,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scout_generated import AuthenticatedClient  # used below by attribute, which imports it late
+    from scout_generated.models.block_run_completed import BlockRunCompleted
+    from scout_generated.models.block_run_failed import BlockRunFailed
+    from scout_generated.models.block_run_started import BlockRunStarted
+    from scout_generated.models.block_state_updated import BlockStateUpdated
     from scout_generated.models.execute_workflow_config_request import ExecuteWorkflowConfigRequest
+    from scout_generated.models.json_object import JsonObject
     from scout_generated.models.workflow_config import WorkflowConfig
+    from scout_generated.models.workflow_run_completed import WorkflowRunCompleted
+    from scout_generated.models.workflow_run_failed import WorkflowRunFailed
+    from scout_generated.models.workflow_run_started import WorkflowRunStarted
 
     from ._config import Secret
     from .environments import Environment
@@ -35,9 +43,18 @@ if TYPE_CHECKING:
 __all__ = [
     "Answer",
     "AuthenticatedClient",
+    "BlockRunCompleted",
+    "BlockRunFailed",
+    "BlockRunStarted",
+    "BlockStateUpdated",
+    "JsonObject",
     "Request",
     "WorkflowConfig",
+    "WorkflowRunCompleted",
+    "WorkflowRunFailed",
+    "WorkflowRunStarted",
     "execute_request",
+    "output_block",
     "raw_client",
     "read_run",
     "status_error",
@@ -51,7 +68,17 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module("scout_generated.models"), name)
 
 
-_HANDED_ON = ("WorkflowConfig",)
+_HANDED_ON = (
+    "BlockRunCompleted",
+    "BlockRunFailed",
+    "BlockRunStarted",
+    "BlockStateUpdated",
+    "JsonObject",
+    "WorkflowConfig",
+    "WorkflowRunCompleted",
+    "WorkflowRunFailed",
+    "WorkflowRunStarted",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +128,7 @@ def execute_request(
     extra_headers: Mapping[str, str] | None = None,
     extra_query: Mapping[str, Any] | None = None,
     extra_body: Mapping[str, Any] | None = None,
+    streaming: bool = False,
 ) -> Request:
     """`POST /v2/workflows/execute`, https://docs.scoutos.com (API, Workflows).
 
@@ -119,7 +147,7 @@ def execute_request(
         "workflow_config": workflow.config,
         "workflow_key": key,
         "inputs": inputs,
-        "streaming": False,
+        "streaming": streaming,
     }
     parts = execute_workflow_config._get_kwargs(  # pyright: ignore[reportPrivateUsage]  # held by a contract test
         body=cast("ExecuteWorkflowConfigRequest", _Body(body)),
@@ -209,14 +237,17 @@ def read_run(answer: Answer, workflow: LoadedWorkflow | None) -> Run:
 
 def output_block(workflow: LoadedWorkflow | None) -> str | None:
     """Which block holds the answer when the server does not say: the one marked so, else the only leaf, else none."""
-    blocks = (workflow.config.get("blocks") if workflow else None) or ()
+    found: Any = workflow.config.get("blocks") if workflow else None
+    # A config from a server may hold anything; one from a file has been checked.
+    blocks = [block for block in found if is_mapping(block)] if is_list(found) else []
     # `block_is_output` is what the mark was called before May 2025, and still is in most files.
-    marked = [block["block_id"] for block in blocks if block.get("is_output") or block.get("block_is_output")]
+    marked = [block.get("block_id") for block in blocks if block.get("is_output") or block.get("block_is_output")]
     if marked:
-        return str(marked[0])
-    awaited = {edge["block_id"] for block in blocks for edge in block.get("dependencies") or ()}
-    leaves = [block["block_id"] for block in blocks if block["block_id"] not in awaited]
-    return str(leaves[0]) if len(leaves) == 1 else None
+        return _text(marked[0])
+    edges = [edge for block in blocks if is_list(block.get("dependencies")) for edge in block["dependencies"]]
+    awaited = {_text(edge.get("block_id")) for edge in edges if is_mapping(edge)}
+    leaves = [block_id for block in blocks if (block_id := _text(block.get("block_id"))) not in awaited]
+    return leaves[0] if len(leaves) == 1 else None
 
 
 def status_error(answer: Answer) -> APIStatusError:

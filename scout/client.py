@@ -24,12 +24,14 @@ from .errors import ConfigurationError
 from .workflow_files import WorkflowSource, load_workflow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from types import TracebackType
 
     from ._wire import Answer, AuthenticatedClient, Request
     from .environments import Environment
     from .results import Run
+    from .streaming import AsyncRunStream, Progress, RunStream
+    from .workflow_files import LoadedWorkflow
 
 __all__ = ["AsyncScout", "RunOptions", "Scout"]
 
@@ -193,9 +195,9 @@ class _Client(Generic[HttpT, TransportT]):
         """Where requests go, without a slash at its end."""
         return self._config.base_url
 
-    def _execute(
-        self, workflow: WorkflowSource, inputs: Mapping[str, Any] | None, options: RunOptions
-    ) -> tuple[Request, Config, Callable[[Answer], Run], float]:
+    def _prepare(
+        self, workflow: WorkflowSource, inputs: Mapping[str, Any] | None, options: RunOptions, *, streaming: bool
+    ) -> tuple[Request, Config, LoadedWorkflow, float]:
         begun = time.monotonic()  # a deadline counts from here: reading the workflow is a part of the call
         self._refuse_when_closed()
         unknown = options.keys() - {*_SETTINGS, *_PARTS}
@@ -207,8 +209,8 @@ class _Client(Generic[HttpT, TransportT]):
         check_headers("extra_headers", given.get("extra_headers", {}))
         loaded = load_workflow(workflow)
         parts = {name: given[name] for name in _PARTS if name in given}
-        request = execute_request(loaded, inputs, environment=config.environment, **parts)
-        return request, config, partial(read_run, workflow=loaded), begun
+        request = execute_request(loaded, inputs, environment=config.environment, streaming=streaming, **parts)
+        return request, config, loaded, begun
 
     def _refuse_when_closed(self) -> None:
         if self._closed or self._http.closed:
@@ -233,6 +235,23 @@ class _Client(Generic[HttpT, TransportT]):
         self._shares_connections = False
         self._closed = state["closed"]
         self._server = None
+
+
+def _read(answer: Answer, workflow: LoadedWorkflow) -> Run:
+    if answer.headers.get("content-type", "").lower().startswith("text/event-stream"):
+        from .streaming import run_from_events  # rare: only servers that stream unasked
+
+        return run_from_events(answer, workflow)
+    return read_run(answer, workflow)
+
+
+def _progress(workflow: LoadedWorkflow, *, check: bool, max_event_bytes: int | None) -> Progress:
+    from .streaming import MAX_EVENT_BYTES, Progress
+
+    limit: Any = MAX_EVENT_BYTES if max_event_bytes is None else max_event_bytes
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise ConfigurationError(f"max_event_bytes must be a whole number, 1 or more, not {max_event_bytes!r}")
+    return Progress(workflow, check=check, max_event_bytes=limit)
 
 
 class Scout(_Client[Http, Transport]):
@@ -291,10 +310,38 @@ class Scout(_Client[Http, Transport]):
             APIConnectionError: no complete answer arrived; `APITimeoutError` when it was not in time.
             APIResponseError: the answer cannot be understood.
         """
-        run = self._http.call(*self._execute(workflow, inputs, options))
+        request, config, loaded, begun = self._prepare(workflow, inputs, options, streaming=False)
+        run = self._http.call(request, config, partial(_read, workflow=loaded), begun)
         if check:
             run.raise_for_status()
         return run
+
+    def stream(
+        self,
+        workflow: WorkflowSource,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        check: bool = True,
+        max_event_bytes: int | None = None,
+        **options: Unpack[RunOptions],
+    ) -> RunStream:
+        """Run a workflow and watch it: the same run as `execute`, live.
+
+        Args:
+            workflow: As for `execute`.
+            inputs: As for `execute`.
+            check: Raise after the last event when the run failed.
+            max_event_bytes: How large one event may be; 64 MiB without it.
+            **options: See `RunOptions`. `timeout` is the longest wait for an event.
+
+        Raises:
+            ScoutError: as `execute`, for everything up to the answer's status; see `RunStream` for what comes later.
+        """
+        from .streaming import RunStream  # the classes of the events take a while to make
+
+        request, config, loaded, begun = self._prepare(workflow, inputs, options, streaming=True)
+        progress = _progress(loaded, check=check, max_event_bytes=max_event_bytes)
+        return RunStream(self._http.stream(request, config, begun), progress)
 
     @property
     def raw(self) -> AuthenticatedClient:
@@ -340,10 +387,27 @@ class AsyncScout(_Client[AsyncHttp, AsyncTransport]):
         **options: Unpack[RunOptions],
     ) -> Run:
         """Run a workflow and wait for its result. As `Scout.execute`."""
-        run = await self._http.call(*self._execute(workflow, inputs, options))
+        request, config, loaded, begun = self._prepare(workflow, inputs, options, streaming=False)
+        run = await self._http.call(request, config, partial(_read, workflow=loaded), begun)
         if check:
             run.raise_for_status()
         return run
+
+    def stream(
+        self,
+        workflow: WorkflowSource,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        check: bool = True,
+        max_event_bytes: int | None = None,
+        **options: Unpack[RunOptions],
+    ) -> AsyncRunStream:
+        """Run a workflow and watch it. As `Scout.stream`; the request is sent on entering the stream or awaiting it."""
+        from .streaming import AsyncRunStream  # as in Scout.stream
+
+        request, config, loaded, begun = self._prepare(workflow, inputs, options, streaming=True)
+        progress = _progress(loaded, check=check, max_event_bytes=max_event_bytes)
+        return AsyncRunStream(lambda: self._http.stream(request, config, begun), progress)
 
     @property
     def raw(self) -> AuthenticatedClient:

@@ -174,7 +174,12 @@ class APITimeoutError(APIConnectionError):
         limit: Which limit was reached: `"connect"` (no connection within `connect_timeout`), `"timeout"` (the server
             was silent for `timeout`) or `"deadline"` (the whole call took longer than `deadline`).
         seconds: That limit, in seconds.
+        run: In a stream, what the events told of the run until then; `None` otherwise.
+        last_event: In a stream, the last event that was understood; `None` when there was none.
     """
+
+    run: Run | None = None
+    last_event: Any = None
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from .errors import RunFailedError, RunOutputError
 
-__all__ = ["BlockRun", "Run", "RunStatus", "parse_timestamp"]
+__all__ = ["BlockRun", "Run", "RunStatus", "as_text", "parse_timestamp"]
 
 # How the wire says it, in `run.stop_reason` and in the names of the terminal events.
 _WIRE_PREFIX = "workflow_run_"
@@ -129,10 +129,7 @@ class Run:
     @property
     def text(self) -> str:
         """`output` as text: text as it is, nothing as `""`, anything else as JSON."""
-        output = self.output
-        if output is None:
-            return ""
-        return output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
+        return as_text(self.output)
 
     def json(self) -> Any:
         """`output` as JSON: an object as it is, text parsed, in a Markdown fence or without one.
@@ -172,6 +169,13 @@ class Run:
         failed = [block.id for block in self.blocks if block.status == RunStatus.FAILED]
         where = f" in block {', '.join(map(repr, failed))}" if failed else ""
         raise RunFailedError(f"run {self.id} {self.status}{where}: {why}", run=self)
+
+
+def as_text(output: Any) -> str:
+    """An output as text: text as it is, nothing as `""`, anything else as JSON."""
+    if output is None:
+        return ""
+    return output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
 
 
 def _output(entry: Any) -> Any:

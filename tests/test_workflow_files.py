@@ -257,7 +257,9 @@ def test_a_block_called_data_is_no_stored_workflow() -> None:
 
 # --- Faults of a workflow, by line and column ---------------------------------------------------------------------
 
-# name -> (text, where the message says it is, further words of the message)
+TWICE = "holds another workflow_config: the file is wrapped twice; keep one wrapper"
+
+# name -> (text, how the message goes on after the place, and further words of it)
 YAML_FAULTS = {
     "no id": (
         "blocks:\n  - ▶block_archetype_id: t\n    block_display_name: d\n",
@@ -292,7 +294,7 @@ YAML_FAULTS = {
     "null as block": ("blocks:\n  - ▶~\n", ("blocks[0]: a block is a mapping, and this is nothing",)),
     "mapping as blocks": ("x: 1\n▶blocks:\n  a: b\n", ("blocks: must be a list, not a mapping",)),
     "boolean as blocks": ("x: 1\n▶blocks: true\n", ("blocks: must be a list, not true or false",)),
-    "a wrapper inside": ("x: 1\n▶workflow_config: {}\n", ("workflow_config: holds another workflow_config", "twice")),
+    "a wrapper inside": ("x: 1\n▶workflow_config: {}\n", (f"workflow_config: {TWICE}",)),
     "not a number": (f"blocks:\n{YAML_BLOCK}x:\n  - 1\n  - ▶.nan\n", ("x[1]: nan is not JSON",)),
     "infinity": ("a:\n  ▶x: -.inf\n", ("a.x: -inf is not JSON",)),
     "a set": ("a:\n  ▶x: !!set\n    ? b\n    ? c\n", ("a.x: JSON cannot carry a set; pass a list",)),
@@ -323,7 +325,7 @@ JSON_FAULTS = {
     "no space after the colon": ('{"x":1,▶"blocks":5}', ("blocks: must be a list, not a number",)),
     "escapes before it": ('{"a\\/b": "\\ud83d\\ude00\\"", ▶"blocks": 5}', ("blocks: must be a list",)),
     "an escape in the key": ('{"x": 1, ▶"blo\\u0063ks": 5}', ("blocks: must be a list",)),
-    "a wrapper inside": ('{"x": 1,\n▶"workflow_config": {}}', ("workflow_config: holds another workflow_config",)),
+    "a wrapper inside": ('{"x": 1,\n▶"workflow_config": {}}', (f"workflow_config: {TWICE}",)),
     "not a number": ('{"x":\n[1, ▶NaN]}', ("x[1]: nan is not JSON",)),
     "infinity": ('{"x": {▶"y": -Infinity}}', ("x.y: -inf is not JSON",)),
     "too large a number": ('{"x": 1,\n▶"y": 1e999}', ("y: inf is not JSON",)),
@@ -384,8 +386,7 @@ def test_a_fault_in_json(write: Write, shape: str, text: str, words: tuple[str, 
         ),
         (
             {"workflow_config": {"workflow_config": {}}},
-            "workflow: workflow_config.workflow_config: "
-            + "holds another workflow_config: the file is wrapped twice; keep one wrapper",
+            f"workflow: workflow_config.workflow_config: {TWICE}",
         ),
     ],
 )

@@ -323,7 +323,7 @@ class Run:
             "actor": {"id": "user_local", "type": "external"},
             "inputs": self._call.inputs,
             "session_id": self._session_id,
-            "state": {},
+            "state": dict(self._state),
             "workflow_config": self._call.workflow_config,
             "price": 0.0,
         }

@@ -1,0 +1,337 @@
+"""What a stream tells: typed events, and the run that they add up to. No I/O."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from dataclasses import dataclass, replace
+from io import StringIO
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ._wire import (
+    BlockRunCompleted,
+    BlockRunFailed,
+    BlockRunStarted,
+    BlockStateUpdated,
+    JsonObject,
+    WorkflowRunCompleted,
+    WorkflowRunFailed,
+    WorkflowRunStarted,
+    output_block,
+)
+from .results import BlockRun, Run, RunStatus, parse_timestamp
+from .workflow_files import LoadedWorkflow, is_mapping
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ._sse import ServerSentEvent
+
+__all__ = [
+    "Accumulator",
+    "BlockRunCompleted",
+    "BlockRunFailed",
+    "BlockRunStarted",
+    "BlockStateUpdated",
+    "Event",
+    "UnknownEvent",
+    "WorkflowRunCompleted",
+    "WorkflowRunFailed",
+    "WorkflowRunStarted",
+    "decode",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownEvent:
+    """An event that this version does not know, or one whose content does not fit its name.
+
+    Attributes:
+        name: What it is called.
+        data: All of it, as it came: any JSON.
+        problem: What does not fit; `None` when only the name is unknown.
+    """
+
+    name: str
+    data: Any
+    problem: str | None = None
+
+
+Event: TypeAlias = (
+    WorkflowRunStarted
+    | WorkflowRunCompleted
+    | WorkflowRunFailed
+    | BlockRunStarted
+    | BlockRunCompleted
+    | BlockRunFailed
+    | BlockStateUpdated
+    | UnknownEvent
+)
+"""Any event of a stream; all but `UnknownEvent` are classes of `scout_generated`."""
+
+_CLASSES: dict[str, Any] = {
+    "workflow_run_started": WorkflowRunStarted,
+    "workflow_run_completed": WorkflowRunCompleted,
+    "workflow_run_failed": WorkflowRunFailed,
+    "block_run_started": BlockRunStarted,
+    "block_run_completed": BlockRunCompleted,
+    "block_run_failed": BlockRunFailed,
+    "block_state_updated": BlockStateUpdated,
+}
+
+
+def decode(frame: ServerSentEvent) -> Event:
+    """The typed event that a frame of a stream holds.
+
+    Raises:
+        ValueError: its data is not JSON.
+        RecursionError: its data is nested too deeply.
+    """
+    return typed(json.loads(frame.data), frame.event)
+
+
+def typed(payload: Any, kind: str = "message") -> Event:
+    """The typed event in JSON, told by its `name`, else by the kind of its frame, else by its `event_type`."""
+    if not is_mapping(payload):
+        return UnknownEvent(kind, payload, f"an event is an object, and this is {type(payload).__name__}")
+    name = payload.get("name")
+    if name is None:
+        name = kind if kind != "message" else payload.get("event_type")
+        payload = {**payload, "name": name}
+    known = _CLASSES.get(name) if isinstance(name, str) else None
+    if known is None:
+        return UnknownEvent(str(name), payload)
+    try:
+        event: Event = known.from_dict(payload)
+    except KeyError as error:
+        return UnknownEvent(str(name), payload, f"{error.args[0]!r} is missing")
+    except (TypeError, ValueError, AttributeError) as error:
+        return UnknownEvent(str(name), payload, str(error) or type(error).__name__)
+    return event
+
+
+class Accumulator:
+    """Folds the events of one run, as they come, into a `Run`. Unknown events change nothing."""
+
+    def __init__(self, workflow: LoadedWorkflow | None) -> None:
+        self._run = Run(None, None, None, RunStatus.STARTED, output_block_id=output_block(workflow))
+        self._state: dict[str, Any] = {}
+        # Text that grows, by block and key. Adding to a str copies it each time.
+        self._growing: dict[str, dict[str, StringIO]] = {}
+        self._blocks: dict[str, BlockRun] = {}
+        self._recent: deque[int] = deque(maxlen=256)
+        self._seen: set[int] = set()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether a terminal event has come."""
+        return self._run.status != RunStatus.STARTED
+
+    @property
+    def output_block_id(self) -> str | None:
+        """The block that holds the answer, as far as it is known."""
+        return self._run.output_block_id
+
+    def run(self) -> Run:
+        """The run, as far as it is known."""
+        state = {block_id: self._entry(block_id) for block_id in {**self._state, **self._growing}}
+        return replace(self._run, state=state, blocks=tuple(self._blocks.values()))
+
+    def finish(self, run: Run) -> None:
+        """Take a run that came whole, instead of events."""
+        self._run = run
+        self._state = run.state
+
+    def add(self, event: Event, frame: bytes) -> tuple[str, str] | None:
+        """Fold one event in.
+
+        Args:
+            event: The event.
+            frame: Its data, by which an event that is sent twice is known.
+
+        Returns:
+            The block and the text that this event adds to that block's output; `None` when it adds none.
+        """
+        if isinstance(event, UnknownEvent) or self.is_over or self._is_repeated(event, frame):
+            return None
+        if isinstance(event, BlockStateUpdated):
+            return self._block_updated(event)
+        self._note_ids(event.data)
+        match event:
+            case WorkflowRunStarted():
+                self._run_started(event)
+            case WorkflowRunCompleted():
+                self._run_completed(event)
+            case WorkflowRunFailed():
+                self._run_failed(event)
+            case _:
+                return self._block_changed(event)
+        return None
+
+    def _is_repeated(self, event: Any, frame: bytes) -> bool:
+        if not isinstance(event.id, str):
+            return False  # without ids two equal pieces of text are two pieces of text
+        mark = hash(frame)
+        if mark in self._seen:
+            return True
+        if len(self._recent) == self._recent.maxlen:
+            self._seen.discard(self._recent[0])
+        self._recent.append(mark)
+        self._seen.add(mark)
+        return False
+
+    def _note_ids(self, data: Any) -> None:
+        run = self._run
+        if run.id is None or run.session_id is None or run.workflow_id is None:
+            self._run = replace(
+                run,
+                id=run.id or _text(data.workflow_run_id),
+                session_id=run.session_id or _text(data.session_id),
+                workflow_id=run.workflow_id or _text(data.workflow_id),
+            )
+
+    # --- The run ---
+
+    def _run_started(self, event: WorkflowRunStarted) -> None:
+        self._state.update(_object(event.data.state))
+        if isinstance(event.data.inputs, JsonObject):
+            self._state.setdefault("inputs", _object(event.data.inputs))
+        if self._run.output_block_id is None:
+            config = LoadedWorkflow(_object(event.data.workflow_config))
+            self._run = replace(self._run, output_block_id=output_block(config))
+
+    def _run_completed(self, event: WorkflowRunCompleted) -> None:
+        output: Any = event.data.output
+        output = _object(output) if isinstance(output, JsonObject) else output
+        # No source says whether this is the whole state or what the output block gave; its keys do.
+        if is_mapping(output) and any(self._is_in_state(key) for key in output):
+            for block_id in output:
+                self._growing.pop(block_id, None)
+            self._state.update(output)
+        elif output and self._run.output_block_id is not None:
+            entry = dict(output) if is_mapping(output) and "output" in output else {"output": output}
+            self._replace(self._run.output_block_id, entry)
+        self._run = replace(self._run, status=RunStatus.COMPLETED)
+
+    def _is_in_state(self, key: str) -> bool:
+        return key in self._blocks or key in self._state or key == "inputs" or key.startswith("__")
+
+    def _run_failed(self, event: WorkflowRunFailed) -> None:
+        # What blocks had begun to say is not in the state of a run that failed, just as in a plain answer.
+        for block_id in [*self._growing]:
+            block = self._blocks.get(block_id)
+            if block is None or block.status != RunStatus.COMPLETED:
+                del self._growing[block_id]
+                self._state.pop(block_id, None)
+        message = _text(event.data.message)
+        self._run = replace(self._run, status=RunStatus.FAILED, errors=(message,) if message else ())
+
+    # --- Its blocks ---
+
+    def _block_changed(self, event: BlockRunStarted | BlockRunCompleted | BlockRunFailed) -> tuple[str, str] | None:
+        block_id = self._block_id(event.data)
+        if block_id is None:
+            return None
+        config = _object(event.data.config)
+        block = self._blocks.get(block_id, BlockRun(block_id))
+        archetype = _text(event.data.block_type) or _text(config.get("block_archetype_id")) or block.archetype
+        moment = parse_timestamp(event.timestamp)
+        if isinstance(event, BlockRunStarted):
+            self._blocks[block_id] = replace(block, archetype=archetype, started=moment)
+            return None
+        before = self._output_text(block_id)
+        entry = _object(event.data.state)
+        if entry:
+            self._replace(block_id, entry)
+        status, error, price = RunStatus.COMPLETED, None, None
+        if isinstance(event, BlockRunFailed):
+            status, error = RunStatus.FAILED, _text(event.data.message)
+        else:
+            price = _number(event.data.price)
+        if price is None:
+            price = _number(event.price)
+        self._blocks[block_id] = replace(
+            block, archetype=archetype, status=status, ended=moment, price=price, error=error
+        )
+        return self._added(block_id, before)
+
+    def _block_updated(self, event: BlockStateUpdated) -> tuple[str, str] | None:
+        block_id = self._block_id(event.data)
+        if block_id is None:
+            return None
+        update = event.data.update_data.additional_properties
+        if event.data.update_type == "complete":
+            before = self._output_text(block_id)
+            self._replace(block_id, dict(update))
+            return self._added(block_id, before)
+        for key, value in update.items():
+            self._merge(block_id, key, value)
+        added = update.get("output")
+        return (block_id, added) if isinstance(added, str) and added else None
+
+    def _block_id(self, data: Any) -> str | None:
+        """The block that an event is about: the one it names, else the only one that runs."""
+        if isinstance(data.block_id, str):
+            return data.block_id
+        named = _object(getattr(data, "config", None)).get("block_id")
+        if isinstance(named, str):
+            return named
+        running = [block.id for block in self._blocks.values() if block.status == RunStatus.STARTED]
+        return running[0] if len(running) == 1 else None
+
+    def _replace(self, block_id: str, entry: dict[str, Any]) -> None:
+        self._growing.pop(block_id, None)
+        self._state[block_id] = entry
+
+    def _merge(self, block_id: str, key: str, value: Any) -> None:
+        growing = self._growing.setdefault(block_id, {})
+        if isinstance(value, str):
+            text = growing.get(key)
+            if text is None:
+                text = growing[key] = StringIO()
+                before = self._fixed(block_id).get(key)
+                text.write(before if isinstance(before, str) else "")
+            text.write(value)
+        else:
+            growing.pop(key, None)
+            self._state[block_id] = {**self._fixed(block_id), key: value}
+
+    def _fixed(self, block_id: str) -> Mapping[str, Any]:
+        entry = self._state.get(block_id)
+        return entry if is_mapping(entry) else {}
+
+    def _entry(self, block_id: str) -> Any:
+        growing = self._growing.get(block_id)
+        if not growing:
+            return self._state.get(block_id)
+        return {**self._fixed(block_id), **{key: text.getvalue() for key, text in growing.items()}}
+
+    def _output_text(self, block_id: str) -> str:
+        growing = self._growing.get(block_id, {}).get("output")
+        output = growing.getvalue() if growing is not None else self._fixed(block_id).get("output")
+        return output if isinstance(output, str) else ""
+
+    def _added(self, block_id: str, before: str) -> tuple[str, str] | None:
+        """What a whole text says beyond the pieces before it; nothing when it says something else altogether."""
+        after = self._output_text(block_id)
+        added = after[len(before) :] if after.startswith(before) else ""
+        return (block_id, added) if added else None
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if isinstance(value, JsonObject):
+        return dict(value.additional_properties)
+    return dict(value) if is_mapping(value) else {}
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,544 @@
+"""The shape of the house: which room may use which, what an import costs, and the private doors of others we use."""
+
+import ast
+import importlib
+import inspect
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import httpcore
+import httpx
+import pytest
+from jsonschema import Draft202012Validator
+from scout_generated.api.workflows import execute_workflow_config
+from scout_generated.models.execute_workflow_config_request import ExecuteWorkflowConfigRequest
+
+import scout
+from scout import AsyncScout, Environment, Scout
+from scout._wire import execute_request
+from scout.workflow_files import LoadedWorkflow, load_workflow
+
+HOUSE = Path(scout.__file__).parent
+
+# From the ground up: a room imports only from rooms above it in this list.
+FLOORS = [
+    "environments",
+    "errors",
+    "_sse",
+    "results",
+    "workflow_files",
+    "_config",
+    "_retry",
+    "_wire",
+    "_http",
+    "events",
+    "streaming",
+    "workflows",
+    "client",
+    "batch",
+]
+OUTBUILDINGS = ["cli", "local"]  # these use the house through its front door, if at all
+
+
+# --- Which room uses which ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported name: `room` is where it stands, `module` and `name` what it asks for."""
+
+    room: str
+    module: str
+    name: str | None
+    for_types: bool
+    in_function: bool
+
+    @property
+    def top(self) -> str:
+        return self.module.partition(".")[0]
+
+    @property
+    def target(self) -> str | None:
+        """The room of this house that is used; `None` when it is none."""
+        parts = self.module.split(".")
+        if parts[0] != "scout":
+            return None
+        if len(parts) > 1:
+            return parts[1]
+        return self.name if self.name in ROOMS else "__init__"
+
+
+class Finder(ast.NodeVisitor):
+    """Collects the imports of a file, relative ones resolved, `importlib.import_module("...")` included."""
+
+    def __init__(self, file: Path) -> None:
+        parts = file.relative_to(HOUSE).with_suffix("").parts
+        self.room = parts[0]
+        self.package = [HOUSE.name, *parts[:-1]]
+        self.found: list[Import] = []
+        self.for_types = 0
+        self.in_function = 0
+
+    def add(self, module: str, name: str | None) -> None:
+        self.found.append(Import(self.room, module, name, bool(self.for_types), bool(self.in_function)))
+
+    def visit_If(self, node: ast.If) -> None:
+        guards = ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+        self.for_types += guards
+        for each in node.body:
+            self.visit(each)
+        self.for_types -= guards
+        for each in node.orelse:
+            self.visit(each)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        self.in_function += 1
+        self.generic_visit(node)
+        self.in_function -= 1
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+        self.visit_FunctionDef(node)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        for each in node.names:
+            self.add(each.name, None)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        base = self.package[: len(self.package) - node.level + 1] if node.level else []
+        module = ".".join([*base, *([node.module] if node.module else [])])
+        for each in node.names:
+            self.add(module, each.name)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        called = ast.unparse(node.func)
+        if called in ("importlib.import_module", "import_module", "__import__") and node.args:
+            first = node.args[0]
+            if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                self.add(first.value, None)
+        self.generic_visit(node)
+
+
+def files() -> Iterator[Path]:
+    return (path for path in sorted(HOUSE.rglob("*.py")) if "__pycache__" not in path.parts)
+
+
+def imports_of(file: Path) -> list[Import]:
+    finder = Finder(file)
+    finder.visit(ast.parse(file.read_text(encoding="utf-8")))
+    return finder.found
+
+
+ROOMS = {file.relative_to(HOUSE).parts[0].removesuffix(".py") for file in files()}
+IMPORTS = [each for file in files() for each in imports_of(file)]
+CORE = [each for each in IMPORTS if each.room not in OUTBUILDINGS]
+
+
+def test_every_room_is_on_the_plan() -> None:
+    assert ROOMS - {"__init__", "__main__", *FLOORS, *OUTBUILDINGS} == set()
+    assert {"errors", "results", "_wire", "_http", "client", "cli", "local"} <= ROOMS
+
+
+def test_only_the_wire_knows_the_generated_package() -> None:
+    assert {each.room for each in IMPORTS if each.top in ("scout_generated", "generated")} == {"_wire"}
+
+
+def test_only_one_room_of_the_core_knows_httpx() -> None:
+    assert {each.room for each in CORE if each.top in ("httpx", "httpcore")} == {"_http"}
+
+
+def test_a_room_uses_only_the_rooms_above_it() -> None:
+    floor = {room: number for number, room in enumerate(FLOORS)}
+    against = {
+        (each.room, each.target, each.for_types, each.in_function)
+        for each in CORE
+        if each.room in floor
+        and each.target not in (None, "__init__", each.room)
+        and floor.get(each.target or "", len(FLOORS)) >= floor[each.room]
+    }
+
+    assert against == {
+        ("errors", "results", True, False),  # for the type of `RunFailedError.run` alone
+        ("client", "local", False, True),  # `Scout.local()`: optional, and loaded when it is called
+    }
+
+
+def test_the_way_in_to_the_local_scout_is_one_function() -> None:
+    tree = ast.parse((HOUSE / "client.py").read_text(encoding="utf-8"))
+    ways = [
+        function.name
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.ImportFrom) and node.module == "local"
+    ]
+
+    assert ways == ["local"]
+
+
+def test_from_the_package_itself_the_core_takes_the_version_and_nothing_else() -> None:
+    taken = {each.name for each in CORE if each.target == "__init__" and each.room in FLOORS}
+
+    assert taken <= {"__version__"}
+
+
+def test_the_local_scout_knows_nothing_of_the_client() -> None:
+    used = {each.module for each in IMPORTS if each.room == "local" and each.top == "scout"}
+
+    assert {module for module in used if module.split(".")[1:2] != ["local"]} == {"scout.errors"}
+
+
+def test_the_command_comes_in_by_the_front_door() -> None:
+    used = [each for each in IMPORTS if each.room == "cli" and each.target not in (None, "cli")]
+    doors = {each.module for each in used}
+
+    assert doors <= {"scout", "scout.local"}
+    assert {each.name for each in used if each.module == "scout"} <= set(scout.__all__)
+    assert {each.name for each in used if each.module == "scout.local"} <= set(
+        importlib.import_module("scout.local").__all__
+    )
+
+
+def test_nothing_uses_the_command_but_its_starter() -> None:
+    assert {each.room for each in IMPORTS if each.target == "cli"} == {"__main__", "cli"}
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import scout_generated.models", ("scout_generated.models", None, False, False)),
+        ("from . import errors", ("scout", "errors", False, False)),
+        ("from .errors import ScoutError", ("scout.errors", "ScoutError", False, False)),
+        ("if TYPE_CHECKING:\n    from .results import Run", ("scout.results", "Run", True, False)),
+        ("def f():\n    import httpx", ("httpx", None, False, True)),
+        ("x = importlib.import_module('httpx')", ("httpx", None, False, False)),
+    ],
+)
+def test_the_inspector_sees_every_kind_of_import(source: str, expected: tuple[Any, ...]) -> None:
+    finder = Finder(HOUSE / "client.py")
+    finder.visit(ast.parse(source))
+
+    assert [(e.module, e.name, e.for_types, e.in_function) for e in finder.found] == [expected]
+
+
+# --- What an import costs, and gives ------------------------------------------------------------------------------
+
+HEAVY = [
+    *("httpx", "httpcore", "rich", "argparse", "starlette", "uvicorn", "jinja2", "jsonschema", "attrs", "attr"),
+    *("stamina", "ruamel", "ruamel.yaml", "dateutil", "asyncio", "scout_generated", "scout.cli", "scout.local"),
+    *("scout.client", "scout._http", "scout._wire"),
+]
+
+
+def modules_after(code: str) -> set[str]:
+    found = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    return set(found.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "code", ["import scout", "from scout import ScoutError, Environment, Run", "import scout; dir(scout)"]
+)
+def test_importing_scout_loads_nothing_heavy(code: str) -> None:
+    assert modules_after(code) & set(HEAVY) == set()
+
+
+def test_the_names_of_heavy_modules_are_right() -> None:
+    loaded = modules_after("import scout, scout.cli, scout.local.app, scout.local.http_server; scout.Scout; "
+        "import stamina, dateutil.parser, ruamel.yaml, rich, attrs, scout_generated.models")  # fmt: skip
+
+    assert set(HEAVY) <= loaded
+
+
+def test_a_client_is_loaded_without_what_only_others_need() -> None:
+    loaded = modules_after("from scout import Scout")
+
+    # Not `rich` and `argparse`: httpx loads the first for its own command where it is installed.
+    assert (
+        loaded & {"stamina", "ruamel.yaml", "dateutil", "jsonschema", "starlette", "scout.cli", "scout.local"} == set()
+    )
+
+
+def test_the_public_names_are_sorted_and_unique() -> None:
+    assert scout.__all__ == sorted(set(scout.__all__))
+
+
+@pytest.mark.parametrize("name", scout.__all__)
+def test_every_public_name_is_there(name: str) -> None:
+    value = getattr(scout, name)
+
+    assert vars(scout)[name] is value
+    assert name in dir(scout)
+
+
+@pytest.mark.parametrize("room", ["errors", "results", "environments"])
+def test_every_public_class_of_a_room_is_public(room: str) -> None:
+    module = importlib.import_module(f"scout.{room}")
+    public = {
+        name
+        for name, value in vars(module).items()
+        if inspect.isclass(value) and value.__module__ == module.__name__ and not name.startswith("_")
+    }
+
+    assert public
+    assert public <= set(scout.__all__)
+    for name in public:
+        assert getattr(scout, name) is getattr(module, name)
+
+
+def test_type_checkers_see_the_same_names() -> None:
+    seen = [each.name for each in imports_of(HOUSE / "__init__.py") if each.for_types]
+
+    assert sorted([*(str(name) for name in seen), "__version__"]) == scout.__all__
+
+
+def test_an_unknown_name_is_an_ordinary_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Skout'"):
+        _ = scout.Skout  # type: ignore[attr-defined]
+    assert not hasattr(scout, "parse_timestamp")
+
+
+# --- The two clients ----------------------------------------------------------------------------------------------
+
+
+def members(client: type) -> dict[str, Any]:
+    found = {name: inspect.getattr_static(client, name) for name in dir(client) if not name.startswith("_")}
+    found["__init__"] = client.__init__  # type: ignore[misc]
+    return found
+
+
+def parameters(member: Any) -> list[tuple[str, Any, Any, Any]]:
+    function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+    return [(p.name, p.kind, p.default, p.annotation) for p in inspect.signature(function).parameters.values()]
+
+
+def test_both_clients_have_the_same_members() -> None:
+    assert members(AsyncScout).keys() - {"aclose"} == members(Scout).keys()
+    assert {"execute", "with_options", "raw", "base_url", "close", "local"} <= members(Scout).keys()
+
+
+@pytest.mark.parametrize("name", sorted(members(Scout)))
+def test_both_clients_take_the_same_parameters(name: str) -> None:
+    ours, theirs = members(Scout)[name], members(AsyncScout)[name]
+
+    assert type(ours) is type(theirs)
+    assert parameters(ours) == parameters(theirs)
+
+
+@pytest.mark.parametrize("name", ["execute", "close"])
+def test_only_the_await_differs(name: str) -> None:
+    assert inspect.iscoroutinefunction(getattr(AsyncScout, name))
+    assert not inspect.iscoroutinefunction(getattr(Scout, name))
+
+
+def test_aclose_is_close() -> None:
+    assert AsyncScout.aclose is AsyncScout.close
+
+
+# --- Private doors of others --------------------------------------------------------------------------------------
+#
+# `_http.py` looks at deadlines in the network backend of httpx's pools, which have no public door, and lends its
+# connections to the raw client. When one of these tests fails after an update of httpx, `_http.py` has to follow.
+
+
+class NoNetwork(httpcore.NetworkBackend):
+    """Notes how it was asked for a connection, and gives one that notes as well."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, Any]] = []
+
+    def connect_tcp(self, host: str, port: int, timeout: Any = None, *args: Any, **options: Any) -> Any:
+        self.asked.append((f"connect {host}:{port}", timeout))
+        return NoStream(self)
+
+
+class NoStream(httpcore.NetworkStream):
+    def __init__(self, backend: NoNetwork) -> None:
+        self.backend = backend
+        self.answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
+
+    def read(self, max_bytes: int, timeout: Any = None) -> bytes:
+        self.backend.asked.append(("read", timeout))
+        answer, self.answer = self.answer, b""
+        return answer
+
+    def write(self, buffer: bytes, timeout: Any = None) -> None:
+        self.backend.asked.append(("write", timeout))
+
+    def close(self) -> None:
+        pass
+
+    def get_extra_info(self, info: str) -> Any:
+        return None
+
+
+class NoNetworkAsync(httpcore.AsyncNetworkBackend):
+    def __init__(self) -> None:
+        self.inner = NoNetwork()
+
+    async def connect_tcp(self, host: str, port: int, timeout: Any = None, *args: Any, **options: Any) -> Any:
+        return NoStreamAsync(self.inner.connect_tcp(host, port, timeout))
+
+
+class NoStreamAsync(httpcore.AsyncNetworkStream):
+    def __init__(self, inner: NoStream) -> None:
+        self.inner = inner
+
+    async def read(self, max_bytes: int, timeout: Any = None) -> bytes:
+        return self.inner.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: Any = None) -> None:
+        self.inner.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        pass
+
+    def get_extra_info(self, info: str) -> Any:
+        return None
+
+
+class Marked(float):
+    """A timeout that can be told from any other number of the same size."""
+
+
+TIMEOUTS = {name: Marked(5.0) for name in ("connect", "read", "write", "pool")}
+
+
+def assert_the_timeouts_arrived(asked: list[tuple[str, Any]]) -> None:
+    """The very objects, and not their numbers: a deadline travels in them."""
+    wanted = {"connect scout.example:80": "connect", "write": "write", "read": "read"}
+    assert {what for what, _ in asked} == set(wanted)
+    for what, timeout in asked:
+        assert timeout is TIMEOUTS[wanted[what]]
+
+
+def test_httpx_asks_the_backend_of_its_pool_with_the_timeouts_of_the_request() -> None:
+    with httpx.Client(trust_env=False) as client:
+        pool = client._transport._pool  # type: ignore[attr-defined]
+        assert isinstance(client._transport, httpx.HTTPTransport)
+        assert isinstance(pool, httpcore.ConnectionPool)
+        assert isinstance(pool._network_backend, httpcore.NetworkBackend)
+        backend = pool._network_backend = NoNetwork()
+
+        request = httpx.Request("GET", "http://scout.example/", extensions={"timeout": TIMEOUTS})
+
+        assert client.send(request).text == "hi"
+    assert_the_timeouts_arrived(backend.asked)
+
+
+async def test_httpx_does_the_same_for_asyncio() -> None:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        pool = client._transport._pool  # type: ignore[attr-defined]
+        assert isinstance(client._transport, httpx.AsyncHTTPTransport)
+        assert isinstance(pool, httpcore.AsyncConnectionPool)
+        assert isinstance(pool._network_backend, httpcore.AsyncNetworkBackend)
+        backend = pool._network_backend = NoNetworkAsync()
+
+        request = httpx.Request("GET", "http://scout.example/", extensions={"timeout": TIMEOUTS})
+
+        assert (await client.send(request)).text == "hi"
+    assert_the_timeouts_arrived(backend.inner.asked)
+
+
+@pytest.mark.parametrize("kind", [httpx.Client, httpx.AsyncClient])
+def test_httpx_keeps_proxies_in_mounts_that_have_pools_too(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", "direct.example")
+
+    client = kind()
+
+    pools = [transport._pool for transport in client._mounts.values() if transport is not None]
+    backends = (httpcore.NetworkBackend, httpcore.AsyncNetworkBackend)
+    assert pools
+    assert all(isinstance(pool._network_backend, backends) for pool in pools)
+    assert client._transport_for_url(httpx.URL("http://scout.example"))._pool in pools
+    assert client._transport_for_url(httpx.URL("http://direct.example")) is client._transport
+    assert client._transport_for_url(httpx.URL("https://scout.example")) is client._transport
+
+
+def test_httpx_keeps_a_transport_of_ours_as_it_is() -> None:
+    transport = httpx.MockTransport(lambda request: httpx.Response(200))
+
+    client = httpx.Client(transport=transport)
+
+    assert client._transport is transport
+    assert client._transport_for_url(httpx.URL("https://scout.example")) is transport
+
+
+# --- The generated function that makes the request ----------------------------------------------------------------
+
+CONFIG: dict[str, Any] = {
+    "workflow_display_name": "Größe",
+    "workflow_schema_version": "1.0",
+    "blocks": [
+        {
+            "block_id": "inputs",
+            "block_archetype_id": "com.scoutos.input",
+            "block_display_name": "Inputs",
+            "block_config": [],
+            "dependencies": [],
+        }
+    ],
+}
+
+
+def body_validator() -> Any:
+    spec = json.loads(resources.files("scout_generated").joinpath("openapi.json").read_text(encoding="utf-8"))
+    schema = spec["paths"]["/v2/workflows/execute"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    return Draft202012Validator({**schema, "components": spec["components"]})
+
+
+@pytest.mark.parametrize("inputs", [None, {}, {"user_message": "Hi", "n": 10**30}], ids=["none", "empty", "some"])
+@pytest.mark.parametrize("key", [None, "my_key"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        {},
+        {"environment": Environment.STAGING},
+        {"revision_id": "rev_1", "session_id": "a b/ü"},
+        {"environment": Environment.CONSOLE, "revision_id": "r", "session_id": "s"},
+    ],
+)
+def test_our_request_is_the_generated_one(query: dict[str, Any], key: str | None, inputs: Any) -> None:
+    members = {"workflow_config": CONFIG, "workflow_key": key, "inputs": inputs, "streaming": False}
+    body = {name: value for name, value in members.items() if value is not None}
+    generated = execute_workflow_config._get_kwargs(
+        body=ExecuteWorkflowConfigRequest.from_dict(body),
+        **{name: str(value) for name, value in query.items()},  # type: ignore[arg-type]
+    )
+
+    request = execute_request(LoadedWorkflow(CONFIG, key), inputs, **query)
+
+    assert (
+        (request.method, request.path) == (generated["method"], generated["url"]) == ("post", "/v2/workflows/execute")
+    )
+    assert dict(request.query) == generated["params"] == {name: str(value) for name, value in query.items()}
+    assert json.loads(request.body) == generated["json"]
+    assert generated["headers"] == {"Content-Type": "application/json"}
+    assert list(body_validator().iter_errors(json.loads(request.body))) == []
+
+
+def test_the_validator_of_the_body_says_no_as_well() -> None:
+    wrong = [{}, {"workflow_config": 5}, {"workflow_config": {"blocks": [{"block_id": 5}]}}, {"inputs": []}]
+
+    assert [body_validator().is_valid(body) for body in wrong] == [False] * 4
+
+
+@pytest.mark.parametrize("folder", ["hello", "classify", "summary"])
+def test_requests_for_the_examples_are_as_the_spec_says(folder: str) -> None:
+    loaded = load_workflow(Path(__file__).parent.parent / "examples" / folder / "workflow.yml")
+
+    body = json.loads(execute_request(loaded, {"user_message": "Hi"}).body)
+
+    assert [error.message for error in body_validator().iter_errors(body)] == []
+    assert body["workflow_config"] == loaded.config
