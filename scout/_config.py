@@ -8,12 +8,15 @@ import re
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
-from typing import Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 from urllib.parse import urlsplit
 
 from .environments import Environment
 from .errors import ConfigurationError
 from .workflow_files import is_list, is_mapping
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
 
 __all__ = ["NOT_GIVEN", "Config", "Key", "NotGiven", "Secret"]
 
@@ -216,14 +219,19 @@ def environment_from(environment: Environment | str | NotGiven | None) -> Enviro
         ) from None
 
 
+_LONGEST = 10**9  # seconds, some thirty years; sockets and locks refuse more
+
+
 def check_seconds(name: str, seconds: object) -> None:
     """Refuse what is no length of time."""
     if seconds is None:
         return
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise ConfigurationError(f"{name} must be a number of seconds or None, not {seconds!r}")
-    if not (seconds > 0 and math.isfinite(seconds)):
+    if not seconds > 0 or seconds == math.inf:
         raise ConfigurationError(f"{name} must be more than 0 seconds (None for no limit), not {seconds!r}")
+    if seconds > _LONGEST:
+        raise ConfigurationError(f"{name} must be at most {_LONGEST} seconds (None for no limit)")
 
 
 def check_retries(retries: object) -> None:
@@ -239,11 +247,13 @@ def check_headers(name: str, headers: object) -> None:
     for header, value in cast("Mapping[object, object]", headers).items():
         if not isinstance(header, str) or not isinstance(value, str):
             raise ConfigurationError(f"{name}: names and values must be text; see {header!r}")
+        if header.lower() in ("content-length", "transfer-encoding"):
+            raise ConfigurationError(f"{name}: {header!r} follows from the body and cannot be set")
         if header.lower() == "authorization":
             raise ConfigurationError(f"{name}: the key belongs into api_key=, not into an Authorization header")
         if not _TOKEN.fullmatch(header):
             raise ConfigurationError(f"{name}: {header!r} cannot be the name of a header")
-        if any(c in "\r\n\0" for c in value) or not value.isascii():
+        if value != value.strip() or not all(c == "\t" or " " <= c <= "~" for c in value):
             raise ConfigurationError(f"{name}: the value of {header!r} holds characters that a header cannot carry")
 
 
@@ -252,16 +262,16 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 
 def check_base_url(base_url: str, *, allow_http: bool) -> None:
     """Refuse a URL that cannot work, or that would send the key in the clear. A password in it is not shown."""
+    if "@" in base_url:
+        raise ConfigurationError("base_url must not hold a user name or password (nor any @)")
     try:
         url = urlsplit(base_url)
         _ = url.port
     except ValueError:
         raise ConfigurationError("base_url is not a URL; it should look like https://api.scoutos.com") from None
-    if url.username is not None or url.password is not None:
-        raise ConfigurationError("base_url must not hold a user name or password")
-    if url.scheme not in ("http", "https") or not url.hostname:
+    if url.scheme not in ("http", "https") or not url.hostname or not _is_host(url.hostname, url.netloc):
         raise ConfigurationError(f"base_url is {base_url!r}; it should look like https://api.scoutos.com")
-    if url.query or url.fragment or any(c <= " " or c == "\x7f" for c in base_url):
+    if any(c <= " " or c in "?#\x7f" for c in base_url):
         raise ConfigurationError(f"base_url is {base_url!r}; it must not hold a query, a fragment or spaces")
     if url.scheme == "http" and not allow_http and not is_loopback(url.hostname):
         raise ConfigurationError(
@@ -270,13 +280,32 @@ def check_base_url(base_url: str, *, allow_http: bool) -> None:
         )
 
 
+def _is_host(host: str, netloc: str) -> bool:
+    if "[" in netloc:
+        return _address(host) is not None
+    if host.isascii() and "xn--" not in host:
+        return re.fullmatch(r"[A-Za-z0-9_.-]+", host) is not None
+    import idna  # httpx does the same later, and lets some of its errors through
+
+    try:
+        idna.encode(host)
+    except idna.IDNAError:
+        return False
+    return True
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host name or address is this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
-    import ipaddress  # only for http://, which is rare
+    address = _address(host)
+    return address is not None and address.is_loopback
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    import ipaddress  # only for addresses, which are rare
 
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host)
     except ValueError:
-        return False
+        return None

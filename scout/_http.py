@@ -397,7 +397,7 @@ class Call:
 
     def _timeouts(self) -> dict[str, float | None]:
         silence, connect = self.config.timeout, self.config.connect_timeout
-        timeouts = {"connect": connect, "pool": connect, "read": silence, "write": silence}
+        timeouts: dict[str, float | None] = {"connect": connect, "pool": connect, "read": silence, "write": silence}
         left = self.ends_at - time.monotonic()
         if left <= 0:
             raise self._deadline_error("before the next attempt could begin", run_may_have_started=False)

@@ -139,6 +139,8 @@ def execute_request(
     _check_mapping("inputs", inputs)
     _check_mapping("extra_query", extra_query)
     _check_mapping("extra_body", extra_body)
+    for name, value in (extra_query or {}).items():
+        _check_text(f"extra_query[{name!r}]", value if isinstance(value, str) else None)
     _check_text("revision_id", revision_id)
     _check_text("session_id", session_id)
     _check_text("workflow_key", workflow_key)
@@ -183,6 +185,9 @@ def _check_mapping(name: str, value: object) -> None:
 def _check_text(name: str, value: object) -> None:
     if value is not None and not isinstance(value, str):
         raise ConfigurationError(f"{name} must be text, not {type(value).__name__}")
+    fault = json_fault(value, (name,))
+    if fault:
+        raise ConfigurationError(str(fault))
 
 
 def _encode(body: Mapping[str, Any]) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from enum import StrEnum
 from typing import Any, cast
 
@@ -16,7 +16,8 @@ __all__ = ["BlockRun", "Run", "RunStatus", "as_text", "parse_timestamp"]
 # How the wire says it, in `run.stop_reason` and in the names of the terminal events.
 _WIRE_PREFIX = "workflow_run_"
 
-_FENCE = re.compile(r"```[\w+-]*[ \t]*\n(.*)\n[ \t]*```", re.DOTALL)
+# A Markdown fence: to the first end of one, or, for text that holds fences itself, to the last.
+_FENCES = [re.compile(rf"```[\w+-]*[ \t]*\r?\n({body})\r?\n[ \t]*```", re.DOTALL) for body in (".*?", ".*")]
 
 
 class RunStatus(StrEnum):
@@ -140,10 +141,8 @@ class Run:
         output = self.output
         if not isinstance(output, str):
             return output
-        fenced = _FENCE.search(output)
-        for candidate in (output, fenced[1] if fenced else None):
-            if candidate is None:
-                continue
+        fenced = [match[1] for fence in _FENCES for match in fence.finditer(output)]
+        for candidate in (output, *fenced):
             try:
                 return json.loads(candidate)
             except (ValueError, RecursionError):
@@ -193,7 +192,7 @@ def parse_timestamp(text: object) -> datetime | None:
         return None
     moment: datetime | None
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text) if text[4:5] == "-" else _parse_loosely(text)
     except ValueError:
         moment = _parse_loosely(text)
     if moment is None:
@@ -204,9 +203,21 @@ def parse_timestamp(text: object) -> datetime | None:
 def _parse_loosely(text: str) -> datetime | None:
     from dateutil import parser  # not needed for timestamps as they normally come, and slow to import
 
+    if text.isdigit():
+        return None
+    days = datetime(2000, 1, 1), datetime(2001, 2, 2)
     try:
         # dateutil fills what the text does not say from the default; a text that says no whole day is no timestamp.
-        moment, other = (parser.parse(text, default=datetime(*day)) for day in ((2000, 1, 1), (2001, 2, 2)))
+        moment, other = (parser.parse(text, default=day, tzinfos=_zone) for day in days)
+        moment.utcoffset()  # raises where the offset is more than a day
     except (ValueError, OverflowError, TypeError, RecursionError):
         return None
     return moment if moment == other else None
+
+
+def _zone(name: str | None, offset: int | None) -> tzinfo | None:
+    if name is None and offset is None:
+        return None
+    if offset is None:
+        raise ValueError(f"the zone {name} is not known everywhere")
+    return timezone(timedelta(seconds=offset))

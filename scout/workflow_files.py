@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeGuard, runtime_checkable
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeGuard, cast, runtime_checkable
 
 from .errors import WorkflowFileError
 
@@ -72,8 +73,8 @@ def load_workflow(workflow: WorkflowSource) -> LoadedWorkflow:
             without `block_id`, `block_archetype_id` or `block_display_name`.
     """
     if isinstance(workflow, str | os.PathLike):
-        return _load_file(workflow)
-    if isinstance(workflow, SupportsToDict):
+        return _load_file(os.fsdecode(workflow))
+    if isinstance(workflow, SupportsToDict) and not isinstance(workflow, type):
         workflow = workflow.to_dict()
     if is_mapping(workflow):
         return _unwrap(workflow, _refuse_mapping)
@@ -84,8 +85,7 @@ def _refuse_mapping(problem: str, place: PathInData) -> NoReturn:
     raise WorkflowFileError(f"{_spell(place)}: {problem}" if place else problem)
 
 
-def _load_file(path: str | os.PathLike[str]) -> LoadedWorkflow:
-    name = os.fspath(path)
+def _load_file(name: str) -> LoadedWorkflow:
     text = _read(name)
     is_json = name.lower().endswith(".json")
     data = _parse_json(name, text) if is_json else _parse_yaml(name, text)
@@ -130,29 +130,48 @@ def _parse_json(name: str, text: str) -> Any:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         mapping = dict(pairs)
         if len(mapping) < len(pairs):
-            # The YAML reader refuses it too, and knows the line.
-            _parse_yaml(name, _as_yaml(text))
+            keys = [key for key, _ in pairs]
+            twice.append(next(key for key in keys if keys.count(key) > 1))
         return mapping
 
+    twice: list[str] = []
+
     try:
-        return json.loads(text, object_pairs_hook=unique)
+        data = json.loads(text, object_pairs_hook=unique)
     except json.JSONDecodeError as error:
         raise WorkflowFileError(f"is not JSON: {error.msg}", path=name, line=error.lineno, column=error.colno) from None
     except (RecursionError, ValueError) as error:
         raise WorkflowFileError(f"is not JSON that can be read: {error}", path=name) from None
+    if twice:
+        line, column = _place_of_duplicate(name, text)
+        raise WorkflowFileError(f'an object has the duplicate key "{twice[0]}"', path=name, line=line, column=column)
+    return data
 
 
-def _as_yaml(text: str) -> str:
-    # JSON is YAML but for tabs between tokens; inside a JSON string no tab can stand, so columns stay the same.
-    return text.replace("\t", " ")
+def _place_of_duplicate(name: str, text: str) -> tuple[int | None, int | None]:
+    # The YAML reader refuses duplicates too, and knows where. JSON is YAML but for tabs between tokens.
+    try:
+        _parse_yaml(name, text.replace("\t", " "))
+    except WorkflowFileError as error:
+        if "duplicate key" in str(error):
+            return error.line, error.column
+    return None, None
 
 
 def _parse_yaml(name: str, text: str) -> Any:
-    from ruamel.yaml.constructor import SafeConstructor
+    from ruamel.yaml.constructor import ConstructorError, SafeConstructor
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
+    from ruamel.yaml.reader import ReaderError
 
     class Constructor(SafeConstructor):
         """JSON's types only: YAML 1.2's core schema has no dates, so they stay the text that they are."""
+
+        def construct_object(self, node: Any, deep: bool = False) -> Any:
+            try:
+                return super().construct_object(node, deep=deep)
+            except (ValueError, KeyError, TypeError) as error:  # a value that does not fit its tag
+                problem = f"{error} does not fit {node.tag}"
+                raise ConstructorError(problem=problem, problem_mark=node.start_mark) from None
 
     Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
     yaml = _yaml()
@@ -167,6 +186,11 @@ def _parse_yaml(name: str, text: str) -> Any:
             path=name,
             line=mark.line + 1 if mark else None,
             column=mark.column + 1 if mark else None,
+        ) from None
+    except ReaderError as error:
+        line, column = _line_and_column(text, error.position)
+        raise WorkflowFileError(
+            f"is not YAML: {error.reason} ({error.character!r})", path=name, line=line, column=column
         ) from None
     except (YAMLError, ValueError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
@@ -259,8 +283,13 @@ _INSTEAD = {
 }
 
 
-def json_fault(value: Any, place: PathInData = (), _above: tuple[int, ...] = ()) -> Fault | None:
+def json_fault(
+    value: Any, place: PathInData = (), _above: tuple[int, ...] = (), _sound: dict[int, Any] | None = None
+) -> Fault | None:
     """The first thing in a value that JSON cannot carry; `None` when there is nothing."""
+    sound = _sound if _sound is not None else {}  # what YAML's aliases share is looked at once
+    if id(value) in sound:
+        return None
     if isinstance(value, str):
         return None if _is_unicode(value) else Fault(place, "the text holds half of a surrogate pair")
     if value is None or isinstance(value, bool):
@@ -284,9 +313,12 @@ def json_fault(value: Any, place: PathInData = (), _above: tuple[int, ...] = ())
     for key, item in items:
         if _is_dict(value) and not isinstance(key, str):
             return Fault(place, f"the key {key!r} is not text; put it in quotes")
-        fault = json_fault(item, (*place, key), (*_above, id(value)))
+        if isinstance(key, str) and not _is_unicode(key):
+            return Fault(place, f"the key {key!r} holds half of a surrogate pair")
+        fault = json_fault(item, (*place, key), (*_above, id(value)), sound)
         if fault:
             return fault
+    sound[id(value)] = value
     return None
 
 
@@ -325,8 +357,10 @@ def _locate(text: str, place: PathInData, *, is_json: bool) -> tuple[int | None,
     from ruamel.yaml.error import YAMLError
     from ruamel.yaml.nodes import MappingNode, SequenceNode
 
+    if is_json:
+        return _line_and_column(text, _find_in_json(text, place))
     try:
-        node: Any = _yaml().compose(_as_yaml(text) if is_json else text)
+        node: Any = _yaml().compose(text)
     except (YAMLError, ValueError, RecursionError):
         return None, None
     if node is None:
@@ -345,6 +379,45 @@ def _locate(text: str, place: PathInData, *, is_json: bool) -> tuple[int | None,
         else:
             break
     return mark.line + 1, mark.column + 1
+
+
+_BLANK = re.compile(r"[ \t\r\n]*")
+
+
+def _blank(text: str, index: int) -> int:
+    return cast("re.Match[str]", _BLANK.match(text, index)).end()
+
+
+def _find_in_json(text: str, place: PathInData) -> int:
+    """Where in well-formed JSON a value stands, or the key that leads to it, or the nearest place above it."""
+    decoder = json.JSONDecoder()
+    mark = index = _blank(text, 0)
+    for step in place:
+        count = 0
+        if text[index] not in "{[":
+            break
+        is_object = text[index] == "{"
+        index = _blank(text, index + 1)
+        while text[index] not in "}]":
+            here, key = index, count
+            if is_object:
+                key, index = decoder.raw_decode(text, index)
+                index = _blank(text, _blank(text, index) + 1)
+            if key == step:
+                mark = here
+                break
+            _, index = decoder.raw_decode(text, index)
+            index = _blank(text, index)
+            if text[index] == ",":
+                index = _blank(text, index + 1)
+            count += 1
+        else:
+            break
+    return mark
+
+
+def _line_and_column(text: str, index: int) -> tuple[int, int]:
+    return text.count("\n", 0, index) + 1, index - (text.rfind("\n", 0, index) + 1) + 1
 
 
 def _yaml() -> Any:
