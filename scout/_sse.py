@@ -70,37 +70,47 @@ class SSEDecoder:
             piece = piece.removeprefix(b"\n")
         self._after_cr = piece.endswith(b"\r")
         # Of bytes, splitlines() splits at CR, LF and CRLF alone; of text it would split at U+2028 and others as well.
-        for line in piece.splitlines(keepends=True):
-            if self._held + self._pending + len(line) > self._limit:
-                raise EventTooLargeError(self._limit, b"".join([*self._data, *self._unfinished, line])[:1000])
-            content = line.rstrip(b"\r\n")
-            if len(content) == len(line):
-                self._unfinished.append(line)
-                self._pending += len(line)
-                continue
-            if self._unfinished:
-                content = b"".join([*self._unfinished, content])
-                self._unfinished.clear()
-                self._pending = 0
-            if content:
-                self._field(content)
-                continue
-            if self._data:
-                yield ServerSentEvent(b"\n".join(self._data), self._event or "message", self._id)
-                self._data.clear()
-                self._held = 0
-            self._event = ""
+        lines = piece.splitlines()
+        rest = lines.pop() if lines and not piece.endswith((b"\n", b"\r")) else b""
+        if self._unfinished and lines:
+            lines[0] = b"".join([*self._unfinished, lines[0]])
+            self._unfinished.clear()
+            self._pending = 0
+        for line in lines:
+            if line.startswith(b"data: "):  # the common case of _field
+                self._hold(line[6:])
+            elif line:
+                self._field(line)
+            else:
+                if self._data:
+                    data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+                    yield ServerSentEvent(data, self._event or "message", self._id)
+                    self._data.clear()
+                    self._held = 0
+                self._event = ""
+        if rest:
+            self._unfinished.append(rest)
+            self._pending += len(rest)
+            self._check()
 
     def left(self) -> bytes:
         """What stands after the last whole event: at the end of a stream, what was cut off."""
         return b"\n".join([*self._data, b"".join(self._unfinished)]).strip(b"\n")
 
+    def _hold(self, value: bytes) -> None:
+        self._data.append(value)
+        self._held += len(value)
+        self._check()
+
+    def _check(self) -> None:
+        if self._held + self._pending > self._limit:
+            raise EventTooLargeError(self._limit, b"".join([*self._data, *self._unfinished])[:1000])
+
     def _field(self, line: bytes) -> None:
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":
-            self._data.append(value)
-            self._held += len(value)
+            self._hold(value)
         elif name == b"event":
             self._event = value.decode("utf-8", "replace")
         elif name == b"id" and b"\0" not in value:

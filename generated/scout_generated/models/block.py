@@ -69,15 +69,6 @@ class Block:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        from ..models.block_config_item_boolean import BlockConfigItemBoolean  # noqa: PLC0415
-        from ..models.block_config_item_json import BlockConfigItemJson  # noqa: PLC0415
-        from ..models.block_config_item_number import BlockConfigItemNumber  # noqa: PLC0415
-        from ..models.block_config_item_prompt import BlockConfigItemPrompt  # noqa: PLC0415
-        from ..models.block_config_item_select import BlockConfigItemSelect  # noqa: PLC0415
-        from ..models.block_config_item_text_long import BlockConfigItemTextLong  # noqa: PLC0415
-        from ..models.json_object import JsonObject  # noqa: PLC0415
-        from ..models.node_ui import NodeUi  # noqa: PLC0415
-
         block_archetype_id = self.block_archetype_id
 
         block_display_name = self.block_display_name
@@ -216,17 +207,6 @@ class Block:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.block_config_item_boolean import BlockConfigItemBoolean  # noqa: PLC0415
-        from ..models.block_config_item_json import BlockConfigItemJson  # noqa: PLC0415
-        from ..models.block_config_item_number import BlockConfigItemNumber  # noqa: PLC0415
-        from ..models.block_config_item_prompt import BlockConfigItemPrompt  # noqa: PLC0415
-        from ..models.block_config_item_select import BlockConfigItemSelect  # noqa: PLC0415
-        from ..models.block_config_item_text_long import BlockConfigItemTextLong  # noqa: PLC0415
-        from ..models.block_config_item_text_short import BlockConfigItemTextShort  # noqa: PLC0415
-        from ..models.dependency import Dependency  # noqa: PLC0415
-        from ..models.json_object import JsonObject  # noqa: PLC0415
-        from ..models.node_ui import NodeUi  # noqa: PLC0415
-
         d = dict(src_dict)
         block_archetype_id = d.pop("block_archetype_id")
 
@@ -477,3 +457,15 @@ class Block:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+
+from ..models.block_config_item_boolean import BlockConfigItemBoolean  # noqa: E402
+from ..models.block_config_item_json import BlockConfigItemJson  # noqa: E402
+from ..models.block_config_item_number import BlockConfigItemNumber  # noqa: E402
+from ..models.block_config_item_prompt import BlockConfigItemPrompt  # noqa: E402
+from ..models.block_config_item_select import BlockConfigItemSelect  # noqa: E402
+from ..models.block_config_item_text_long import BlockConfigItemTextLong  # noqa: E402
+from ..models.block_config_item_text_short import BlockConfigItemTextShort  # noqa: E402
+from ..models.dependency import Dependency  # noqa: E402
+from ..models.json_object import JsonObject  # noqa: E402
+from ..models.node_ui import NodeUi  # noqa: E402

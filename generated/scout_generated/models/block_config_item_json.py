@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -68,7 +68,7 @@ class BlockConfigItemJson:
 
         display_name = d.pop("display_name")
 
-        type_ = cast(Literal["json"], d.pop("type"))
+        type_: Literal["json"] = d.pop("type")
         if type_ != "json":
             raise ValueError(f"type must match const 'json', got '{type_}'")
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -88,7 +88,7 @@ class BlockConfigItemNumber:
 
         display_name = d.pop("display_name")
 
-        type_ = cast(Literal["number"], d.pop("type"))
+        type_: Literal["number"] = d.pop("type")
         if type_ != "number":
             raise ValueError(f"type must match const 'number', got '{type_}'")
 

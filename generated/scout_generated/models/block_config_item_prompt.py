@@ -63,14 +63,12 @@ class BlockConfigItemPrompt:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.prompt import Prompt  # noqa: PLC0415
-
         d = dict(src_dict)
         id = d.pop("id")
 
         display_name = d.pop("display_name")
 
-        type_ = cast(Literal["prompt"], d.pop("type"))
+        type_: Literal["prompt"] = d.pop("type")
         if type_ != "prompt":
             raise ValueError(f"type must match const 'prompt', got '{type_}'")
 
@@ -117,3 +115,6 @@ class BlockConfigItemPrompt:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+
+from ..models.prompt import Prompt  # noqa: E402

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -75,14 +75,12 @@ class BlockConfigItemSelect:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.select_option_item import SelectOptionItem  # noqa: PLC0415
-
         d = dict(src_dict)
         id = d.pop("id")
 
         display_name = d.pop("display_name")
 
-        type_ = cast(Literal["select"], d.pop("type"))
+        type_: Literal["select"] = d.pop("type")
         if type_ != "select":
             raise ValueError(f"type must match const 'select', got '{type_}'")
 
@@ -124,3 +122,6 @@ class BlockConfigItemSelect:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+
+from ..models.select_option_item import SelectOptionItem  # noqa: E402

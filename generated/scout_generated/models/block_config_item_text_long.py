@@ -73,14 +73,12 @@ class BlockConfigItemTextLong:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.prompt import Prompt  # noqa: PLC0415
-
         d = dict(src_dict)
         id = d.pop("id")
 
         display_name = d.pop("display_name")
 
-        type_ = cast(Literal["text-long"], d.pop("type"))
+        type_: Literal["text-long"] = d.pop("type")
         if type_ != "text-long":
             raise ValueError(f"type must match const 'text-long', got '{type_}'")
 
@@ -130,3 +128,6 @@ class BlockConfigItemTextLong:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+
+from ..models.prompt import Prompt  # noqa: E402

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -122,10 +122,8 @@ class BlockRunFailed:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.block_run_failed_data import BlockRunFailedData  # noqa: PLC0415
-
         d = dict(src_dict)
-        name = cast(Literal["block_run_failed"], d.pop("name"))
+        name: Literal["block_run_failed"] = d.pop("name")
         if name != "block_run_failed":
             raise ValueError(f"name must match const 'block_run_failed', got '{name}'")
 
@@ -178,3 +176,6 @@ class BlockRunFailed:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+
+from ..models.block_run_failed_data import BlockRunFailedData  # noqa: E402

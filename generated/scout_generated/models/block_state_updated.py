@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -122,10 +122,8 @@ class BlockStateUpdated:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.block_state_updated_data import BlockStateUpdatedData  # noqa: PLC0415
-
         d = dict(src_dict)
-        name = cast(Literal["block_state_updated"], d.pop("name"))
+        name: Literal["block_state_updated"] = d.pop("name")
         if name != "block_state_updated":
             raise ValueError(f"name must match const 'block_state_updated', got '{name}'")
 
@@ -178,3 +176,6 @@ class BlockStateUpdated:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+
+from ..models.block_state_updated_data import BlockStateUpdatedData  # noqa: E402

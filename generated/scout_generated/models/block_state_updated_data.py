@@ -85,8 +85,6 @@ class BlockStateUpdatedData:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.json_object import JsonObject  # noqa: PLC0415
-
         d = dict(src_dict)
         workflow_run_id = d.pop("workflow_run_id")
 
@@ -127,3 +125,6 @@ class BlockStateUpdatedData:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+
+from ..models.json_object import JsonObject  # noqa: E402

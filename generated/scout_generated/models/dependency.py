@@ -26,8 +26,6 @@ class Dependency:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        from ..models.edge_ui import EdgeUi  # noqa: PLC0415
-
         block_id = self.block_id
 
         ui: dict[str, Any] | None | Unset
@@ -52,8 +50,6 @@ class Dependency:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.edge_ui import EdgeUi  # noqa: PLC0415
-
         d = dict(src_dict)
         block_id = d.pop("block_id")
 
@@ -97,3 +93,6 @@ class Dependency:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+
+from ..models.edge_ui import EdgeUi  # noqa: E402

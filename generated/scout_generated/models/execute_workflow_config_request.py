@@ -63,9 +63,6 @@ class ExecuteWorkflowConfigRequest:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.json_object import JsonObject  # noqa: PLC0415
-        from ..models.workflow_config import WorkflowConfig  # noqa: PLC0415
-
         d = dict(src_dict)
         workflow_config = WorkflowConfig.from_dict(d.pop("workflow_config"))
 
@@ -105,3 +102,7 @@ class ExecuteWorkflowConfigRequest:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+
+from ..models.json_object import JsonObject  # noqa: E402
+from ..models.workflow_config import WorkflowConfig  # noqa: E402

@@ -59,8 +59,6 @@ class HttpValidationError:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.validation_error import ValidationError  # noqa: PLC0415
-
         d = dict(src_dict)
 
         def _parse_detail(data: object) -> list[ValidationError] | None | str | Unset:
@@ -106,3 +104,6 @@ class HttpValidationError:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+
+from ..models.validation_error import ValidationError  # noqa: E402

@@ -27,9 +27,6 @@ class NodeUi:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        from ..models.dimensions import Dimensions  # noqa: PLC0415
-        from ..models.position import Position  # noqa: PLC0415
-
         dimensions: dict[str, Any] | None | Unset
         if isinstance(self.dimensions, Unset):
             dimensions = UNSET
@@ -58,9 +55,6 @@ class NodeUi:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.dimensions import Dimensions  # noqa: PLC0415
-        from ..models.position import Position  # noqa: PLC0415
-
         d = dict(src_dict)
 
         def _parse_dimensions(data: object) -> Dimensions | None | Unset:
@@ -120,3 +114,7 @@ class NodeUi:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+
+from ..models.dimensions import Dimensions  # noqa: E402
+from ..models.position import Position  # noqa: E402

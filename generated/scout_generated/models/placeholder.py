@@ -32,8 +32,6 @@ class Placeholder:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        from ..models.node_ui import NodeUi  # noqa: PLC0415
-
         block_id = self.block_id
 
         type_: str = self.type_
@@ -75,9 +73,6 @@ class Placeholder:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.dependency import Dependency  # noqa: PLC0415
-        from ..models.node_ui import NodeUi  # noqa: PLC0415
-
         d = dict(src_dict)
         block_id = d.pop("block_id")
 
@@ -143,3 +138,7 @@ class Placeholder:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+
+from ..models.dependency import Dependency  # noqa: E402
+from ..models.node_ui import NodeUi  # noqa: E402

@@ -143,10 +143,6 @@ class WorkflowConfig:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.block import Block  # noqa: PLC0415
-        from ..models.placeholder import Placeholder  # noqa: PLC0415
-        from ..models.workflow_note import WorkflowNote  # noqa: PLC0415
-
         d = dict(src_dict)
         workflow_display_name: None | str | Unset = d.pop("workflow_display_name", UNSET)
 
@@ -244,3 +240,8 @@ class WorkflowConfig:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+
+from ..models.block import Block  # noqa: E402
+from ..models.placeholder import Placeholder  # noqa: E402
+from ..models.workflow_note import WorkflowNote  # noqa: E402

@@ -32,8 +32,6 @@ class WorkflowNote:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        from ..models.node_ui import NodeUi  # noqa: PLC0415
-
         id = self.id
 
         bg_color = self.bg_color
@@ -77,8 +75,6 @@ class WorkflowNote:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.node_ui import NodeUi  # noqa: PLC0415
-
         d = dict(src_dict)
         id = d.pop("id")
 
@@ -131,3 +127,6 @@ class WorkflowNote:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+
+from ..models.node_ui import NodeUi  # noqa: E402

@@ -34,8 +34,6 @@ class WorkflowRun:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        from ..models.json_object import JsonObject  # noqa: PLC0415
-
         stop_reason: str = self.stop_reason
 
         state: dict[str, Any] | None | Unset
@@ -87,8 +85,6 @@ class WorkflowRun:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.json_object import JsonObject  # noqa: PLC0415
-
         d = dict(src_dict)
         stop_reason = check_stop_reason(d.pop("stop_reason"))
 
@@ -141,3 +137,6 @@ class WorkflowRun:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+
+from ..models.json_object import JsonObject  # noqa: E402

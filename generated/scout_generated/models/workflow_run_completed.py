@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -122,10 +122,8 @@ class WorkflowRunCompleted:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.workflow_run_completed_data import WorkflowRunCompletedData  # noqa: PLC0415
-
         d = dict(src_dict)
-        name = cast(Literal["workflow_run_completed"], d.pop("name"))
+        name: Literal["workflow_run_completed"] = d.pop("name")
         if name != "workflow_run_completed":
             raise ValueError(f"name must match const 'workflow_run_completed', got '{name}'")
 
@@ -178,3 +176,6 @@ class WorkflowRunCompleted:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+
+from ..models.workflow_run_completed_data import WorkflowRunCompletedData  # noqa: E402

@@ -32,8 +32,6 @@ class WorkflowRunCompletedData:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        from ..models.json_object import JsonObject  # noqa: PLC0415
-
         workflow_run_id = self.workflow_run_id
 
         workflow_id: None | str | Unset
@@ -87,8 +85,6 @@ class WorkflowRunCompletedData:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.json_object import JsonObject  # noqa: PLC0415
-
         d = dict(src_dict)
         workflow_run_id = d.pop("workflow_run_id")
 
@@ -160,3 +156,6 @@ class WorkflowRunCompletedData:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+
+from ..models.json_object import JsonObject  # noqa: E402

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -122,10 +122,8 @@ class WorkflowRunFailed:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.workflow_run_failed_data import WorkflowRunFailedData  # noqa: PLC0415
-
         d = dict(src_dict)
-        name = cast(Literal["workflow_run_failed"], d.pop("name"))
+        name: Literal["workflow_run_failed"] = d.pop("name")
         if name != "workflow_run_failed":
             raise ValueError(f"name must match const 'workflow_run_failed', got '{name}'")
 
@@ -178,3 +176,6 @@ class WorkflowRunFailed:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+
+from ..models.workflow_run_failed_data import WorkflowRunFailedData  # noqa: E402

@@ -58,8 +58,6 @@ class WorkflowRunResponse:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.workflow_run import WorkflowRun  # noqa: PLC0415
-
         d = dict(src_dict)
         run = WorkflowRun.from_dict(d.pop("run"))
 
@@ -91,3 +89,6 @@ class WorkflowRunResponse:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+
+from ..models.workflow_run import WorkflowRun  # noqa: E402

@@ -39,9 +39,6 @@ class WorkflowRunStartedData:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        from ..models.json_object import JsonObject  # noqa: PLC0415
-        from ..models.workflow_actor import WorkflowActor  # noqa: PLC0415
-
         actor: dict[str, Any] | None | Unset
         if isinstance(self.actor, Unset):
             actor = UNSET
@@ -122,9 +119,6 @@ class WorkflowRunStartedData:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.json_object import JsonObject  # noqa: PLC0415
-        from ..models.workflow_actor import WorkflowActor  # noqa: PLC0415
-
         d = dict(src_dict)
 
         def _parse_actor(data: object) -> None | Unset | WorkflowActor:
@@ -232,3 +226,7 @@ class WorkflowRunStartedData:
 
     def __contains__(self, key: str) -> bool:
         return key in self.additional_properties
+
+
+from ..models.json_object import JsonObject  # noqa: E402
+from ..models.workflow_actor import WorkflowActor  # noqa: E402
