@@ -72,12 +72,12 @@ def load_workflow(workflow: WorkflowSource) -> LoadedWorkflow:
         WorkflowFileError: it cannot be read or parsed, is no mapping, holds a wrapper in a wrapper, or has a block
             without `block_id`, `block_archetype_id` or `block_display_name`.
     """
+    if is_mapping(workflow):
+        return _unwrap(workflow, _refuse_mapping)
     if isinstance(workflow, str | os.PathLike):
         return _load_file(os.fsdecode(workflow))
     if isinstance(workflow, SupportsToDict) and not isinstance(workflow, type):
-        workflow = workflow.to_dict()
-    if is_mapping(workflow):
-        return _unwrap(workflow, _refuse_mapping)
+        return _unwrap(workflow.to_dict(), _refuse_mapping)
     raise WorkflowFileError(f"a workflow is a path, a mapping or a WorkflowConfig, not {type(workflow).__name__}")
 
 
