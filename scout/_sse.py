@@ -64,11 +64,9 @@ class SSEDecoder:
                 return
             self._start = None
             piece = piece.removeprefix(_BOM)
-        if not piece:
-            return
-        if self._after_cr:
+        if self._after_cr and piece:
             piece = piece.removeprefix(b"\n")
-        self._after_cr = piece.endswith(b"\r")
+        self._after_cr = piece.endswith(b"\r") if piece else self._after_cr
         # Of bytes, splitlines() splits at CR, LF and CRLF alone; of text it would split at U+2028 and others as well.
         lines = piece.splitlines()
         rest = lines.pop() if lines and not piece.endswith((b"\n", b"\r")) else b""
@@ -77,8 +75,10 @@ class SSEDecoder:
             self._unfinished.clear()
             self._pending = 0
         for line in lines:
-            if line.startswith(b"data: "):  # the common case of _field
+            if line.startswith(b"data: "):  # here and below, the common cases of _field
                 self._hold(line[6:])
+            elif line.startswith(b"event: "):
+                self._event = line[7:].decode("utf-8", "replace")
             elif line:
                 self._field(line)
             else:
@@ -100,7 +100,8 @@ class SSEDecoder:
     def _hold(self, value: bytes) -> None:
         self._data.append(value)
         self._held += len(value)
-        self._check()
+        if self._held > self._limit:
+            self._check()
 
     def _check(self) -> None:
         if self._held + self._pending > self._limit:

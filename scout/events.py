@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import deque
 from dataclasses import dataclass, replace
-from io import StringIO
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ._wire import (
@@ -100,7 +98,7 @@ _scan: Any = vars(json.JSONDecoder())["scan_once"]
 
 def typed(payload: Any, kind: str = "message") -> Event:
     """The typed event in JSON, told by its `name`, else by the kind of its frame, else by its `event_type`."""
-    if not is_mapping(payload):
+    if not isinstance(payload, dict):
         return UnknownEvent(kind, payload, f"an event is an object, and this is {type(payload).__name__}")
     name = payload.get("name")
     if name is None:
@@ -118,22 +116,40 @@ def typed(payload: Any, kind: str = "message") -> Event:
     return event
 
 
+_MARKS = 256
+
+
+class _GrowingText:
+    """Text in pieces. Adding to a str copies it each time, and io.StringIO keeps each piece as an object for long."""
+
+    __slots__ = ("_joined", "_pieces")
+
+    def __init__(self, start: str) -> None:
+        self._joined = [start]
+        self._pieces: list[str] = []
+
+    def add(self, piece: str) -> None:
+        self._pieces.append(piece)
+        if len(self._pieces) == 512:
+            self._joined.append("".join(self._pieces))
+            self._pieces.clear()
+
+    def __str__(self) -> str:
+        return "".join([*self._joined, *self._pieces])
+
+
 class Accumulator:
     """Folds the events of one run, as they come, into a `Run`. Unknown events change nothing."""
 
     def __init__(self, workflow: LoadedWorkflow | None) -> None:
         self._run = Run(None, None, None, RunStatus.STARTED, output_block_id=output_block(workflow))
         self._state: dict[str, Any] = {}
-        # Text that grows, by block and key. Adding to a str copies it each time.
-        self._growing: dict[str, dict[str, StringIO]] = {}
+        self._growing: dict[str, dict[str, _GrowingText]] = {}  # by block and key
         self._blocks: dict[str, BlockRun] = {}
-        self._recent: deque[int] = deque(maxlen=256)
-        self._seen: set[int] = set()
-
-    @property
-    def is_over(self) -> bool:
-        """Whether a terminal event has come."""
-        return self._run.status != RunStatus.STARTED
+        # Of the last events, between one and two times _MARKS of them; a stream may be long.
+        self._marks: set[int] = set()
+        self._older_marks: set[int] = set()
+        self.is_over = False  # whether a terminal event has come
 
     @property
     def output_block_id(self) -> str | None:
@@ -149,6 +165,7 @@ class Accumulator:
         """Take a run that came whole, instead of events."""
         self._run = run
         self._state = run.state
+        self.is_over = True
 
     def add(self, event: Event, frame: bytes) -> tuple[str, str] | None:
         """Fold one event in.
@@ -180,12 +197,11 @@ class Accumulator:
         if not isinstance(event.id, str):
             return False  # without ids two equal pieces of text are two pieces of text
         mark = hash(frame)
-        if mark in self._seen:
+        if mark in self._marks or mark in self._older_marks:
             return True
-        if len(self._recent) == self._recent.maxlen:
-            self._seen.discard(self._recent[0])
-        self._recent.append(mark)
-        self._seen.add(mark)
+        self._marks.add(mark)
+        if len(self._marks) == _MARKS:
+            self._marks, self._older_marks = set(), self._marks
         return False
 
     def _note_ids(self, data: Any) -> None:
@@ -220,6 +236,7 @@ class Accumulator:
             entry = dict(output) if is_mapping(output) and "output" in output else {"output": output}
             self._replace(self._run.output_block_id, entry)
         self._run = replace(self._run, status=RunStatus.COMPLETED)
+        self.is_over = True
 
     def _is_in_state(self, key: str) -> bool:
         return key in self._blocks or key in self._state or key == "inputs" or key.startswith("__")
@@ -233,6 +250,7 @@ class Accumulator:
                 self._state.pop(block_id, None)
         message = _text(event.data.message)
         self._run = replace(self._run, status=RunStatus.FAILED, errors=(message,) if message else ())
+        self.is_over = True
 
     # --- Its blocks ---
 
@@ -292,14 +310,15 @@ class Accumulator:
         self._state[block_id] = entry
 
     def _merge(self, block_id: str, key: str, value: Any) -> None:
-        growing = self._growing.setdefault(block_id, {})
+        growing = self._growing.get(block_id)
+        if growing is None:
+            growing = self._growing[block_id] = {}
         if isinstance(value, str):
             text = growing.get(key)
             if text is None:
-                text = growing[key] = StringIO()
                 before = self._fixed(block_id).get(key)
-                text.write(before if isinstance(before, str) else "")
-            text.write(value)
+                text = growing[key] = _GrowingText(before if isinstance(before, str) else "")
+            text.add(value)
         else:
             growing.pop(key, None)
             self._state[block_id] = {**self._fixed(block_id), key: value}
@@ -312,11 +331,11 @@ class Accumulator:
         growing = self._growing.get(block_id)
         if not growing:
             return self._state.get(block_id)
-        return {**self._fixed(block_id), **{key: text.getvalue() for key, text in growing.items()}}
+        return {**self._fixed(block_id), **{key: str(text) for key, text in growing.items()}}
 
     def _output_text(self, block_id: str) -> str:
         growing = self._growing.get(block_id, {}).get("output")
-        output = growing.getvalue() if growing is not None else self._fixed(block_id).get("output")
+        output = str(growing) if growing is not None else self._fixed(block_id).get("output")
         return output if isinstance(output, str) else ""
 
     def _added(self, block_id: str, before: str) -> tuple[str, str] | None:

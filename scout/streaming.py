@@ -73,10 +73,10 @@ class Progress:
         """
         try:
             for frame in self._frames:
-                if frame.data in _END_MARKERS:
-                    self.ended = True
-                elif frame.data.strip():
+                data = frame.data
+                if data.startswith(b"{") or (data.strip() and data not in _END_MARKERS):
                     return self._take(frame)
+                self.ended = self.ended or data in _END_MARKERS
         except EventTooLargeError as error:
             raise self._garbled(f"{error} (max_event_bytes)", error.start) from None
         return None
@@ -87,14 +87,21 @@ class Progress:
         except (ValueError, RecursionError) as error:
             what = "is nested too deeply" if isinstance(error, RecursionError) else f"is not JSON: {error}"
             raise self._garbled(f"the data of an event {what}", frame.data) from None
-        if isinstance(event, UnknownEvent) and event.name == "error" and is_mapping(event.data):
-            said = event.data.get("detail") or event.data.get("message") or event.data.get("error")
-            if said:
-                words = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
-                raise StreamError(f"the server reports an error: {words}", run=self.run(), last_event=self.last_event)
+        if isinstance(event, UnknownEvent) and event.name == "error":
+            self._raise_reported(event.data)
         self.added = self._accumulator.add(event, frame.data)
         self.last_event = event
         return event
+
+    def _raise_reported(self, data: Any) -> None:
+        said = (
+            next((data[key] for key in ("detail", "message", "error") if data.get(key)), None)
+            if is_mapping(data)
+            else None
+        )
+        if said:
+            words = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
+            raise StreamError(f"the server reports an error: {words}", run=self.run(), last_event=self.last_event)
 
     def _garbled(self, message: str, data: bytes) -> StreamDecodeError:
         return StreamDecodeError(f"{message} (in {data[:80]!r})", data=data, run=self.run(), last_event=self.last_event)
@@ -251,7 +258,7 @@ class RunStream(_Stream):
 
     def __next__(self) -> Event:
         try:
-            event = self._event()
+            event = self._next() or self._wait()
         except BaseException:
             self.close()
             raise
@@ -259,10 +266,9 @@ class RunStream(_Stream):
             raise StopIteration
         return event
 
-    def _event(self) -> Event | None:
-        event = self._next()
-        if event is None and not self._progress.is_over:
-            self._body.call.await_event()
+    def _wait(self) -> Event | None:
+        event: Event | None = None
+        self._body.call.await_event()
         while event is None and not self._progress.is_over:
             try:
                 piece = self._body.read()
@@ -352,7 +358,7 @@ class AsyncRunStream(_Stream):
 
     async def __anext__(self) -> Event:
         try:
-            event = await self._event()
+            event = self._next() or await self._wait()
         except BaseException:
             await self.close()
             raise
@@ -360,11 +366,11 @@ class AsyncRunStream(_Stream):
             raise StopAsyncIteration
         return event
 
-    async def _event(self) -> Event | None:
+    async def _wait(self) -> Event | None:
         await self._open()
-        event = self._next()
+        event: Event | None = None
         body = self._body
-        if event is None and body is not None and not self._progress.is_over:
+        if body is not None:
             body.call.await_event()
         while event is None and body is not None and not self._progress.is_over:
             try:

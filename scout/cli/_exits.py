@@ -23,11 +23,13 @@ class UsageError(Exception):
 
 def explain(error: ScoutError) -> int:
     """Say on stderr what went wrong; return the exit code for it."""
-    from scout import APIError, ConfigurationError, WorkflowFileError
+    from scout import APIError, ConfigurationError, StreamError, WorkflowFileError
 
     talk(str(error))
     if isinstance(error, (ConfigurationError, WorkflowFileError)):
         return USAGE
-    if isinstance(error, APIError) and error.run_may_have_started:
+    if isinstance(error, StreamError) or getattr(error, "run", None) is not None:
+        talk("this is not the whole answer; the run may go on, so make sure before you run it again")
+    elif isinstance(error, APIError) and error.run_may_have_started:
         talk("not repeated, because the run may have started; make sure before you run it again")
     return API

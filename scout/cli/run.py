@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 from scout.cli import _exits, _inputs
-from scout.cli._terminal import answer, talk
+from scout.cli._terminal import answer, as_json, talk
 
 if TYPE_CHECKING:
     import argparse
@@ -24,6 +23,7 @@ Run a workflow file (YAML or JSON) and print its answer on stdout; everything el
   scout run workflow.yml --input user_message="What is a DAG?" --local
   scout run workflow.yml --input limit:=5 --inputs defaults.json
   echo '{"user_message": "Hi"}' | scout run workflow.yml --inputs - --json
+  scout run workflow.yml --input user_message=Hi --stream
 """
 
 _NO_KEY = "no API key: set SCOUT_API_KEY, or run on the local Scout with --local"
@@ -46,7 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     parser.add_argument("file", metavar="FILE", help="the workflow, as YAML or JSON")
     _inputs.add_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="print the whole run as one JSON object")
+    parser.add_argument("--stream", action="store_true", help="print the answer as it comes, and what the blocks do")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print the whole run as one JSON object; with --stream each event as one line of JSON",
+    )
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--local", action="store_true", help="run on an embedded local Scout: no key, no network")
     where.add_argument("--base-url", metavar="URL", help="the API to call (default: SCOUT_BASE_URL, or Scout's own)")
@@ -75,7 +80,7 @@ def _run(args: argparse.Namespace) -> int:
     try:
         with _client(args) as client:
             started = time.monotonic()
-            run = client.execute(args.file, inputs, check=False, **_given(args))
+            run = _streamed(client, args, inputs) if args.stream else _executed(client, args, inputs)
             seconds = time.monotonic() - started
     except ScoutError as error:
         return _exits.explain(error)
@@ -85,7 +90,20 @@ def _run(args: argparse.Namespace) -> int:
         raise
 
     talk(f"run {run.id} {run.status} in {seconds:.2f} s{_STAND_IN if args.local else ''}")
+    if args.stream:
+        return _conclude(run, json=args.json)
     return _print_json(run) if args.json else _print_text(run)
+
+
+def _executed(client: Scout, args: argparse.Namespace, inputs: dict[str, Any]) -> Run:
+    return client.execute(args.file, inputs, check=False, **_given(args))
+
+
+def _streamed(client: Scout, args: argparse.Namespace, inputs: dict[str, Any]) -> Run:
+    from scout.cli._stream import follow
+
+    with client.stream(args.file, inputs, check=False, **_given(args)) as stream:
+        return follow(stream, json=args.json)
 
 
 def _client(args: argparse.Namespace) -> Scout:
@@ -102,21 +120,23 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _print_text(run: Run) -> int:
-    if not run.ok:
-        return _explain_failure(run)
-    if run.output_block_id is None:
-        talk(f"no block is marked is_output, so there is no one answer; --json shows {', '.join(run.outputs)}")
-    else:
+    if run.ok and run.output_block_id is not None:
         answer(run.text)
-    return _exits.DONE
+    return _conclude(run, json=False)
 
 
 def _print_json(run: Run) -> int:
-    # What an encoding lacks is printed as a Python escape, which is a JSON escape too, but only up to U+FFFF.
-    ascii_only = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
-    indent = 2 if sys.stdout.isatty() else None
-    answer(json.dumps(_as_json(run), ensure_ascii=ascii_only, indent=indent), json=True)
-    return _exits.DONE if run.ok else _explain_failure(run)
+    answer(as_json(_as_json(run), indent=2 if sys.stdout.isatty() else None), json=True)
+    return _conclude(run, json=True)
+
+
+def _conclude(run: Run, *, json: bool) -> int:
+    """Say what is to be said of a run whose answer is printed."""
+    if not run.ok:
+        return _explain_failure(run)
+    if run.output_block_id is None and not json:
+        talk(f"no block is marked is_output, so there is no one answer; --json shows {', '.join(run.outputs)}")
+    return _exits.DONE
 
 
 def _explain_failure(run: Run) -> int:

@@ -1,0 +1,120 @@
+"""What the blocks of a run are doing, on stderr while it runs: lines, and on a terminal what runs now below them."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from scout.cli._terminal import escape, leave_line, talk
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from scout import BlockRun
+
+_MARKS = {"started": (">", "cyan"), "completed": ("+", "green"), "failed": ("x", "red")}
+
+
+class Progress(Protocol):
+    """Tells what has become of the blocks."""
+
+    def show(self, blocks: tuple[BlockRun, ...]) -> None:
+        """Tell what is new."""
+
+    def make_room(self) -> None:
+        """Let the answer have the terminal, if it goes there."""
+
+    def close(self) -> None:
+        """Leave nothing that moves."""
+
+
+def open_progress(*, answer_is_text: bool) -> Progress:
+    """What fits stderr: with rich on a terminal, plain lines elsewhere and where rich is missing."""
+    if not sys.stderr.isatty():
+        return PlainProgress()
+    try:
+        return _RichProgress(answer_is_text=answer_is_text)
+    except ImportError:  # the extra `cli` is not installed
+        return PlainProgress()
+
+
+class PlainProgress:
+    """A line for each thing that becomes of a block."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, BlockRun] = {}
+
+    def show(self, blocks: tuple[BlockRun, ...]) -> None:
+        """Tell what is new."""
+        for block in blocks:
+            if block != self._known.get(block.id):
+                self._known[block.id] = block
+                self._changed(block)
+
+    def _changed(self, block: BlockRun) -> None:
+        talk(f"block {_words(block)}")
+
+    def make_room(self) -> None:
+        """Lines are in nobody's way."""
+
+    def close(self) -> None:
+        """Nothing moves."""
+
+
+class _RichProgress(PlainProgress):
+    """The same in colour, with the blocks that run now and their seconds below."""
+
+    def __init__(self, *, answer_is_text: bool) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        super().__init__()
+        self._running: dict[str, float] = {}
+        self._console = Console(stderr=True, highlight=False)
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._now,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        # Events come all the time, and text only when a block says something.
+        if answer_is_text or not sys.stdout.isatty():
+            self._live.start()
+
+    def _changed(self, block: BlockRun) -> None:
+        from rich.text import Text
+
+        if block.status == "started":
+            self._running[block.id] = time.monotonic()
+        else:
+            self._running.pop(block.id, None)
+        mark, colour = _MARKS.get(block.status, ("?", "yellow"))
+        leave_line()
+        self._console.print(Text.assemble((mark, colour), " ", escape(_words(block))), soft_wrap=True)
+
+    def _now(self) -> Text:
+        from rich.text import Text
+
+        now = time.monotonic()
+        lines = [f"… {escape(block_id)} {now - since:.1f} s" for block_id, since in list(self._running.items())]
+        return Text("\n".join(lines), style="dim", no_wrap=True, overflow="ellipsis")
+
+    def make_room(self) -> None:
+        if sys.stdout.isatty():
+            self.close()
+
+    def close(self) -> None:
+        self._live.stop()
+
+
+def _words(block: BlockRun) -> str:
+    if block.status == "started":
+        return f"{block.id} started"
+    took = (
+        "" if block.duration is None else f" {'in' if block.status == 'completed' else 'after'} {block.duration:.2f} s"
+    )
+    price = "" if block.price is None else f", price {block.price:.8f}".rstrip("0").rstrip(".")
+    error = f": {block.error}" if block.error else ""
+    return f"{block.id} {block.status}{took}{price}{error}"
