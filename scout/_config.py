@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 from urllib.parse import urlsplit
 
@@ -141,8 +142,11 @@ class Config:
         check_seconds("connect_timeout", self.connect_timeout)
         check_seconds("deadline", self.deadline)
         check_retries(self.retries)
+        check_flag("at_least_once", self.at_least_once)
+        check_flag("allow_http", self.allow_http)
         check_headers("headers", self.headers)
-        object.__setattr__(self, "headers", dict(self.headers))  # what the caller does to it later is not for us
+        # In lower case, so that no name goes out twice; a copy, so that it stays as it is.
+        object.__setattr__(self, "headers", {name.lower(): value for name, value in self.headers.items()})
         check_base_url(self.base_url, allow_http=self.allow_http)
 
     def changed(self, **options: Any) -> Config:
@@ -198,7 +202,8 @@ def base_url_from(base_url: str | None) -> str:
     url: Any = base_url if base_url is not None else variable("SCOUT_BASE_URL") or DEFAULT_BASE_URL
     if not isinstance(url, str):
         raise ConfigurationError(f"base_url must be text, not {type(url).__name__}")
-    return url.rstrip("/")
+    scheme, colon, rest = url.partition(":")
+    return (scheme.lower() + colon + rest).rstrip("/")
 
 
 def environment_from(environment: Environment | str | NotGiven | None) -> Environment | None:
@@ -238,6 +243,12 @@ def check_retries(retries: object) -> None:
     """Refuse what is no number of repetitions."""
     if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
         raise ConfigurationError(f"retries must be a whole number, 0 or more, not {retries!r}")
+
+
+def check_flag(name: str, flag: object) -> None:
+    """Refuse what only looks like a switch, such as the text "false"."""
+    if not isinstance(flag, bool):
+        raise ConfigurationError(f"{name} must be True or False, not {type(flag).__name__}")
 
 
 def check_headers(name: str, headers: object) -> None:
@@ -283,6 +294,11 @@ def check_base_url(base_url: str, *, allow_http: bool) -> None:
 def _is_host(host: str, netloc: str) -> bool:
     if "[" in netloc:
         return _address(host) is not None
+    labels = host.rstrip(".").split(".")
+    if labels[-1].isdigit():
+        return _address(host) is not None
+    if not all(0 < len(label) < 64 for label in labels):
+        return False
     if host.isascii() and "xn--" not in host:
         return re.fullmatch(r"[A-Za-z0-9_.-]+", host) is not None
     import idna  # httpx does the same later, and lets some of its errors through
@@ -292,6 +308,13 @@ def _is_host(host: str, netloc: str) -> bool:
     except idna.IDNAError:
         return False
     return True
+
+
+@lru_cache(maxsize=64)
+def route(base_url: str) -> tuple[bool, bool]:
+    """What decides how a URL is reached: whether with TLS, and whether on this machine."""
+    url = urlsplit(base_url)
+    return url.scheme == "https", is_loopback(url.hostname or "")
 
 
 def is_loopback(host: str) -> bool:

@@ -23,6 +23,7 @@ import httpcore
 import httpx
 
 from . import __version__
+from ._config import route
 from ._retry import REFUSED, pause
 from ._wire import Answer, status_error
 from .errors import (
@@ -31,6 +32,7 @@ from .errors import (
     APIResponseError,
     APITimeoutError,
     Attempt,
+    ConfigurationError,
     ScoutError,
     StreamError,
 )
@@ -47,6 +49,8 @@ logging.getLogger("stamina").addHandler(logging.NullHandler())
 __all__ = ["AsyncHttp", "AsyncTransport", "Call", "Http", "Transport"]
 
 T = TypeVar("T")
+ClientT = TypeVar("ClientT", httpx.Client, httpx.AsyncClient)
+ScoutErrorT = TypeVar("ScoutErrorT", bound=ScoutError)
 
 _HEADERS = {
     "user-agent": f"scout-workflows/{__version__}",
@@ -112,7 +116,7 @@ def _left(timeout: float | None, error: type[Exception]) -> float | None:
 def _addresses(host: str, port: int) -> list[Any]:
     try:
         return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise httpcore.ConnectError(str(error)) from error
 
 
@@ -131,10 +135,8 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        hosts = [host]
-        if isinstance(timeout, _Limit):
-            # One address after the other, because the timeout of a name counts anew for each of its addresses.
-            hosts = [str(info[4][0]) for info in _addresses(host, port)]
+        # One address after the other, because the timeout of a name would count anew for each of its addresses.
+        hosts = [str(info[4][0]) for info in _addresses(host, port)]
         while True:
             address = hosts.pop(0)
             try:
@@ -157,6 +159,7 @@ class _Backend(httpcore.NetworkBackend):
 class _Stream(httpcore.NetworkStream):
     def __init__(self, inner: httpcore.NetworkStream) -> None:
         self._inner = inner
+        self._process = os.getpid()
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         return self._inner.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
@@ -169,6 +172,11 @@ class _Stream(httpcore.NetworkStream):
             self._inner.write(buffer[start : start + _PIECE], timeout.left(httpcore.WriteTimeout))
 
     def close(self) -> None:
+        # A thread that waits for this socket would not notice that it is closed; in the child of a fork the connection
+        # is the parent's.
+        if self._process == os.getpid():
+            with contextlib.suppress(OSError):
+                self._inner.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
         self._inner.close()
 
     def start_tls(
@@ -247,7 +255,7 @@ def _watch(client: httpx.Client | httpx.AsyncClient) -> None:
 
 # --- Pools --------------------------------------------------------------------------------------------------------
 
-_pools: weakref.WeakSet[_Pool | _AsyncPool] = weakref.WeakSet()
+_pools: weakref.WeakSet[_Connections] = weakref.WeakSet()
 _inherited: list[object] = []
 
 
@@ -255,7 +263,7 @@ def _forget_pools() -> None:
     # In the child of a fork: the parent goes on using these connections. They are kept from the garbage collector,
     # because closing them would be I/O on sockets that belong to another process.
     for pool in _pools:
-        _inherited.append(pool.clients)
+        _inherited.append((pool.clients, pool.abandoned))
         pool.reset()
 
 
@@ -270,78 +278,102 @@ def _is_httpx_own(transport: object, method: str) -> bool:
     return sends is not None and any(sends is getattr(kind, method, None) for kind in own)
 
 
-def _settings(transport: Any, *, secure: bool) -> dict[str, Any]:
+def _make(kind: Callable[..., ClientT], transport: Any, base_url: str) -> ClientT:
+    secure, here = route(base_url)
     settings: dict[str, Any] = {"transport": transport, "limits": _LIMITS}
+    if here:
+        settings["trust_env"] = False  # a proxy has no business with what stays on this machine
     if not secure:
         # Loading the certificates of all authorities takes longer than a call to this machine. Without them nothing is
         # trusted, so a connection with TLS would fail.
         settings["verify"] = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return settings
+    try:
+        client = kind(**settings)
+    except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
+        reason = str(error)
+    else:
+        _watch(client)
+        return client
+    raise ConfigurationError(f"the environment's settings for proxies or certificates cannot be used: {reason}")
 
 
-class _Pool:
-    """The connections of one client and its copies: made when first needed, anew after a fork."""
+class _Connections:
+    """What the pools of both clients have in common."""
 
-    def __init__(self, transport: Transport | None) -> None:
+    def __init__(self, transport: Any, method: str) -> None:
         self.transport = transport
-        self.trusted = transport is None or _is_httpx_own(transport, "handle_request")
+        self.trusted = transport is None or _is_httpx_own(transport, method)
+        self.closed = False
         self.reset()
         _pools.add(self)
 
     def reset(self) -> None:
-        self.clients: dict[bool, httpx.Client] = {}
-        self.abandoned: deque[Body] = deque()
         self._lock = threading.Lock()
+        self.clients: dict[Any, Any] = {}
+        self.abandoned: deque[Body] = deque()
 
-    def client(self, url: str) -> httpx.Client:
-        while self.abandoned:
-            self.abandoned.popleft().close()
-        secure = self.transport is not None or url.startswith("https:")
-        client = self.clients.get(secure)
-        if client is None:
+    def _get(self, kind: Callable[..., ClientT], base_url: str, *owner: object) -> ClientT:
+        key = (None if self.transport is not None else route(base_url), *owner)
+        client = self.clients.get(key)
+        if client is None or self.closed:
             with self._lock:
-                client = self.clients.get(secure)
-                if client is None:
-                    client = httpx.Client(**_settings(self.transport, secure=secure))
-                    _watch(client)
-                    self.clients[secure] = client
-        return client
+                if self.closed:
+                    raise ConfigurationError("this client is closed; make a new one")
+                client = self.clients.get(key) or _make(kind, self.transport, base_url)
+                self.clients[key] = client
+        found: ClientT = client
+        return found
+
+
+class _Pool(_Connections):
+    """The connections of one client and its copies: made when first needed, anew after a fork."""
+
+    def __init__(self, transport: Transport | None) -> None:
+        super().__init__(transport, "handle_request")
+
+    def client(self, base_url: str) -> httpx.Client:
+        self._bury()
+        return self._get(httpx.Client, base_url)
+
+    def _bury(self) -> None:
+        with contextlib.suppress(IndexError):
+            while True:
+                self.abandoned.popleft().close()
 
     def close(self) -> None:
         with self._lock:
+            self.closed = True
             clients, self.clients = self.clients, {}
+        self._bury()
         for client in clients.values():
             client.close()
 
 
-class _AsyncPool:
+class _AsyncPool(_Connections):
     """The same for `AsyncScout`: one set of connections for each event loop."""
 
     def __init__(self, transport: AsyncTransport | None) -> None:
-        self.transport = transport
-        self.trusted = transport is None or _is_httpx_own(transport, "handle_async_request")
-        self.reset()
-        _pools.add(self)
+        super().__init__(transport, "handle_async_request")
 
-    def reset(self) -> None:
-        self.clients: weakref.WeakKeyDictionary[object, dict[bool, httpx.AsyncClient]] = weakref.WeakKeyDictionary()
-        self._lock = threading.Lock()
+    def client(self, base_url: str) -> httpx.AsyncClient:
+        loop = _running_loop()
+        if len(self.clients) > 1:
+            self._bury_closed_loops()
+        return self._get(httpx.AsyncClient, base_url, loop)
 
-    def client(self, url: str) -> httpx.AsyncClient:
-        secure = self.transport is not None or url.startswith("https:")
+    def _bury_closed_loops(self) -> None:
+        # Nobody can await the closing of what they hold; forgotten, it is closed by the garbage collector.
         with self._lock:
-            own = self.clients.setdefault(_running_loop(), {})
-        client = own.get(secure)
-        if client is None:
-            client = own[secure] = httpx.AsyncClient(**_settings(self.transport, secure=secure))
-            _watch(client)
-        return client
+            self.clients = {key: client for key, client in self.clients.items() if not key[1].is_closed()}
 
     async def aclose(self) -> None:
+        loop = _running_loop()
         with self._lock:
-            own = self.clients.pop(_running_loop(), {})
-        for client in own.values():
-            await client.aclose()
+            self.closed = True
+            clients, self.clients = self.clients, {}
+        for (_, owner), client in clients.items():
+            if owner is loop:
+                await client.aclose()
 
 
 def _running_loop() -> object:
@@ -351,6 +383,10 @@ def _running_loop() -> object:
 
 
 # --- Calls --------------------------------------------------------------------------------------------------------
+
+
+def _finite(seconds: float) -> float | None:
+    return seconds if math.isfinite(seconds) else None
 
 
 class Call:
@@ -396,21 +432,21 @@ class Call:
         return sent
 
     def _timeouts(self) -> dict[str, float | None]:
-        silence, connect = self.config.timeout, self.config.connect_timeout
-        timeouts: dict[str, float | None] = {"connect": connect, "pool": connect, "read": silence, "write": silence}
-        left = self.ends_at - time.monotonic()
+        now = time.monotonic()
+        left = self.ends_at - now
         if left <= 0:
             raise self._deadline_error("before the next attempt could begin", run_may_have_started=False)
-        if math.isfinite(left):
-            timeouts = {name: self._limit(seconds, left) for name, seconds in timeouts.items()}
-        if self.streaming:
-            self.silence = self._limit(silence, left)
-            timeouts["read"] = self.silence
-        return timeouts
+        connect, silence = self.config.connect_timeout, self.config.timeout
+        connecting = self._limit(connect, left, now + (math.inf if connect is None else connect))
+        timeouts: dict[str, float | None] = {"connect": connecting, "pool": _finite(connecting)}
+        if math.isfinite(left) or self.streaming:
+            self.silence = self._limit(silence, left, math.inf)
+            return {**timeouts, "read": self.silence, "write": self.silence}
+        return {**timeouts, "read": silence, "write": silence}
 
-    def _limit(self, seconds: float | None, left: float) -> _Limit:
+    def _limit(self, seconds: float | None, left: float, ends_at: float) -> _Limit:
         limit = _Limit(left if seconds is None else min(seconds, left))
-        limit.ends_at = self.ends_at
+        limit.ends_at = min(self.ends_at, ends_at)
         return limit
 
     def await_event(self, seconds: float | None = None) -> None:
@@ -420,21 +456,30 @@ class Call:
 
     def answer(self, response: httpx.Response, body: bytes) -> Answer:
         """The answer, as far as it came."""
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(response.status_code, headers, body)
+        return Answer(response.status_code, dict(response.headers), body)
 
-    def is_accepted(self, response: httpx.Response) -> bool:
-        """Note the status, and say whether it is a 2xx."""
-        self.status = response.status_code
-        return 200 <= response.status_code < 300
-
-    def failed(self, error: Exception) -> ScoutError:
-        """Record how an attempt failed, in our own terms, without foreign frames and cleaned of the key."""
-        failure = error if isinstance(error, ScoutError) else self._translate(error)
+    def clean(self, failure: ScoutErrorT) -> ScoutErrorT:
+        """An error without foreign frames, and without the key, should the server have echoed it."""
         failure.__traceback__ = failure.__context__ = None
-        for name in ("message", "args", "body", "headers", "details", "request_id"):
+        for name in ("message", "args", "body", "data", "headers", "details", "request_id"):
             if name in failure.__dict__ or name == "args":
                 setattr(failure, name, self.secret.redact(getattr(failure, name)))
+        return failure
+
+    def translated(self, error: Exception) -> ScoutError:
+        """An error in our own terms."""
+        return self.clean(error if isinstance(error, ScoutError) else self._translate(error))
+
+    def ended(self, error: ScoutError) -> ScoutError:
+        """The error for the caller of a stream that went wrong after it had been opened."""
+        failure = self.failed(error)
+        failure.attempts = tuple(self.attempts)
+        failure.run_may_have_started = True
+        return failure
+
+    def failed(self, error: Exception) -> ScoutError:
+        """Record how an attempt failed, in our own terms."""
+        failure = self.translated(error)
         if not self.request.starts_a_run:
             failure.run_may_have_started = False
         now = time.monotonic()
@@ -524,15 +569,28 @@ class Call:
         """Count a piece of the body.
 
         Raises:
-            APITimeoutError: the deadline has passed.
+            APITimeoutError: the deadline has passed, or the time for the next event has. (Own transports of httpx see
+                to both themselves, while they wait; others may not.)
         """
         self.received += len(piece)
-        if time.monotonic() >= self.ends_at:
+        now = time.monotonic()
+        if now >= self.ends_at:
             raise self._deadline_error(self._progress(), run_may_have_started=self.status not in REFUSED)
+        if self.streaming and self.is_accepted and now >= self.silence.ends_at:
+            raise self._timeout_error(httpx.ReadTimeout(""), run_may_have_started=True)
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the status is a 2xx."""
+        return 200 <= (self.status or 0) < 300
+
+    def has_enough(self) -> bool:
+        """Whether the rest of the body does not matter: an error says enough in its first megabyte."""
+        return not self.is_accepted and self.received > _LONGEST_ERROR
 
     def may_do_without_the_rest(self) -> bool:
         """Whether a body that breaks off does not matter: an error status says enough by itself."""
-        return not 200 <= (self.status or 0) < 300 and not self._is_over()
+        return not self.is_accepted and not self._is_over()
 
     def may_repeat(self, error: ScoutError) -> bool:
         """Whether there is any use in waiting for another attempt."""
@@ -570,6 +628,8 @@ class Call:
         failure.run_may_have_started = any(attempt.run_may_have_started for attempt in self.attempts)
         return failure
 
+
+_LONGEST_ERROR = 1024 * 1024  # bytes
 
 _CLOCK = 0.01  # seconds by which a timer may be early
 
@@ -615,20 +675,22 @@ class _KeyAuth(httpx.Auth):
 class _Borrowed(httpx.BaseTransport):
     """A pool's connections for the raw client, which must not close them."""
 
-    def __init__(self, pool: _Pool) -> None:
+    def __init__(self, pool: _Pool, base_url: str) -> None:
         self._pool = pool
+        self._base_url = base_url
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        client = self._pool.client(str(request.url))
+        client = self._pool.client(self._base_url)
         return client._transport_for_url(request.url).handle_request(request)  # pyright: ignore[reportPrivateUsage]
 
 
 class _AsyncBorrowed(httpx.AsyncBaseTransport):
-    def __init__(self, pool: _AsyncPool) -> None:
+    def __init__(self, pool: _AsyncPool, base_url: str) -> None:
         self._pool = pool
+        self._base_url = base_url
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        client = self._pool.client(str(request.url))
+        client = self._pool.client(self._base_url)
         return await client._transport_for_url(request.url).handle_async_request(request)  # pyright: ignore[reportPrivateUsage]
 
 
@@ -662,7 +724,7 @@ class Body:
             self.call.took(piece)
             return piece
         except _FAILURES as error:
-            failure = self.call.failed(error)
+            failure = self.call.translated(error)
         raise failure
 
     def drain(self) -> None:
@@ -680,8 +742,9 @@ class Body:
         return self.call.answer(self.response, b"".join(iter(self.read, b"")))
 
     def close(self) -> None:
-        """Let go of the connection."""
-        self.response.close()
+        """Let go of the connection, whatever state it is in."""
+        with contextlib.suppress(*_FAILURES):
+            self.response.close()
 
     def abandon(self) -> None:
         """Let go of the connection of a stream that was forgotten; called by the garbage collector, so at any moment.
@@ -716,7 +779,7 @@ class AsyncBody:
             self.call.took(piece)
             return piece
         except _FAILURES as error:
-            failure = self.call.failed(error)
+            failure = self.call.translated(error)
         raise failure
 
     async def drain(self) -> None:
@@ -737,17 +800,19 @@ class AsyncBody:
         return self.call.answer(self.response, b"".join(pieces))
 
     async def close(self) -> None:
-        """Let go of the connection."""
-        await self.response.aclose()
+        """Let go of the connection, whatever state it is in."""
+        with contextlib.suppress(*_FAILURES):
+            await self.response.aclose()
 
     def abandon(self) -> None:
         """Let go of the connection of a stream that was forgotten; called by the garbage collector, in any thread."""
         with contextlib.suppress(RuntimeError):  # the loop is closed, and its connections with it
-            self._loop.call_soon_threadsafe(lambda: _closing.add(self._loop.create_task(self._forget())))
+            self._loop.call_soon_threadsafe(self._close_soon)
 
-    async def _forget(self) -> None:
-        await self.close()
-        _closing.clear()
+    def _close_soon(self) -> None:
+        task = self._loop.create_task(self.close())
+        _closing.add(task)
+        task.add_done_callback(_closing.discard)
 
 
 _DRAIN = 0.1  # seconds
@@ -764,7 +829,11 @@ class Http:
 
     def __init__(self, transport: Transport | None) -> None:
         self.pool = _Pool(transport)
-        self.closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether it can no longer be used."""
+        return self.pool.closed
 
     def call(self, request: Request, config: Config, read: Callable[[Answer], T], begun: float) -> T:
         """Send a request, and again where that is safe, and read its answer; `begun` is when the call began.
@@ -789,7 +858,7 @@ class Http:
         if call.may_repeat(failure):
             try:
                 return self._repeat(call, attempt, failure)
-            except (APIError, StreamError) as error:
+            except ScoutError as error:
                 failure = error
         raise call.final(failure)
 
@@ -813,9 +882,16 @@ class Http:
         raise failure
 
     def _open(self, call: Call) -> httpx.Response:
+        request = call.next_request()
         client = self.pool.client(call.config.base_url)
-        response = client.send(call.next_request(), auth=None, stream=True)
-        if call.is_accepted(response):
+        try:
+            response = client.send(request, auth=None, stream=True)
+        except RuntimeError:
+            if not client.is_closed:
+                raise
+            raise ConfigurationError("this client was closed while it was in use") from None
+        call.status = response.status_code
+        if call.is_accepted:
             return response
         raise status_error(self._read(call, response))
 
@@ -825,6 +901,8 @@ class Http:
             for piece in response.iter_bytes():
                 call.took(piece)
                 pieces.append(piece)
+                if call.has_enough():
+                    break
         except httpx.HTTPError:
             if not call.may_do_without_the_rest():
                 raise
@@ -834,11 +912,10 @@ class Http:
 
     def raw(self, config: Config) -> httpx.Client:
         """An httpx client with the facade's settings on the facade's connections."""
-        return httpx.Client(transport=_Borrowed(self.pool), **_raw_settings(config))
+        return httpx.Client(transport=_Borrowed(self.pool, config.base_url), **_raw_settings(config))
 
     def close(self) -> None:
         """Release the connections."""
-        self.closed = True
         self.pool.close()
 
 
@@ -847,7 +924,11 @@ class AsyncHttp:
 
     def __init__(self, transport: AsyncTransport | None) -> None:
         self.pool = _AsyncPool(transport)
-        self.closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether it can no longer be used."""
+        return self.pool.closed
 
     async def call(self, request: Request, config: Config, read: Callable[[Answer], T], begun: float) -> T:
         """Send a request, and again where that is safe, and read its answer. As `Http.call`."""
@@ -875,7 +956,7 @@ class AsyncHttp:
         if call.may_repeat(failure):
             try:
                 return await self._repeat(call, attempt, failure)
-            except (APIError, StreamError) as error:
+            except ScoutError as error:
                 failure = error
         raise call.final(failure)
 
@@ -899,9 +980,16 @@ class AsyncHttp:
         raise failure
 
     async def _open(self, call: Call) -> httpx.Response:
+        request = call.next_request()
         client = self.pool.client(call.config.base_url)
-        response = await client.send(call.next_request(), auth=None, stream=True)
-        if call.is_accepted(response):
+        try:
+            response = await client.send(request, auth=None, stream=True)
+        except RuntimeError:
+            if not client.is_closed:
+                raise
+            raise ConfigurationError("this client was closed while it was in use") from None
+        call.status = response.status_code
+        if call.is_accepted:
             return response
         raise status_error(await self._read(call, response))
 
@@ -911,6 +999,8 @@ class AsyncHttp:
             async for piece in response.aiter_bytes():
                 call.took(piece)
                 pieces.append(piece)
+                if call.has_enough():
+                    break
         except httpx.HTTPError:
             if not call.may_do_without_the_rest():
                 raise
@@ -920,9 +1010,8 @@ class AsyncHttp:
 
     def raw(self, config: Config) -> httpx.AsyncClient:
         """An httpx client with the facade's settings on the facade's connections."""
-        return httpx.AsyncClient(transport=_AsyncBorrowed(self.pool), **_raw_settings(config))
+        return httpx.AsyncClient(transport=_AsyncBorrowed(self.pool, config.base_url), **_raw_settings(config))
 
     async def close(self) -> None:
         """Release the connections of this event loop."""
-        self.closed = True
         await self.pool.aclose()

@@ -64,9 +64,10 @@ class SSEDecoder:
                 return
             self._start = None
             piece = piece.removeprefix(_BOM)
-        if self._after_cr and piece:
+        ends_in_cr = piece.endswith(b"\r") if piece else self._after_cr
+        if self._after_cr:
             piece = piece.removeprefix(b"\n")
-        self._after_cr = piece.endswith(b"\r") if piece else self._after_cr
+        self._after_cr = ends_in_cr
         # Of bytes, splitlines() splits at CR, LF and CRLF alone; of text it would split at U+2028 and others as well.
         lines = piece.splitlines()
         rest = lines.pop() if lines and not piece.endswith((b"\n", b"\r")) else b""
@@ -99,9 +100,8 @@ class SSEDecoder:
 
     def _hold(self, value: bytes) -> None:
         self._data.append(value)
-        self._held += len(value)
-        if self._held > self._limit:
-            self._check()
+        self._held += len(value) + 1  # with the newline that joins it
+        self._check()
 
     def _check(self) -> None:
         if self._held + self._pending > self._limit:
@@ -116,5 +116,5 @@ class SSEDecoder:
             self._event = value.decode("utf-8", "replace")
         elif name == b"id" and b"\0" not in value:
             self._id = value.decode("utf-8", "replace")
-        elif name == b"retry" and value.isdigit():
+        elif name == b"retry" and value.isdigit() and len(value) < 10:
             self.retry = int(value)

@@ -53,10 +53,12 @@ __all__ = [
     "WorkflowRunCompleted",
     "WorkflowRunFailed",
     "WorkflowRunStarted",
+    "block_ids",
     "execute_request",
     "output_block",
     "raw_client",
     "read_run",
+    "sentence",
     "status_error",
 ]
 
@@ -139,8 +141,7 @@ def execute_request(
     _check_mapping("inputs", inputs)
     _check_mapping("extra_query", extra_query)
     _check_mapping("extra_body", extra_body)
-    for name, value in (extra_query or {}).items():
-        _check_text(f"extra_query[{name!r}]", value if isinstance(value, str) else None)
+    _check_query(extra_query or {})
     _check_text("revision_id", revision_id)
     _check_text("session_id", session_id)
     _check_text("workflow_key", workflow_key)
@@ -162,7 +163,7 @@ def execute_request(
         path=parts["url"],
         query={**parts["params"], **(extra_query or {})},
         body=_encode({**parts["json"], **(extra_body or {})}),
-        headers=extra_headers or {},
+        headers={name.lower(): value for name, value in (extra_headers or {}).items()},
         starts_a_run=True,
     )
 
@@ -180,6 +181,17 @@ class _Body:
 def _check_mapping(name: str, value: object) -> None:
     if value is not None and not is_mapping(value):
         raise ConfigurationError(f"{name} must be a mapping of names to values, not {type(value).__name__}")
+
+
+def _check_query(query: Mapping[Any, Any]) -> None:
+    for name, value in query.items():
+        _check_text("a name in extra_query", name)
+        for each in value if is_list(value) else [value]:
+            if not isinstance(each, str | int | float | None):
+                raise ConfigurationError(f"extra_query[{name!r}] must be text, a number or a list of them")
+            fault = json_fault(each, ("extra_query", name))
+            if fault:
+                raise ConfigurationError(str(fault))
 
 
 def _check_text(name: str, value: object) -> None:
@@ -234,7 +246,7 @@ def read_run(answer: Answer, workflow: LoadedWorkflow | None) -> Run:
         workflow_id=_text(data.get("workflow_id")),
         status=RunStatus(status),
         state=dict(state or {}),
-        errors=tuple(map(_sentence, complaints if is_list(complaints) else [complaints] if complaints else ())),
+        errors=tuple(map(sentence, complaints if is_list(complaints) else [complaints] if complaints else ())),
         output_block_id=_text(data.get("output_block_id")) or output_block(workflow),
         raw=data,
     )
@@ -242,9 +254,7 @@ def read_run(answer: Answer, workflow: LoadedWorkflow | None) -> Run:
 
 def output_block(workflow: LoadedWorkflow | None) -> str | None:
     """Which block holds the answer when the server does not say: the one marked so, else the only leaf, else none."""
-    found: Any = workflow.config.get("blocks") if workflow else None
-    # A config from a server may hold anything; one from a file has been checked.
-    blocks = [block for block in found if is_mapping(block)] if is_list(found) else []
+    blocks = _blocks(workflow)
     # `block_is_output` is what the mark was called before May 2025, and still is in most files.
     marked = [block.get("block_id") for block in blocks if block.get("is_output") or block.get("block_is_output")]
     if marked:
@@ -253,6 +263,17 @@ def output_block(workflow: LoadedWorkflow | None) -> str | None:
     awaited = {_text(edge.get("block_id")) for edge in edges if is_mapping(edge)}
     leaves = [block_id for block in blocks if (block_id := _text(block.get("block_id"))) not in awaited]
     return leaves[0] if len(leaves) == 1 else None
+
+
+def block_ids(workflow: LoadedWorkflow | None) -> list[str]:
+    """The ids of a workflow's blocks."""
+    return [block_id for block in _blocks(workflow) if (block_id := _text(block.get("block_id")))]
+
+
+def _blocks(workflow: LoadedWorkflow | None) -> list[Mapping[str, Any]]:
+    found: Any = workflow.config.get("blocks") if workflow else None
+    # A config from a server may hold anything; one from a file has been checked.
+    return [block for block in found if is_mapping(block)] if is_list(found) else []
 
 
 def status_error(answer: Answer) -> APIStatusError:
@@ -330,11 +351,11 @@ def _server_words(body: Any) -> str:
     for name in ("detail", "message", "error", "errors"):
         said = body.get(name)
         if said:
-            words += map(_sentence, said if is_list(said) else [said])
+            words += map(sentence, said if is_list(said) else [said])
     return _shorten("; ".join(words) or json.dumps(body, ensure_ascii=False))
 
 
-def _sentence(said: Any) -> str:
+def sentence(said: Any) -> str:
     """One thing that a server said: a text, a pydantic detail (`loc`, `msg`), a `{field, message}`, or any JSON."""
     if isinstance(said, str):
         return said
@@ -344,7 +365,10 @@ def _sentence(said: Any) -> str:
         if isinstance(words, str):
             where = ".".join(map(str, place)) if is_list(place) else place
             return f"{where}: {words}" if where else words
-    return json.dumps(said, ensure_ascii=False, default=str)
+    try:
+        return json.dumps(said, ensure_ascii=False, default=str)
+    except RecursionError:
+        return "(nested too deeply to be shown)"
 
 
 def _text_of_page(text: str) -> str:

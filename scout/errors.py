@@ -25,7 +25,8 @@ ScoutError
 ```
 
 Catch `ScoutError` for everything, and ask `run_may_have_started` before running again: a run costs money and may
-write to the world. All of these survive `pickle` and `copy`, and none of them holds the API key.
+write to the world. All of these survive `pickle` and `copy`. None of them holds the API key,
+but what a run itself says (`run`, `last_event`) is given as it came.
 """
 
 from __future__ import annotations

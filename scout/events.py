@@ -15,9 +15,10 @@ from ._wire import (
     WorkflowRunCompleted,
     WorkflowRunFailed,
     WorkflowRunStarted,
+    block_ids,
     output_block,
 )
-from .results import BlockRun, Run, RunStatus, parse_timestamp
+from .results import BlockRun, Run, RunStatus, as_text, output_of, parse_timestamp
 from .workflow_files import LoadedWorkflow, is_mapping
 
 if TYPE_CHECKING:
@@ -102,13 +103,17 @@ def typed(payload: Any, kind: str = "message") -> Event:
         return UnknownEvent(kind, payload, f"an event is an object, and this is {type(payload).__name__}")
     name = payload.get("name")
     if name is None:
-        name = kind if kind != "message" else payload.get("event_type")
-        payload = {**payload, "name": name}
+        name = kind if kind != "message" else payload.get("event_type", kind)
     known = _CLASSES.get(name) if isinstance(name, str) else None
     if known is None:
         return UnknownEvent(str(name), payload)
+    data = payload.get("data")
+    if not isinstance(data, dict):  # the generated classes would take a list of pairs for an object
+        return UnknownEvent(str(name), payload, f"'data' is {type(data).__name__} where an object belongs")
+    if known is BlockStateUpdated and not isinstance(data.get("update_data"), dict):
+        return UnknownEvent(str(name), payload, "'update_data' is missing, or no object")
     try:
-        event: Event = known.from_dict(payload)
+        event: Event = known.from_dict(payload if payload.get("name") is not None else {**payload, "name": name})
     except KeyError as error:
         return UnknownEvent(str(name), payload, f"{error.args[0]!r} is missing")
     except (TypeError, ValueError, AttributeError) as error:
@@ -144,12 +149,19 @@ class Accumulator:
     def __init__(self, workflow: LoadedWorkflow | None) -> None:
         self._run = Run(None, None, None, RunStatus.STARTED, output_block_id=output_block(workflow))
         self._state: dict[str, Any] = {}
+        self._known = {"inputs", *block_ids(workflow)}
+        self._running: dict[str, None] = {}
         self._growing: dict[str, dict[str, _GrowingText]] = {}  # by block and key
         self._blocks: dict[str, BlockRun] = {}
-        # Of the last events, between one and two times _MARKS of them; a stream may be long.
-        self._marks: set[int] = set()
-        self._older_marks: set[int] = set()
+        # By the ids of the last events, between one and two times _MARKS of them; a stream may be long.
+        self._marks: dict[str, int] = {}
+        self._older_marks: dict[str, int] = {}
+        self._ids_tell = True
         self.is_over = False  # whether a terminal event has come
+
+    def output_text(self, block_id: str) -> str:
+        """What a block's output says so far, as text."""
+        return as_text(output_of(self._entry(block_id)))
 
     @property
     def output_block_id(self) -> str | None:
@@ -180,6 +192,8 @@ class Accumulator:
         if isinstance(event, UnknownEvent) or self.is_over or self._is_repeated(event, frame):
             return None
         if isinstance(event, BlockStateUpdated):
+            if self._run.id is None:
+                self._note_ids(event.data)
             return self._block_updated(event)
         self._note_ids(event.data)
         match event:
@@ -197,11 +211,14 @@ class Accumulator:
         if not isinstance(event.id, str):
             return False  # without ids two equal pieces of text are two pieces of text
         mark = hash(frame)
-        if mark in self._marks or mark in self._older_marks:
-            return True
-        self._marks.add(mark)
+        before = self._marks.get(event.id) or self._older_marks.get(event.id)
+        if before is not None and before != mark:
+            self._ids_tell = False  # this server gives one id to several events
+        if before == mark:
+            return self._ids_tell
+        self._marks[event.id] = mark
         if len(self._marks) == _MARKS:
-            self._marks, self._older_marks = set(), self._marks
+            self._marks, self._older_marks = {}, self._marks
         return False
 
     def _note_ids(self, data: Any) -> None:
@@ -210,7 +227,7 @@ class Accumulator:
             self._run = replace(
                 run,
                 id=run.id or _text(data.workflow_run_id),
-                session_id=run.session_id or _text(data.session_id),
+                session_id=run.session_id or _text(getattr(data, "session_id", None)),
                 workflow_id=run.workflow_id or _text(data.workflow_id),
             )
 
@@ -220,33 +237,38 @@ class Accumulator:
         self._state.update(_object(event.data.state))
         if isinstance(event.data.inputs, JsonObject):
             self._state.setdefault("inputs", _object(event.data.inputs))
+        config = LoadedWorkflow(_object(event.data.workflow_config))
+        self._known.update(block_ids(config))
         if self._run.output_block_id is None:
-            config = LoadedWorkflow(_object(event.data.workflow_config))
             self._run = replace(self._run, output_block_id=output_block(config))
 
     def _run_completed(self, event: WorkflowRunCompleted) -> None:
         output: Any = event.data.output
         output = _object(output) if isinstance(output, JsonObject) else output
-        # No source says whether this is the whole state or what the output block gave; its keys do.
-        if is_mapping(output) and any(self._is_in_state(key) for key in output):
-            for block_id in output:
-                self._growing.pop(block_id, None)
-            self._state.update(output)
-        elif output and self._run.output_block_id is not None:
-            entry = dict(output) if is_mapping(output) and "output" in output else {"output": output}
-            self._replace(self._run.output_block_id, entry)
+        output_block_id = self._run.output_block_id
+        entry = self._entry(output_block_id) if output_block_id is not None else None
+        # No source says whether this is the whole state or what the output block gave.
+        if output and output not in (entry, output_of(entry)):
+            if is_mapping(output) and self._is_state(output):
+                for block_id in output:
+                    self._growing.pop(block_id, None)
+                self._state.update(output)
+            elif output_block_id is not None:
+                whole = is_mapping(output) and "output" in output
+                self._replace(output_block_id, dict(output) if whole else {"output": output})
         self._run = replace(self._run, status=RunStatus.COMPLETED)
         self.is_over = True
 
-    def _is_in_state(self, key: str) -> bool:
-        return key in self._blocks or key in self._state or key == "inputs" or key.startswith("__")
+    def _is_state(self, output: Mapping[str, Any]) -> bool:
+        known = self._known.union(self._blocks, self._state, self._growing)
+        return any(key.startswith("__") for key in output) or all(key in known for key in output)
 
     def _run_failed(self, event: WorkflowRunFailed) -> None:
         # What blocks had begun to say is not in the state of a run that failed, just as in a plain answer.
-        for block_id in [*self._growing]:
+        for block_id in {**self._running, **self._growing}:
             block = self._blocks.get(block_id)
             if block is None or block.status != RunStatus.COMPLETED:
-                del self._growing[block_id]
+                self._growing.pop(block_id, None)
                 self._state.pop(block_id, None)
         message = _text(event.data.message)
         self._run = replace(self._run, status=RunStatus.FAILED, errors=(message,) if message else ())
@@ -264,7 +286,9 @@ class Accumulator:
         moment = parse_timestamp(event.timestamp)
         if isinstance(event, BlockRunStarted):
             self._blocks[block_id] = replace(block, archetype=archetype, started=moment)
+            self._running[block_id] = None
             return None
+        self._running.pop(block_id, None)
         before = self._output_text(block_id)
         entry = _object(event.data.state)
         if entry:
@@ -302,8 +326,7 @@ class Accumulator:
         named = _object(getattr(data, "config", None)).get("block_id")
         if isinstance(named, str):
             return named
-        running = [block.id for block in self._blocks.values() if block.status == RunStatus.STARTED]
-        return running[0] if len(running) == 1 else None
+        return next(iter(self._running)) if len(self._running) == 1 else None
 
     def _replace(self, block_id: str, entry: dict[str, Any]) -> None:
         self._growing.pop(block_id, None)
@@ -321,7 +344,10 @@ class Accumulator:
             text.add(value)
         else:
             growing.pop(key, None)
-            self._state[block_id] = {**self._fixed(block_id), key: value}
+            entry = self._state.get(block_id)
+            if not isinstance(entry, dict):
+                entry = self._state[block_id] = {}
+            entry[key] = value
 
     def _fixed(self, block_id: str) -> Mapping[str, Any]:
         entry = self._state.get(block_id)
@@ -330,7 +356,8 @@ class Accumulator:
     def _entry(self, block_id: str) -> Any:
         growing = self._growing.get(block_id)
         if not growing:
-            return self._state.get(block_id)
+            entry = self._state.get(block_id)
+            return dict(entry) if is_mapping(entry) else entry  # what is yet to come is not for this snapshot
         return {**self._fixed(block_id), **{key: str(text) for key, text in growing.items()}}
 
     def _output_text(self, block_id: str) -> str:

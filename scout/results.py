@@ -7,17 +7,17 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any, cast
 
 from .errors import RunFailedError, RunOutputError
 
-__all__ = ["BlockRun", "Run", "RunStatus", "as_text", "parse_timestamp"]
+__all__ = ["BlockRun", "Run", "RunStatus", "as_text", "output_of", "parse_timestamp"]
 
 # How the wire says it, in `run.stop_reason` and in the names of the terminal events.
 _WIRE_PREFIX = "workflow_run_"
 
-# A Markdown fence: to the first end of one, or, for text that holds fences itself, to the last.
-_FENCES = [re.compile(rf"```[\w+-]*[ \t]*\r?\n({body})\r?\n[ \t]*```", re.DOTALL) for body in (".*?", ".*")]
+_FENCE = re.compile(r"^[ \t]*```[^\n]*\n?", re.MULTILINE)
 
 
 class RunStatus(StrEnum):
@@ -118,14 +118,14 @@ class Run:
         A block's entry in `state` is normally an object with the result under `output`; an entry of another form is
         the result itself. Reserved keys (`__...`) are left out.
         """
-        return {key: _output(entry) for key, entry in self.state.items() if not key.startswith("__")}
+        return {key: output_of(entry) for key, entry in self.state.items() if not key.startswith("__")}
 
     @property
     def output(self) -> Any:
         """What the output block gave: text, or any JSON. `None` when there is no output block or it gave nothing."""
         if self.output_block_id is None:
             return None
-        return _output(self.state.get(self.output_block_id))
+        return output_of(self.state.get(self.output_block_id))
 
     @property
     def text(self) -> str:
@@ -141,8 +141,7 @@ class Run:
         output = self.output
         if not isinstance(output, str):
             return output
-        fenced = [match[1] for fence in _FENCES for match in fence.finditer(output)]
-        for candidate in (output, *fenced):
+        for candidate in (output, *_fenced(output)):
             try:
                 return json.loads(candidate)
             except (ValueError, RecursionError):
@@ -170,6 +169,13 @@ class Run:
         raise RunFailedError(f"run {self.id} {self.status}{where}: {why}", run=self)
 
 
+def _fenced(text: str) -> list[str]:
+    """What stands in Markdown fences: between each fence and the next, and, as text may hold fences, the last."""
+    fences = list(_FENCE.finditer(text))
+    inside = [text[here.end() : there.start()] for here, there in pairwise(fences)]
+    return [*inside, text[fences[0].end() : fences[-1].start()]] if len(fences) > 2 else inside
+
+
 def as_text(output: Any) -> str:
     """An output as text: text as it is, nothing as `""`, anything else as JSON."""
     if output is None:
@@ -177,7 +183,8 @@ def as_text(output: Any) -> str:
     return output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
 
 
-def _output(entry: Any) -> Any:
+def output_of(entry: Any) -> Any:
+    """What a block gave, by its entry in the state."""
     if isinstance(entry, dict):
         return cast("dict[str, Any]", entry).get("output", cast("Any", entry))
     return entry

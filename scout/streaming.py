@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import weakref
 from typing import TYPE_CHECKING, Any, Self
+from zlib import crc32
 
-from ._sse import EventTooLargeError, SSEDecoder
-from ._wire import Answer, read_run
+from ._sse import EventTooLargeError, ServerSentEvent, SSEDecoder
+from ._wire import Answer, read_run, sentence
 from .errors import (
     APIError,
     APITimeoutError,
+    ConfigurationError,
     ScoutError,
     StreamDecodeError,
     StreamError,
     StreamInterruptedError,
 )
-from .events import Accumulator, Event, UnknownEvent, decode, typed
-from .results import Run, as_text
+from .events import Accumulator, Event, UnknownEvent, decode
 from .workflow_files import is_mapping
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ._http import AsyncBody, Body
-    from ._sse import ServerSentEvent
+    from .results import Run
     from .workflow_files import LoadedWorkflow
 
 __all__ = ["MAX_EVENT_BYTES", "AsyncRunStream", "RunStream"]
@@ -43,7 +43,11 @@ class Progress:
         self.check = check
         self.last_event: Event | None = None
         self.added: tuple[str, str] | None = None
-        self.ended = False
+        self.end_reason: str | None = None  # why no more will come, when that is known
+        self.drifted = False
+        self._given: dict[
+            str, tuple[int, int]
+        ] = {}  # by block: the length of the text that was given, and its checksum
         self._accumulator = Accumulator(workflow)
         self._decoder = SSEDecoder(max_event_bytes)
         self._frames: Iterator[ServerSentEvent] = iter(())
@@ -76,7 +80,9 @@ class Progress:
                 data = frame.data
                 if data.startswith(b"{") or (data.strip() and data not in _END_MARKERS):
                     return self._take(frame)
-                self.ended = self.ended or data in _END_MARKERS
+                if data in _END_MARKERS:
+                    self.end_reason, self._frames = "the server said [DONE]", iter(())
+                    return None
         except EventTooLargeError as error:
             raise self._garbled(f"{error} (max_event_bytes)", error.start) from None
         return None
@@ -91,17 +97,16 @@ class Progress:
             self._raise_reported(event.data)
         self.added = self._accumulator.add(event, frame.data)
         self.last_event = event
+        if isinstance(event, UnknownEvent) and event.problem:
+            self.drifted = True
         return event
 
     def _raise_reported(self, data: Any) -> None:
-        said = (
-            next((data[key] for key in ("detail", "message", "error") if data.get(key)), None)
-            if is_mapping(data)
-            else None
-        )
-        if said:
-            words = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
-            raise StreamError(f"the server reports an error: {words}", run=self.run(), last_event=self.last_event)
+        if is_mapping(data):
+            said = data.get("detail") or data.get("message") or data.get("error")
+            if said:
+                message = f"the server reports an error: {sentence(said)}"
+                raise StreamError(message, run=self.run(), last_event=self.last_event)
 
     def _garbled(self, message: str, data: bytes) -> StreamDecodeError:
         return StreamDecodeError(f"{message} (in {data[:80]!r})", data=data, run=self.run(), last_event=self.last_event)
@@ -112,17 +117,21 @@ class Progress:
         Raises:
             APIResponseError: it is neither.
         """
+        frame = ServerSentEvent(answer.body)
         try:
-            event = typed(json.loads(answer.body))
+            event = decode(frame)
         except (ValueError, RecursionError):
             event = None
         if event is None or isinstance(event, UnknownEvent):
             self._accumulator.finish(read_run(answer, self.workflow))
         else:
-            self._accumulator.add(event, answer.body)
-            self.last_event = event
+            self._frames = iter([frame])
+            self.end_reason = "the whole answer was one event"
 
     def interrupted(self, reason: str) -> StreamInterruptedError:
+        last = self.last_event
+        if isinstance(last, UnknownEvent) and last.problem:
+            reason += f"; its last event, {last.name!r}, could not be read: {last.problem}"
         left = self._decoder.left()
         more = f"; {len(left)} bytes of an unfinished event were left" if left else ""
         return StreamInterruptedError(
@@ -139,9 +148,27 @@ class Progress:
         else:
             failure = self.interrupted(error.message)
             failure.__cause__ = error.__cause__
-        failure.attempts = error.attempts
-        failure.run_may_have_started = True
         return failure
+
+    def give(self, block_id: str, text: str) -> str:
+        """Note that a text is given to the caller."""
+        length, checksum = self._given.get(block_id, (0, 0))
+        self._given[block_id] = length + len(text), crc32(text.encode("utf-8", "surrogatepass"), checksum)
+        return text
+
+    def give_rest(self, block_id: str) -> str:
+        whole = self._accumulator.output_text(block_id)
+        length, checksum = self._given.get(block_id, (0, 0))
+        if crc32(whole[:length].encode("utf-8", "surrogatepass")) == checksum:
+            return self.give(block_id, whole[length:])
+        if self.drifted:
+            raise StreamError(
+                f"the text of block {block_id!r} as it was given is not how it ended, because an event could not be "
+                "read; .run has what is known",
+                run=self.run(),
+                last_event=self.last_event,
+            )
+        return ""
 
     def finished(self) -> Run:
         """The run, whole.
@@ -166,17 +193,16 @@ def run_from_events(answer: Answer, workflow: LoadedWorkflow | None) -> Run:
     while not progress.is_over and progress.next() is not None:
         pass
     if not progress.is_over:
-        raise progress.interrupted("the connection was closed")
+        raise progress.interrupted(progress.end_reason or "the connection was closed")
     return progress.run()
 
 
 class _Texts:
-    """Picks the text of one block out of what the events add."""
+    """Picks the text of one block out of what the events add, and remembers how much of it was given."""
 
     def __init__(self, progress: Progress, block_id: str | None) -> None:
         self._progress = progress
         self._block_id = block_id
-        self._any = False
 
     def next(self) -> str:
         """What the last event added to the block that is followed."""
@@ -185,16 +211,16 @@ class _Texts:
             return ""
         # The output block may become known late; until then the first block that says something is followed.
         self._block_id = self._block_id or self._progress.output_block_id or added[0]
-        if added[0] != self._block_id:
-            return ""
-        self._any = True
-        return added[1]
+        return self._progress.give(*added) if added[0] == self._block_id else ""
 
     def rest(self) -> str:
-        """All of the text, when the events added none of it: an output that is no text, or a run that came whole."""
-        run = self._progress.run()
-        block_id = self._block_id or run.output_block_id
-        return "" if self._any or block_id is None else as_text(run.outputs.get(block_id))
+        """What the block says beyond what was given.
+
+        Raises:
+            StreamError: what was given is not how its text begins, because an event could not be read.
+        """
+        block_id = self._block_id or self._progress.output_block_id
+        return "" if block_id is None else self._progress.give_rest(block_id)
 
 
 class _Stream:
@@ -202,6 +228,7 @@ class _Stream:
 
     _progress: Progress
     _closed = False
+    _reading = False
 
     @property
     def run(self) -> Run:
@@ -216,16 +243,23 @@ class _Stream:
     def _next(self) -> Event | None:
         """The next event, if there is one in what has come."""
         progress = self._progress
+        if self._reading:
+            raise ConfigurationError("this stream is being read already; one task or thread reads a stream")
         if progress.is_over:
             return None
-        if self._closed:
-            raise progress.interrupted("it was closed here")
-        return progress.next()
+        event = progress.next()
+        if event is None and (self._closed or progress.end_reason):
+            raise progress.interrupted(progress.end_reason or "it was closed here")
+        return event
 
-    def _came(self, piece: bytes) -> None:
-        if not piece or self._progress.ended:
+    def _came(self, piece: bytes) -> Event | None:
+        if not piece:
             raise self._progress.interrupted("the connection was closed")
         self._progress.feed(piece)
+        event = self._progress.next()
+        if event is None and self._progress.end_reason:
+            raise self._progress.interrupted(self._progress.end_reason)
+        return event
 
 
 class RunStream(_Stream):
@@ -250,8 +284,13 @@ class RunStream(_Stream):
         if not body.is_stream:
             try:
                 progress.take_whole(body.read_whole())
+            except APIError as error:
+                failure = body.call.ended(error)
+            else:
+                return
             finally:
                 self.close()
+            raise failure
 
     def __iter__(self) -> Self:
         return self
@@ -259,26 +298,32 @@ class RunStream(_Stream):
     def __next__(self) -> Event:
         try:
             event = self._next() or self._wait()
+        except ConfigurationError:
+            raise
+        except (APIError, StreamError) as error:
+            failure = self._body.call.ended(error)
         except BaseException:
             self.close()
             raise
-        if event is None:
-            raise StopIteration
-        return event
+        else:
+            if event is None:
+                raise StopIteration
+            return event
+        self.close()
+        raise failure
 
     def _wait(self) -> Event | None:
         event: Event | None = None
         self._body.call.await_event()
         while event is None and not self._progress.is_over:
+            self._reading = True
             try:
                 piece = self._body.read()
             except APIError as error:
-                failure = self._progress.broken(error)
-            else:
-                self._came(piece)
-                event = self._next()
-                continue
-            raise failure
+                raise self._progress.broken(error) from error.__cause__
+            finally:
+                self._reading = False
+            event = self._came(piece)
         if event is None:
             self._end()
         return event
@@ -297,13 +342,16 @@ class RunStream(_Stream):
             block_id: The block; without it the output block, or the first that says something while that is unknown.
         """
         texts = _Texts(self._progress, block_id)
+        added = texts.rest()  # of what came before
+        if added:
+            yield added
         for _ in self:
             added = texts.next()
             if added:
                 yield added
-        rest = texts.rest()
-        if rest:
-            yield rest
+        added = texts.rest()  # an output that is no text, a run that came whole
+        if added:
+            yield added
 
     def until_done(self) -> Run:
         """Wait for the rest of the events, and return the run."""
@@ -334,21 +382,36 @@ class AsyncRunStream(_Stream):
     """
 
     def __init__(self, connect: Callable[[], Awaitable[AsyncBody]], progress: Progress) -> None:
-        self._connect = connect
+        self._connect: Callable[[], Awaitable[AsyncBody]] | None = connect
         self._progress = progress
         self._body: AsyncBody | None = None
         self._forgotten: Any = None
 
     async def _open(self) -> Self:
-        if self._body is None and not self._closed:
-            body = self._body = await self._connect()
-            self._forgotten = weakref.finalize(self, body.abandon)
-            if not body.is_stream:
-                try:
-                    self._progress.take_whole(await body.read_whole())
-                finally:
-                    await self.close()
-        return self
+        connect, self._connect = self._connect, None
+        if connect is None:
+            if self._body is None and not self._progress.is_over:
+                raise self._progress.interrupted("its request was sent before, and is never sent twice")
+            return self
+        if self._closed:
+            raise ConfigurationError("this stream was closed before it was opened; nothing was sent")
+        body = await connect()
+        if self._closed:  # meanwhile, by another task
+            await body.close()
+            raise self._progress.interrupted("it was closed here")
+        self._body = body
+        self._forgotten = weakref.finalize(self, body.abandon)
+        if body.is_stream:
+            return self
+        try:
+            self._progress.take_whole(await body.read_whole())
+        except APIError as error:
+            failure = body.call.ended(error)
+        else:
+            return self
+        finally:
+            await self.close()
+        raise failure
 
     def __await__(self) -> Generator[Any, Any, Self]:
         return self._open().__await__()
@@ -359,29 +422,41 @@ class AsyncRunStream(_Stream):
     async def __anext__(self) -> Event:
         try:
             event = self._next() or await self._wait()
+        except ConfigurationError:
+            raise
+        except (APIError, StreamError) as error:
+            failure = self._body.call.ended(error) if self._body is not None else error
         except BaseException:
             await self.close()
             raise
-        if event is None:
-            raise StopAsyncIteration
-        return event
+        else:
+            if event is None:
+                raise StopAsyncIteration
+            return event
+        await self.close()
+        raise failure
 
     async def _wait(self) -> Event | None:
-        await self._open()
         event: Event | None = None
+        if self._body is None or self._connect is not None:
+            self._reading = True
+            try:
+                await self._open()
+            finally:
+                self._reading = False
+            event = self._next()
         body = self._body
         if body is not None:
             body.call.await_event()
         while event is None and body is not None and not self._progress.is_over:
+            self._reading = True
             try:
                 piece = await body.read()
             except APIError as error:
-                failure = self._progress.broken(error)
-            else:
-                self._came(piece)
-                event = self._next()
-                continue
-            raise failure
+                raise self._progress.broken(error) from error.__cause__
+            finally:
+                self._reading = False
+            event = self._came(piece)
         if event is None:
             await self._end()
         return event
@@ -396,13 +471,16 @@ class AsyncRunStream(_Stream):
     async def text(self, block_id: str | None = None) -> AsyncIterator[str]:
         """The text of one block as it comes, each piece once. As `RunStream.text`."""
         texts = _Texts(self._progress, block_id)
+        added = texts.rest()  # as in RunStream.text
+        if added:
+            yield added
         async for _ in self:
             added = texts.next()
             if added:
                 yield added
-        rest = texts.rest()
-        if rest:
-            yield rest
+        added = texts.rest()
+        if added:
+            yield added
 
     async def until_done(self) -> Run:
         """Wait for the rest of the events, and return the run."""

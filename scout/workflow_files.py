@@ -112,7 +112,7 @@ def _read(name: str) -> str:
         data = Path(name).read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        hint = "" if os.path.isabs(name) else f" (looked in {os.getcwd()})"  # noqa: PTH109, PTH117
+        hint = "" if Path(name).is_absolute() else f" (looked in {_here()})"
         raise WorkflowFileError(f"cannot be read: {reason}{hint}", path=name) from None
     try:
         return data.decode("utf-8-sig")
@@ -124,6 +124,13 @@ def _read(name: str) -> str:
             line=before.count(b"\n") + 1,
             column=len(before) - (before.rfind(b"\n") + 1) + 1,
         ) from None
+
+
+def _here() -> str:
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return "a folder that is gone"
 
 
 def _parse_json(name: str, text: str) -> Any:
@@ -192,7 +199,8 @@ def _parse_yaml(name: str, text: str) -> Any:
         raise WorkflowFileError(
             f"is not YAML: {error.reason} ({error.character!r})", path=name, line=line, column=column
         ) from None
-    except (YAMLError, ValueError) as error:
+    except (YAMLError, ValueError, IndexError, AssertionError, AttributeError, TypeError) as error:
+        # The last four are ruamel's own slips on files that are not YAML.
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise WorkflowFileError(f"is not YAML: {first}", path=name) from None
     except RecursionError:
@@ -361,7 +369,7 @@ def _locate(text: str, place: PathInData, *, is_json: bool) -> tuple[int | None,
         return _line_and_column(text, _find_in_json(text, place))
     try:
         node: Any = _yaml().compose(text)
-    except (YAMLError, ValueError, RecursionError):
+    except (YAMLError, ValueError, IndexError, AssertionError, AttributeError, TypeError, RecursionError):
         return None, None
     if node is None:
         return 1, 1

@@ -277,7 +277,7 @@ def test_settings_are_pickled_without_the_key(monkeypatch: pytest.MonkeyPatch) -
         ("https://scout.example/", "https://scout.example"),
         ("https://scout.example//", "https://scout.example"),
         ("https://scout.example:8443/a/b/", "https://scout.example:8443/a/b"),
-        ("HTTPS://Scout.Example", "HTTPS://Scout.Example"),
+        ("HTTPS://Scout.Example", "https://Scout.Example"),
         ("https://[2001:db8::1]:8443", "https://[2001:db8::1]:8443"),
         ("https://größe.example", "https://größe.example"),
         ("http://localhost", "http://localhost"),

@@ -34,15 +34,16 @@ def run_program(name: str, *args: str, **environment: str) -> subprocess.Complet
     return subprocess.run(
         [sys.executable, str(EXAMPLES / name), *args],
         env={**os.environ, **environment},
+        input="Who are you?\nAnd what can you do?\n",
         capture_output=True,
         text=True,
         timeout=30,
     )
 
 
-def test_there_are_three_workflows_and_two_programs() -> None:
+def test_there_are_three_workflows_and_four_programs() -> None:
     assert WORKFLOWS == ["classify", "hello", "summary"]
-    assert PROGRAMS == ["run_async.py", "run_sync.py"]
+    assert PROGRAMS == ["chat_sync.py", "run_async.py", "run_sync.py", "watch_async.py"]
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
@@ -121,3 +122,18 @@ def test_run_async_answers_in_order() -> None:
         "The han",
         "Fine, b",
     ]
+
+
+def test_chat_answers_each_line() -> None:
+    first, second = run_program("chat_sync.py").stdout.splitlines()
+
+    assert "Who are you?" in first
+    assert "And what can you do?" in second
+
+
+def test_watch_shows_two_blocks_side_by_side_and_the_answer() -> None:
+    blocks, _, answer = run_program("watch_async.py", "It came early.").stdout.partition("\n\n")
+
+    lines = blocks.splitlines()
+    assert lines.index("topic: begins") < next(i for i, line in enumerate(lines) if line.startswith("sentiment: done"))
+    assert answer.startswith("sentiment: ")

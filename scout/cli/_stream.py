@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from io import StringIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scout.cli._progress import open_progress
 from scout.cli._terminal import answer, as_json, end_line, piece, talk
 
 if TYPE_CHECKING:
     from scout import Event, Run, RunStream
-
-_REMEMBERED = 256  # events, among which one that is sent twice is known
 
 
 def follow(stream: RunStream, *, json: bool) -> Run:
@@ -57,42 +55,19 @@ class _Text:
         self._stream = stream
         self._block_id = stream.run.output_block_id
         self._said = StringIO()
-        self._recent: dict[Any, None] = {}
 
     def added_by(self, event: Event) -> str:
         """What the last event of the stream adds."""
         from scout import BlockStateUpdated, UnknownEvent
 
-        if isinstance(event, UnknownEvent):
-            return ""
-        if self._block_id is not None and isinstance(event, BlockStateUpdated):
-            data = event.data
-            words = data.update_data.additional_properties.get("output")
-            if data.update_type != "complete" and isinstance(words, str):
-                # The common case, without a look at all of the run.
-                if data.block_id == self._block_id and not self._is_repeated(event.id, words):
-                    return self._say(words)
-                if isinstance(data.block_id, str):
-                    return ""
-        return self._caught_up()
-
-    def _is_repeated(self, event_id: Any, words: str) -> bool:
-        if not isinstance(event_id, str):
-            return False
-        mark = (event_id, words)
-        if mark in self._recent:
-            return True
-        self._recent[mark] = None
-        if len(self._recent) > _REMEMBERED:
-            del self._recent[next(iter(self._recent))]
-        return False
-
-    def _caught_up(self) -> str:
+        if self._block_id is not None:
+            added = self._stream._progress.added  # pyright: ignore[reportPrivateUsage]
+            return self._say(added[1]) if added is not None and added[0] == self._block_id else ""
+        if isinstance(event, BlockStateUpdated | UnknownEvent):
+            return ""  # these do not tell which block gives the answer
         run = self._stream.run
         self._block_id = run.output_block_id
-        said = self._said.getvalue()
-        new = run.output if isinstance(run.output, str) and run.output.startswith(said) else said
-        return self._say(new[len(said) :])
+        return self._say(run.output) if isinstance(run.output, str) else ""
 
     def _say(self, words: str) -> str:
         self._said.write(words)

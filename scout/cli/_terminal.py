@@ -53,9 +53,10 @@ def piece(text: str) -> None:
 
 def end_line() -> None:
     """End the line of an answer that came in pieces."""
-    if _line.is_open:
-        _line.is_open = _line.is_shown = False
+    # On a terminal it may have been left already; a file needs its newline all the same.
+    if _line.is_shown or (_line.is_open and not sys.stdout.isatty()):
         _write(sys.stdout, "\n")
+    _line.is_open = _line.is_shown = False
 
 
 def leave_line() -> None:

@@ -1,0 +1,901 @@
+"""Events as they may come, drifted in every way, and the run that they add up to."""
+
+import asyncio
+import json
+import math
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import EllipsisType
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from servers import KEY, WORKFLOW, Caller
+
+import scout
+from scout import (
+    BlockRun,
+    BlockRunCompleted,
+    BlockRunFailed,
+    BlockRunStarted,
+    BlockStateUpdated,
+    RunFailedError,
+    RunStatus,
+    StreamDecodeError,
+    StreamError,
+    StreamInterruptedError,
+    UnknownEvent,
+    WorkflowRunCompleted,
+    WorkflowRunFailed,
+    WorkflowRunStarted,
+)
+
+Json = dict[str, Any]
+
+RUN: Json = {"workflow_id": "wf_1", "workflow_run_id": "run_1"}
+IDS: Json = {**RUN, "session_id": "sess_1"}
+AT = "2026-01-02T03:04:05.5Z"
+
+
+# --- Frames ----------------------------------------------------------------------------------------------
+
+
+def event(name: str, data: Any, **envelope: Any) -> Json:
+    """An event with all that the API gives; a member that is `...` is left out."""
+    members = {
+        "organization_id": "org_1",
+        "name": name,
+        "environment": "production",
+        "timestamp": AT,
+        "data": data,
+        "price": "0.00000",
+        "event_type": name,
+        "version": "1.0",
+        **envelope,
+    }
+    return {key: value for key, value in members.items() if value is not ...}
+
+
+def frame(payload: Any, kind: str | None = None) -> bytes:
+    told = payload if isinstance(payload, bytes) else json.dumps(payload, ensure_ascii=False).encode()
+    head = b"" if kind is None else b"event: %b\n" % kind.encode()
+    return head + b"data: %b\n\n" % told
+
+
+def framed(name: str, data: Any, **envelope: Any) -> bytes:
+    return frame(event(name, data, **envelope), name)
+
+
+def about(block_id: str | EllipsisType = "answer", **more: Any) -> Json:
+    members = {**IDS, "block_id": block_id, "block_type": "com.scoutos.text", "config": {}, "state": {}, **more}
+    return {key: value for key, value in members.items() if value is not ...}
+
+
+def begins(block_id: str | EllipsisType = "answer", **more: Any) -> bytes:
+    return framed("block_run_started", about(block_id), **more)
+
+
+def ends(block_id: str | EllipsisType = "answer", output: Any = ..., price: Any = 0.0, **more: Any) -> bytes:
+    state = {} if output is ... else {"output": output}
+    return framed("block_run_completed", about(block_id, state=state, price=price), **more)
+
+
+def breaks(block_id: str | EllipsisType = "answer", message: str = "no", **more: Any) -> bytes:
+    return framed("block_run_failed", about(block_id, message=message, **more))
+
+
+def updates(block_id: str | EllipsisType, data: Any, kind: str | EllipsisType = "partial", **envelope: Any) -> bytes:
+    told = {**RUN, "block_id": block_id, "block_type": "com.scoutos.text", "update_data": data, "update_type": kind}
+    return framed("block_state_updated", {key: value for key, value in told.items() if value is not ...}, **envelope)
+
+
+def says(text: str, block_id: str | EllipsisType = "answer", **envelope: Any) -> bytes:
+    return updates(block_id, {"output": text}, **envelope)
+
+
+def says_all(text: Any, block_id: str | EllipsisType = "answer", **envelope: Any) -> bytes:
+    return updates(block_id, {"output": text}, "complete", **envelope)
+
+
+def done(output: Any, **envelope: Any) -> bytes:
+    return framed("workflow_run_completed", {**IDS, "output": output}, **envelope)
+
+
+STARTED = framed("workflow_run_started", {**IDS, "inputs": {}, "state": {}, "price": 0.0})
+DONE = done({"inputs": {}, "answer": {"output": "Hello"}})
+FAILED = framed("workflow_run_failed", {**IDS, "message": "Block failed."})
+WHOLE = STARTED + begins() + says("Hel") + says("lo") + says_all("Hello") + ends(output="Hello") + DONE
+
+
+def workflow(*block_ids: str, output: str | None = None) -> Json:
+    """Blocks side by side."""
+    blocks = [
+        {**WORKFLOW["blocks"][0], "block_id": block_id, **({"is_output": True} if block_id == output else {})}
+        for block_id in block_ids
+    ]
+    return {"blocks": blocks}
+
+
+# --- Watching --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What came of one stream: its events or texts, the run at the end, and the error."""
+
+    events: list[Any]
+    run: Any
+    error: Any
+    seconds: float
+
+    @property
+    def names(self) -> list[str]:
+        return [each.name for each in self.events]
+
+
+class Body(httpx.SyncByteStream, httpx.AsyncByteStream):
+    def __init__(self, pieces: list[bytes]) -> None:
+        self.pieces = pieces
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.pieces)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self.pieces:
+            yield piece
+
+
+def served(*pieces: bytes, content_type: str = "text/event-stream") -> httpx.MockTransport:
+    """A transport that answers with these pieces, then ends the body well."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        request.read()
+        return httpx.Response(200, headers={"content-type": content_type}, stream=Body(list(pieces)))
+
+    return httpx.MockTransport(handle)
+
+
+def watch(
+    call: Caller,
+    source: bytes | list[bytes] | str,
+    *,
+    client: dict[str, Any] | None = None,
+    sent: Any = WORKFLOW,
+    text: bool = False,
+    block_id: str | None = None,
+    **options: Any,
+) -> Watched:
+    """Stream a run to its end, from a server's URL or made of these bytes, and note its events or texts."""
+    chosen: dict[str, Any] = {"base_url": "http://127.0.0.1"}
+    if isinstance(source, str):
+        chosen["base_url"] = source
+    else:
+        chosen["transport"] = served(*([source] if isinstance(source, bytes) else source))
+    chosen |= client or {}
+    found: list[Any] = []
+    failure: Any = None
+    stream: Any = None
+    begun = time.monotonic()
+
+    def sync_watch() -> None:
+        nonlocal failure, stream
+        with call.client_class(KEY, **chosen) as client:
+            try:
+                with client.stream(sent, **options) as stream:
+                    for each in stream.text(block_id) if text else stream:
+                        found.append(each)
+            except Exception as error:  # noqa: BLE001 - the test judges it
+                failure = error
+
+    async def async_watch() -> None:
+        nonlocal failure, stream
+        async with call.client_class(KEY, **chosen) as client:
+            try:
+                async with client.stream(sent, **options) as stream:
+                    async for each in stream.text(block_id) if text else stream:
+                        found.append(each)
+            except Exception as error:  # noqa: BLE001 - the test judges it
+                failure = error
+
+    if call.is_async:
+        asyncio.run(async_watch())
+    else:
+        sync_watch()
+    assert failure is None or isinstance(failure, scout.ScoutError), f"a foreign exception: {failure!r}"
+    run = getattr(failure, "run", None) if stream is None else stream.run
+    return Watched(found, run, failure, time.monotonic() - begun)
+
+
+def finished(call: Caller, *frames: bytes, **options: Any) -> Watched:
+    """Watch a stream that must end well."""
+    watched = watch(call, b"".join(frames), **options)
+    if watched.error is not None:
+        raise watched.error
+    return watched
+
+
+def drift(call: Caller, *frames: bytes) -> Any:
+    """The events of a stream with these frames between a good start and a good end, and that nothing else suffers."""
+    watched = finished(call, STARTED, *frames, DONE)
+    assert isinstance(watched.events[0], WorkflowRunStarted)
+    assert isinstance(watched.events[-1], WorkflowRunCompleted)
+    assert (watched.run.status, watched.run.output) == (RunStatus.COMPLETED, "Hello")
+    assert len(watched.events) == 2 + len(frames)
+    return watched.events[1] if len(frames) == 1 else watched.events[1:-1]
+
+
+# --- Typed by their name ---------------------------------------------------------------------------------
+
+
+KINDS = {
+    "workflow_run_started": (WorkflowRunStarted, {**IDS, "inputs": {}, "price": 0.0}),
+    "workflow_run_completed": (WorkflowRunCompleted, {**IDS, "output": {}}),
+    "workflow_run_failed": (WorkflowRunFailed, {**IDS, "message": "no"}),
+    "block_run_started": (BlockRunStarted, about()),
+    "block_run_completed": (BlockRunCompleted, about(price=0.1)),
+    "block_run_failed": (BlockRunFailed, about(message="no")),
+    "block_state_updated": (BlockStateUpdated, {**RUN, "block_id": "answer", "block_type": "t", "update_data": {}}),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize(
+    ("named", "kind", "event_type"),
+    [
+        (True, True, True),
+        (True, False, False),
+        (False, True, False),
+        (False, False, True),
+        (True, "block_run_started", "workflow_run_failed"),
+        (False, True, "something else"),
+    ],
+    ids=["everywhere", "name", "event field", "event_type", "name wins", "event field before event_type"],
+)
+def test_an_event_is_told_by_name_then_event_field_then_event_type(
+    call: Caller, name: str, named: bool, kind: Any, event_type: Any
+) -> None:
+    cls, data = KINDS[name]
+    members = event(
+        name if named else ...,  # type: ignore[arg-type]
+        data,
+        event_type=name if event_type is True else (event_type or ...),
+    )
+    one = frame(members, name if kind is True else (kind or None))
+    (first, *_) = watch(call, one + STARTED + DONE, check=False).events
+    assert type(first) is cls
+    assert first.name == name
+
+
+def test_every_event_can_be_matched(call: Caller) -> None:
+    seen: list[str] = []
+    for each in finished(call, WHOLE).events:
+        match each:
+            case WorkflowRunStarted(data=data):
+                seen.append(f"started {data.workflow_run_id}")
+            case BlockRunStarted(data=data) | BlockRunCompleted(data=data):
+                seen.append(f"{each.name} {data.block_id}")
+            case BlockStateUpdated(data=data):
+                seen.append(f"{data.update_type} {data.update_data['output']}")
+            case WorkflowRunCompleted(data=data):
+                seen.append(f"completed {data.output['answer']}")
+            case _:
+                seen.append("?")
+    assert seen == [
+        "started run_1",
+        "block_run_started answer",
+        "partial Hel",
+        "partial lo",
+        "complete Hello",
+        "block_run_completed answer",
+        "completed {'output': 'Hello'}",
+    ]
+
+
+# --- Drifted, and understood -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", [..., None, 2, "7.0", ["1"]], ids=repr)
+def test_any_version(call: Caller, version: Any) -> None:
+    found = drift(call, framed("block_run_started", about(), version=version))
+    assert type(found) is BlockRunStarted
+
+
+@pytest.mark.parametrize(
+    ("price", "expected"),
+    [(0.5, 0.5), ("0.5", 0.5), (1, 1.0), (0, 0.0), ("much", None), (True, None), ([1], None), ("1e-7", 1e-7)],
+    ids=repr,
+)
+def test_any_price(call: Caller, price: Any, expected: float | None) -> None:
+    watched = finished(call, STARTED, begins(), framed("block_run_completed", about(price=price), price=price), DONE)
+    assert type(watched.events[2]) is BlockRunCompleted
+    watched = finished(call, STARTED, begins(), framed("block_run_completed", about(price=price), price=...), DONE)
+    assert watched.run.blocks[0].price == expected
+    assert watched.run.price == expected
+
+
+def test_a_price_may_be_missing_or_stand_on_the_envelope(call: Caller) -> None:
+    watched = finished(call, STARTED, framed("block_run_completed", about(), price=...), DONE)
+    assert watched.run.blocks[0].price is None
+    assert watched.run.price is None
+    watched = finished(call, STARTED, framed("block_run_completed", about(price=None), price="0.25"), DONE)
+    assert watched.run.price == 0.25
+
+
+def test_unknown_enum_values_and_fields_survive(call: Caller) -> None:
+    update = {**RUN, "block_id": "answer", "block_type": "t", "update_type": "weird", "update_data": {"a": [1]}, "b": 2}
+    found = drift(call, framed("block_state_updated", update, environment="moon", more={"deep": [None]}))
+    assert type(found) is BlockStateUpdated
+    assert found.environment == "moon"
+    assert found.additional_properties == {"more": {"deep": [None]}}
+    assert found.data.update_type == "weird"
+    assert found.data.additional_properties == {"b": 2}
+    assert found.to_dict()["data"] == update
+
+
+@pytest.mark.parametrize("left_out", ["organization_id", "environment", "timestamp", "event_type", "version", "price"])
+def test_nothing_of_the_envelope_is_needed(call: Caller, left_out: str) -> None:
+    assert type(drift(call, framed("block_run_started", about(), **{left_out: ...}))) is BlockRunStarted
+
+
+@pytest.mark.parametrize("character", ["\u2028", "\u2029", "\u0085", "\x0b", "\x1c", "\ufeff", "😀"])
+def test_text_holds_any_character(call: Caller, character: str) -> None:
+    text = f"a{character}b"
+    watched = finished(
+        call, STARTED, begins(), says(text), says(text), ends(output=text * 2), done({"answer": {"output": text * 2}})
+    )
+    assert watched.events[2].data.update_data["output"] == text
+    assert watched.run.output == text * 2
+    assert finished(call, STARTED, begins(), says(text), says(text), DONE, text=True).events == [text, text]
+
+
+def test_json_may_stand_on_several_lines(call: Caller) -> None:
+    pretty = json.dumps(event("block_run_started", about()), indent=2).replace("\n", "\ndata: ")
+    assert type(drift(call, b"data: " + pretty.encode() + b"\n\n")) is BlockRunStarted
+
+
+def test_the_last_of_duplicate_keys_counts(call: Caller) -> None:
+    text = json.dumps(event("block_run_started", about())).replace(
+        '"version": "1.0"', '"version": "1.0", "version": "2"'
+    )
+    found = drift(call, frame(text.encode()))
+    assert found.version == "2"
+
+
+def test_nan_is_no_crash(call: Caller) -> None:
+    found = drift(call, updates("answer", {"score": math.nan, "most": math.inf}))
+    assert type(found) is BlockStateUpdated
+    assert math.isnan(found.data.update_data["score"])
+
+
+# --- Drifted, and told so --------------------------------------------------------------------------------
+
+
+def test_an_unknown_name_is_kept_with_all_it_says(call: Caller) -> None:
+    members = event("block_run_paused", {"why": ["lunch"]}, more=1)
+    assert drift(call, frame(members)) == UnknownEvent("block_run_paused", members)
+    nameless = {"data": {"why": "lunch"}}
+    found = drift(call, frame(nameless, "block_run_paused"))
+    assert (found.name, found.data["data"], found.problem) == ("block_run_paused", {"why": "lunch"}, None)
+
+
+@pytest.mark.parametrize("payload", ["5", "-1.5", "true", "null", '"text"', "[]", "[1, 2]", '"workflow_run_completed"'])
+@pytest.mark.parametrize("kind", [None, "block_state_updated", "workflow_run_completed"])
+def test_json_that_is_no_object(call: Caller, payload: str, kind: str | None) -> None:
+    found = drift(call, frame(payload.encode(), kind))
+    assert isinstance(found, UnknownEvent)
+    assert found.data == json.loads(payload)
+    assert found.problem
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("data", [..., None, 5, "text", [], [1], {}, True], ids=repr)
+def test_a_known_name_whose_data_does_not_fit(call: Caller, name: str, data: Any) -> None:
+    if data == {} and name == "workflow_run_started":
+        return  # which needs nothing
+    found = drift(call, framed(name, data))
+    assert isinstance(found, UnknownEvent), found
+    assert found.name == name
+    assert found.problem
+    assert found.data.get("data", ...) == data
+
+
+def test_a_list_of_pairs_is_no_object(call: Caller) -> None:
+    """`dict()` would take it for one."""
+    pairs = [[key, value] for key, value in about().items()]
+    found = drift(call, framed("block_run_started", pairs))
+    assert isinstance(found, UnknownEvent), found
+    update = {**RUN, "block_id": "answer", "block_type": "t", "update_data": [["output", "X"]]}
+    assert isinstance(drift(call, framed("block_state_updated", update)), UnknownEvent)
+
+
+@pytest.mark.parametrize("update", [None, 5, "text", [1], ...], ids=repr)
+def test_an_update_that_is_no_object(call: Caller, update: Any) -> None:
+    found = drift(call, updates("answer", update))
+    assert isinstance(found, UnknownEvent)
+    assert found.name == "block_state_updated"
+
+
+@pytest.mark.parametrize("name", [5, ["x"], {"a": 1}, False, ""], ids=repr)
+def test_a_name_that_is_no_name(call: Caller, name: Any) -> None:
+    assert isinstance(drift(call, frame({"name": name, "data": about()})), UnknownEvent)
+
+
+def test_an_event_without_any_name(call: Caller) -> None:
+    found = drift(call, frame({"data": {"a": 1}}))
+    assert isinstance(found, UnknownEvent)
+    assert found.name != "None"
+    assert found.data == {"data": {"a": 1}}
+
+
+STRANGE = [None, 5, 1.5, True, "text", [], [1], {}, {"a": {"b": 1}}]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(sorted(KINDS)),
+    st.dictionaries(
+        st.sampled_from(
+            [
+                "block_id",
+                "block_type",
+                "config",
+                "metadata",
+                "state",
+                "session_id",
+                "workflow_id",
+                "workflow_run_id",
+                "inputs",
+                "output",
+                "message",
+                "price",
+                "cost",
+                "update_type",
+                "update_data",
+                "actor",
+                "workflow_config",
+                "status_code",
+            ]
+        ),
+        st.sampled_from(STRANGE),
+        max_size=5,
+    ),
+    st.dictionaries(
+        st.sampled_from(
+            ["organization_id", "id", "correlation_id", "environment", "timestamp", "price", "event_type", "version"]
+        ),
+        st.sampled_from(STRANGE),
+        max_size=4,
+    ),
+)
+def test_no_drift_of_types_breaks_the_stream(name: str, members: Json, envelope: Json) -> None:
+    one = framed(name, KINDS[name][1] | members, **envelope)
+    watched = watch(
+        Caller("sync"), STARTED + begins() + one + says("x") + done({"answer": {"output": "Hello"}}), check=False
+    )
+    if watched.error is None:
+        assert watched.run.status in (RunStatus.COMPLETED, RunStatus.FAILED)
+        assert isinstance(watched.run.state, dict)
+        repr(watched.run)
+        assert watched.run.price is None or isinstance(watched.run.price, float | int)
+
+
+# --- Malformed -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"{",
+        b'{"name": "block_run_started"',
+        b"hello",
+        b"'a'",
+        b'{"a": 1}{"b": 2}',
+        b'{"name": "\xff"}',
+        b'{"name": "\xc3"}',
+        b'{"name": "\xed\xa0\x80"}',
+        b"\xff\xfe{\x00}\x00",
+        b'{"a": 0x10}',
+        b'{"a": "\x01"}',
+        b'{"a": ' + b"1" * 5000 + b"}",
+        b'{"a": ' * 100_000,
+        b"[" * 100_000 + b"]" * 100_000,
+        b'{"name": "block_state_updated", "data": ' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001,
+    ],
+    ids=lambda payload: repr(payload[:24]),
+)
+def test_what_is_not_json_is_an_error_with_the_bytes_and_the_run(call: Caller, payload: bytes) -> None:
+    watched = watch(call, STARTED + begins() + says("Hel") + frame(payload, "block_state_updated") + says("lo") + DONE)
+    error = watched.error
+    assert type(error) is StreamDecodeError, repr(error)
+    assert error.data == payload
+    assert error.run_may_have_started is True
+    assert error.run.status == RunStatus.STARTED
+    assert error.run.state["answer"] == {"output": "Hel"}
+    assert error.last_event == watched.events[-1]
+    assert watched.names[-1] == "block_state_updated"
+    assert len(str(error)) < 600
+
+
+def test_an_event_of_20_mb(call: Caller) -> None:
+    text = "x" * 20_000_000
+    stream = STARTED + begins() + says(text) + ends(output=text) + done({"answer": {"output": text}})
+    pieces = [stream[start : start + 65536] for start in range(0, len(stream), 65536)]
+    watched = watch(call, pieces)
+    assert watched.error is None
+    assert watched.run.output == text
+    watched = watch(call, pieces, max_event_bytes=1_000_000)
+    assert type(watched.error) is StreamDecodeError
+    assert "max_event_bytes" in str(watched.error)
+    assert "1000000" in str(watched.error)
+    assert len(watched.error.data) <= 1000
+    assert watched.names == ["workflow_run_started", "block_run_started"]
+    assert watched.error.run.blocks[0].id == "answer"
+
+
+# --- An error that the server reports --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("payload", "words"),
+    [
+        ({"detail": "The model is overloaded."}, "The model is overloaded."),
+        ({"detail": [{"loc": ["body"], "msg": "bad"}]}, "bad"),
+        ({"message": "Out of credit."}, "Out of credit."),
+        ({"error": {"code": 7}}, "7"),
+    ],
+)
+def test_an_error_frame_is_raised(call: Caller, payload: Any, words: str) -> None:
+    watched = watch(call, STARTED + begins() + says("Hel") + frame(payload, "error") + DONE)
+    error = watched.error
+    assert isinstance(error, StreamError)
+    assert words in str(error)
+    assert error.run_may_have_started is True
+    assert error.run.state["answer"] == {"output": "Hel"}
+    assert error.last_event == watched.events[-1]
+    assert len(watched.events) == 3
+
+
+def test_an_error_frame_in_plain_text_is_raised_with_its_words(call: Caller) -> None:
+    watched = watch(call, STARTED + b"event: error\ndata: Internal Server Error\n\n")
+    assert isinstance(watched.error, StreamError)
+    assert "Internal Server Error" in str(watched.error)
+
+
+def test_a_detail_without_an_error_is_an_unknown_event(call: Caller) -> None:
+    assert isinstance(drift(call, frame({"detail": "by the way"})), UnknownEvent)
+
+
+def test_an_error_as_the_first_frame(call: Caller) -> None:
+    error = watch(call, frame({"detail": "No."}, "error")).error
+    assert isinstance(error, StreamError)
+    assert error.last_event is None
+    assert (error.run.id, error.run.status) == (None, RunStatus.STARTED)
+
+
+# --- [DONE] ----------------------------------------------------------------------------------------------
+
+
+DONE_MARK = b"data: [DONE]\n\n"
+
+
+def test_done_after_the_terminal_event_is_tolerated(call: Caller) -> None:
+    assert finished(call, WHOLE, DONE_MARK).run.output == "Hello"
+    assert watch(call, [WHOLE, DONE_MARK]).error is None
+
+
+@pytest.mark.parametrize("rest", [[], [DONE], [says("lo"), DONE]], ids=["nothing", "the end", "text and the end"])
+def test_done_before_the_terminal_event_means_the_same_in_any_cut(call: Caller, rest: list[bytes]) -> None:
+    start = STARTED + begins() + says("Hel")
+    whole = watch(call, start + DONE_MARK + b"".join(rest))
+    in_pieces = watch(call, [start, DONE_MARK, *rest])
+    assert (whole.names, type(whole.error)) == (in_pieces.names, type(in_pieces.error))
+    if not rest:
+        assert type(whole.error) is StreamInterruptedError
+        assert whole.error.run.state["answer"] == {"output": "Hel"}
+
+
+def test_text_that_holds_done_is_text(call: Caller) -> None:
+    watched = finished(call, STARTED, begins(), says("[DONE]"), says(" [DONE]\n\n"), DONE, text=True)
+    assert watched.events == ["[DONE]", " [DONE]\n\n"]
+
+
+# --- Events sent twice -----------------------------------------------------------------------------------
+
+
+def test_frames_that_come_twice_do_not_double_the_text(call: Caller) -> None:
+    parts = [
+        STARTED,
+        framed("block_run_started", about(), id="evt_1"),
+        says("Hel", id="evt_2"),
+        says("lo", id="evt_3"),
+        ends(id="evt_4"),
+    ]
+    twice = b"".join(part * 2 for part in parts) + framed("workflow_run_failed", {**IDS, "message": "no"}, id="evt_5")
+    watched = watch(call, twice, check=False)
+    assert len(watched.events) == 11
+    assert watched.run.state["answer"] == {"output": "Hello"}
+    assert [block.id for block in watched.run.blocks] == ["answer"]
+    texts = watch(call, b"".join(part * 2 for part in parts) + DONE, text=True).events
+    assert texts == ["Hel", "lo"]
+
+
+def test_all_events_sent_again_in_a_row_do_not_double_the_text(call: Caller) -> None:
+    parts = begins(id="e1") + says("Hel", id="e2") + says("lo", id="e3")
+    assert finished(call, STARTED, parts, parts, parts, DONE, text=True).events == ["Hel", "lo"]
+
+
+def test_the_same_text_under_two_ids_is_text_twice(call: Caller) -> None:
+    frames = [begins(), says("ha", id="e1"), says("ha", id="e2"), says("ha"), says("ha")]
+    assert finished(call, STARTED, *frames, DONE, text=True).events == ["ha"] * 4
+
+
+def test_nothing_counts_after_the_terminal_event(call: Caller) -> None:
+    watched = finished(call, WHOLE, says("more"), FAILED)
+    assert watched.run.output == "Hello"
+    assert watched.run.ok
+    assert watched.names[-1] == "workflow_run_completed"
+
+
+# --- Blocks: which, and in which order -------------------------------------------------------------------
+
+
+def test_events_without_a_block_id_belong_to_the_only_block_that_runs(call: Caller) -> None:
+    watched = watch(
+        call,
+        STARTED
+        + begins("first")
+        + says("1", ...)
+        + ends(..., output="1")
+        + begins("second")
+        + says("2", ...)
+        + says("3", ...)
+        + FAILED,
+        sent=workflow("first", "second"),
+        check=False,
+    )
+    assert watched.run.outputs["first"] == "1"
+    assert [block.status for block in watched.run.blocks] == ["completed", "started"]
+    assert watched.names.count("block_state_updated") == 3
+
+
+def test_events_without_a_block_id_while_several_run_are_guessed_to_none(call: Caller) -> None:
+    frames = [begins("a"), begins("b"), says("?", ...), says("a", "a"), says("b", "b"), ends(..., output="?")]
+    watched = finished(
+        call, STARTED, *frames, done({"a": {"output": "a"}, "b": {"output": "b"}}), sent=workflow("a", "b")
+    )
+    assert watched.run.outputs == {"inputs": {}, "a": "a", "b": "b"}
+    assert len(watched.events) == 8
+
+
+def test_a_block_is_known_by_its_definition(call: Caller) -> None:
+    config = {"block_id": "answer", "block_archetype_id": "com.scoutos.llm"}
+    data = about(..., config=config, block_type=..., price=0.5)
+    watched = finished(
+        call, STARTED, framed("block_run_started", data), begins("other"), framed("block_run_completed", data), DONE
+    )
+    block = watched.run.blocks[0]
+    assert (block.id, block.archetype, block.status, block.price) == ("answer", "com.scoutos.llm", "completed", 0.5)
+
+
+def test_interleaved_blocks_keep_their_own_text(call: Caller) -> None:
+    frames = [begins("a"), begins("b")]
+    for number in range(20):
+        frames += [says(f"a{number} ", "a"), says(f"b{number} ", "b")]
+    frames += [ends("b"), ends("a")]
+    expected = {name: "".join(f"{name}{number} " for number in range(20)) for name in "ab"}
+    state = {name: {"output": text} for name, text in expected.items()}
+    sent = workflow("a", "b", output="b")
+    watched = finished(call, STARTED, *frames, done(state), sent=sent)
+    assert watched.run.outputs == {"inputs": {}, **expected}
+    assert [block.id for block in watched.run.blocks] == ["a", "b"]
+    assert "".join(finished(call, STARTED, *frames, done(state), sent=sent, text=True).events) == expected["b"]
+    only_a = finished(call, STARTED, *frames, done(state), sent=sent, text=True, block_id="a").events
+    assert only_a == [f"a{number} " for number in range(20)]
+
+
+def test_events_may_come_in_any_order(call: Caller) -> None:
+    frames = [says("x", "a"), ends("a", output="x"), begins("a"), says("y", "b"), DONE]
+    watched = finished(call, *frames, sent=workflow("a", "b", "answer", output="answer"))
+    assert watched.run.output == "Hello"
+    assert {block.id for block in watched.run.blocks} == {"a"}
+
+
+def test_what_is_told_of_a_block(call: Caller) -> None:
+    later = "2026-01-02T03:04:07Z"
+    frames = [
+        begins("a"),
+        framed("block_run_completed", about("a", price=0.25), timestamp=later),
+        begins("b"),
+        framed("block_run_failed", about("b", message="it broke"), timestamp=later),
+    ]
+    run = watch(call, b"".join([STARTED, *frames, FAILED]), check=False).run
+    started, ended = datetime(2026, 1, 2, 3, 4, 5, 500_000, UTC), datetime(2026, 1, 2, 3, 4, 7, tzinfo=UTC)
+    assert run.blocks == (
+        BlockRun("a", "com.scoutos.text", RunStatus.COMPLETED, started, ended, 0.25),
+        BlockRun("b", "com.scoutos.text", RunStatus.FAILED, started, ended, 0.0, "it broke"),
+    )
+    assert run.blocks[0].duration == 1.5
+    assert (run.status, run.errors) == (RunStatus.FAILED, ("Block failed.",))
+
+
+def test_a_block_that_may_fail_does_not_fail_the_run(call: Caller) -> None:
+    entry = {"output": None, "error": "it broke"}
+    frames = [begins("a"), says("half", "a"), breaks("a", "it broke", state=entry), begins("answer"), says("Hello")]
+    state = {"a": entry, "answer": {"output": "Hello"}}
+    sent = workflow("a", "answer", output="answer")
+    watched = finished(call, STARTED, *frames, ends(output="Hello"), done(state), sent=sent)
+    assert watched.run.ok
+    assert watched.run.errors == ()
+    assert watched.run.state == {"inputs": {}, **state}
+    assert [(block.id, block.status, block.error) for block in watched.run.blocks] == [
+        ("a", "failed", "it broke"),
+        ("answer", "completed", None),
+    ]
+
+
+# --- Text ------------------------------------------------------------------------------------------------
+
+
+TEXTS: dict[str, tuple[list[bytes], list[str]]] = {
+    "partials": ([begins(), says("Hel"), says("lo"), ends()], ["Hel", "lo"]),
+    "one complete": ([begins(), says_all("Hello"), ends()], ["Hello"]),
+    "both": ([begins(), says("Hel"), says("lo"), says_all("Hello"), ends(output="Hello")], ["Hel", "lo"]),
+    "a complete that says more": ([begins(), says("Hel"), says_all("Hello"), ends()], ["Hel", "lo"]),
+    "completes that grow": ([begins(), says_all("H"), says_all("Hell"), says_all("Hello"), ends()], ["H", "ell", "o"]),
+    "the end of the block": ([begins(), ends(output="Hello")], ["Hello"]),
+    "the end of the block says more": ([begins(), says("Hel"), ends(output="Hello")], ["Hel", "lo"]),
+    "the end of the run": ([begins(), ends()], ["Hello"]),
+    "the end of the run says more": ([begins(), says("Hel"), ends()], ["Hel", "lo"]),
+    "no block events": ([], ["Hello"]),
+    "only partials": ([says("Hel"), says("lo")], ["Hel", "lo"]),
+    "only a complete": ([says_all("Hello")], ["Hello"]),
+    "empty pieces": ([begins(), says(""), says("Hello"), says(""), ends()], ["Hello"]),
+    "other keys": ([begins(), updates("answer", {"thoughts": "hm"}), says("Hello"), ends()], ["Hello"]),
+    "unnamed blocks": ([begins(), says("Hel", ...), says("lo", ...), ends()], ["Hel", "lo"]),
+    "no kind of update": (
+        [begins(), updates("answer", {"output": "Hel"}, ...), updates("answer", {"output": "lo"}, ...), ends()],
+        ["Hel", "lo"],
+    ),
+}
+ENDINGS = {
+    "whole state": DONE,
+    "state without inputs": done({"answer": {"output": "Hello"}}),
+    "output only": done({"output": "Hello"}),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("block_id", [None, "answer"], ids=["any", "answer"])
+def test_text_comes_once_however_it_is_sent(call: Caller, name: str, ending: str, block_id: str | None) -> None:
+    frames, expected = TEXTS[name]
+    watched = finished(call, STARTED, *frames, ENDINGS[ending], text=True, block_id=block_id)
+    assert watched.events == expected
+    assert watched.run.text == "Hello"
+    assert watched.run.output == "Hello"
+    assert watched.run.state["answer"] == {"output": "Hello"}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_nothing_of_the_end_is_needed_for_the_text(call: Caller, name: str) -> None:
+    """An answer that ends without saying what came out, as far as the events told it."""
+    frames, expected = TEXTS[name]
+    watched = finished(call, STARTED, *frames, done({}), text=True)
+    told = "".join(watched.events)
+    assert "Hello".startswith(told)
+    if "".join(expected) == told:
+        assert watched.events == expected
+    assert watched.run.text == told
+
+
+def test_the_text_of_a_run_that_came_whole_at_its_end(call: Caller) -> None:
+    assert finished(call, DONE, text=True).events == ["Hello"]
+    assert finished(call, done({"answer": {"output": "Hello"}}), text=True).events == ["Hello"]
+
+
+def test_output_that_is_no_text_comes_as_json(call: Caller) -> None:
+    value = {"a": [1, None]}
+    frames = [begins(), says_all(value), ends(output=value), done({"answer": {"output": value}})]
+    watched = finished(call, STARTED, *frames, text=True)
+    assert [json.loads(text) for text in watched.events] == [value]
+    assert watched.run.output == value
+
+
+ANY = ["text", "", 0, False, None, 1.5, [], [1], {}, {"a": 1}, {"output": "x"}]
+
+
+@pytest.mark.parametrize("value", ANY, ids=repr)
+def test_any_output(call: Caller, value: Any) -> None:
+    frames = [begins(), says_all(value), ends(output=value)]
+    assert finished(call, STARTED, *frames, done({"inputs": {}, "answer": {"output": value}})).run.output == value
+    assert finished(call, STARTED, *frames, done({})).run.output == value
+
+
+@pytest.mark.parametrize("value", ANY, ids=repr)
+def test_any_output_that_only_the_end_tells(call: Caller, value: Any) -> None:
+    """The blocks of the workflow that was sent say which keys of the output are blocks."""
+    assert finished(call, STARTED, done({"inputs": {}, "answer": {"output": value}})).run.output == value
+    assert finished(call, STARTED, done({"answer": {"output": value}})).run.output == value
+    assert finished(call, STARTED, done({"output": value})).run.output == value
+
+
+def test_text_follows_the_output_block_when_it_is_known(call: Caller) -> None:
+    sent = workflow("first", "answer", output="answer")
+    frames = [begins("first"), says("no", "first"), ends("first", "no"), begins(), says("Hel"), says("lo"), ends()]
+    assert finished(call, STARTED, *frames, DONE, sent=sent, text=True).events == ["Hel", "lo"]
+
+
+def test_text_follows_the_first_block_that_says_something_else(call: Caller) -> None:
+    sent = workflow("a", "b")
+    frames = [begins("a"), begins("b"), says("b1", "b"), says("a1", "a"), says("b2", "b"), ends("a"), ends("b")]
+    ending = done({"a": {"output": "a1"}, "b": {"output": "b1b2"}})
+    assert finished(call, STARTED, *frames, ending, sent=sent, text=True).events == ["b1", "b2"]
+
+
+def test_text_of_a_block_that_says_nothing(call: Caller) -> None:
+    assert finished(call, WHOLE, text=True, block_id="nobody").events == []
+
+
+def test_text_of_a_failed_run(call: Caller) -> None:
+    stream = STARTED + begins() + says("Hel") + breaks() + FAILED
+    watched = watch(call, stream, text=True)
+    assert watched.events == ["Hel"]
+    assert isinstance(watched.error, RunFailedError)
+    assert watch(call, stream, text=True, check=False).events == ["Hel"]
+
+
+# --- Merging ---------------------------------------------------------------------------------------------
+
+
+def test_partials_append_text_and_replace_the_rest_and_complete_replaces_all(call: Caller) -> None:
+    def state(*frames: bytes) -> Any:
+        watched = watch(call, STARTED + begins() + b"".join(frames))
+        assert type(watched.error) is StreamInterruptedError
+        return watched.error.run.state["answer"]
+
+    first = updates("answer", {"output": "a", "n": 1, "list": [1], "map": {"x": 1}})
+    assert state(first) == {"output": "a", "n": 1, "list": [1], "map": {"x": 1}}
+    second = updates("answer", {"output": "b", "n": 2, "list": [2], "map": {"y": 2}, "new": None})
+    assert state(first, second) == {"output": "ab", "n": 2, "list": [2], "map": {"y": 2}, "new": None}
+    assert state(first, second, updates("answer", {"output": "c"}, "complete")) == {"output": "c"}
+    assert state(updates("answer", {"output": "c"}, "complete"), says("d")) == {"output": "cd"}
+    assert state(says("a"), updates("answer", {"output": 5}), says("b")) == {"output": "b"}
+
+
+def test_the_kind_of_an_update_may_be_missing(call: Caller) -> None:
+    watched = watch(call, STARTED + begins() + updates("answer", {"output": "a"}, ...) + says("b"))
+    assert watched.error.run.state["answer"] == {"output": "ab"}
+
+
+def test_a_block_that_had_not_ended_is_not_in_the_state_of_a_failed_run(call: Caller) -> None:
+    frames = [begins("a"), ends("a", "x"), begins("b"), says("half", "b"), begins("c"), says_all("all", "c")]
+    frames += [begins("d"), updates("d", {"n": 1}), breaks("d"), FAILED]
+    watched = watch(call, b"".join([STARTED, *frames]), sent=workflow("a", "b", "c", "d"), check=False)
+    assert watched.run.status == RunStatus.FAILED
+    assert watched.run.state == {"inputs": {}, "a": {"output": "x"}}
+
+
+def test_the_start_of_a_run_is_in_the_partial_run(call: Caller) -> None:
+    data = {
+        **IDS,
+        "inputs": {"q": 1},
+        "state": {"__exp_global": {"a": 1}},
+        "workflow_config": workflow("x"),
+        "price": 0,
+    }
+    watched = watch(call, framed("workflow_run_started", data), sent=workflow("x", "y"))
+    run = watched.error.run
+    assert (run.id, run.session_id, run.workflow_id, run.status) == ("run_1", "sess_1", "wf_1", "started")
+    assert run.state == {"__exp_global": {"a": 1}, "inputs": {"q": 1}}
+    assert run.output_block_id == "x"
+
+
+def test_the_ids_come_from_whatever_event_tells_them(call: Caller) -> None:
+    nameless = framed("workflow_run_started", {"workflow_id": "wf_1", "inputs": {}, "price": 0})
+    assert watch(call, nameless + begins()).error.run.id == "run_1"
+    assert watch(call, says("x")).error.run.id == "run_1"
+    assert watch(call, says("x")).error.run.workflow_id == "wf_1"
