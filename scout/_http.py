@@ -38,7 +38,7 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Iterable
+    from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 
     from ._config import Config, Secret
     from ._wire import Request
@@ -366,6 +366,20 @@ class _AsyncPool(_Connections):
         with self._lock:
             self.clients = {key: client for key, client in self.clients.items() if not key[1].is_closed()}
 
+    def drop_phantoms(self, client: httpx.AsyncClient) -> None:
+        """Take connections out of httpcore's pool that a cancelled request has left there, new and for nobody.
+
+        httpcore never uses or closes them, and they count against its limit: https://github.com/encode/httpcore/issues/1093.
+        The private names are held by a test.
+        """
+        transports: list[Any] = [client._transport, *client._mounts.values()]  # pyright: ignore[reportPrivateUsage]
+        for pool in [pool for each in transports if (pool := getattr(each, "_pool", None)) is not None]:
+            wanted = [request.connection for request in pool._requests]
+            for connection in pool.connections:
+                if connection not in wanted and ", NEW," in connection.info():
+                    pool._connections.remove(connection)
+                    _soon(_running_loop(), connection.aclose())
+
     async def aclose(self) -> None:
         loop = _running_loop()
         with self._lock:
@@ -374,6 +388,15 @@ class _AsyncPool(_Connections):
         for (_, owner), client in clients.items():
             if owner is loop:
                 await client.aclose()
+
+
+_closing: set[Any] = set()  # tasks, which a loop itself does not keep
+
+
+def _soon(loop: Any, closing: Coroutine[Any, Any, None]) -> None:
+    task = loop.create_task(closing)
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)
 
 
 def _running_loop() -> object:
@@ -807,16 +830,10 @@ class AsyncBody:
     def abandon(self) -> None:
         """Let go of the connection of a stream that was forgotten; called by the garbage collector, in any thread."""
         with contextlib.suppress(RuntimeError):  # the loop is closed, and its connections with it
-            self._loop.call_soon_threadsafe(self._close_soon)
-
-    def _close_soon(self) -> None:
-        task = self._loop.create_task(self.close())
-        _closing.add(task)
-        task.add_done_callback(_closing.discard)
+            self._loop.call_soon_threadsafe(lambda: _soon(self._loop, self.close()))
 
 
 _DRAIN = 0.1  # seconds
-_closing: set[Any] = set()  # tasks, which a loop itself does not keep
 
 
 def _is_stream(response: httpx.Response) -> bool:
@@ -988,6 +1005,10 @@ class AsyncHttp:
             if not client.is_closed:
                 raise
             raise ConfigurationError("this client was closed while it was in use") from None
+        except BaseException as error:
+            if not isinstance(error, Exception):  # cancelled
+                self.pool.drop_phantoms(client)
+            raise
         call.status = response.status_code
         if call.is_accepted:
             return response

@@ -1,7 +1,6 @@
-"""Server-sent events without I/O: bytes in, events out.
+"""Server-sent events without I/O: bytes in, events out, by https://html.spec.whatwg.org/multipage/server-sent-events.html.
 
-By the rules of https://html.spec.whatwg.org/multipage/server-sent-events.html, section 9.2.6, but for two things: data
-stays bytes, so that whoever reads it sees what is no UTF-8, and an event that is too large is an error.
+Two things differ: data stays bytes, so that its reader sees what is no UTF-8, and a too large event is an error.
 """
 
 from __future__ import annotations
@@ -46,7 +45,8 @@ class SSEDecoder:
         self._held = 0  # bytes in _data
         self._unfinished: list[bytes] = []
         self._pending = 0  # bytes in _unfinished
-        self._event = ""
+        self._event = self._event_seen = ""
+        self._event_line = b"event"  # most events of a stream are of one kind
         self._id = ""
         self._start: bytes | None = b""  # the first bytes, while they may be a byte order mark
         self._after_cr = False
@@ -78,8 +78,8 @@ class SSEDecoder:
         for line in lines:
             if line.startswith(b"data: "):  # here and below, the common cases of _field
                 self._hold(line[6:])
-            elif line.startswith(b"event: "):
-                self._event = line[7:].decode("utf-8", "replace")
+            elif line == self._event_line:
+                self._event = self._event_seen
             elif line:
                 self._field(line)
             else:
@@ -113,7 +113,8 @@ class SSEDecoder:
         if name == b"data":
             self._hold(value)
         elif name == b"event":
-            self._event = value.decode("utf-8", "replace")
+            self._event = self._event_seen = value.decode("utf-8", "replace")
+            self._event_line = line
         elif name == b"id" and b"\0" not in value:
             self._id = value.decode("utf-8", "replace")
         elif name == b"retry" and value.isdigit() and len(value) < 10:

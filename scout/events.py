@@ -19,7 +19,7 @@ from ._wire import (
     output_block,
 )
 from .results import BlockRun, Run, RunStatus, as_text, output_of, parse_timestamp
-from .workflow_files import LoadedWorkflow, is_mapping
+from .workflow_files import LoadedWorkflow, is_dict, is_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,7 +99,7 @@ _scan: Any = vars(json.JSONDecoder())["scan_once"]
 
 def typed(payload: Any, kind: str = "message") -> Event:
     """The typed event in JSON, told by its `name`, else by the kind of its frame, else by its `event_type`."""
-    if not isinstance(payload, dict):
+    if not is_dict(payload):
         return UnknownEvent(kind, payload, f"an event is an object, and this is {type(payload).__name__}")
     name = payload.get("name")
     if name is None:
@@ -108,9 +108,9 @@ def typed(payload: Any, kind: str = "message") -> Event:
     if known is None:
         return UnknownEvent(str(name), payload)
     data = payload.get("data")
-    if not isinstance(data, dict):  # the generated classes would take a list of pairs for an object
+    if not is_dict(data):  # the generated classes would take a list of pairs for an object
         return UnknownEvent(str(name), payload, f"'data' is {type(data).__name__} where an object belongs")
-    if known is BlockStateUpdated and not isinstance(data.get("update_data"), dict):
+    if known is BlockStateUpdated and not is_dict(data.get("update_data")):
         return UnknownEvent(str(name), payload, "'update_data' is missing, or no object")
     try:
         event: Event = known.from_dict(payload if payload.get("name") is not None else {**payload, "name": name})
@@ -164,6 +164,11 @@ class Accumulator:
         return as_text(output_of(self._entry(block_id)))
 
     @property
+    def status(self) -> RunStatus:
+        """How far the run has come."""
+        return self._run.status
+
+    @property
     def output_block_id(self) -> str | None:
         """The block that holds the answer, as far as it is known."""
         return self._run.output_block_id
@@ -211,7 +216,7 @@ class Accumulator:
         if not isinstance(event.id, str):
             return False  # without ids two equal pieces of text are two pieces of text
         mark = hash(frame)
-        before = self._marks.get(event.id) or self._older_marks.get(event.id)
+        before = self._marks.get(event.id, self._older_marks.get(event.id))
         if before is not None and before != mark:
             self._ids_tell = False  # this server gives one id to several events
         if before == mark:
@@ -245,23 +250,30 @@ class Accumulator:
     def _run_completed(self, event: WorkflowRunCompleted) -> None:
         output: Any = event.data.output
         output = _object(output) if isinstance(output, JsonObject) else output
-        output_block_id = self._run.output_block_id
-        entry = self._entry(output_block_id) if output_block_id is not None else None
         # No source says whether this is the whole state or what the output block gave.
-        if output and output not in (entry, output_of(entry)):
-            if is_mapping(output) and self._is_state(output):
-                for block_id in output:
-                    self._growing.pop(block_id, None)
-                self._state.update(output)
-            elif output_block_id is not None:
-                whole = is_mapping(output) and "output" in output
-                self._replace(output_block_id, dict(output) if whole else {"output": output})
+        if is_mapping(output) and any(key.startswith("__") for key in output):
+            self._merge_state(output)
+        elif output:
+            self._take_output(output)
         self._run = replace(self._run, status=RunStatus.COMPLETED)
         self.is_over = True
 
-    def _is_state(self, output: Mapping[str, Any]) -> bool:
+    def _take_output(self, output: Any) -> None:
+        block_id = self._run.output_block_id
+        entry = self._entry(block_id) if block_id is not None else None
+        if output in (entry, output_of(entry)):
+            return
         known = self._known.union(self._blocks, self._state, self._growing)
-        return any(key.startswith("__") for key in output) or all(key in known for key in output)
+        if is_mapping(output) and all(key in known for key in output):
+            self._merge_state(output)
+        elif block_id is not None:
+            whole = is_mapping(output) and "output" in output
+            self._replace(block_id, dict(output) if whole else {"output": output})
+
+    def _merge_state(self, state: Mapping[str, Any]) -> None:
+        for block_id in state:
+            self._growing.pop(block_id, None)
+        self._state.update(state)
 
     def _run_failed(self, event: WorkflowRunFailed) -> None:
         # What blocks had begun to say is not in the state of a run that failed, just as in a plain answer.
@@ -285,14 +297,16 @@ class Accumulator:
         archetype = _text(event.data.block_type) or _text(config.get("block_archetype_id")) or block.archetype
         moment = parse_timestamp(event.timestamp)
         if isinstance(event, BlockRunStarted):
-            self._blocks[block_id] = replace(block, archetype=archetype, started=moment)
+            self._blocks[block_id] = BlockRun(block_id, archetype, started=moment)
             self._running[block_id] = None
             return None
         self._running.pop(block_id, None)
-        before = self._output_text(block_id)
+        added = None
         entry = _object(event.data.state)
         if entry:
+            before = self._output_text(block_id)
             self._replace(block_id, entry)
+            added = self._added(block_id, before)
         status, error, price = RunStatus.COMPLETED, None, None
         if isinstance(event, BlockRunFailed):
             status, error = RunStatus.FAILED, _text(event.data.message)
@@ -303,7 +317,7 @@ class Accumulator:
         self._blocks[block_id] = replace(
             block, archetype=archetype, status=status, ended=moment, price=price, error=error
         )
-        return self._added(block_id, before)
+        return added
 
     def _block_updated(self, event: BlockStateUpdated) -> tuple[str, str] | None:
         block_id = self._block_id(event.data)
@@ -344,8 +358,8 @@ class Accumulator:
             text.add(value)
         else:
             growing.pop(key, None)
-            entry = self._state.get(block_id)
-            if not isinstance(entry, dict):
+            entry: Any = self._state.get(block_id)
+            if not is_dict(entry):
                 entry = self._state[block_id] = {}
             entry[key] = value
 

@@ -18,6 +18,7 @@ from .errors import (
     StreamInterruptedError,
 )
 from .events import Accumulator, Event, UnknownEvent, decode
+from .results import RunStatus
 from .workflow_files import is_mapping
 
 if TYPE_CHECKING:
@@ -170,16 +171,14 @@ class Progress:
             )
         return ""
 
-    def finished(self) -> Run:
-        """The run, whole.
+    def finished(self) -> None:
+        """Do nothing when the run completed, or that was not to be checked.
 
         Raises:
-            RunFailedError: it failed, and that was to be checked.
+            RunFailedError: it failed.
         """
-        run = self.run()
-        if self.check:
-            run.raise_for_status()
-        return run
+        if self.check and self._accumulator.status != RunStatus.COMPLETED:
+            self.run().raise_for_status()
 
 
 def run_from_events(answer: Answer, workflow: LoadedWorkflow | None) -> Run:
@@ -240,6 +239,14 @@ class _Stream:
         """The last event that came; `None` before the first."""
         return self._progress.last_event
 
+    @property
+    def added(self) -> tuple[str, str] | None:
+        """The block whose text the last event added to, and what it added; `None` when it added none.
+
+        For those who iterate events and show text as well; `text()` is built on it.
+        """
+        return self._progress.added
+
     def _next(self) -> Event | None:
         """The next event, if there is one in what has come."""
         progress = self._progress
@@ -247,9 +254,11 @@ class _Stream:
             raise ConfigurationError("this stream is being read already; one task or thread reads a stream")
         if progress.is_over:
             return None
+        if self._closed and progress.end_reason is None:
+            raise progress.interrupted("it was closed here")
         event = progress.next()
-        if event is None and (self._closed or progress.end_reason):
-            raise progress.interrupted(progress.end_reason or "it was closed here")
+        if event is None and progress.end_reason:
+            raise progress.interrupted(progress.end_reason)
         return event
 
     def _came(self, piece: bytes) -> Event | None:

@@ -44,6 +44,11 @@ def is_mapping(value: object) -> TypeGuard[Mapping[str, Any]]:
     return isinstance(value, Mapping)
 
 
+def is_dict(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether a piece of parsed JSON is an object; faster than `is_mapping`."""
+    return isinstance(value, dict)
+
+
 def is_list(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
     """Whether a piece of JSON or YAML is a list."""
     return isinstance(value, list | tuple)
@@ -307,7 +312,7 @@ def json_fault(
     if isinstance(value, float):
         return None if math.isfinite(value) else Fault(place, f"{value} is not JSON")
     items: Iterable[tuple[Any, Any]]
-    if _is_dict(value):
+    if is_dict(value):
         items = value.items()
     elif is_list(value):
         items = enumerate(value)
@@ -319,7 +324,7 @@ def json_fault(
     if len(_above) > _DEEPEST:
         return Fault(place[:8], f"is nested more than {_DEEPEST} levels deep")
     for key, item in items:
-        if _is_dict(value) and not isinstance(key, str):
+        if is_dict(value) and not isinstance(key, str):
             return Fault(place, f"the key {key!r} is not text; put it in quotes")
         if isinstance(key, str) and not _is_unicode(key):
             return Fault(place, f"the key {key!r} holds half of a surrogate pair")
@@ -331,10 +336,6 @@ def json_fault(
 
 
 _DEEPEST = 400
-
-
-def _is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
-    return isinstance(value, dict)
 
 
 def _is_writable(number: int) -> bool:

@@ -61,7 +61,7 @@ class _Text:
         from scout import BlockStateUpdated, UnknownEvent
 
         if self._block_id is not None:
-            added = self._stream._progress.added  # pyright: ignore[reportPrivateUsage]
+            added = self._stream.added
             return self._say(added[1]) if added is not None and added[0] == self._block_id else ""
         if isinstance(event, BlockStateUpdated | UnknownEvent):
             return ""  # these do not tell which block gives the answer

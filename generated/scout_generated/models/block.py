@@ -208,11 +208,12 @@ class Block:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        block_archetype_id = d.pop("block_archetype_id")
+        _pop = d.pop
+        block_archetype_id = _pop("block_archetype_id")
 
-        block_display_name = d.pop("block_display_name")
+        block_display_name = _pop("block_display_name")
 
-        block_id = d.pop("block_id")
+        block_id = _pop("block_id")
 
         def _parse_block_config(
             data: object,
@@ -327,7 +328,7 @@ class Block:
                 data,
             )
 
-        block_config = _parse_block_config(d.pop("block_config", UNSET))
+        block_config = _parse_block_config(_pop("block_config", UNSET))
 
         def _parse_block_inputs(data: object) -> JsonObject | None | Unset:
             if data is None:
@@ -344,11 +345,11 @@ class Block:
                 pass
             return cast(JsonObject | None | Unset, data)
 
-        block_inputs = _parse_block_inputs(d.pop("block_inputs", UNSET))
+        block_inputs = _parse_block_inputs(_pop("block_inputs", UNSET))
 
-        is_output: bool | None | Unset = d.pop("is_output", UNSET)
+        is_output: bool | None | Unset = _pop("is_output", UNSET)
 
-        block_is_output: bool | None | Unset = d.pop("block_is_output", UNSET)
+        block_is_output: bool | None | Unset = _pop("block_is_output", UNSET)
 
         def _parse_dependencies(data: object) -> list[Dependency] | None | Unset:
             if data is None:
@@ -366,7 +367,7 @@ class Block:
                 return dependencies_type_0
             return cast(list[Dependency] | None | Unset, data)
 
-        dependencies = _parse_dependencies(d.pop("dependencies", UNSET))
+        dependencies = _parse_dependencies(_pop("dependencies", UNSET))
 
         def _parse_input_schema(data: object) -> JsonObject | None | Unset:
             if data is None:
@@ -383,9 +384,9 @@ class Block:
                 pass
             return cast(JsonObject | None | Unset, data)
 
-        input_schema = _parse_input_schema(d.pop("input_schema", UNSET))
+        input_schema = _parse_input_schema(_pop("input_schema", UNSET))
 
-        output_schema: list[Any] | None | Unset = d.pop("output_schema", UNSET)
+        output_schema: list[Any] | None | Unset = _pop("output_schema", UNSET)
 
         def _parse_ui(data: object) -> NodeUi | None | Unset:
             if data is None:
@@ -402,7 +403,7 @@ class Block:
                 pass
             return cast(NodeUi | None | Unset, data)
 
-        ui = _parse_ui(d.pop("ui", UNSET))
+        ui = _parse_ui(_pop("ui", UNSET))
 
         def _parse_trigger_config(data: object) -> JsonObject | None | Unset:
             if data is None:
@@ -419,9 +420,9 @@ class Block:
                 pass
             return cast(JsonObject | None | Unset, data)
 
-        trigger_config = _parse_trigger_config(d.pop("trigger_config", UNSET))
+        trigger_config = _parse_trigger_config(_pop("trigger_config", UNSET))
 
-        ignore_error: bool | None | Unset = d.pop("ignore_error", UNSET)
+        ignore_error: bool | None | Unset = _pop("ignore_error", UNSET)
 
         block = cls(
             block_archetype_id=block_archetype_id,

@@ -64,17 +64,18 @@ class BlockConfigItemBoolean:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        id = d.pop("id")
+        _pop = d.pop
+        id = _pop("id")
 
-        display_name = d.pop("display_name")
+        display_name = _pop("display_name")
 
-        type_: Literal["boolean"] = d.pop("type")
+        type_: Literal["boolean"] = _pop("type")
         if type_ != "boolean":
             raise ValueError(f"type must match const 'boolean', got '{type_}'")
 
-        default_value: bool | None | Unset = d.pop("default_value", UNSET)
+        default_value: bool | None | Unset = _pop("default_value", UNSET)
 
-        value: bool | None | Unset = d.pop("value", UNSET)
+        value: bool | None | Unset = _pop("value", UNSET)
 
         block_config_item_boolean = cls(
             id=id,

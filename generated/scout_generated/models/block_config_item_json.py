@@ -64,17 +64,18 @@ class BlockConfigItemJson:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        id = d.pop("id")
+        _pop = d.pop
+        id = _pop("id")
 
-        display_name = d.pop("display_name")
+        display_name = _pop("display_name")
 
-        type_: Literal["json"] = d.pop("type")
+        type_: Literal["json"] = _pop("type")
         if type_ != "json":
             raise ValueError(f"type must match const 'json', got '{type_}'")
 
-        default_value: None | str | Unset = d.pop("default_value", UNSET)
+        default_value: None | str | Unset = _pop("default_value", UNSET)
 
-        value: None | str | Unset = d.pop("value", UNSET)
+        value: None | str | Unset = _pop("value", UNSET)
 
         block_config_item_json = cls(
             id=id,

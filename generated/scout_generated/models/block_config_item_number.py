@@ -84,21 +84,22 @@ class BlockConfigItemNumber:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        id = d.pop("id")
+        _pop = d.pop
+        id = _pop("id")
 
-        display_name = d.pop("display_name")
+        display_name = _pop("display_name")
 
-        type_: Literal["number"] = d.pop("type")
+        type_: Literal["number"] = _pop("type")
         if type_ != "number":
             raise ValueError(f"type must match const 'number', got '{type_}'")
 
-        default_value: float | None | Unset = d.pop("default_value", UNSET)
+        default_value: float | None | Unset = _pop("default_value", UNSET)
 
-        minimum_value: float | None | Unset = d.pop("minimum_value", UNSET)
+        minimum_value: float | None | Unset = _pop("minimum_value", UNSET)
 
-        maximum_value: float | None | Unset = d.pop("maximum_value", UNSET)
+        maximum_value: float | None | Unset = _pop("maximum_value", UNSET)
 
-        value: float | None | Unset = d.pop("value", UNSET)
+        value: float | None | Unset = _pop("value", UNSET)
 
         block_config_item_number = cls(
             id=id,

@@ -64,11 +64,12 @@ class BlockConfigItemPrompt:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        id = d.pop("id")
+        _pop = d.pop
+        id = _pop("id")
 
-        display_name = d.pop("display_name")
+        display_name = _pop("display_name")
 
-        type_: Literal["prompt"] = d.pop("type")
+        type_: Literal["prompt"] = _pop("type")
         if type_ != "prompt":
             raise ValueError(f"type must match const 'prompt', got '{type_}'")
 
@@ -88,7 +89,7 @@ class BlockConfigItemPrompt:
                 return value_type_0
             return cast(list[Prompt] | None | Unset, data)
 
-        value = _parse_value(d.pop("value", UNSET))
+        value = _parse_value(_pop("value", UNSET))
 
         block_config_item_prompt = cls(
             id=id,

@@ -76,24 +76,25 @@ class BlockConfigItemSelect:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        id = d.pop("id")
+        _pop = d.pop
+        id = _pop("id")
 
-        display_name = d.pop("display_name")
+        display_name = _pop("display_name")
 
-        type_: Literal["select"] = d.pop("type")
+        type_: Literal["select"] = _pop("type")
         if type_ != "select":
             raise ValueError(f"type must match const 'select', got '{type_}'")
 
         options = []
-        _options = d.pop("options")
+        _options = _pop("options")
         for options_item_data in _options:
             options_item = SelectOptionItem.from_dict(options_item_data)
 
             options.append(options_item)
 
-        selected_option: int | None | Unset = d.pop("selected_option", UNSET)
+        selected_option: int | None | Unset = _pop("selected_option", UNSET)
 
-        value: None | str | Unset = d.pop("value", UNSET)
+        value: None | str | Unset = _pop("value", UNSET)
 
         block_config_item_select = cls(
             id=id,

@@ -74,15 +74,16 @@ class BlockConfigItemTextLong:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        id = d.pop("id")
+        _pop = d.pop
+        id = _pop("id")
 
-        display_name = d.pop("display_name")
+        display_name = _pop("display_name")
 
-        type_: Literal["text-long"] = d.pop("type")
+        type_: Literal["text-long"] = _pop("type")
         if type_ != "text-long":
             raise ValueError(f"type must match const 'text-long', got '{type_}'")
 
-        default_value: None | str | Unset = d.pop("default_value", UNSET)
+        default_value: None | str | Unset = _pop("default_value", UNSET)
 
         def _parse_value(data: object) -> list[Prompt] | None | str | Unset:
             if data is None:
@@ -100,7 +101,7 @@ class BlockConfigItemTextLong:
                 return value_type_1
             return cast(list[Prompt] | None | str | Unset, data)
 
-        value = _parse_value(d.pop("value", UNSET))
+        value = _parse_value(_pop("value", UNSET))
 
         block_config_item_text_long = cls(
             id=id,

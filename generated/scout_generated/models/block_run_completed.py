@@ -123,27 +123,28 @@ class BlockRunCompleted:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        name: Literal["block_run_completed"] = d.pop("name")
+        _pop = d.pop
+        name: Literal["block_run_completed"] = _pop("name")
         if name != "block_run_completed":
             raise ValueError(f"name must match const 'block_run_completed', got '{name}'")
 
-        data = BlockRunCompletedData.from_dict(d.pop("data"))
+        data = BlockRunCompletedData.from_dict(_pop("data"))
 
-        organization_id: None | str | Unset = d.pop("organization_id", UNSET)
+        organization_id: None | str | Unset = _pop("organization_id", UNSET)
 
-        id: None | str | Unset = d.pop("id", UNSET)
+        id: None | str | Unset = _pop("id", UNSET)
 
-        correlation_id: None | str | Unset = d.pop("correlation_id", UNSET)
+        correlation_id: None | str | Unset = _pop("correlation_id", UNSET)
 
-        environment: None | str | Unset = d.pop("environment", UNSET)
+        environment: None | str | Unset = _pop("environment", UNSET)
 
-        timestamp: None | str | Unset = d.pop("timestamp", UNSET)
+        timestamp: None | str | Unset = _pop("timestamp", UNSET)
 
-        price: float | None | str | Unset = d.pop("price", UNSET)
+        price: float | None | str | Unset = _pop("price", UNSET)
 
-        event_type: None | str | Unset = d.pop("event_type", UNSET)
+        event_type: None | str | Unset = _pop("event_type", UNSET)
 
-        version: None | str | Unset = d.pop("version", UNSET)
+        version: None | str | Unset = _pop("version", UNSET)
 
         block_run_completed = cls(
             name=name,

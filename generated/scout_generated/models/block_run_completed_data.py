@@ -135,13 +135,14 @@ class BlockRunCompletedData:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        workflow_run_id = d.pop("workflow_run_id")
+        _pop = d.pop
+        workflow_run_id = _pop("workflow_run_id")
 
-        workflow_id: None | str | Unset = d.pop("workflow_id", UNSET)
+        workflow_id: None | str | Unset = _pop("workflow_id", UNSET)
 
-        block_id: None | str | Unset = d.pop("block_id", UNSET)
+        block_id: None | str | Unset = _pop("block_id", UNSET)
 
-        block_type: None | str | Unset = d.pop("block_type", UNSET)
+        block_type: None | str | Unset = _pop("block_type", UNSET)
 
         def _parse_config(data: object) -> JsonObject | None | Unset:
             if data is None:
@@ -158,7 +159,7 @@ class BlockRunCompletedData:
                 pass
             return cast(JsonObject | None | Unset, data)
 
-        config = _parse_config(d.pop("config", UNSET))
+        config = _parse_config(_pop("config", UNSET))
 
         def _parse_metadata(data: object) -> JsonObject | None | Unset:
             if data is None:
@@ -175,7 +176,7 @@ class BlockRunCompletedData:
                 pass
             return cast(JsonObject | None | Unset, data)
 
-        metadata = _parse_metadata(d.pop("metadata", UNSET))
+        metadata = _parse_metadata(_pop("metadata", UNSET))
 
         def _parse_state(data: object) -> JsonObject | None | Unset:
             if data is None:
@@ -192,13 +193,13 @@ class BlockRunCompletedData:
                 pass
             return cast(JsonObject | None | Unset, data)
 
-        state = _parse_state(d.pop("state", UNSET))
+        state = _parse_state(_pop("state", UNSET))
 
-        session_id: None | str | Unset = d.pop("session_id", UNSET)
+        session_id: None | str | Unset = _pop("session_id", UNSET)
 
-        cost: float | None | str | Unset = d.pop("cost", UNSET)
+        cost: float | None | str | Unset = _pop("cost", UNSET)
 
-        price: float | None | str | Unset = d.pop("price", UNSET)
+        price: float | None | str | Unset = _pop("price", UNSET)
 
         block_run_completed_data = cls(
             workflow_run_id=workflow_run_id,

@@ -115,13 +115,14 @@ class BlockRunStartedData:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        workflow_run_id = d.pop("workflow_run_id")
+        _pop = d.pop
+        workflow_run_id = _pop("workflow_run_id")
 
-        workflow_id: None | str | Unset = d.pop("workflow_id", UNSET)
+        workflow_id: None | str | Unset = _pop("workflow_id", UNSET)
 
-        block_id: None | str | Unset = d.pop("block_id", UNSET)
+        block_id: None | str | Unset = _pop("block_id", UNSET)
 
-        block_type: None | str | Unset = d.pop("block_type", UNSET)
+        block_type: None | str | Unset = _pop("block_type", UNSET)
 
         def _parse_config(data: object) -> JsonObject | None | Unset:
             if data is None:
@@ -138,7 +139,7 @@ class BlockRunStartedData:
                 pass
             return cast(JsonObject | None | Unset, data)
 
-        config = _parse_config(d.pop("config", UNSET))
+        config = _parse_config(_pop("config", UNSET))
 
         def _parse_metadata(data: object) -> JsonObject | None | Unset:
             if data is None:
@@ -155,7 +156,7 @@ class BlockRunStartedData:
                 pass
             return cast(JsonObject | None | Unset, data)
 
-        metadata = _parse_metadata(d.pop("metadata", UNSET))
+        metadata = _parse_metadata(_pop("metadata", UNSET))
 
         def _parse_state(data: object) -> JsonObject | None | Unset:
             if data is None:
@@ -172,9 +173,9 @@ class BlockRunStartedData:
                 pass
             return cast(JsonObject | None | Unset, data)
 
-        state = _parse_state(d.pop("state", UNSET))
+        state = _parse_state(_pop("state", UNSET))
 
-        session_id: None | str | Unset = d.pop("session_id", UNSET)
+        session_id: None | str | Unset = _pop("session_id", UNSET)
 
         block_run_started_data = cls(
             workflow_run_id=workflow_run_id,

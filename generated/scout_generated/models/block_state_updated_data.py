@@ -86,17 +86,18 @@ class BlockStateUpdatedData:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        workflow_run_id = d.pop("workflow_run_id")
+        _pop = d.pop
+        workflow_run_id = _pop("workflow_run_id")
 
-        update_data = JsonObject.from_dict(d.pop("update_data"))
+        update_data = JsonObject.from_dict(_pop("update_data"))
 
-        workflow_id: None | str | Unset = d.pop("workflow_id", UNSET)
+        workflow_id: None | str | Unset = _pop("workflow_id", UNSET)
 
-        block_id: None | str | Unset = d.pop("block_id", UNSET)
+        block_id: None | str | Unset = _pop("block_id", UNSET)
 
-        block_type: None | str | Unset = d.pop("block_type", UNSET)
+        block_type: None | str | Unset = _pop("block_type", UNSET)
 
-        update_type: None | Unset | UpdateType = d.pop("update_type", UNSET)
+        update_type: None | Unset | UpdateType = _pop("update_type", UNSET)
 
         block_state_updated_data = cls(
             workflow_run_id=workflow_run_id,

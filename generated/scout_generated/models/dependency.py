@@ -51,7 +51,8 @@ class Dependency:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        block_id = d.pop("block_id")
+        _pop = d.pop
+        block_id = _pop("block_id")
 
         def _parse_ui(data: object) -> EdgeUi | None | Unset:
             if data is None:
@@ -68,7 +69,7 @@ class Dependency:
                 pass
             return cast(EdgeUi | None | Unset, data)
 
-        ui = _parse_ui(d.pop("ui", UNSET))
+        ui = _parse_ui(_pop("ui", UNSET))
 
         dependency = cls(
             block_id=block_id,

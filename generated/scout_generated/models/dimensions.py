@@ -38,9 +38,10 @@ class Dimensions:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        height = d.pop("height")
+        _pop = d.pop
+        height = _pop("height")
 
-        width = d.pop("width")
+        width = _pop("width")
 
         dimensions = cls(
             height=height,

@@ -37,7 +37,8 @@ class EdgeUi:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        edge_type: None | str | Unset = d.pop("edge_type", UNSET)
+        _pop = d.pop
+        edge_type: None | str | Unset = _pop("edge_type", UNSET)
 
         edge_ui = cls(
             edge_type=edge_type,

@@ -33,7 +33,8 @@ class ErrorBody:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        detail = d.pop("detail", UNSET)
+        _pop = d.pop
+        detail = _pop("detail", UNSET)
 
         error_body = cls(
             detail=detail,

@@ -64,18 +64,19 @@ class ExecuteWorkflowConfigRequest:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        workflow_config = WorkflowConfig.from_dict(d.pop("workflow_config"))
+        _pop = d.pop
+        workflow_config = WorkflowConfig.from_dict(_pop("workflow_config"))
 
-        workflow_key: None | str | Unset = d.pop("workflow_key", UNSET)
+        workflow_key: None | str | Unset = _pop("workflow_key", UNSET)
 
-        _inputs = d.pop("inputs", UNSET)
+        _inputs = _pop("inputs", UNSET)
         inputs: JsonObject | Unset
         if isinstance(_inputs, Unset):
             inputs = UNSET
         else:
             inputs = JsonObject.from_dict(_inputs)
 
-        streaming = d.pop("streaming", UNSET)
+        streaming = _pop("streaming", UNSET)
 
         execute_workflow_config_request = cls(
             workflow_config=workflow_config,

@@ -60,6 +60,7 @@ class HttpValidationError:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
+        _pop = d.pop
 
         def _parse_detail(data: object) -> list[ValidationError] | None | str | Unset:
             if data is None:
@@ -77,9 +78,9 @@ class HttpValidationError:
                 return detail_type_0
             return cast(list[ValidationError] | None | str | Unset, data)
 
-        detail = _parse_detail(d.pop("detail", UNSET))
+        detail = _parse_detail(_pop("detail", UNSET))
 
-        errors: list[Any] | None | Unset = d.pop("errors", UNSET)
+        errors: list[Any] | None | Unset = _pop("errors", UNSET)
 
         http_validation_error = cls(
             detail=detail,

@@ -25,6 +25,7 @@ class JsonObject:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
+        _pop = d.pop
         json_object = cls()
 
         json_object.additional_properties = d

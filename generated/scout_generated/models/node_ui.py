@@ -56,6 +56,7 @@ class NodeUi:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
+        _pop = d.pop
 
         def _parse_dimensions(data: object) -> Dimensions | None | Unset:
             if data is None:
@@ -72,7 +73,7 @@ class NodeUi:
                 pass
             return cast(Dimensions | None | Unset, data)
 
-        dimensions = _parse_dimensions(d.pop("dimensions", UNSET))
+        dimensions = _parse_dimensions(_pop("dimensions", UNSET))
 
         def _parse_position(data: object) -> None | Position | Unset:
             if data is None:
@@ -89,7 +90,7 @@ class NodeUi:
                 pass
             return cast(None | Position | Unset, data)
 
-        position = _parse_position(d.pop("position", UNSET))
+        position = _parse_position(_pop("position", UNSET))
 
         node_ui = cls(
             dimensions=dimensions,

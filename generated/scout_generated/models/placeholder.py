@@ -74,9 +74,10 @@ class Placeholder:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        block_id = d.pop("block_id")
+        _pop = d.pop
+        block_id = _pop("block_id")
 
-        type_ = check_placeholder_type(d.pop("type"))
+        type_ = check_placeholder_type(_pop("type"))
 
         def _parse_ui(data: object) -> NodeUi | None | Unset:
             if data is None:
@@ -93,7 +94,7 @@ class Placeholder:
                 pass
             return cast(NodeUi | None | Unset, data)
 
-        ui = _parse_ui(d.pop("ui", UNSET))
+        ui = _parse_ui(_pop("ui", UNSET))
 
         def _parse_dependencies(data: object) -> list[Dependency] | None | Unset:
             if data is None:
@@ -111,7 +112,7 @@ class Placeholder:
                 return dependencies_type_0
             return cast(list[Dependency] | None | Unset, data)
 
-        dependencies = _parse_dependencies(d.pop("dependencies", UNSET))
+        dependencies = _parse_dependencies(_pop("dependencies", UNSET))
 
         placeholder = cls(
             block_id=block_id,

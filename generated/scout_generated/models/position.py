@@ -38,9 +38,10 @@ class Position:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        x = d.pop("x")
+        _pop = d.pop
+        x = _pop("x")
 
-        y = d.pop("y")
+        y = _pop("y")
 
         position = cls(
             x=x,

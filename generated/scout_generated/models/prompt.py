@@ -45,11 +45,12 @@ class Prompt:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        id = d.pop("id")
+        _pop = d.pop
+        id = _pop("id")
 
-        role = check_prompt_role(d.pop("role"))
+        role = check_prompt_role(_pop("role"))
 
-        content = d.pop("content")
+        content = _pop("content")
 
         prompt = cls(
             id=id,

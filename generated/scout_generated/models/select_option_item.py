@@ -55,11 +55,12 @@ class SelectOptionItem:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        name = d.pop("name")
+        _pop = d.pop
+        name = _pop("name")
 
-        id: None | str | Unset = d.pop("id", UNSET)
+        id: None | str | Unset = _pop("id", UNSET)
 
-        color_hex: None | str | Unset = d.pop("color_hex", UNSET)
+        color_hex: None | str | Unset = _pop("color_hex", UNSET)
 
         select_option_item = cls(
             name=name,

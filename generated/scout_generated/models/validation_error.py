@@ -47,16 +47,17 @@ class ValidationError:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
+        _pop = d.pop
         loc = []
-        _loc = d.pop("loc")
+        _loc = _pop("loc")
         for loc_item_data in _loc:
             loc_item: int | str = loc_item_data
 
             loc.append(loc_item)
 
-        msg = d.pop("msg")
+        msg = _pop("msg")
 
-        type_ = d.pop("type")
+        type_ = _pop("type")
 
         validation_error = cls(
             loc=loc,

@@ -49,9 +49,10 @@ class WorkflowActor:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        id: None | str | Unset = d.pop("id", UNSET)
+        _pop = d.pop
+        id: None | str | Unset = _pop("id", UNSET)
 
-        type_: ActorType | None | Unset = d.pop("type", UNSET)
+        type_: ActorType | None | Unset = _pop("type", UNSET)
 
         workflow_actor = cls(
             id=id,

@@ -144,13 +144,14 @@ class WorkflowConfig:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        workflow_display_name: None | str | Unset = d.pop("workflow_display_name", UNSET)
+        _pop = d.pop
+        workflow_display_name: None | str | Unset = _pop("workflow_display_name", UNSET)
 
-        workflow_schema_version: None | str | Unset = d.pop("workflow_schema_version", UNSET)
+        workflow_schema_version: None | str | Unset = _pop("workflow_schema_version", UNSET)
 
-        workflow_img_url: None | str | Unset = d.pop("workflow_img_url", UNSET)
+        workflow_img_url: None | str | Unset = _pop("workflow_img_url", UNSET)
 
-        workflow_description: None | str | Unset = d.pop("workflow_description", UNSET)
+        workflow_description: None | str | Unset = _pop("workflow_description", UNSET)
 
         def _parse_blocks(data: object) -> list[Block] | None | Unset:
             if data is None:
@@ -168,7 +169,7 @@ class WorkflowConfig:
                 return blocks_type_0
             return cast(list[Block] | None | Unset, data)
 
-        blocks = _parse_blocks(d.pop("blocks", UNSET))
+        blocks = _parse_blocks(_pop("blocks", UNSET))
 
         def _parse_notes(data: object) -> list[WorkflowNote] | None | Unset:
             if data is None:
@@ -186,7 +187,7 @@ class WorkflowConfig:
                 return notes_type_0
             return cast(list[WorkflowNote] | None | Unset, data)
 
-        notes = _parse_notes(d.pop("notes", UNSET))
+        notes = _parse_notes(_pop("notes", UNSET))
 
         def _parse_placeholders(data: object) -> list[Placeholder] | None | Unset:
             if data is None:
@@ -204,11 +205,11 @@ class WorkflowConfig:
                 return placeholders_type_0
             return cast(list[Placeholder] | None | Unset, data)
 
-        placeholders = _parse_placeholders(d.pop("placeholders", UNSET))
+        placeholders = _parse_placeholders(_pop("placeholders", UNSET))
 
-        tags: list[str] | None | Unset = d.pop("tags", UNSET)
+        tags: list[str] | None | Unset = _pop("tags", UNSET)
 
-        is_tool: bool | None | Unset = d.pop("is_tool", UNSET)
+        is_tool: bool | None | Unset = _pop("is_tool", UNSET)
 
         workflow_config = cls(
             workflow_display_name=workflow_display_name,

@@ -76,13 +76,14 @@ class WorkflowNote:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        id = d.pop("id")
+        _pop = d.pop
+        id = _pop("id")
 
-        bg_color = d.pop("bgColor")
+        bg_color = _pop("bgColor")
 
-        content: None | str | Unset = d.pop("content", UNSET)
+        content: None | str | Unset = _pop("content", UNSET)
 
-        author: None | str | Unset = d.pop("author", UNSET)
+        author: None | str | Unset = _pop("author", UNSET)
 
         def _parse_ui(data: object) -> NodeUi | None | Unset:
             if data is None:
@@ -99,7 +100,7 @@ class WorkflowNote:
                 pass
             return cast(NodeUi | None | Unset, data)
 
-        ui = _parse_ui(d.pop("ui", UNSET))
+        ui = _parse_ui(_pop("ui", UNSET))
 
         workflow_note = cls(
             id=id,

@@ -86,7 +86,8 @@ class WorkflowRun:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        stop_reason = check_stop_reason(d.pop("stop_reason"))
+        _pop = d.pop
+        stop_reason = check_stop_reason(_pop("stop_reason"))
 
         def _parse_state(data: object) -> JsonObject | None | Unset:
             if data is None:
@@ -103,13 +104,13 @@ class WorkflowRun:
                 pass
             return cast(JsonObject | None | Unset, data)
 
-        state = _parse_state(d.pop("state", UNSET))
+        state = _parse_state(_pop("state", UNSET))
 
-        errors: list[str] | None | Unset = d.pop("errors", UNSET)
+        errors: list[str] | None | Unset = _pop("errors", UNSET)
 
-        session_id: None | str | Unset = d.pop("session_id", UNSET)
+        session_id: None | str | Unset = _pop("session_id", UNSET)
 
-        workflow_run_id: None | str | Unset = d.pop("workflow_run_id", UNSET)
+        workflow_run_id: None | str | Unset = _pop("workflow_run_id", UNSET)
 
         workflow_run = cls(
             stop_reason=stop_reason,

@@ -86,9 +86,10 @@ class WorkflowRunCompletedData:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        workflow_run_id = d.pop("workflow_run_id")
+        _pop = d.pop
+        workflow_run_id = _pop("workflow_run_id")
 
-        workflow_id: None | str | Unset = d.pop("workflow_id", UNSET)
+        workflow_id: None | str | Unset = _pop("workflow_id", UNSET)
 
         def _parse_output(data: object) -> bool | float | JsonObject | list[Any] | None | str | Unset:
             if data is None:
@@ -109,9 +110,9 @@ class WorkflowRunCompletedData:
                 return output_type_1_type_0
             return cast(bool | float | JsonObject | list[Any] | None | str | Unset, data)
 
-        output = _parse_output(d.pop("output", UNSET))
+        output = _parse_output(_pop("output", UNSET))
 
-        session_id: None | str | Unset = d.pop("session_id", UNSET)
+        session_id: None | str | Unset = _pop("session_id", UNSET)
 
         def _parse_workflow_config(data: object) -> JsonObject | None | Unset:
             if data is None:
@@ -128,7 +129,7 @@ class WorkflowRunCompletedData:
                 pass
             return cast(JsonObject | None | Unset, data)
 
-        workflow_config = _parse_workflow_config(d.pop("workflow_config", UNSET))
+        workflow_config = _parse_workflow_config(_pop("workflow_config", UNSET))
 
         workflow_run_completed_data = cls(
             workflow_run_id=workflow_run_id,

@@ -81,13 +81,14 @@ class WorkflowRunFailedData:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        workflow_run_id = d.pop("workflow_run_id")
+        _pop = d.pop
+        workflow_run_id = _pop("workflow_run_id")
 
-        workflow_id: None | str | Unset = d.pop("workflow_id", UNSET)
+        workflow_id: None | str | Unset = _pop("workflow_id", UNSET)
 
-        message: None | str | Unset = d.pop("message", UNSET)
+        message: None | str | Unset = _pop("message", UNSET)
 
-        session_id: None | str | Unset = d.pop("session_id", UNSET)
+        session_id: None | str | Unset = _pop("session_id", UNSET)
 
         def _parse_workflow_config(data: object) -> JsonObject | None | Unset:
             if data is None:
@@ -104,7 +105,7 @@ class WorkflowRunFailedData:
                 pass
             return cast(JsonObject | None | Unset, data)
 
-        workflow_config = _parse_workflow_config(d.pop("workflow_config", UNSET))
+        workflow_config = _parse_workflow_config(_pop("workflow_config", UNSET))
 
         workflow_run_failed_data = cls(
             workflow_run_id=workflow_run_id,

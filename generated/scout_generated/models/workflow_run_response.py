@@ -59,11 +59,12 @@ class WorkflowRunResponse:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        run = WorkflowRun.from_dict(d.pop("run"))
+        _pop = d.pop
+        run = WorkflowRun.from_dict(_pop("run"))
 
-        workflow_id: None | str | Unset = d.pop("workflow_id", UNSET)
+        workflow_id: None | str | Unset = _pop("workflow_id", UNSET)
 
-        output_block_id: None | str | Unset = d.pop("output_block_id", UNSET)
+        output_block_id: None | str | Unset = _pop("output_block_id", UNSET)
 
         workflow_run_response = cls(
             run=run,

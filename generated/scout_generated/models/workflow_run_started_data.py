@@ -120,6 +120,7 @@ class WorkflowRunStartedData:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
+        _pop = d.pop
 
         def _parse_actor(data: object) -> None | Unset | WorkflowActor:
             if data is None:
@@ -136,11 +137,11 @@ class WorkflowRunStartedData:
                 pass
             return cast(None | Unset | WorkflowActor, data)
 
-        actor = _parse_actor(d.pop("actor", UNSET))
+        actor = _parse_actor(_pop("actor", UNSET))
 
-        workflow_id: None | str | Unset = d.pop("workflow_id", UNSET)
+        workflow_id: None | str | Unset = _pop("workflow_id", UNSET)
 
-        workflow_run_id: None | str | Unset = d.pop("workflow_run_id", UNSET)
+        workflow_run_id: None | str | Unset = _pop("workflow_run_id", UNSET)
 
         def _parse_inputs(data: object) -> JsonObject | None | Unset:
             if data is None:
@@ -157,9 +158,9 @@ class WorkflowRunStartedData:
                 pass
             return cast(JsonObject | None | Unset, data)
 
-        inputs = _parse_inputs(d.pop("inputs", UNSET))
+        inputs = _parse_inputs(_pop("inputs", UNSET))
 
-        session_id: None | str | Unset = d.pop("session_id", UNSET)
+        session_id: None | str | Unset = _pop("session_id", UNSET)
 
         def _parse_state(data: object) -> JsonObject | None | Unset:
             if data is None:
@@ -176,7 +177,7 @@ class WorkflowRunStartedData:
                 pass
             return cast(JsonObject | None | Unset, data)
 
-        state = _parse_state(d.pop("state", UNSET))
+        state = _parse_state(_pop("state", UNSET))
 
         def _parse_workflow_config(data: object) -> JsonObject | None | Unset:
             if data is None:
@@ -193,9 +194,9 @@ class WorkflowRunStartedData:
                 pass
             return cast(JsonObject | None | Unset, data)
 
-        workflow_config = _parse_workflow_config(d.pop("workflow_config", UNSET))
+        workflow_config = _parse_workflow_config(_pop("workflow_config", UNSET))
 
-        price: float | None | str | Unset = d.pop("price", UNSET)
+        price: float | None | str | Unset = _pop("price", UNSET)
 
         workflow_run_started_data = cls(
             actor=actor,
