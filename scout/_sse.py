@@ -24,7 +24,7 @@ class ServerSentEvent(NamedTuple):
 
 
 class EventTooLargeError(ValueError):
-    """An event, or a line of one, is larger than allowed. `start` holds how it begins."""
+    """An event is larger than allowed. `start` holds how it begins."""
 
     def __init__(self, limit: int, start: bytes) -> None:
         super().__init__(f"an event is larger than {limit} bytes")
@@ -64,11 +64,10 @@ class SSEDecoder:
                 return
             self._start = None
             piece = piece.removeprefix(_BOM)
-        ends_in_cr = piece.endswith(b"\r") if piece else self._after_cr
-        if self._after_cr:
+        after_cr, self._after_cr = self._after_cr, piece.endswith(b"\r") if piece else self._after_cr
+        if after_cr:
             piece = piece.removeprefix(b"\n")
-        self._after_cr = ends_in_cr
-        # Of bytes, splitlines() splits at CR, LF and CRLF alone; of text it would split at U+2028 and others as well.
+        # Of bytes, splitlines() splits at CR, LF and CRLF alone; of text at U+2028 and others as well.
         lines = piece.splitlines()
         rest = lines.pop() if lines and not piece.endswith((b"\n", b"\r")) else b""
         if self._unfinished and lines:

@@ -425,19 +425,19 @@ class Block:
         ignore_error: bool | None | Unset = _pop("ignore_error", UNSET)
 
         block = cls(
-            block_archetype_id=block_archetype_id,
-            block_display_name=block_display_name,
-            block_id=block_id,
-            block_config=block_config,
-            block_inputs=block_inputs,
-            is_output=is_output,
-            block_is_output=block_is_output,
-            dependencies=dependencies,
-            input_schema=input_schema,
-            output_schema=output_schema,
-            ui=ui,
-            trigger_config=trigger_config,
-            ignore_error=ignore_error,
+            block_archetype_id,
+            block_display_name,
+            block_id,
+            block_config,
+            block_inputs,
+            is_output,
+            block_is_output,
+            dependencies,
+            input_schema,
+            output_schema,
+            ui,
+            trigger_config,
+            ignore_error,
         )
 
         block.additional_properties = d

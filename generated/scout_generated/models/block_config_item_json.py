@@ -78,11 +78,11 @@ class BlockConfigItemJson:
         value: None | str | Unset = _pop("value", UNSET)
 
         block_config_item_json = cls(
-            id=id,
-            display_name=display_name,
-            type_=type_,
-            default_value=default_value,
-            value=value,
+            id,
+            display_name,
+            type_,
+            default_value,
+            value,
         )
 
         block_config_item_json.additional_properties = d

@@ -102,13 +102,13 @@ class BlockConfigItemNumber:
         value: float | None | Unset = _pop("value", UNSET)
 
         block_config_item_number = cls(
-            id=id,
-            display_name=display_name,
-            type_=type_,
-            default_value=default_value,
-            minimum_value=minimum_value,
-            maximum_value=maximum_value,
-            value=value,
+            id,
+            display_name,
+            type_,
+            default_value,
+            minimum_value,
+            maximum_value,
+            value,
         )
 
         block_config_item_number.additional_properties = d

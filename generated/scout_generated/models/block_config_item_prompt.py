@@ -92,10 +92,10 @@ class BlockConfigItemPrompt:
         value = _parse_value(_pop("value", UNSET))
 
         block_config_item_prompt = cls(
-            id=id,
-            display_name=display_name,
-            type_=type_,
-            value=value,
+            id,
+            display_name,
+            type_,
+            value,
         )
 
         block_config_item_prompt.additional_properties = d

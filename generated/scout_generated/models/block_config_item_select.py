@@ -97,12 +97,12 @@ class BlockConfigItemSelect:
         value: None | str | Unset = _pop("value", UNSET)
 
         block_config_item_select = cls(
-            id=id,
-            display_name=display_name,
-            type_=type_,
-            options=options,
-            selected_option=selected_option,
-            value=value,
+            id,
+            display_name,
+            type_,
+            options,
+            selected_option,
+            value,
         )
 
         block_config_item_select.additional_properties = d

@@ -104,11 +104,11 @@ class BlockConfigItemTextLong:
         value = _parse_value(_pop("value", UNSET))
 
         block_config_item_text_long = cls(
-            id=id,
-            display_name=display_name,
-            type_=type_,
-            default_value=default_value,
-            value=value,
+            id,
+            display_name,
+            type_,
+            default_value,
+            value,
         )
 
         block_config_item_text_long.additional_properties = d

@@ -202,16 +202,16 @@ class BlockRunCompletedData:
         price: float | None | str | Unset = _pop("price", UNSET)
 
         block_run_completed_data = cls(
-            workflow_run_id=workflow_run_id,
-            workflow_id=workflow_id,
-            block_id=block_id,
-            block_type=block_type,
-            config=config,
-            metadata=metadata,
-            state=state,
-            session_id=session_id,
-            cost=cost,
-            price=price,
+            workflow_run_id,
+            workflow_id,
+            block_id,
+            block_type,
+            config,
+            metadata,
+            state,
+            session_id,
+            cost,
+            price,
         )
 
         block_run_completed_data.additional_properties = d

@@ -214,17 +214,17 @@ class BlockRunFailedData:
         cost: float | None | str | Unset = _pop("cost", UNSET)
 
         block_run_failed_data = cls(
-            workflow_run_id=workflow_run_id,
-            workflow_id=workflow_id,
-            block_id=block_id,
-            block_type=block_type,
-            config=config,
-            metadata=metadata,
-            state=state,
-            session_id=session_id,
-            message=message,
-            status_code=status_code,
-            cost=cost,
+            workflow_run_id,
+            workflow_id,
+            block_id,
+            block_type,
+            config,
+            metadata,
+            state,
+            session_id,
+            message,
+            status_code,
+            cost,
         )
 
         block_run_failed_data.additional_properties = d

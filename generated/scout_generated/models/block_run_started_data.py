@@ -178,14 +178,14 @@ class BlockRunStartedData:
         session_id: None | str | Unset = _pop("session_id", UNSET)
 
         block_run_started_data = cls(
-            workflow_run_id=workflow_run_id,
-            workflow_id=workflow_id,
-            block_id=block_id,
-            block_type=block_type,
-            config=config,
-            metadata=metadata,
-            state=state,
-            session_id=session_id,
+            workflow_run_id,
+            workflow_id,
+            block_id,
+            block_type,
+            config,
+            metadata,
+            state,
+            session_id,
         )
 
         block_run_started_data.additional_properties = d

@@ -100,12 +100,12 @@ class BlockStateUpdatedData:
         update_type: None | Unset | UpdateType = _pop("update_type", UNSET)
 
         block_state_updated_data = cls(
-            workflow_run_id=workflow_run_id,
-            update_data=update_data,
-            workflow_id=workflow_id,
-            block_id=block_id,
-            block_type=block_type,
-            update_type=update_type,
+            workflow_run_id,
+            update_data,
+            workflow_id,
+            block_id,
+            block_type,
+            update_type,
         )
 
         block_state_updated_data.additional_properties = d

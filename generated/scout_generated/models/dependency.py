@@ -72,8 +72,8 @@ class Dependency:
         ui = _parse_ui(_pop("ui", UNSET))
 
         dependency = cls(
-            block_id=block_id,
-            ui=ui,
+            block_id,
+            ui,
         )
 
         dependency.additional_properties = d

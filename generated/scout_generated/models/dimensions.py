@@ -44,8 +44,8 @@ class Dimensions:
         width = _pop("width")
 
         dimensions = cls(
-            height=height,
-            width=width,
+            height,
+            width,
         )
 
         dimensions.additional_properties = d

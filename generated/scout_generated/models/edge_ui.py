@@ -41,7 +41,7 @@ class EdgeUi:
         edge_type: None | str | Unset = _pop("edge_type", UNSET)
 
         edge_ui = cls(
-            edge_type=edge_type,
+            edge_type,
         )
 
         edge_ui.additional_properties = d

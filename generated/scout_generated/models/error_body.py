@@ -37,7 +37,7 @@ class ErrorBody:
         detail = _pop("detail", UNSET)
 
         error_body = cls(
-            detail=detail,
+            detail,
         )
 
         error_body.additional_properties = d

@@ -79,10 +79,10 @@ class ExecuteWorkflowConfigRequest:
         streaming = _pop("streaming", UNSET)
 
         execute_workflow_config_request = cls(
-            workflow_config=workflow_config,
-            workflow_key=workflow_key,
-            inputs=inputs,
-            streaming=streaming,
+            workflow_config,
+            workflow_key,
+            inputs,
+            streaming,
         )
 
         execute_workflow_config_request.additional_properties = d

@@ -83,8 +83,8 @@ class HttpValidationError:
         errors: list[Any] | None | Unset = _pop("errors", UNSET)
 
         http_validation_error = cls(
-            detail=detail,
-            errors=errors,
+            detail,
+            errors,
         )
 
         http_validation_error.additional_properties = d

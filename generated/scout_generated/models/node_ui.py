@@ -93,8 +93,8 @@ class NodeUi:
         position = _parse_position(_pop("position", UNSET))
 
         node_ui = cls(
-            dimensions=dimensions,
-            position=position,
+            dimensions,
+            position,
         )
 
         node_ui.additional_properties = d

@@ -115,10 +115,10 @@ class Placeholder:
         dependencies = _parse_dependencies(_pop("dependencies", UNSET))
 
         placeholder = cls(
-            block_id=block_id,
-            type_=type_,
-            ui=ui,
-            dependencies=dependencies,
+            block_id,
+            type_,
+            ui,
+            dependencies,
         )
 
         placeholder.additional_properties = d

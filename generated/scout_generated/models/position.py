@@ -44,8 +44,8 @@ class Position:
         y = _pop("y")
 
         position = cls(
-            x=x,
-            y=y,
+            x,
+            y,
         )
 
         position.additional_properties = d

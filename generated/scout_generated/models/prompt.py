@@ -53,9 +53,9 @@ class Prompt:
         content = _pop("content")
 
         prompt = cls(
-            id=id,
-            role=role,
-            content=content,
+            id,
+            role,
+            content,
         )
 
         prompt.additional_properties = d

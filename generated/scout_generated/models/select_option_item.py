@@ -63,9 +63,9 @@ class SelectOptionItem:
         color_hex: None | str | Unset = _pop("color_hex", UNSET)
 
         select_option_item = cls(
-            name=name,
-            id=id,
-            color_hex=color_hex,
+            name,
+            id,
+            color_hex,
         )
 
         select_option_item.additional_properties = d

@@ -60,9 +60,9 @@ class ValidationError:
         type_ = _pop("type")
 
         validation_error = cls(
-            loc=loc,
-            msg=msg,
-            type_=type_,
+            loc,
+            msg,
+            type_,
         )
 
         validation_error.additional_properties = d

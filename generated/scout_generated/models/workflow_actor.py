@@ -55,8 +55,8 @@ class WorkflowActor:
         type_: ActorType | None | Unset = _pop("type", UNSET)
 
         workflow_actor = cls(
-            id=id,
-            type_=type_,
+            id,
+            type_,
         )
 
         workflow_actor.additional_properties = d

@@ -212,15 +212,15 @@ class WorkflowConfig:
         is_tool: bool | None | Unset = _pop("is_tool", UNSET)
 
         workflow_config = cls(
-            workflow_display_name=workflow_display_name,
-            workflow_schema_version=workflow_schema_version,
-            workflow_img_url=workflow_img_url,
-            workflow_description=workflow_description,
-            blocks=blocks,
-            notes=notes,
-            placeholders=placeholders,
-            tags=tags,
-            is_tool=is_tool,
+            workflow_display_name,
+            workflow_schema_version,
+            workflow_img_url,
+            workflow_description,
+            blocks,
+            notes,
+            placeholders,
+            tags,
+            is_tool,
         )
 
         workflow_config.additional_properties = d

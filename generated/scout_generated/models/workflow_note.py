@@ -103,11 +103,11 @@ class WorkflowNote:
         ui = _parse_ui(_pop("ui", UNSET))
 
         workflow_note = cls(
-            id=id,
-            bg_color=bg_color,
-            content=content,
-            author=author,
-            ui=ui,
+            id,
+            bg_color,
+            content,
+            author,
+            ui,
         )
 
         workflow_note.additional_properties = d

@@ -113,11 +113,11 @@ class WorkflowRun:
         workflow_run_id: None | str | Unset = _pop("workflow_run_id", UNSET)
 
         workflow_run = cls(
-            stop_reason=stop_reason,
-            state=state,
-            errors=errors,
-            session_id=session_id,
-            workflow_run_id=workflow_run_id,
+            stop_reason,
+            state,
+            errors,
+            session_id,
+            workflow_run_id,
         )
 
         workflow_run.additional_properties = d

@@ -132,11 +132,11 @@ class WorkflowRunCompletedData:
         workflow_config = _parse_workflow_config(_pop("workflow_config", UNSET))
 
         workflow_run_completed_data = cls(
-            workflow_run_id=workflow_run_id,
-            workflow_id=workflow_id,
-            output=output,
-            session_id=session_id,
-            workflow_config=workflow_config,
+            workflow_run_id,
+            workflow_id,
+            output,
+            session_id,
+            workflow_config,
         )
 
         workflow_run_completed_data.additional_properties = d

@@ -147,16 +147,16 @@ class WorkflowRunFailed:
         version: None | str | Unset = _pop("version", UNSET)
 
         workflow_run_failed = cls(
-            name=name,
-            data=data,
-            organization_id=organization_id,
-            id=id,
-            correlation_id=correlation_id,
-            environment=environment,
-            timestamp=timestamp,
-            price=price,
-            event_type=event_type,
-            version=version,
+            name,
+            data,
+            organization_id,
+            id,
+            correlation_id,
+            environment,
+            timestamp,
+            price,
+            event_type,
+            version,
         )
 
         workflow_run_failed.additional_properties = d

@@ -108,11 +108,11 @@ class WorkflowRunFailedData:
         workflow_config = _parse_workflow_config(_pop("workflow_config", UNSET))
 
         workflow_run_failed_data = cls(
-            workflow_run_id=workflow_run_id,
-            workflow_id=workflow_id,
-            message=message,
-            session_id=session_id,
-            workflow_config=workflow_config,
+            workflow_run_id,
+            workflow_id,
+            message,
+            session_id,
+            workflow_config,
         )
 
         workflow_run_failed_data.additional_properties = d

@@ -67,9 +67,9 @@ class WorkflowRunResponse:
         output_block_id: None | str | Unset = _pop("output_block_id", UNSET)
 
         workflow_run_response = cls(
-            run=run,
-            workflow_id=workflow_id,
-            output_block_id=output_block_id,
+            run,
+            workflow_id,
+            output_block_id,
         )
 
         workflow_run_response.additional_properties = d

@@ -199,14 +199,14 @@ class WorkflowRunStartedData:
         price: float | None | str | Unset = _pop("price", UNSET)
 
         workflow_run_started_data = cls(
-            actor=actor,
-            workflow_id=workflow_id,
-            workflow_run_id=workflow_run_id,
-            inputs=inputs,
-            session_id=session_id,
-            state=state,
-            workflow_config=workflow_config,
-            price=price,
+            actor,
+            workflow_id,
+            workflow_run_id,
+            inputs,
+            session_id,
+            state,
+            workflow_config,
+            price,
         )
 
         workflow_run_started_data.additional_properties = d
