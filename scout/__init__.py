@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from ._wire import WorkflowConfig
+    from ._http import AsyncTransport, Transport
     from .client import AsyncScout, RunOptions, Scout
     from .environments import Environment
     from .errors import (
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     )
     from .results import BlockRun, Run, RunStatus
     from .streaming import AsyncRunStream, RunStream
+    from .workflow_files import WorkflowSource
 
 __all__ = [
     "APIConnectionError",
@@ -60,6 +62,7 @@ __all__ = [
     "APITimeoutError",
     "AsyncRunStream",
     "AsyncScout",
+    "AsyncTransport",
     "Attempt",
     "AuthenticationError",
     "BadRequestError",
@@ -87,6 +90,7 @@ __all__ = [
     "StreamDecodeError",
     "StreamError",
     "StreamInterruptedError",
+    "Transport",
     "UnknownEvent",
     "UnprocessableEntityError",
     "WorkflowConfig",
@@ -94,12 +98,14 @@ __all__ = [
     "WorkflowRunCompleted",
     "WorkflowRunFailed",
     "WorkflowRunStarted",
+    "WorkflowSource",
     "__version__",
 ]
 
 _ROOMS = {
     "AsyncRunStream": "streaming",
     "AsyncScout": "client",
+    "AsyncTransport": "_http",
     "BlockRun": "results",
     "BlockRunCompleted": "events",
     "BlockRunFailed": "events",
@@ -112,12 +118,13 @@ _ROOMS = {
     "RunStatus": "results",
     "RunStream": "streaming",
     "Scout": "client",
+    "Transport": "_http",
     "UnknownEvent": "events",
     "WorkflowConfig": "_wire",
     "WorkflowRunCompleted": "events",
     "WorkflowRunFailed": "events",
     "WorkflowRunStarted": "events",
-}
+    "WorkflowSource": "workflow_files",
 
 
 def __getattr__(name: str) -> object:

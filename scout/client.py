@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Self, TypedDict, TypeVar, Unpack
 
@@ -141,7 +142,8 @@ class _Client(Generic[HttpT, TransportT]):
         except BaseException:
             server.close()
             raise
-        client._server = server
+        # With the connections, which copies share: a client that is forgotten does not leave a server behind.
+        client._server = weakref.finalize(client._http, server.close)
         return client
 
     def with_options(
@@ -206,7 +208,7 @@ class _Client(Generic[HttpT, TransportT]):
         given: dict[str, Any] = dict(options)
         settings = {name: given[name] for name in _SETTINGS if name in given}
         config = self._config.changed(**settings) if settings else self._config
-        check_headers("extra_headers", given.get("extra_headers", {}))
+        check_headers("extra_headers", given.get("extra_headers") or {})
         loaded = load_workflow(workflow)
         parts = {name: given[name] for name in _PARTS if name in given}
         request = execute_request(loaded, inputs, environment=config.environment, streaming=streaming, **parts)
@@ -224,6 +226,9 @@ class _Client(Generic[HttpT, TransportT]):
         if "_config" not in self.__dict__:  # shown from a traceback of __init__
             return f"<{type(self).__name__}>"
         return f"{type(self).__name__}(base_url={self._config.base_url!r}, environment={self._config.environment!r})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.with_options()  # by way of a pickle the copy would lose the key
 
     def __getstate__(self) -> dict[str, Any]:
         return {"config": self._config, "transport": self._transport, "closed": self._closed}
@@ -356,7 +361,7 @@ class Scout(_Client[Http, Transport]):
         if not self._closed and not self._shares_connections:
             self._http.close()
             if self._server is not None:
-                self._server.close()
+                self._server()
         self._closed = True
 
     def __enter__(self) -> Self:
@@ -419,7 +424,7 @@ class AsyncScout(_Client[AsyncHttp, AsyncTransport]):
         if not self._closed and not self._shares_connections:
             await self._http.close()
             if self._server is not None:
-                self._server.close()
+                self._server()
         self._closed = True
 
     aclose = close
