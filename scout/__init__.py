@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from ._wire import WorkflowConfig
     from ._http import AsyncTransport, Transport
+    from ._wire import WorkflowConfig
     from .client import AsyncScout, RunOptions, Scout
     from .environments import Environment
     from .errors import (
@@ -125,6 +125,7 @@ _ROOMS = {
     "WorkflowRunFailed": "events",
     "WorkflowRunStarted": "events",
     "WorkflowSource": "workflow_files",
+}
 
 
 def __getattr__(name: str) -> object:
