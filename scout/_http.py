@@ -283,11 +283,10 @@ def _make(kind: Callable[..., ClientT], transport: Any, base_url: str) -> Client
     settings: dict[str, Any] = {"transport": transport, "limits": _LIMITS}
     if here:
         settings["trust_env"] = False  # a proxy has no business with what stays on this machine
-    if not secure:
+    try:
         # Loading the certificates of all authorities takes longer than a call to this machine. Without them nothing is
         # trusted, so a connection with TLS would fail.
-        settings["verify"] = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    try:
+        settings["verify"] = httpx.create_ssl_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         client = kind(**settings)
     except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
         reason = str(error)
