@@ -246,7 +246,7 @@ def read_run(answer: Answer, workflow: LoadedWorkflow | None) -> Run:
         workflow_id=_text(data.get("workflow_id")),
         status=RunStatus(status),
         state=dict(state or {}),
-        errors=tuple(map(sentence, complaints if is_list(complaints) else [complaints] if complaints else ())),
+        errors=[sentence(each) for each in (complaints if is_list(complaints) else [complaints] if complaints else [])],
         output_block_id=_text(data.get("output_block_id")) or output_block(workflow),
         raw=data,
     )
@@ -312,7 +312,7 @@ _REQUEST_IDS = ("x-request-id", "request-id", "x-correlation-id", "x-cloud-trace
 
 def _class_for(answer: Answer, detail: Any) -> tuple[type[APIStatusError], dict[str, Any]]:
     if answer.status == 422:
-        details = tuple(each for each in detail if is_mapping(each)) if is_list(detail) else ()
+        details = [each for each in detail if is_mapping(each)] if is_list(detail) else []
         return errors.UnprocessableEntityError, {"details": details}
     if answer.status == 429:
         return errors.RateLimitError, {"retry_after": retry_after(answer.headers)}

@@ -251,9 +251,9 @@ class UnprocessableEntityError(APIStatusError):
             gave them; empty when it answered in another form, which `body` then holds.
     """
 
-    def __init__(self, message: str, *, details: tuple[Mapping[str, Any], ...] = (), **rest: Any) -> None:
+    def __init__(self, message: str, *, details: list[Mapping[str, Any]], **rest: Any) -> None:
         super().__init__(message, **rest)
-        self.details = details
+        self.details: list[Mapping[str, Any]] = details
 
 
 class RateLimitError(APIStatusError):

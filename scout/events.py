@@ -176,7 +176,7 @@ class Accumulator:
     def run(self) -> Run:
         """The run, as far as it is known."""
         state = {block_id: self._entry(block_id) for block_id in {**self._state, **self._growing}}
-        return replace(self._run, state=state, blocks=tuple(self._blocks.values()))
+        return replace(self._run, state=state, blocks=list(self._blocks.values()))
 
     def finish(self, run: Run) -> None:
         """Take a run that came whole, instead of events."""
@@ -283,7 +283,7 @@ class Accumulator:
                 self._growing.pop(block_id, None)
                 self._state.pop(block_id, None)
         message = _text(event.data.message)
-        self._run = replace(self._run, status=RunStatus.FAILED, errors=(message,) if message else ())
+        self._run = replace(self._run, status=RunStatus.FAILED, errors=[message] if message else [])
         self.is_over = True
 
     # --- Its blocks ---

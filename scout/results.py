@@ -101,9 +101,9 @@ class Run:
     workflow_id: str | None
     status: RunStatus
     state: dict[str, Any] = field(default_factory=dict[str, Any])
-    errors: tuple[str, ...] = ()
+    errors: list[str] = field(default_factory=list[str])
     output_block_id: str | None = None
-    blocks: tuple[BlockRun, ...] = field(default=(), compare=False)
+    blocks: list[BlockRun] = field(default_factory=list[BlockRun], compare=False)
     raw: Any = field(default=None, compare=False, repr=False)
 
     @property

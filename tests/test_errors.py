@@ -23,9 +23,9 @@ RUN = Run(
     workflow_id="wf_1",
     status=RunStatus("paused"),
     state={"answer": {"output": "half"}},
-    errors=("out of tokens",),
+    errors=["out of tokens"],
     output_block_id="answer",
-    blocks=(BlockRun("answer", status=RunStatus.FAILED),),
+    blocks=[BlockRun("answer", status=RunStatus.FAILED)],
     raw={"run": {}},
 )
 

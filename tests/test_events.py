@@ -714,12 +714,12 @@ def test_what_is_told_of_a_block(call: Caller) -> None:
     ]
     run = watch(call, b"".join([STARTED, *frames, FAILED]), check=False).run
     started, ended = datetime(2026, 1, 2, 3, 4, 5, 500_000, UTC), datetime(2026, 1, 2, 3, 4, 7, tzinfo=UTC)
-    assert run.blocks == (
+    assert run.blocks == [
         BlockRun("a", "com.scoutos.text", RunStatus.COMPLETED, started, ended, 0.25),
         BlockRun("b", "com.scoutos.text", RunStatus.FAILED, started, ended, 0.0, "it broke"),
-    )
+    ]
     assert run.blocks[0].duration == 1.5
-    assert (run.status, run.errors) == (RunStatus.FAILED, ("Block failed.",))
+    assert (run.status, run.errors) == (RunStatus.FAILED, ["Block failed."])
 
 
 def test_a_block_that_may_fail_does_not_fail_the_run(call: Caller) -> None:
@@ -729,7 +729,7 @@ def test_a_block_that_may_fail_does_not_fail_the_run(call: Caller) -> None:
     sent = workflow("a", "answer", output="answer")
     watched = finished(call, STARTED, *frames, ends(output="Hello"), done(state), sent=sent)
     assert watched.run.ok
-    assert watched.run.errors == ()
+    assert watched.run.errors == []
     assert watched.run.state == {"inputs": {}, **state}
     assert [(block.id, block.status, block.error) for block in watched.run.blocks] == [
         ("a", "failed", "it broke"),

@@ -75,7 +75,7 @@ def test_a_real_file_runs(client: Scout, name: str) -> None:
     run = client.execute(FOLDER / name, INPUTS[name])
 
     assert run.status is RunStatus.COMPLETED
-    assert run.errors == ()
+    assert run.errors == []
     assert block_ids(name) <= run.outputs.keys()
 
 

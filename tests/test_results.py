@@ -215,7 +215,7 @@ def test_an_output_that_is_not_json_is_an_error_with_the_run(output: str) -> Non
 
 @pytest.mark.parametrize("status", [RunStatus.FAILED, RunStatus.STARTED, RunStatus("paused")])
 def test_a_run_that_did_not_complete_raises(status: RunStatus) -> None:
-    run = run_with("Hello", status=status, errors=("no tokens left", "bye"))
+    run = run_with("Hello", status=status, errors=["no tokens left", "bye"])
 
     assert not run.ok
     with pytest.raises(RunFailedError) as caught:
@@ -241,7 +241,7 @@ def test_a_failure_names_the_blocks_that_failed() -> None:
 
 
 def test_a_completed_run_does_not_raise() -> None:
-    run = run_with("Hello", errors=("a warning",))
+    run = run_with("Hello", errors=["a warning"])
 
     run.raise_for_status()
 
@@ -250,7 +250,7 @@ def test_a_completed_run_does_not_raise() -> None:
 
 def test_runs_are_equal_but_for_what_only_one_way_can_tell() -> None:
     plain = run_with("Hello", raw={"run": {}})
-    streamed = run_with("Hello", blocks=(BlockRun("answer", price=1.0),))
+    streamed = run_with("Hello", blocks=[BlockRun("answer", price=1.0)])
 
     assert plain == streamed
 
@@ -274,7 +274,7 @@ def test_runs_differ_in_everything_else(change: dict[str, Any]) -> None:
 
 def test_a_run_survives_pickling_and_copying() -> None:
     block = BlockRun("answer", started=datetime(2025, 1, 15, tzinfo=UTC), status=RunStatus("paused"))
-    run = run_with({"n": 10**30}, status=RunStatus("paused"), blocks=(block,), raw={"run": 1})
+    run = run_with({"n": 10**30}, status=RunStatus("paused"), blocks=[block], raw={"run": 1})
 
     for twin in (pickle.loads(pickle.dumps(run)), copy.copy(run), copy.deepcopy(run)):
         assert twin == run
@@ -296,8 +296,8 @@ def test_the_price_is_the_sum_of_the_known_ones() -> None:
     blocks = (BlockRun("a", price=0.25), BlockRun("b"), BlockRun("c", price=0.5))
 
     assert run_with("", blocks=blocks).price == 0.75
-    assert run_with("", blocks=(BlockRun("a", price=0.0),)).price == 0.0
-    assert run_with("", blocks=(BlockRun("b"),)).price is None
+    assert run_with("", blocks=[BlockRun("a", price=0.0)]).price == 0.0
+    assert run_with("", blocks=[BlockRun("b")]).price is None
     assert run_with("").price is None
 
 

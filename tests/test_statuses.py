@@ -241,7 +241,7 @@ def test_422_of_any_shape(call: Caller, body: Any) -> None:
         error = call.error(server.url)
 
     assert type(error) is UnprocessableEntityError
-    assert isinstance(error.details, tuple)
+    assert isinstance(error.details, list)
     assert all(hasattr(each, "keys") for each in error.details)
     assert error.body == body
     assert "422" in str(error)
@@ -474,7 +474,7 @@ def test_a_run(call: Caller, name: str) -> None:
     assert run.status == RunStatus.COMPLETED == "completed"
     assert (run.id, run.session_id, run.workflow_id) == ("run_1", "sess_1", "wf_1")
     assert (run.output, run.output_block_id) == ("Hello", "answer")
-    assert run.errors == ()
+    assert run.errors == []
     assert pickle.loads(pickle.dumps(run)) == run
 
 
@@ -531,7 +531,7 @@ def test_a_failed_run_raises_and_carries_the_run(call: Caller) -> None:
     assert error.run == run
     assert not run.ok
     assert run.status == RunStatus.FAILED
-    assert run.errors == ("model not found", "second")
+    assert run.errors == ["model not found", "second"]
     with pytest.raises(RunFailedError):
         run.raise_for_status()
     twin = pickle.loads(pickle.dumps(error))

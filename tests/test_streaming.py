@@ -534,7 +534,7 @@ def test_a_stream_answered_with_a_failed_run_as_json(call: Caller) -> None:
     with Server(json_answer(body)) as server:
         watched = watch(call, server.url)
         assert type(watched.error) is RunFailedError
-        assert watched.error.run.errors == ("no",)
+        assert watched.error.run.errors == ["no"]
         watched = watch(call, server.url, check=False)
         assert (watched.error, watched.run.status) == (None, RunStatus.FAILED)
 
@@ -547,7 +547,7 @@ def test_a_stream_answered_with_one_event_as_json(call: Caller) -> None:
         assert (watched.run.id, watched.run.output) == ("run_1", "Hello")
     with Server(json_answer(event("workflow_run_failed", {**IDS, "message": "no"}))) as server:
         assert type(watch(call, server.url).error) is RunFailedError
-        assert watch(call, server.url, check=False).run.errors == ("no",)
+        assert watch(call, server.url, check=False).run.errors == ["no"]
     with Server(json_answer(event("workflow_run_started", {**IDS, "inputs": {}}))) as server:
         error = watch(call, server.url).error
         assert isinstance(error, ScoutError)
@@ -591,7 +591,7 @@ def test_execute_answered_with_a_stream(call: Caller) -> None:
             assert (run.output, run.status, run.id) == ("Hello", RunStatus.COMPLETED, "run_1")
     with Server(closing(STARTED, FAILED)) as server:
         assert isinstance(call.error(server.url), RunFailedError)
-        assert call.run(server.url, check=False).errors == ("Block failed.",)
+        assert call.run(server.url, check=False).errors == ["Block failed."]
 
 
 @pytest.mark.parametrize("cut", [0, 10, len(STARTED), len(WHOLE) - 400, len(WHOLE) - 2, len(WHOLE) - 1])
@@ -626,7 +626,7 @@ def test_a_failed_run_yields_its_last_event_and_then_raises(call: Caller) -> Non
     assert watched.names == ["workflow_run_started", "block_run_started", "workflow_run_failed"]
     assert type(watched.error) is RunFailedError
     assert watched.error.run == watched.run
-    assert watched.error.run.errors == ("Block failed.",)
+    assert watched.error.run.errors == ["Block failed."]
     watched = watch(call, STARTED + begins() + FAILED, check=False)
     assert (watched.error, watched.run.status) == (None, RunStatus.FAILED)
     assert len(watched.events) == 3

@@ -51,10 +51,10 @@ def test_a_complete_answer() -> None:
 
     assert (run.id, run.session_id, run.workflow_id) == ("run_1", "sess_1", "wf_1")
     assert run.status is RunStatus.COMPLETED
-    assert (run.output, run.errors, run.output_block_id) == ("Hello", ("careful",), "answer")
+    assert (run.output, run.errors, run.output_block_id) == ("Hello", ["careful"], "answer")
     assert run.state == body["run"]["state"]
     assert run.raw == body
-    assert run.blocks == ()
+    assert run.blocks == []
 
 
 def examples() -> list[Any]:
@@ -112,7 +112,7 @@ def test_an_odd_id_beside_the_run_costs_no_run(value: object) -> None:
     ],
 )
 def test_errors_of_any_form_are_sentences(told: object, errors: tuple[str, ...]) -> None:
-    assert read_run(answer(run_answer(errors=told)), EMPTY).errors == errors
+    assert read_run(answer(run_answer(errors=told)), EMPTY).errors == list(errors)
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ def test_the_details_of_a_422(detail: object, details: tuple[Any, ...]) -> None:
     error = status_error(answer({"detail": detail}, 422))
 
     assert isinstance(error, UnprocessableEntityError)
-    assert error.details == details
+    assert error.details == list(details)
 
 
 @pytest.mark.parametrize("name", ["x-request-id", "request-id", "x-correlation-id", "cf-ray"])

@@ -19,7 +19,7 @@ _MARKS = {"started": (">", "cyan"), "completed": ("+", "green"), "failed": ("x",
 class Progress(Protocol):
     """Tells what has become of the blocks."""
 
-    def show(self, blocks: tuple[BlockRun, ...]) -> None:
+    def show(self, blocks: list[BlockRun]) -> None:
         """Tell what is new."""
 
     def make_room(self) -> None:
@@ -45,7 +45,7 @@ class PlainProgress:
     def __init__(self) -> None:
         self._known: dict[str, BlockRun] = {}
 
-    def show(self, blocks: tuple[BlockRun, ...]) -> None:
+    def show(self, blocks: list[BlockRun]) -> None:
         """Tell what is new."""
         for block in blocks:
             if block != self._known.get(block.id):
