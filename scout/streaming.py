@@ -46,9 +46,8 @@ class Progress:
         self.added: tuple[str, str] | None = None
         self.end_reason: str | None = None  # why no more will come, when that is known
         self.drifted = False
-        self._given: dict[
-            str, tuple[int, int]
-        ] = {}  # by block: the length of the text that was given, and its checksum
+        # By block: how long the text is that was given to the caller, and its checksum. The text itself may be long.
+        self._given: dict[str, tuple[int, int]] = {}
         self._accumulator = Accumulator(workflow)
         self._decoder = SSEDecoder(max_event_bytes)
         self._frames: Iterator[ServerSentEvent] = iter(())
