@@ -278,7 +278,7 @@ def test_a_long_retry_after_is_raised_at_once(
 
 @pytest.mark.parametrize("text", ["soon", "-5", "nan", "inf", "-inf", "1e999", "", "5 apples", "12:00", "٣"])
 def test_an_unreadable_retry_after_is_an_ordinary_back_off(call: Caller, text: str, no_waiting: None) -> None:
-    head = b"HTTP/1.1 429 Slow\r\nContent-Length: 0\r\nRetry-After: %b\r\n\r\n" % text.encode()
+    head = b"HTTP/1.1 429 Slow\r\nConnection: close\r\nContent-Length: 0\r\nRetry-After: %b\r\n\r\n" % text.encode()
     with Server([raw(head), OK]) as server:
         outcome = call(server.url, deadline=5.0)
 
