@@ -301,7 +301,7 @@ class _Connections:
 
     def __init__(self, transport: Any, method: str) -> None:
         self.transport = transport
-        self.trusted = transport is None or _is_httpx_own(transport, method)
+        self.trusted: bool = transport is None or _is_httpx_own(transport, method)
         self.closed = False
         self.reset()
         _pools.add(self)
@@ -342,7 +342,8 @@ class _Pool(_Connections):
     def close(self) -> None:
         with self._lock:
             self.closed = True
-            clients, self.clients = self.clients, {}
+            clients = self.clients.copy()
+            self.clients.clear()
         self._bury()
         for client in clients.values():
             client.close()
@@ -363,7 +364,8 @@ class _AsyncPool(_Connections):
     def _bury_closed_loops(self) -> None:
         # Nobody can await the closing of what they hold; forgotten, it is closed by the garbage collector.
         with self._lock:
-            self.clients = {key: client for key, client in self.clients.items() if not key[1].is_closed()}
+            for key in [key for key in self.clients if key[1].is_closed()]:
+                del self.clients[key]
 
     def drop_phantoms(self, client: httpx.AsyncClient) -> None:
         """Take connections out of httpcore's pool that a cancelled request has left there, new and for nobody.
@@ -383,7 +385,8 @@ class _AsyncPool(_Connections):
         loop = _running_loop()
         with self._lock:
             self.closed = True
-            clients, self.clients = self.clients, {}
+            clients = self.clients.copy()
+            self.clients.clear()
         for (_, owner), client in clients.items():
             if owner is loop:
                 await client.aclose()
@@ -423,12 +426,12 @@ class Call:
         self.trusted = trusted
         self.attempts: list[Attempt] = []
         self.begun = begun
-        self.ends_at = self.begun + config.deadline if config.deadline is not None else math.inf
-        self.silence = _Limit(math.inf)
-        self.attempt_begun = self.begun
+        self.ends_at: float = self.begun + config.deadline if config.deadline is not None else math.inf
+        self.silence: _Limit = _Limit(math.inf)
+        self.attempt_begun: float = self.begun
         self.secret: Secret
         self.status: int | None = None
-        self.received = 0
+        self.received: int = 0
         self.cut_wait: float | None = None
 
     def next_request(self) -> httpx.Request:
@@ -731,7 +734,7 @@ class Body:
     def __init__(self, call: Call, response: httpx.Response, pool: _Pool) -> None:
         self.call = call
         self.response = response
-        self.is_stream = _is_stream(response)
+        self.is_stream: bool = _is_stream(response)
         self._pool = pool
         self._pieces = response.iter_bytes()
 
@@ -786,7 +789,7 @@ class AsyncBody:
     def __init__(self, call: Call, response: httpx.Response) -> None:
         self.call = call
         self.response = response
-        self.is_stream = _is_stream(response)
+        self.is_stream: bool = _is_stream(response)
         self._pieces = response.aiter_bytes()
         self._loop: Any = _running_loop()
 

@@ -157,7 +157,7 @@ class Accumulator:
         self._marks: dict[str, int] = {}
         self._older_marks: dict[str, int] = {}
         self._ids_tell = True
-        self.is_over = False  # whether a terminal event has come
+        self.is_over: bool = False  # whether a terminal event has come
 
     def output_text(self, block_id: str) -> str:
         """What a block's output says so far, as text."""

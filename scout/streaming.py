@@ -45,7 +45,7 @@ class Progress:
         self.last_event: Event | None = None
         self.added: tuple[str, str] | None = None
         self.end_reason: str | None = None  # why no more will come, when that is known
-        self.drifted = False
+        self.drifted: bool = False
         # By block: how long the text is that was given to the caller, and its checksum. The text itself may be long.
         self._given: dict[str, tuple[int, int]] = {}
         self._accumulator = Accumulator(workflow)
