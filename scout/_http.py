@@ -25,7 +25,7 @@ import httpx
 from . import __version__
 from ._config import route
 from ._retry import REFUSED, pause
-from ._wire import Answer, status_error
+from ._wire import Answer, is_stream, status_error
 from .errors import (
     APIConnectionError,
     APIError,
@@ -734,7 +734,7 @@ class Body:
     def __init__(self, call: Call, response: httpx.Response, pool: _Pool) -> None:
         self.call = call
         self.response = response
-        self.is_stream: bool = _is_stream(response)
+        self.is_stream: bool = is_stream(response.headers)
         self._pool = pool
         self._pieces = response.iter_bytes()
 
@@ -789,7 +789,7 @@ class AsyncBody:
     def __init__(self, call: Call, response: httpx.Response) -> None:
         self.call = call
         self.response = response
-        self.is_stream: bool = _is_stream(response)
+        self.is_stream: bool = is_stream(response.headers)
         self._pieces = response.aiter_bytes()
         self._loop: Any = _running_loop()
 
@@ -836,11 +836,6 @@ class AsyncBody:
 
 
 _DRAIN = 0.1  # seconds
-
-
-def _is_stream(response: httpx.Response) -> bool:
-    kind: str = response.headers.get("content-type", "")
-    return kind.lower().startswith("text/event-stream")
 
 
 class Http:

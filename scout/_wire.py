@@ -55,6 +55,7 @@ __all__ = [
     "WorkflowRunStarted",
     "block_ids",
     "execute_request",
+    "is_stream",
     "output_block",
     "raw_client",
     "read_run",
@@ -250,6 +251,11 @@ def read_run(answer: Answer, workflow: LoadedWorkflow | None) -> Run:
         output_block_id=_text(data.get("output_block_id")) or output_block(workflow),
         raw=data,
     )
+
+
+def is_stream(headers: Mapping[str, str]) -> bool:
+    """Whether an answer is a stream of events, by its content type."""
+    return headers.get("content-type", "").lower().startswith("text/event-stream")
 
 
 def output_block(workflow: LoadedWorkflow | None) -> str | None:

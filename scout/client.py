@@ -20,7 +20,7 @@ from ._config import (
     secret_from_environment,
 )
 from ._http import AsyncHttp, AsyncTransport, Http, Transport
-from ._wire import execute_request, raw_client, read_run
+from ._wire import execute_request, is_stream, raw_client, read_run
 from .errors import ConfigurationError
 from .workflow_files import WorkflowSource, load_workflow
 
@@ -243,7 +243,7 @@ class _Client(Generic[HttpT, TransportT]):
 
 
 def _read(answer: Answer, workflow: LoadedWorkflow) -> Run:
-    if answer.headers.get("content-type", "").lower().startswith("text/event-stream"):
+    if is_stream(answer.headers):
         from .streaming import run_from_events  # rare: only servers that stream unasked
 
         return run_from_events(answer, workflow)
