@@ -1,9 +1,9 @@
 """Contains some shared types for properties"""
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import IO, BinaryIO, ClassVar, Generic, Literal, TypeVar
+from typing import IO, Any, BinaryIO, ClassVar, Generic, Literal, TypeVar
 
 
 class Unset:
@@ -61,6 +61,11 @@ def http_status(code: int) -> HTTPStatus | int:
         return code
 
 
+def in_order(fields: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """The fields in the order of the names; those without a name there come last."""
+    return {**{name: fields[name] for name in names if name in fields}, **fields}
+
+
 T = TypeVar("T")
 
 
@@ -74,4 +79,4 @@ class Response(Generic[T]):
     parsed: T | None
 
 
-__all__ = ["UNSET", "File", "FileTypes", "RequestFiles", "Response", "Unset", "http_status"]
+__all__ = ["UNSET", "File", "FileTypes", "RequestFiles", "Response", "Unset", "http_status", "in_order"]

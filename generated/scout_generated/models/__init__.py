@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .actor_type import ActorType
+    from .api_key_identity import ApiKeyIdentity
     from .block import Block
     from .block_config_item_boolean import BlockConfigItemBoolean
     from .block_config_item_json import BlockConfigItemJson
@@ -21,14 +22,18 @@ if TYPE_CHECKING:
     from .block_run_started_data import BlockRunStartedData
     from .block_state_updated import BlockStateUpdated
     from .block_state_updated_data import BlockStateUpdatedData
+    from .delete_workflow_response import DeleteWorkflowResponse
     from .dependency import Dependency
     from .dimensions import Dimensions
     from .edge_ui import EdgeUi
     from .error_body import ErrorBody
     from .execute_workflow_config_request import ExecuteWorkflowConfigRequest
+    from .execute_workflow_request import ExecuteWorkflowRequest
     from .execution_environment import ExecutionEnvironment
     from .http_validation_error import HttpValidationError
+    from .identity import Identity
     from .json_object import JsonObject
+    from .list_workflows_response import ListWorkflowsResponse
     from .node_ui import NodeUi
     from .placeholder import Placeholder
     from .placeholder_type import PlaceholderType
@@ -38,10 +43,13 @@ if TYPE_CHECKING:
     from .select_option_item import SelectOptionItem
     from .stop_reason import StopReason
     from .update_type import UpdateType
+    from .user_identity import UserIdentity
     from .validation_error import ValidationError
+    from .workflow import Workflow
     from .workflow_actor import WorkflowActor
     from .workflow_config import WorkflowConfig
     from .workflow_note import WorkflowNote
+    from .workflow_response import WorkflowResponse
     from .workflow_run import WorkflowRun
     from .workflow_run_completed import WorkflowRunCompleted
     from .workflow_run_completed_data import WorkflowRunCompletedData
@@ -53,6 +61,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "ActorType": ".actor_type",
+    "ApiKeyIdentity": ".api_key_identity",
     "Block": ".block",
     "BlockConfigItemBoolean": ".block_config_item_boolean",
     "BlockConfigItemJson": ".block_config_item_json",
@@ -69,14 +78,18 @@ _MODULES = {
     "BlockRunStartedData": ".block_run_started_data",
     "BlockStateUpdated": ".block_state_updated",
     "BlockStateUpdatedData": ".block_state_updated_data",
+    "DeleteWorkflowResponse": ".delete_workflow_response",
     "Dependency": ".dependency",
     "Dimensions": ".dimensions",
     "EdgeUi": ".edge_ui",
     "ErrorBody": ".error_body",
     "ExecuteWorkflowConfigRequest": ".execute_workflow_config_request",
+    "ExecuteWorkflowRequest": ".execute_workflow_request",
     "ExecutionEnvironment": ".execution_environment",
     "HttpValidationError": ".http_validation_error",
+    "Identity": ".identity",
     "JsonObject": ".json_object",
+    "ListWorkflowsResponse": ".list_workflows_response",
     "NodeUi": ".node_ui",
     "Placeholder": ".placeholder",
     "PlaceholderType": ".placeholder_type",
@@ -86,10 +99,13 @@ _MODULES = {
     "SelectOptionItem": ".select_option_item",
     "StopReason": ".stop_reason",
     "UpdateType": ".update_type",
+    "UserIdentity": ".user_identity",
     "ValidationError": ".validation_error",
+    "Workflow": ".workflow",
     "WorkflowActor": ".workflow_actor",
     "WorkflowConfig": ".workflow_config",
     "WorkflowNote": ".workflow_note",
+    "WorkflowResponse": ".workflow_response",
     "WorkflowRun": ".workflow_run",
     "WorkflowRunCompleted": ".workflow_run_completed",
     "WorkflowRunCompletedData": ".workflow_run_completed_data",
@@ -102,6 +118,7 @@ _MODULES = {
 
 __all__ = (
     "ActorType",
+    "ApiKeyIdentity",
     "Block",
     "BlockConfigItemBoolean",
     "BlockConfigItemJson",
@@ -118,14 +135,18 @@ __all__ = (
     "BlockRunStartedData",
     "BlockStateUpdated",
     "BlockStateUpdatedData",
+    "DeleteWorkflowResponse",
     "Dependency",
     "Dimensions",
     "EdgeUi",
     "ErrorBody",
     "ExecuteWorkflowConfigRequest",
+    "ExecuteWorkflowRequest",
     "ExecutionEnvironment",
     "HttpValidationError",
+    "Identity",
     "JsonObject",
+    "ListWorkflowsResponse",
     "NodeUi",
     "Placeholder",
     "PlaceholderType",
@@ -135,10 +156,13 @@ __all__ = (
     "SelectOptionItem",
     "StopReason",
     "UpdateType",
+    "UserIdentity",
     "ValidationError",
+    "Workflow",
     "WorkflowActor",
     "WorkflowConfig",
     "WorkflowNote",
+    "WorkflowResponse",
     "WorkflowRun",
     "WorkflowRunCompleted",
     "WorkflowRunCompletedData",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset
+from ..types import UNSET, Unset, in_order
 
 if TYPE_CHECKING:
     from ..models.block_config_item_boolean import BlockConfigItemBoolean
@@ -67,6 +67,7 @@ class Block:
     ignore_error: bool | None | Unset = UNSET
     """ Whether the run goes on when this block fails. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    _order: tuple[str, ...] = _attrs_field(init=False, default=(), eq=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         block_archetype_id = self.block_archetype_id
@@ -203,7 +204,7 @@ class Block:
         if ignore_error is not UNSET:
             field_dict["ignore_error"] = ignore_error
 
-        return field_dict
+        return in_order(field_dict, self._order)
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
@@ -441,6 +442,7 @@ class Block:
         )
 
         block.additional_properties = d
+        block._order = tuple(src_dict)
         return block
 
     @property

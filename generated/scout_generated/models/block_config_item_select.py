@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset
+from ..types import UNSET, Unset, in_order
 
 if TYPE_CHECKING:
     from ..models.select_option_item import SelectOptionItem
@@ -31,6 +31,7 @@ class BlockConfigItemSelect:
     value: None | str | Unset = UNSET
     """ What is set. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    _order: tuple[str, ...] = _attrs_field(init=False, default=(), eq=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         id = self.id
@@ -71,7 +72,7 @@ class BlockConfigItemSelect:
         if value is not UNSET:
             field_dict["value"] = value
 
-        return field_dict
+        return in_order(field_dict, self._order)
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
@@ -106,6 +107,7 @@ class BlockConfigItemSelect:
         )
 
         block_config_item_select.additional_properties = d
+        block_config_item_select._order = tuple(src_dict)
         return block_config_item_select
 
     @property

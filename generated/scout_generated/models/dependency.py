@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset
+from ..types import UNSET, Unset, in_order
 
 if TYPE_CHECKING:
     from ..models.edge_ui import EdgeUi
@@ -24,6 +24,7 @@ class Dependency:
     ui: EdgeUi | None | Unset = UNSET
     """ How the edge is drawn. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    _order: tuple[str, ...] = _attrs_field(init=False, default=(), eq=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         block_id = self.block_id
@@ -46,7 +47,7 @@ class Dependency:
         if ui is not UNSET:
             field_dict["ui"] = ui
 
-        return field_dict
+        return in_order(field_dict, self._order)
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
@@ -77,6 +78,7 @@ class Dependency:
         )
 
         dependency.additional_properties = d
+        dependency._order = tuple(src_dict)
         return dependency
 
     @property

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset
+from ..types import UNSET, Unset, in_order
 
 T = TypeVar("T", bound="EdgeUi")
 
@@ -18,6 +18,7 @@ class EdgeUi:
     edge_type: None | str | Unset = UNSET
     """ The kind of edge, such as `addBlock`. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    _order: tuple[str, ...] = _attrs_field(init=False, default=(), eq=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         edge_type: None | str | Unset
@@ -32,7 +33,7 @@ class EdgeUi:
         if edge_type is not UNSET:
             field_dict["edge_type"] = edge_type
 
-        return field_dict
+        return in_order(field_dict, self._order)
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
@@ -45,6 +46,7 @@ class EdgeUi:
         )
 
         edge_ui.additional_properties = d
+        edge_ui._order = tuple(src_dict)
         return edge_ui
 
     @property

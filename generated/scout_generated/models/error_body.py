@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset
+from ..types import UNSET, Unset, in_order
 
 T = TypeVar("T", bound="ErrorBody")
 
@@ -18,6 +18,7 @@ class ErrorBody:
     detail: Any | Unset = UNSET
     """ What happened; usually text. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    _order: tuple[str, ...] = _attrs_field(init=False, default=(), eq=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         detail = self.detail
@@ -28,7 +29,7 @@ class ErrorBody:
         if detail is not UNSET:
             field_dict["detail"] = detail
 
-        return field_dict
+        return in_order(field_dict, self._order)
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
@@ -41,6 +42,7 @@ class ErrorBody:
         )
 
         error_body.additional_properties = d
+        error_body._order = tuple(src_dict)
         return error_body
 
     @property

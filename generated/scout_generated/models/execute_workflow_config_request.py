@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset
+from ..types import UNSET, Unset, in_order
 
 if TYPE_CHECKING:
     from ..models.json_object import JsonObject
@@ -29,6 +29,7 @@ class ExecuteWorkflowConfigRequest:
     streaming: bool | Unset = False
     """ Whether the answer is a stream of events. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    _order: tuple[str, ...] = _attrs_field(init=False, default=(), eq=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         workflow_config = self.workflow_config.to_dict()
@@ -59,7 +60,7 @@ class ExecuteWorkflowConfigRequest:
         if streaming is not UNSET:
             field_dict["streaming"] = streaming
 
-        return field_dict
+        return in_order(field_dict, self._order)
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
@@ -86,6 +87,7 @@ class ExecuteWorkflowConfigRequest:
         )
 
         execute_workflow_config_request.additional_properties = d
+        execute_workflow_config_request._order = tuple(src_dict)
         return execute_workflow_config_request
 
     @property

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset
+from ..types import UNSET, Unset, in_order
 
 if TYPE_CHECKING:
     from ..models.validation_error import ValidationError
@@ -24,6 +24,7 @@ class HttpValidationError:
     errors: list[Any] | None | Unset = UNSET
     """ The faults once more, in another form. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    _order: tuple[str, ...] = _attrs_field(init=False, default=(), eq=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         detail: list[dict[str, Any]] | None | str | Unset
@@ -55,7 +56,7 @@ class HttpValidationError:
         if errors is not UNSET:
             field_dict["errors"] = errors
 
-        return field_dict
+        return in_order(field_dict, self._order)
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
@@ -88,6 +89,7 @@ class HttpValidationError:
         )
 
         http_validation_error.additional_properties = d
+        http_validation_error._order = tuple(src_dict)
         return http_validation_error
 
     @property

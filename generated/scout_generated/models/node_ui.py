@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset
+from ..types import UNSET, Unset, in_order
 
 if TYPE_CHECKING:
     from ..models.dimensions import Dimensions
@@ -25,6 +25,7 @@ class NodeUi:
     position: None | Position | Unset = UNSET
     """ Its place. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    _order: tuple[str, ...] = _attrs_field(init=False, default=(), eq=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         dimensions: dict[str, Any] | None | Unset
@@ -51,7 +52,7 @@ class NodeUi:
         if position is not UNSET:
             field_dict["position"] = position
 
-        return field_dict
+        return in_order(field_dict, self._order)
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
@@ -98,6 +99,7 @@ class NodeUi:
         )
 
         node_ui.additional_properties = d
+        node_ui._order = tuple(src_dict)
         return node_ui
 
     @property

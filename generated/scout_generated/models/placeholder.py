@@ -7,7 +7,7 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..models.placeholder_type import PlaceholderType, check_placeholder_type
-from ..types import UNSET, Unset
+from ..types import UNSET, Unset, in_order
 
 if TYPE_CHECKING:
     from ..models.dependency import Dependency
@@ -30,6 +30,7 @@ class Placeholder:
     dependencies: list[Dependency] | None | Unset = UNSET
     """ The blocks it would wait for. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    _order: tuple[str, ...] = _attrs_field(init=False, default=(), eq=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         block_id = self.block_id
@@ -69,7 +70,7 @@ class Placeholder:
         if dependencies is not UNSET:
             field_dict["dependencies"] = dependencies
 
-        return field_dict
+        return in_order(field_dict, self._order)
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
@@ -122,6 +123,7 @@ class Placeholder:
         )
 
         placeholder.additional_properties = d
+        placeholder._order = tuple(src_dict)
         return placeholder
 
     @property

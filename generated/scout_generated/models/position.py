@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..types import in_order
+
 T = TypeVar("T", bound="Position")
 
 
@@ -18,6 +20,7 @@ class Position:
     y: float
     """ Distance from the top. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    _order: tuple[str, ...] = _attrs_field(init=False, default=(), eq=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         x = self.x
@@ -33,7 +36,7 @@ class Position:
             }
         )
 
-        return field_dict
+        return in_order(field_dict, self._order)
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
@@ -49,6 +52,7 @@ class Position:
         )
 
         position.additional_properties = d
+        position._order = tuple(src_dict)
         return position
 
     @property

@@ -7,6 +7,7 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..models.prompt_role import PromptRole, check_prompt_role
+from ..types import in_order
 
 T = TypeVar("T", bound="Prompt")
 
@@ -22,6 +23,7 @@ class Prompt:
     content: str
     """ What is said; a template. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    _order: tuple[str, ...] = _attrs_field(init=False, default=(), eq=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         id = self.id
@@ -40,7 +42,7 @@ class Prompt:
             }
         )
 
-        return field_dict
+        return in_order(field_dict, self._order)
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
@@ -59,6 +61,7 @@ class Prompt:
         )
 
         prompt.additional_properties = d
+        prompt._order = tuple(src_dict)
         return prompt
 
     @property

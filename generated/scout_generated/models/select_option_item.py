@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset
+from ..types import UNSET, Unset, in_order
 
 T = TypeVar("T", bound="SelectOptionItem")
 
@@ -22,6 +22,7 @@ class SelectOptionItem:
     color_hex: None | str | Unset = UNSET
     """ Its colour. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    _order: tuple[str, ...] = _attrs_field(init=False, default=(), eq=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         name = self.name
@@ -50,7 +51,7 @@ class SelectOptionItem:
         if color_hex is not UNSET:
             field_dict["color_hex"] = color_hex
 
-        return field_dict
+        return in_order(field_dict, self._order)
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
@@ -69,6 +70,7 @@ class SelectOptionItem:
         )
 
         select_option_item.additional_properties = d
+        select_option_item._order = tuple(src_dict)
         return select_option_item
 
     @property

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..types import in_order
+
 T = TypeVar("T", bound="ValidationError")
 
 
@@ -20,6 +22,7 @@ class ValidationError:
     type_: str
     """ The kind of fault. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    _order: tuple[str, ...] = _attrs_field(init=False, default=(), eq=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         loc = []
@@ -42,7 +45,7 @@ class ValidationError:
             }
         )
 
-        return field_dict
+        return in_order(field_dict, self._order)
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
@@ -66,6 +69,7 @@ class ValidationError:
         )
 
         validation_error.additional_properties = d
+        validation_error._order = tuple(src_dict)
         return validation_error
 
     @property

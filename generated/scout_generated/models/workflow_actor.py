@@ -7,7 +7,7 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..models.actor_type import ActorType
-from ..types import UNSET, Unset
+from ..types import UNSET, Unset, in_order
 
 T = TypeVar("T", bound="WorkflowActor")
 
@@ -20,6 +20,7 @@ class WorkflowActor:
     """ The id of the actor. """
     type_: ActorType | None | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    _order: tuple[str, ...] = _attrs_field(init=False, default=(), eq=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         id: None | str | Unset
@@ -44,7 +45,7 @@ class WorkflowActor:
         if type_ is not UNSET:
             field_dict["type"] = type_
 
-        return field_dict
+        return in_order(field_dict, self._order)
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
@@ -60,6 +61,7 @@ class WorkflowActor:
         )
 
         workflow_actor.additional_properties = d
+        workflow_actor._order = tuple(src_dict)
         return workflow_actor
 
     @property

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset
+from ..types import UNSET, Unset, in_order
 
 if TYPE_CHECKING:
     from ..models.block import Block
@@ -40,6 +40,7 @@ class WorkflowConfig:
     is_tool: bool | None | Unset = UNSET
     """ Whether agents may use the workflow as a tool. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    _order: tuple[str, ...] = _attrs_field(init=False, default=(), eq=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         workflow_display_name: None | str | Unset
@@ -139,7 +140,7 @@ class WorkflowConfig:
         if is_tool is not UNSET:
             field_dict["is_tool"] = is_tool
 
-        return field_dict
+        return in_order(field_dict, self._order)
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
@@ -224,6 +225,7 @@ class WorkflowConfig:
         )
 
         workflow_config.additional_properties = d
+        workflow_config._order = tuple(src_dict)
         return workflow_config
 
     @property

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset
+from ..types import UNSET, Unset, in_order
 
 if TYPE_CHECKING:
     from ..models.node_ui import NodeUi
@@ -30,6 +30,7 @@ class WorkflowNote:
     ui: NodeUi | None | Unset = UNSET
     """ Where it stands on the canvas. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    _order: tuple[str, ...] = _attrs_field(init=False, default=(), eq=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         id = self.id
@@ -71,7 +72,7 @@ class WorkflowNote:
         if ui is not UNSET:
             field_dict["ui"] = ui
 
-        return field_dict
+        return in_order(field_dict, self._order)
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
@@ -111,6 +112,7 @@ class WorkflowNote:
         )
 
         workflow_note.additional_properties = d
+        workflow_note._order = tuple(src_dict)
         return workflow_note
 
     @property

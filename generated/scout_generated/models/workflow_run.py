@@ -7,7 +7,7 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..models.stop_reason import StopReason, check_stop_reason
-from ..types import UNSET, Unset
+from ..types import UNSET, Unset, in_order
 
 if TYPE_CHECKING:
     from ..models.json_object import JsonObject
@@ -32,6 +32,7 @@ class WorkflowRun:
     workflow_run_id: None | str | Unset = UNSET
     """ The id of the run. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    _order: tuple[str, ...] = _attrs_field(init=False, default=(), eq=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         stop_reason: str = self.stop_reason
@@ -81,7 +82,7 @@ class WorkflowRun:
         if workflow_run_id is not UNSET:
             field_dict["workflow_run_id"] = workflow_run_id
 
-        return field_dict
+        return in_order(field_dict, self._order)
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
@@ -121,6 +122,7 @@ class WorkflowRun:
         )
 
         workflow_run.additional_properties = d
+        workflow_run._order = tuple(src_dict)
         return workflow_run
 
     @property

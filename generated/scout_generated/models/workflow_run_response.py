@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset
+from ..types import UNSET, Unset, in_order
 
 if TYPE_CHECKING:
     from ..models.workflow_run import WorkflowRun
@@ -26,6 +26,7 @@ class WorkflowRunResponse:
     output_block_id: None | str | Unset = UNSET
     """ The block that holds the answer in `run.state`. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+    _order: tuple[str, ...] = _attrs_field(init=False, default=(), eq=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         run = self.run.to_dict()
@@ -54,7 +55,7 @@ class WorkflowRunResponse:
         if output_block_id is not UNSET:
             field_dict["output_block_id"] = output_block_id
 
-        return field_dict
+        return in_order(field_dict, self._order)
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
@@ -73,6 +74,7 @@ class WorkflowRunResponse:
         )
 
         workflow_run_response.additional_properties = d
+        workflow_run_response._order = tuple(src_dict)
         return workflow_run_response
 
     @property
