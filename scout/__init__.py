@@ -12,8 +12,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from ._http import AsyncTransport, Transport
-    from ._wire import WorkflowConfig
-    from .client import AsyncScout, RunOptions, Scout
+    from ._runs import CallOptions, RunOptions
+    from ._wire import Identity, ListWorkflowsResponse, Workflow, WorkflowConfig
+    from .client import AsyncScout, Scout
     from .environments import Environment
     from .errors import (
         APIConnectionError,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from .results import BlockRun, Run, RunStatus
     from .streaming import AsyncRunStream, RunStream
     from .workflow_files import WorkflowSource
+    from .workflows import AsyncWorkflowList, AsyncWorkflows, Deployment, WorkflowList, Workflows
 
 __all__ = [
     "APIConnectionError",
@@ -63,6 +65,8 @@ __all__ = [
     "AsyncRunStream",
     "AsyncScout",
     "AsyncTransport",
+    "AsyncWorkflowList",
+    "AsyncWorkflows",
     "Attempt",
     "AuthenticationError",
     "BadRequestError",
@@ -71,11 +75,15 @@ __all__ = [
     "BlockRunFailed",
     "BlockRunStarted",
     "BlockStateUpdated",
+    "CallOptions",
     "ConfigurationError",
     "ConflictError",
+    "Deployment",
     "Environment",
     "Event",
+    "Identity",
     "InternalServerError",
+    "ListWorkflowsResponse",
     "NotFoundError",
     "PermissionDeniedError",
     "RateLimitError",
@@ -93,12 +101,15 @@ __all__ = [
     "Transport",
     "UnknownEvent",
     "UnprocessableEntityError",
+    "Workflow",
     "WorkflowConfig",
     "WorkflowFileError",
+    "WorkflowList",
     "WorkflowRunCompleted",
     "WorkflowRunFailed",
     "WorkflowRunStarted",
     "WorkflowSource",
+    "Workflows",
     "__version__",
 ]
 
@@ -106,25 +117,34 @@ _ROOMS = {
     "AsyncRunStream": "streaming",
     "AsyncScout": "client",
     "AsyncTransport": "_http",
+    "AsyncWorkflowList": "workflows",
+    "AsyncWorkflows": "workflows",
     "BlockRun": "results",
     "BlockRunCompleted": "events",
     "BlockRunFailed": "events",
     "BlockRunStarted": "events",
     "BlockStateUpdated": "events",
+    "CallOptions": "_runs",
+    "Deployment": "workflows",
     "Environment": "environments",
     "Event": "events",
+    "Identity": "_wire",
+    "ListWorkflowsResponse": "_wire",
     "Run": "results",
-    "RunOptions": "client",
+    "RunOptions": "_runs",
     "RunStatus": "results",
     "RunStream": "streaming",
     "Scout": "client",
     "Transport": "_http",
     "UnknownEvent": "events",
+    "Workflow": "_wire",
     "WorkflowConfig": "_wire",
+    "WorkflowList": "workflows",
     "WorkflowRunCompleted": "events",
     "WorkflowRunFailed": "events",
     "WorkflowRunStarted": "events",
     "WorkflowSource": "workflow_files",
+    "Workflows": "workflows",
 }
 
 

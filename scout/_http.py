@@ -481,7 +481,7 @@ class Call:
 
     def answer(self, response: httpx.Response, body: bytes) -> Answer:
         """The answer, as far as it came."""
-        return Answer(response.status_code, dict(response.headers), body)
+        return Answer(response.status_code, dict(response.headers), body, self.request.doubt)
 
     def clean(self, failure: ScoutErrorT) -> ScoutErrorT:
         """An error without foreign frames, and without the key, should the server have echoed it."""
@@ -505,7 +505,7 @@ class Call:
     def failed(self, error: Exception) -> ScoutError:
         """Record how an attempt failed, in our own terms."""
         failure = self.translated(error)
-        if not self.request.starts_a_run:
+        if self.request.repeatable:
             failure.run_may_have_started = False
         now = time.monotonic()
         self.attempts.append(
@@ -525,7 +525,7 @@ class Call:
         failure: ScoutError
         if isinstance(error, httpx.DecodingError):
             failure = APIResponseError(
-                f"the answer with status {self.status} cannot be decompressed: {error}; the run may have started",
+                self._doubtful(f"the answer with status {self.status} cannot be decompressed: {error}"),
                 status=self.status or 0,
                 body=b"",
                 damaged=True,
@@ -539,8 +539,7 @@ class Call:
             failure = APIConnectionError(
                 f"no connection to {self.config.base_url}: {why}"
                 if unsent
-                else f"the connection to {self.config.base_url} broke: {why} ({self._progress()}); "
-                "the run may have started",
+                else self._doubtful(f"the connection to {self.config.base_url} broke: {why} ({self._progress()})"),
                 run_may_have_started=not unsent,
             )
         failure.__cause__ = cause
@@ -557,18 +556,21 @@ class Call:
             silent = "the server sent no event" if self.streaming and self.status else "the server was silent"
             message = f"{silent} for {seconds:g} s (timeout): {self._progress()}"
         if run_may_have_started:
-            message += "; the run may have started"
+            message = self._doubtful(message)
         return APITimeoutError(message, limit=limit, seconds=seconds, run_may_have_started=run_may_have_started)
 
     def _deadline_error(self, progress: str, *, run_may_have_started: bool) -> APITimeoutError:
         seconds = self.config.deadline or 0.0
-        ending = "; the run may have started" if run_may_have_started else ""
+        message = f"the call was not done within {seconds:g} s (deadline): {progress}"
         return APITimeoutError(
-            f"the call was not done within {seconds:g} s (deadline): {progress}{ending}",
+            self._doubtful(message) if run_may_have_started else message,
             limit="deadline",
             seconds=seconds,
             run_may_have_started=run_may_have_started,
         )
+
+    def _doubtful(self, message: str) -> str:
+        return f"{message}; {self.request.doubt}" if self.request.doubt else message
 
     def _is_over(self) -> bool:
         return time.monotonic() >= self.ends_at - _CLOCK
@@ -626,7 +628,7 @@ class Call:
             error,
             len(self.attempts),
             retries=self.config.retries,
-            repeat_unknown=self.config.at_least_once or not self.request.starts_a_run,
+            repeat_unknown=self.config.at_least_once or self.request.repeatable,
         )
 
     def wait(self, error: Exception) -> bool | float:

@@ -5,10 +5,12 @@ The only module that imports `scout_generated`.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import re
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,15 +24,17 @@ from .results import Run, RunStatus
 from .workflow_files import is_list, is_mapping, json_fault
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from scout_generated import AuthenticatedClient  # used below by attribute, which imports it late
     from scout_generated.models.block_run_completed import BlockRunCompleted
     from scout_generated.models.block_run_failed import BlockRunFailed
     from scout_generated.models.block_run_started import BlockRunStarted
     from scout_generated.models.block_state_updated import BlockStateUpdated
-    from scout_generated.models.execute_workflow_config_request import ExecuteWorkflowConfigRequest
+    from scout_generated.models.identity import Identity
     from scout_generated.models.json_object import JsonObject
+    from scout_generated.models.list_workflows_response import ListWorkflowsResponse
+    from scout_generated.models.workflow import Workflow
     from scout_generated.models.workflow_config import WorkflowConfig
     from scout_generated.models.workflow_run_completed import WorkflowRunCompleted
     from scout_generated.models.workflow_run_failed import WorkflowRunFailed
@@ -47,20 +51,34 @@ __all__ = [
     "BlockRunFailed",
     "BlockRunStarted",
     "BlockStateUpdated",
+    "Identity",
     "JsonObject",
+    "ListWorkflowsResponse",
     "Request",
+    "Workflow",
     "WorkflowConfig",
     "WorkflowRunCompleted",
     "WorkflowRunFailed",
     "WorkflowRunStarted",
     "block_ids",
+    "create_request",
+    "delete_request",
     "execute_request",
+    "execute_stored_request",
+    "get_request",
+    "is_same_config",
     "is_stream",
+    "list_request",
     "output_block",
     "raw_client",
+    "read_deletion",
+    "read_page",
     "read_run",
+    "read_workflow",
+    "revision_request",
     "sentence",
     "status_error",
+    "update_request",
 ]
 
 
@@ -76,12 +94,18 @@ _HANDED_ON = (
     "BlockRunFailed",
     "BlockRunStarted",
     "BlockStateUpdated",
+    "Identity",
     "JsonObject",
+    "ListWorkflowsResponse",
+    "Workflow",
     "WorkflowConfig",
     "WorkflowRunCompleted",
     "WorkflowRunFailed",
     "WorkflowRunStarted",
 )
+
+
+_RUN_DOUBT = "the run may have started"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +118,9 @@ class Request:
         query: Names and values.
         body: The body, as JSON in UTF-8.
         headers: Further headers of this one call.
-        starts_a_run: Whether the server starts a run for it, so that sending it twice could run twice.
+        repeatable: Whether sending it twice does no more than sending it once, so that it may be repeated when nobody
+            knows what became of it.
+        doubt: What has to be said when nobody knows what became of it.
     """
 
     method: str
@@ -102,7 +128,8 @@ class Request:
     query: Mapping[str, Any]
     body: bytes
     headers: Mapping[str, str]
-    starts_a_run: bool
+    repeatable: bool
+    doubt: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,70 +140,183 @@ class Answer:
         status: The HTTP status.
         headers: Names in lower case.
         body: The body, decompressed.
+        doubt: As in the request.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    doubt: str = _RUN_DOUBT
 
 
 def execute_request(
-    workflow: LoadedWorkflow,
-    inputs: Mapping[str, Any] | None,
-    *,
-    environment: Environment | None = None,
-    revision_id: str | None = None,
-    session_id: str | None = None,
-    workflow_key: str | None = None,
-    extra_headers: Mapping[str, str] | None = None,
-    extra_query: Mapping[str, Any] | None = None,
-    extra_body: Mapping[str, Any] | None = None,
-    streaming: bool = False,
+    workflow: LoadedWorkflow, inputs: Mapping[str, Any] | None, *, workflow_key: str | None = None, **options: Any
 ) -> Request:
     """`POST /v2/workflows/execute`, https://docs.scoutos.com (API, Workflows).
 
     Raises:
-        ConfigurationError: `inputs` or `extra_body` hold what JSON cannot carry.
+        ConfigurationError: an argument holds what cannot be sent.
         WorkflowFileError: the workflow does.
     """
-    _check_mapping("inputs", inputs)
-    _check_mapping("extra_query", extra_query)
-    _check_mapping("extra_body", extra_body)
-    _check_query(extra_query or {})
-    _check_text("revision_id", revision_id)
-    _check_text("session_id", session_id)
     _check_text("workflow_key", workflow_key)
     key = workflow_key if workflow_key is not None else workflow.key
-    body = {
-        "workflow_config": workflow.config,
-        "workflow_key": key,
-        "inputs": inputs,
-        "streaming": streaming,
-    }
-    parts = execute_workflow_config._get_kwargs(  # pyright: ignore[reportPrivateUsage]  # held by a contract test
-        body=cast("ExecuteWorkflowConfigRequest", _Body(body)),
+    config = {"workflow_config": workflow.config, "workflow_key": key}
+    return _run_request(execute_workflow_config._get_kwargs, config, inputs, **options)  # pyright: ignore[reportPrivateUsage]  # as _operation
+
+
+def execute_stored_request(
+    workflow_id: str, inputs: Mapping[str, Any] | None, *, workflow_key: None = None, **options: Any
+) -> Request:
+    """`POST /v2/workflows/{workflow_id}/execute`. Raises as `execute_request`."""
+    if workflow_key is not None:
+        raise ConfigurationError("workflow_key is not for a stored workflow, which has a key of its own")
+    segment = _segment(workflow_id)
+    return _run_request(partial(_operation("execute_workflow"), segment), {}, inputs, **options)
+
+
+def _run_request(
+    make: Callable[..., dict[str, Any]],
+    config: Mapping[str, Any],
+    inputs: Mapping[str, Any] | None,
+    *,
+    streaming: bool = False,
+    environment: Environment | None = None,
+    revision_id: str | None = None,
+    session_id: str | None = None,
+    **extra: Any,
+) -> Request:
+    _check_mapping("inputs", inputs)
+    _check_text("revision_id", revision_id)
+    _check_text("session_id", session_id)
+    parts = make(
+        body=_Body({**config, "inputs": inputs, "streaming": streaming}),
         environment=environment.value if environment is not None else None,
         revision_id=revision_id,
         session_id=session_id,
     )
+    return _request(parts, repeatable=False, doubt=_RUN_DOUBT, **extra)
+
+
+def list_request(
+    *,
+    query: str | None = None,
+    sort: str | None = None,
+    direction: str | None = None,
+    tags: str | None = None,
+    limit: int | None = None,
+    start_at: str | None = None,
+    **extra: Any,
+) -> Request:
+    """`GET /v2/workflows`. Raises as `execute_request`."""
+    texts = {"query": query, "sort": sort, "direction": direction, "tags": tags, "start_at": start_at}
+    for name, text in texts.items():
+        _check_text(name, text)
+    _check_limit(limit)
+    return _request(_operation("list_workflows")(**texts, limit=limit), repeatable=True, **extra)
+
+
+def _check_limit(limit: object) -> None:
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise ConfigurationError(f"limit must be a whole number, 1 or more, not {limit!r}")
+
+
+def get_request(workflow_id: str, **extra: Any) -> Request:
+    """`GET /v2/workflows/{workflow_id}`. Raises as `execute_request`."""
+    return _request(_operation("get_workflow")(_segment(workflow_id)), repeatable=True, **extra)
+
+
+def create_request(workflow: LoadedWorkflow, key: str | None, **extra: Any) -> Request:
+    """`POST /v2/workflows`. Raises as `execute_request`."""
+    _check_name("key", key)
+    parts = _operation("create_workflow")(body=_Body(workflow.config, is_config=True), workflow_key=key)
+    doubt = "the workflow may have been created"
+    return _request(parts, repeatable=False, doubt=doubt, is_config=True, **extra)
+
+
+def revision_request(workflow: LoadedWorkflow, *, workflow_id: str | None, key: str | None, **extra: Any) -> Request:
+    """`POST /v2/workflows/revisions`. Raises as `execute_request`."""
+    _check_name("id", workflow_id)
+    _check_name("key", key)
+    parts = _operation("create_workflow_revision")(
+        body=_Body(workflow.config, is_config=True), workflow_id=workflow_id, workflow_key=key
+    )
+    doubt = "the revision may have been made"
+    return _request(parts, repeatable=False, doubt=doubt, is_config=True, **extra)
+
+
+def update_request(workflow_id: str, workflow: LoadedWorkflow, **extra: Any) -> Request:
+    """`PUT /v2/workflows/{workflow_id}`. Raises as `execute_request`."""
+    parts = _operation("update_workflow")(_segment(workflow_id), body=_Body(workflow.config, is_config=True))
+    doubt = "the workflow may have been updated"
+    return _request(parts, repeatable=True, doubt=doubt, is_config=True, **extra)
+
+
+def delete_request(workflow_id: str, **extra: Any) -> Request:
+    """`DELETE /v2/workflows/{workflow_id}`. Raises as `execute_request`."""
+    parts = _operation("delete_workflow")(_segment(workflow_id))
+    return _request(parts, repeatable=True, doubt="the workflow may have been deleted", **extra)
+
+
+def _operation(name: str) -> Callable[..., dict[str, Any]]:
+    """What the generated package makes of an operation's arguments; held by a contract test."""
+    # Imported late, because most programs use one or two of the eight.
+    found: Callable[..., dict[str, Any]] = importlib.import_module(f"scout_generated.api.workflows.{name}")._get_kwargs
+    return found
+
+
+def _request(
+    parts: Mapping[str, Any],
+    *,
+    repeatable: bool,
+    doubt: str = "",
+    is_config: bool = False,
+    extra_headers: Mapping[str, str] | None = None,
+    extra_query: Mapping[str, Any] | None = None,
+    extra_body: Mapping[str, Any] | None = None,
+) -> Request:
+    _check_mapping("extra_query", extra_query)
+    _check_mapping("extra_body", extra_body)
+    _check_query(extra_query or {})
+    body = parts.get("json")
+    if body is None and extra_body:
+        raise ConfigurationError("extra_body is not for this call, whose request has no body")
     return Request(
         method=parts["method"],
         path=parts["url"],
-        query={**parts["params"], **(extra_query or {})},
-        body=_encode({**parts["json"], **(extra_body or {})}),
+        query={**parts.get("params", {}), **(extra_query or {})},
+        body=b"" if body is None else _encode({**body, **(extra_body or {})}, is_config=is_config),
         headers={name.lower(): value for name, value in (extra_headers or {}).items()},
-        starts_a_run=True,
+        repeatable=repeatable,
+        doubt=doubt,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Body:
-    """Stands for the generated class of a body, through which a config would lose the order of its keys."""
+    """Stands for the generated class of a body, in which a config would be taken apart and put together again."""
 
     members: Mapping[str, Any]
+    is_config: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        return {name: value for name, value in self.members.items() if value is not None}
+        # A null in a config is its author's, and goes along.
+        return {name: value for name, value in self.members.items() if value is not None or self.is_config}
+
+
+def _segment(workflow_id: object) -> str:
+    """An id that stands for one segment of a path; the generated package encodes it."""
+    _check_name("id", workflow_id)
+    if not isinstance(workflow_id, str):
+        raise ConfigurationError(f"id must be the text of a workflow's id, not {type(workflow_id).__name__}")
+    if workflow_id in (".", ".."):
+        raise ConfigurationError(f"id must not be {workflow_id!r}, which in an address means another place")
+    return workflow_id
+
+
+def _check_name(name: str, value: object) -> None:
+    _check_text(name, value)
+    if value == "":
+        raise ConfigurationError(f"{name} must not be empty")
 
 
 def _check_mapping(name: str, value: object) -> None:
@@ -203,18 +343,17 @@ def _check_text(name: str, value: object) -> None:
         raise ConfigurationError(str(fault))
 
 
-def _encode(body: Mapping[str, Any]) -> bytes:
+def _encode(body: Mapping[str, Any], *, is_config: bool) -> bytes:
     plain: dict[str, Any] = {name: dict(value) if is_mapping(value) else value for name, value in body.items()}
     try:
         return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError) as problem:
         reason = str(problem)
     for name, value in plain.items():
+        is_workflow = is_config or name == "workflow_config"
         fault = json_fault(value, () if name == "workflow_config" else (name,))
-        if fault and name == "workflow_config":
-            raise WorkflowFileError(str(fault))
         if fault:
-            raise ConfigurationError(str(fault))
+            raise WorkflowFileError(str(fault)) if is_workflow else ConfigurationError(str(fault))
     raise ConfigurationError(f"the request is not JSON: {reason}")
 
 
@@ -251,6 +390,73 @@ def read_run(answer: Answer, workflow: LoadedWorkflow | None) -> Run:
         output_block_id=_text(data.get("output_block_id")) or output_block(workflow),
         raw=data,
     )
+
+
+def read_workflow(answer: Answer) -> Workflow:
+    """The stored workflow that a 2xx answer tells of.
+
+    Raises:
+        APIResponseError: it tells of none.
+    """
+    return _workflow(answer, _decode(answer).get("data"), "its data")
+
+
+def read_page(answer: Answer) -> ListWorkflowsResponse:
+    """The page of stored workflows that a 2xx answer tells of. Raises as `read_workflow`."""
+    data = _decode(answer)
+    found = data.get("data")
+    if not is_list(found):
+        raise _not_understood(answer, "it holds no list of workflows (data)")
+    page: ListWorkflowsResponse = _models().ListWorkflowsResponse.from_dict({**data, "data": []})
+    page.data = [_workflow(answer, each, f"its data[{number}]") for number, each in enumerate(found)]
+    return page
+
+
+def read_deletion(answer: Answer) -> str:
+    """What a 2xx answer to a deletion says."""
+    body = _body(answer)
+    detail = body.get("detail") if is_mapping(body) else None
+    return detail if isinstance(detail, str) else ""
+
+
+def _workflow(answer: Answer, told: Any, name: str) -> Workflow:
+    lacking = "is no object"
+    if is_mapping(told):
+        texts = ("workflow_id", "revision_id")
+        bad = [each for each in texts if not isinstance(told.get(each), str)]
+        bad += [] if is_mapping(told.get("workflow_config")) else ["workflow_config"]
+        if not bad:
+            return _decoded_workflow(told)
+        lacking = f"lacks {' and '.join(bad)}"
+    raise _not_understood(answer, f"{name} is no stored workflow: it {lacking}")
+
+
+def _decoded_workflow(told: Mapping[str, Any]) -> Workflow:
+    models = _models()
+    with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
+        workflow: Workflow = models.Workflow.from_dict(told)
+        return workflow
+    # A config that the specification does not describe is still its author's: whole, as fields that are not known.
+    workflow = models.Workflow.from_dict({**told, "workflow_config": {}})
+    workflow.workflow_config.additional_properties = dict(told["workflow_config"])
+    return workflow
+
+
+def _models() -> Any:
+    return importlib.import_module("scout_generated.models")
+
+
+def is_same_config(stored: WorkflowConfig, workflow: LoadedWorkflow) -> bool:
+    """Whether a stored config is, as JSON, what would be sent: an absent field is not a null, and 1 is 1.0."""
+    return _is_same(stored.to_dict(), workflow.config)
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    if is_mapping(one) and is_mapping(other):
+        return one.keys() == other.keys() and all(_is_same(one[key], other[key]) for key in one)
+    if is_list(one) and is_list(other):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 
 def is_stream(headers: Mapping[str, str]) -> bool:
@@ -343,7 +549,7 @@ def _advice(answer: Answer) -> str:
             where = f" to {target}" if target else ""
             return f"the server redirects{where}, which is not followed; check base_url (SCOUT_BASE_URL)"
         case status if status == 408 or status >= 500:
-            return "the run may have started"
+            return answer.doubt
         case _:
             return ""
 
@@ -427,8 +633,9 @@ def _why_not_json(answer: Answer, problem: Exception) -> str:
 
 
 def _not_understood(answer: Answer, reason: str, *, damaged: bool = False) -> APIResponseError:
+    doubt = f"; {answer.doubt}" if answer.doubt else ""
     return APIResponseError(
-        f"the answer with status {answer.status} cannot be understood: {reason}; the run may have started, "
+        f"the answer with status {answer.status} cannot be understood: {reason}{doubt}; "
         "check base_url (SCOUT_BASE_URL) if this is not Scout's API",
         status=answer.status,
         body=answer.body,

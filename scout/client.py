@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import weakref
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Self, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
 
 from ._config import (
     NO_KEY,
@@ -15,12 +15,12 @@ from ._config import (
     NotGiven,
     Secret,
     base_url_from,
-    check_headers,
     environment_from,
     secret_from_environment,
 )
 from ._http import AsyncHttp, AsyncTransport, Http, Transport
-from ._wire import execute_request, is_stream, raw_client, read_run
+from ._runs import RUN_OPTIONS, RunOptions, new_progress, read_any_run, sorted_out
+from ._wire import execute_request, raw_client
 from .errors import ConfigurationError
 from .workflow_files import WorkflowSource, load_workflow
 
@@ -28,48 +28,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    from ._wire import Answer, AuthenticatedClient, Request
+    from ._wire import AuthenticatedClient, Request
     from .environments import Environment
     from .results import Run
-    from .streaming import AsyncRunStream, Progress, RunStream
+    from .streaming import AsyncRunStream, RunStream
     from .workflow_files import LoadedWorkflow
+    from .workflows import AsyncWorkflows, Workflows
 
-__all__ = ["AsyncScout", "RunOptions", "Scout"]
+__all__ = ["AsyncScout", "Scout"]
 
 HttpT = TypeVar("HttpT", Http, AsyncHttp)
 TransportT = TypeVar("TransportT", Transport, AsyncTransport)
 
-
-class RunOptions(TypedDict, total=False):
-    """What may be said about one run, beside the workflow and its inputs.
-
-    Attributes:
-        environment: Instead of the client's: which deployed revision is meant; `None` sends none.
-        revision_id: Exactly this revision.
-        session_id: The session to join; the server makes one up without it.
-        workflow_key: The key under which the run is attributed; without it the one in the file.
-        timeout: Instead of the client's, in seconds; `None` for no limit.
-        deadline: Instead of the client's, in seconds; `None` for no limit.
-        retries: Instead of the client's.
-        extra_headers: Sent as well.
-        extra_query: Query parameters sent as well; they win over those made from the other arguments.
-        extra_body: Top-level members of the body sent as well; they win likewise.
-    """
-
-    environment: Environment | str | None
-    revision_id: str | None
-    session_id: str | None
-    workflow_key: str | None
-    timeout: float | None
-    deadline: float | None
-    retries: int
-    extra_headers: Mapping[str, str]
-    extra_query: Mapping[str, Any]
-    extra_body: Mapping[str, Any]
-
-
-_SETTINGS = ("environment", "timeout", "deadline", "retries")
-_PARTS = ("revision_id", "session_id", "workflow_key", "extra_headers", "extra_query", "extra_body")
 
 # What Scout.local() hands to the client; anything else is for the local Scout.
 _CLIENT_OPTIONS = (
@@ -202,17 +172,14 @@ class _Client(Generic[HttpT, TransportT]):
     ) -> tuple[Request, Config, LoadedWorkflow, float]:
         begun = time.monotonic()  # a deadline counts from here: reading the workflow is a part of the call
         self._refuse_when_closed()
-        unknown = options.keys() - {*_SETTINGS, *_PARTS}
-        if unknown:
-            raise TypeError(f"there is no option {min(unknown)!r}; there are {', '.join(_SETTINGS + _PARTS)}")
-        given: dict[str, Any] = dict(options)
-        settings = {name: given[name] for name in _SETTINGS if name in given}
-        config = self._config.changed(**settings) if settings else self._config
-        check_headers("extra_headers", given.get("extra_headers") or {})
+        config, parts = sorted_out(self._config, options, RUN_OPTIONS)
         loaded = load_workflow(workflow)
-        parts = {name: given[name] for name in _PARTS if name in given}
         request = execute_request(loaded, inputs, environment=config.environment, streaming=streaming, **parts)
         return request, config, loaded, begun
+
+    def _settings(self) -> Config:
+        self._refuse_when_closed()
+        return self._config
 
     def _refuse_when_closed(self) -> None:
         if self._closed or self._http.closed:
@@ -240,23 +207,6 @@ class _Client(Generic[HttpT, TransportT]):
         self._shares_connections = False
         self._closed = state["closed"]
         self._server = None
-
-
-def _read(answer: Answer, workflow: LoadedWorkflow) -> Run:
-    if is_stream(answer.headers):
-        from .streaming import run_from_events  # rare: only servers that stream unasked
-
-        return run_from_events(answer, workflow)
-    return read_run(answer, workflow)
-
-
-def _progress(workflow: LoadedWorkflow, *, check: bool, max_event_bytes: int | None) -> Progress:
-    from .streaming import MAX_EVENT_BYTES, Progress
-
-    limit: Any = MAX_EVENT_BYTES if max_event_bytes is None else max_event_bytes
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        raise ConfigurationError(f"max_event_bytes must be a whole number, 1 or more, not {max_event_bytes!r}")
-    return Progress(workflow, check=check, max_event_bytes=limit)
 
 
 class Scout(_Client[Http, Transport]):
@@ -316,7 +266,7 @@ class Scout(_Client[Http, Transport]):
             APIResponseError: the answer cannot be understood.
         """
         request, config, loaded, begun = self._prepare(workflow, inputs, options, streaming=False)
-        run = self._http.call(request, config, partial(_read, workflow=loaded), begun)
+        run = self._http.call(request, config, partial(read_any_run, workflow=loaded), begun)
         if check:
             run.raise_for_status()
         return run
@@ -345,8 +295,15 @@ class Scout(_Client[Http, Transport]):
         from .streaming import RunStream  # the classes of the events take a while to make
 
         request, config, loaded, begun = self._prepare(workflow, inputs, options, streaming=True)
-        progress = _progress(loaded, check=check, max_event_bytes=max_event_bytes)
+        progress = new_progress(loaded, check=check, max_event_bytes=max_event_bytes)
         return RunStream(self._http.stream(request, config, begun), progress)
+
+    @property
+    def workflows(self) -> Workflows:
+        """Stored workflows: list, get, create, update, delete, deploy and run them by id."""
+        from .workflows import Workflows  # only for those who store workflows
+
+        return Workflows(self._http, self._settings)
 
     @property
     def raw(self) -> AuthenticatedClient:
@@ -393,7 +350,7 @@ class AsyncScout(_Client[AsyncHttp, AsyncTransport]):
     ) -> Run:
         """Run a workflow and wait for its result. As `Scout.execute`."""
         request, config, loaded, begun = self._prepare(workflow, inputs, options, streaming=False)
-        run = await self._http.call(request, config, partial(_read, workflow=loaded), begun)
+        run = await self._http.call(request, config, partial(read_any_run, workflow=loaded), begun)
         if check:
             run.raise_for_status()
         return run
@@ -411,8 +368,15 @@ class AsyncScout(_Client[AsyncHttp, AsyncTransport]):
         from .streaming import AsyncRunStream  # as in Scout.stream
 
         request, config, loaded, begun = self._prepare(workflow, inputs, options, streaming=True)
-        progress = _progress(loaded, check=check, max_event_bytes=max_event_bytes)
+        progress = new_progress(loaded, check=check, max_event_bytes=max_event_bytes)
         return AsyncRunStream(lambda: self._http.stream(request, config, begun), progress)
+
+    @property
+    def workflows(self) -> AsyncWorkflows:
+        """Stored workflows. As `Scout.workflows`."""
+        from .workflows import AsyncWorkflows  # as in Scout.workflows
+
+        return AsyncWorkflows(self._http, self._settings)
 
     @property
     def raw(self) -> AuthenticatedClient:

@@ -92,7 +92,8 @@ class ScoutError(Exception):
     Attributes:
         message: What was wrong, where, and what to do.
         run_may_have_started: `False` only when it is certain that no run was started, so that running again cannot
-            run twice. `True` means yes or unknown.
+            run twice. `True` means yes or unknown. For a request that stores something anew (`create`,
+            `create_revision`, `deploy`) it says the same of that: whether it may have been done.
         attempts: What was tried, in order; empty when nothing was sent.
     """
 

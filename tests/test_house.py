@@ -39,6 +39,7 @@ FLOORS = [
     "_http",
     "events",
     "streaming",
+    "_runs",
     "workflows",
     "client",
     "batch",

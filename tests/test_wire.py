@@ -300,7 +300,7 @@ def test_the_smallest_request() -> None:
 
     assert (request.method, request.path, dict(request.query)) == ("post", "/v2/workflows/execute", {})
     assert without(json.loads(request.body), "streaming") == {"workflow_config": {}}
-    assert request.starts_a_run
+    assert not request.repeatable
 
 
 def test_the_key_of_the_call_comes_before_that_of_the_file() -> None:

@@ -1,0 +1,613 @@
+"""`scout.workflows`: stored workflows. `Workflows` and `AsyncWorkflows` differ only in the await."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar, Unpack
+
+from ._runs import CALL_OPTIONS, RUN_OPTIONS, CallOptions, RunOptions, new_progress, read_any_run, sorted_out
+from ._wire import (
+    create_request,
+    delete_request,
+    execute_stored_request,
+    get_request,
+    is_same_config,
+    list_request,
+    read_deletion,
+    read_page,
+    read_workflow,
+    revision_request,
+    update_request,
+)
+from .errors import APIError, APIResponseError, ConfigurationError, ConflictError, NotFoundError, ScoutError
+from .workflow_files import LoadedWorkflow, WorkflowSource, load_workflow
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
+
+    from ._config import Config
+    from ._http import AsyncHttp, Http
+    from ._wire import Answer, ListWorkflowsResponse, Request, Workflow
+    from .results import Run
+    from .streaming import AsyncRunStream, RunStream
+
+__all__ = ["AsyncWorkflowList", "AsyncWorkflows", "Deployment", "WorkflowList", "Workflows"]
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What `deploy` came to.
+
+    Attributes:
+        workflow_id: The id of the workflow.
+        revision_id: The revision that holds the config that was deployed.
+        created: Whether the workflow is new.
+        workflow: The workflow as it is stored now.
+        changed: Whether anything was stored; `False` when the newest revision held the same config already.
+    """
+
+    workflow_id: str
+    revision_id: str
+    created: bool
+    workflow: Workflow
+    changed: bool = True
+
+
+class _Prepared(NamedTuple):
+    """One call that is ready to be sent: the arguments of `Http.call`."""
+
+    request: Request
+    config: Config
+    read: Callable[[Answer], Any]
+    begun: float
+
+
+# --- Pages --------------------------------------------------------------------------------------------------------
+
+
+class _Walk:
+    """The way through the pages of a list, without I/O."""
+
+    def __init__(self, prepare: Callable[[str | None], _Prepared], start_at: str | None) -> None:
+        self._prepare = prepare
+        self._cursor = start_at
+        self._number = 1
+        self._landmark: str | None = None
+        self._is_over = False
+
+    def next(self) -> _Prepared | None:
+        """The call for the next page; `None` after the last."""
+        return None if self._is_over else self._prepare(self._cursor)
+
+    def took(self, page: ListWorkflowsResponse) -> ListWorkflowsResponse:
+        """Note a page.
+
+        Raises:
+            APIResponseError: the server leads in a circle, or says that there is more and not where.
+        """
+        cursor = page.next_cursor if isinstance(page.next_cursor, str) and page.next_cursor else None
+        if page.has_more is False or (cursor is None and page.has_more is not True):
+            self._is_over = True
+            return page
+        if cursor is None:
+            raise self._astray("says that more follow (has_more), and not where (next_cursor)")
+        if cursor in (self._cursor, self._landmark):
+            raise self._astray(f"leads back to {cursor!r} (next_cursor), so that the list would never end")
+        # A circle is found without remembering all cursors: each of the pages 1, 2, 4, 8, ... is looked out for until
+        # the next of them. (Brent's method.)
+        if self._number & (self._number - 1) == 0:
+            self._landmark = cursor
+        self._cursor = cursor
+        self._number += 1
+        return page
+
+    def note_in(self, error: APIError) -> None:
+        """Let the error of a page say which page it was."""
+        error.message = f"{self._name()}: {error.message}"
+        error.args = (error.message, *error.args[1:])
+
+    def _name(self) -> str:
+        where = f" (start_at={self._cursor!r})" if self._cursor is not None else ""
+        return f"page {self._number} of the list{where}"
+
+    def _astray(self, what: str) -> APIResponseError:
+        error = APIResponseError(f"{self._name()} {what}", status=200, body=b"")
+        error.run_may_have_started = False
+        return error
+
+
+class WorkflowList:
+    """An iterator over stored workflows. Each page is asked for when it is needed; stopping early asks for no more.
+
+    After an error the same page is asked for again by the next step, so a loop can go on where it was.
+
+    Raises:
+        APIError: a page could not be had; the message says which, and the `start_at` that leads to it.
+    """
+
+    def __init__(self, http: Http, walk: Callable[[], _Walk]) -> None:
+        self._http = http
+        self._new_walk = walk
+        self._pages = self.pages()
+        self._items: Iterator[Workflow] = iter(())
+
+    def pages(self) -> Iterator[ListWorkflowsResponse]:
+        """The pages, from the first on: each with `data`, a list of workflows, and `next_cursor`."""
+        return _Pages(self._http, self._new_walk())
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Workflow:
+        while (workflow := next(self._items, None)) is None:
+            self._items = iter(next(self._pages).data)
+        return workflow
+
+
+class _Pages:
+    def __init__(self, http: Http, walk: _Walk) -> None:
+        self._http = http
+        self._walk = walk
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> ListWorkflowsResponse:
+        prepared = self._walk.next()
+        if prepared is None:
+            raise StopIteration
+        try:
+            page: ListWorkflowsResponse = self._http.call(*prepared)
+        except APIError as error:
+            self._walk.note_in(error)
+            raise
+        return self._walk.took(page)
+
+
+class AsyncWorkflowList:
+    """An asynchronous iterator over stored workflows. As `WorkflowList`."""
+
+    def __init__(self, http: AsyncHttp, walk: Callable[[], _Walk]) -> None:
+        self._http = http
+        self._new_walk = walk
+        self._pages = self.pages()
+        self._items: Iterator[Workflow] = iter(())
+
+    def pages(self) -> AsyncIterator[ListWorkflowsResponse]:
+        """The pages, from the first on. As `WorkflowList.pages`."""
+        return _AsyncPages(self._http, self._new_walk())
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Workflow:
+        while (workflow := next(self._items, None)) is None:
+            self._items = iter((await anext(self._pages)).data)
+        return workflow
+
+
+class _AsyncPages:
+    def __init__(self, http: AsyncHttp, walk: _Walk) -> None:
+        self._http = http
+        self._walk = walk
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> ListWorkflowsResponse:
+        prepared = self._walk.next()
+        if prepared is None:
+            raise StopAsyncIteration
+        try:
+            page: ListWorkflowsResponse = await self._http.call(*prepared)
+        except APIError as error:
+            self._walk.note_in(error)
+            raise
+        return self._walk.took(page)
+
+
+# --- Calls --------------------------------------------------------------------------------------------------------
+
+HttpT = TypeVar("HttpT")
+
+
+class _Workflows(Generic[HttpT]):
+    """Everything about stored workflows that needs no I/O.
+
+    Args:
+        http: Sends calls.
+        settings: The client's settings; raises when it is closed.
+    """
+
+    def __init__(self, http: HttpT, settings: Callable[[], Config]) -> None:
+        self._http = http
+        self._settings = settings
+
+    def _call(
+        self,
+        make: Callable[..., Request],
+        read: Callable[[Answer], Any],
+        options: CallOptions,
+        begun: float | None = None,
+    ) -> _Prepared:
+        begun = time.monotonic() if begun is None else begun
+        config, extra = sorted_out(self._settings(), options, CALL_OPTIONS)
+        return _Prepared(make(**extra), config, read, begun)
+
+    def _run(self, id: str, inputs: Mapping[str, Any] | None, options: RunOptions, *, streaming: bool) -> _Prepared:
+        begun = time.monotonic()
+        config, parts = sorted_out(self._settings(), options, RUN_OPTIONS)
+        request = execute_stored_request(id, inputs, environment=config.environment, streaming=streaming, **parts)
+        return _Prepared(request, config, partial(read_any_run, workflow=None), begun)
+
+    def _walk(
+        self, start_at: str | None, options: CallOptions, begun: float | None = None, **filters: Any
+    ) -> Callable[[], _Walk]:
+        def prepare(cursor: str | None) -> _Prepared:
+            return self._call(partial(list_request, start_at=cursor, **filters), read_page, options, begun)
+
+        prepare(start_at)  # so that an argument that cannot work is an error here, and not in the loop
+        return lambda: _Walk(prepare, start_at)
+
+    def _create(self, workflow: WorkflowSource, key: str | None, options: CallOptions) -> _Prepared:
+        begun = time.monotonic()
+        loaded = load_workflow(workflow)
+        make = partial(create_request, loaded, key if key is not None else loaded.key)
+        return self._call(make, read_workflow, options, begun)
+
+    def _revise(self, workflow: WorkflowSource, id: str | None, key: str | None, options: CallOptions) -> _Prepared:
+        begun = time.monotonic()
+        loaded = load_workflow(workflow)
+        if id is None and key is None:
+            key = loaded.key
+        if (id is None) == (key is None):
+            raise ConfigurationError(
+                "give either id= or key= to say which workflow gets the revision, "
+                + ("not both" if id is not None else "or put workflow_key into the file")
+            )
+        return self._call(partial(revision_request, loaded, workflow_id=id, key=key), read_workflow, options, begun)
+
+    def _update(self, id: str, workflow: WorkflowSource, options: CallOptions) -> _Prepared:
+        begun = time.monotonic()
+        return self._call(partial(update_request, id, load_workflow(workflow)), read_workflow, options, begun)
+
+    def _deploy(
+        self, workflow: WorkflowSource, key: str | None, options: CallOptions, *, force: bool
+    ) -> Generator[_Prepared, Any, Deployment]:
+        """The calls of a deployment, one after the other; each is sent by whoever drives this, and answered to it."""
+        begun = time.monotonic()
+        loaded = load_workflow(workflow)
+        key = key if key is not None else loaded.key
+        if key is None:
+            raise ConfigurationError("a deployment needs a key: pass key=, or put workflow_key into the file")
+        source = LoadedWorkflow(loaded.config, key)
+        create = partial(create_request, source, key)
+        try:
+            created: Workflow = yield self._call(create, read_workflow, options, begun)
+            return Deployment(created.workflow_id, created.revision_id, True, created)
+        except ConflictError as error:
+            taken = error
+        if not force:
+            found = yield from self._find(key, options, begun)
+            if found is not None and found.is_draft is not True and is_same_config(found.workflow_config, source):
+                return Deployment(found.workflow_id, found.revision_id, False, found, changed=False)
+        revise = partial(revision_request, source, workflow_id=None, key=key)
+        try:
+            revised: Workflow = yield self._call(revise, read_workflow, options, begun)
+        except NotFoundError:
+            # The key is not taken, so the conflict was about something else.
+            raise taken from None
+        return Deployment(revised.workflow_id, revised.revision_id, False, revised)
+
+    def _find(self, key: str, options: CallOptions, begun: float) -> Generator[_Prepared, Any, Workflow | None]:
+        # The API has no call for this, so the lists are looked through: first what the server's search finds, of which
+        # no source says whether it looks at keys, then all.
+        for query in (key, None):
+            walk = self._walk(None, options, begun, query=query)()
+            while (prepared := walk.next()) is not None:
+                page = walk.took((yield prepared))
+                found = next((each for each in page.data if each.workflow_key == key), None)
+                if found is not None:
+                    return found
+        return None
+
+
+class Workflows(_Workflows["Http"]):
+    """Stored workflows, by id. What is stored comes and goes as it is; `Scout.workflows` is one of these.
+
+    Every method takes the options of `CallOptions` (or `RunOptions`) as well. Reading, `update` and `delete` are
+    repeated after any passing failure; `create`, `create_revision` and runs only where it is certain that nothing
+    was done.
+    """
+
+    def list(
+        self,
+        *,
+        query: str | None = None,
+        sort: str | None = None,
+        direction: str | None = None,
+        tags: str | None = None,
+        limit: int | None = None,
+        start_at: str | None = None,
+        **options: Unpack[CallOptions],
+    ) -> WorkflowList:
+        """All stored workflows, over all pages.
+
+        https://docs.scoutos.com, "List all workflows".
+
+        Args:
+            query: Words to search for.
+            sort: The field to sort by, such as `created_at`.
+            direction: `asc` or `desc`.
+            tags: Tags that the workflows have, as one text.
+            limit: How many workflows a page has, 1 or more; without it the server decides.
+            start_at: The `next_cursor` of a page, to begin after it.
+            **options: See `CallOptions`. A deadline is for each page.
+
+        Raises:
+            ConfigurationError: an argument cannot work; nothing was sent. See `WorkflowList` for what comes later.
+        """
+        filters: dict[str, Any] = {"query": query, "sort": sort, "direction": direction, "tags": tags, "limit": limit}
+        return WorkflowList(self._http, self._walk(start_at, options, **filters))
+
+    def get(self, id: str, **options: Unpack[CallOptions]) -> Workflow:
+        """The newest saved state of a workflow. It can be run, saved and deployed as it is.
+
+        https://docs.scoutos.com, "Get a workflow by ID".
+
+        Raises:
+            NotFoundError: there is no such workflow.
+            ScoutError: as `Scout.execute`.
+        """
+        workflow: Workflow = self._http.call(*self._call(partial(get_request, id), read_workflow, options))
+        return workflow
+
+    def create(self, workflow: WorkflowSource, *, key: str | None = None, **options: Unpack[CallOptions]) -> Workflow:
+        """Store a new workflow.
+
+        https://docs.scoutos.com, "Create a new workflow".
+
+        Args:
+            workflow: As for `Scout.execute`.
+            key: A name of your choice, unique among your workflows; without it the `workflow_key` in the file, if any.
+            **options: See `CallOptions`.
+
+        Raises:
+            ConflictError: the key is taken.
+            WorkflowFileError: the workflow cannot be read; nothing was sent.
+            ScoutError: as `Scout.execute`. `run_may_have_started` then says that the workflow may have been created.
+        """
+        stored: Workflow = self._http.call(*self._create(workflow, key, options))
+        return stored
+
+    def update(self, id: str, workflow: WorkflowSource, **options: Unpack[CallOptions]) -> Workflow:
+        """Save a config as the newest state of a workflow, as the editor does; see `deploy` for a new revision.
+
+        https://docs.scoutos.com, "Update a workflow".
+
+        Raises:
+            NotFoundError: there is no such workflow.
+            WorkflowFileError: the workflow cannot be read; nothing was sent.
+            ScoutError: as `Scout.execute`.
+        """
+        stored: Workflow = self._http.call(*self._update(id, workflow, options))
+        return stored
+
+    def delete(self, id: str, **options: Unpack[CallOptions]) -> str:
+        """Delete a workflow and its revisions; return what the server says to that.
+
+        https://docs.scoutos.com, "Delete a workflow".
+
+        Raises:
+            NotFoundError: there is no such workflow. After more than one of the error's `attempts`, the first may have
+                deleted it.
+            ScoutError: as `Scout.execute`.
+        """
+        said: str = self._http.call(*self._call(partial(delete_request, id), read_deletion, options))
+        return said
+
+    def create_revision(
+        self,
+        workflow: WorkflowSource,
+        *,
+        id: str | None = None,
+        key: str | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Workflow:
+        """Store a new revision of a workflow.
+
+        https://docs.scoutos.com, "Create a new workflow revision".
+
+        Args:
+            workflow: As for `Scout.execute`.
+            id: The workflow, by its id.
+            key: The workflow, by its key. Exactly one of the two; without both the `workflow_key` in the file.
+            **options: See `CallOptions`.
+
+        Raises:
+            NotFoundError: there is no such workflow.
+            ScoutError: as `create`.
+        """
+        stored: Workflow = self._http.call(*self._revise(workflow, id, key, options))
+        return stored
+
+    def deploy(
+        self,
+        workflow: WorkflowSource,
+        *,
+        key: str | None = None,
+        force: bool = False,
+        **options: Unpack[CallOptions],
+    ) -> Deployment:
+        """Make sure that a config is stored under a key: a new workflow, a new revision, or nothing if it is.
+
+        Several deployments of one key at the same time end in one workflow.
+
+        Args:
+            workflow: As for `Scout.execute`.
+            key: The key of the workflow; without it the `workflow_key` in the file.
+            force: Make a revision even if nothing changed.
+            **options: See `CallOptions`. A deadline is for all calls together.
+
+        Raises:
+            ConfigurationError: there is no key; nothing was sent.
+            ScoutError: as `create`.
+        """
+        steps = self._deploy(workflow, key, options, force=force)
+        try:
+            prepared = next(steps)
+            while True:
+                try:
+                    answer = self._http.call(*prepared)
+                except ScoutError as error:
+                    prepared = steps.throw(error)
+                else:
+                    prepared = steps.send(answer)
+        except StopIteration as end:
+            deployment: Deployment = end.value
+            return deployment
+
+    def execute(
+        self,
+        id: str,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        check: bool = True,
+        **options: Unpack[RunOptions],
+    ) -> Run:
+        """Run a stored workflow and wait for its result. As `Scout.execute`, with an id instead of a config.
+
+        https://docs.scoutos.com, "Execute a workflow".
+
+        Raises:
+            NotFoundError: there is no such workflow, or revision.
+            ScoutError: as `Scout.execute`.
+        """
+        run: Run = self._http.call(*self._run(id, inputs, options, streaming=False))
+        if check:
+            run.raise_for_status()
+        return run
+
+    def stream(
+        self,
+        id: str,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        check: bool = True,
+        max_event_bytes: int | None = None,
+        **options: Unpack[RunOptions],
+    ) -> RunStream:
+        """Run a stored workflow and watch it. As `Scout.stream`, with an id instead of a config. Raises as that."""
+        from .streaming import RunStream  # the classes of the events take a while to make
+
+        request, config, _, begun = self._run(id, inputs, options, streaming=True)
+        progress = new_progress(None, check=check, max_event_bytes=max_event_bytes)
+        return RunStream(self._http.stream(request, config, begun), progress)
+
+
+class AsyncWorkflows(_Workflows["AsyncHttp"]):
+    """Stored workflows, by id, from asyncio. Arguments and methods are those of `Workflows`."""
+
+    def list(
+        self,
+        *,
+        query: str | None = None,
+        sort: str | None = None,
+        direction: str | None = None,
+        tags: str | None = None,
+        limit: int | None = None,
+        start_at: str | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AsyncWorkflowList:
+        """All stored workflows, over all pages, for `async for`. As `Workflows.list`."""
+        filters: dict[str, Any] = {"query": query, "sort": sort, "direction": direction, "tags": tags, "limit": limit}
+        return AsyncWorkflowList(self._http, self._walk(start_at, options, **filters))
+
+    async def get(self, id: str, **options: Unpack[CallOptions]) -> Workflow:
+        """The newest saved state of a workflow. As `Workflows.get`."""
+        workflow: Workflow = await self._http.call(*self._call(partial(get_request, id), read_workflow, options))
+        return workflow
+
+    async def create(
+        self, workflow: WorkflowSource, *, key: str | None = None, **options: Unpack[CallOptions]
+    ) -> Workflow:
+        """Store a new workflow. As `Workflows.create`."""
+        stored: Workflow = await self._http.call(*self._create(workflow, key, options))
+        return stored
+
+    async def update(self, id: str, workflow: WorkflowSource, **options: Unpack[CallOptions]) -> Workflow:
+        """Save a config as the newest state of a workflow. As `Workflows.update`."""
+        stored: Workflow = await self._http.call(*self._update(id, workflow, options))
+        return stored
+
+    async def delete(self, id: str, **options: Unpack[CallOptions]) -> str:
+        """Delete a workflow and its revisions. As `Workflows.delete`."""
+        said: str = await self._http.call(*self._call(partial(delete_request, id), read_deletion, options))
+        return said
+
+    async def create_revision(
+        self,
+        workflow: WorkflowSource,
+        *,
+        id: str | None = None,
+        key: str | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Workflow:
+        """Store a new revision of a workflow. As `Workflows.create_revision`."""
+        stored: Workflow = await self._http.call(*self._revise(workflow, id, key, options))
+        return stored
+
+    async def deploy(
+        self,
+        workflow: WorkflowSource,
+        *,
+        key: str | None = None,
+        force: bool = False,
+        **options: Unpack[CallOptions],
+    ) -> Deployment:
+        """Make sure that a config is stored under a key. As `Workflows.deploy`."""
+        steps = self._deploy(workflow, key, options, force=force)
+        try:
+            prepared = next(steps)
+            while True:
+                try:
+                    answer = await self._http.call(*prepared)
+                except ScoutError as error:
+                    prepared = steps.throw(error)
+                else:
+                    prepared = steps.send(answer)
+        except StopIteration as end:
+            deployment: Deployment = end.value
+            return deployment
+
+    async def execute(
+        self,
+        id: str,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        check: bool = True,
+        **options: Unpack[RunOptions],
+    ) -> Run:
+        """Run a stored workflow and wait for its result. As `Workflows.execute`."""
+        run: Run = await self._http.call(*self._run(id, inputs, options, streaming=False))
+        if check:
+            run.raise_for_status()
+        return run
+
+    def stream(
+        self,
+        id: str,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        check: bool = True,
+        max_event_bytes: int | None = None,
+        **options: Unpack[RunOptions],
+    ) -> AsyncRunStream:
+        """Run a stored workflow and watch it. As `AsyncScout.stream`, with an id instead of a config."""
+        from .streaming import AsyncRunStream  # as in Workflows.stream
+
+        request, config, _, begun = self._run(id, inputs, options, streaming=True)
+        progress = new_progress(None, check=check, max_event_bytes=max_event_bytes)
+        return AsyncRunStream(lambda: self._http.stream(request, config, begun), progress)
