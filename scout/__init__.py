@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     )
     from .results import BlockRun, Run, RunStatus
     from .streaming import AsyncRunStream, RunStream
-    from .workflow_files import WorkflowSource
+    from .workflow_files import WorkflowSource, save_workflow
     from .workflows import AsyncWorkflowList, AsyncWorkflows, Deployment, WorkflowList, Workflows
 
 __all__ = [
@@ -111,6 +111,7 @@ __all__ = [
     "WorkflowSource",
     "Workflows",
     "__version__",
+    "save_workflow",
 ]
 
 _ROOMS = {
@@ -145,6 +146,7 @@ _ROOMS = {
     "WorkflowRunStarted": "events",
     "WorkflowSource": "workflow_files",
     "Workflows": "workflows",
+    "save_workflow": "workflow_files",
 }
 
 

@@ -1,4 +1,4 @@
-"""Load a workflow from a file or a mapping, and say by line and column what is wrong with it."""
+"""Load a workflow from a file or a mapping, say by line and column what is wrong with it, and save it again."""
 
 # ruamel.yaml says little of its types:
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
@@ -9,6 +9,7 @@ import json
 import math
 import os
 import re
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from .errors import WorkflowFileError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Fault", "LoadedWorkflow", "WorkflowSource", "json_fault", "load_workflow"]
+__all__ = ["Fault", "LoadedWorkflow", "WorkflowSource", "json_fault", "load_workflow", "save_workflow"]
 
 _REQUIRED_IN_A_BLOCK = ("block_id", "block_archetype_id", "block_display_name")
 
@@ -80,7 +81,8 @@ def load_workflow(workflow: WorkflowSource) -> LoadedWorkflow:
     if is_mapping(workflow):
         return _unwrap(workflow, _refuse_mapping)
     if isinstance(workflow, str | os.PathLike):
-        return _load_file(os.fsdecode(workflow))
+        name = os.fsdecode(workflow)
+        return _load_bytes(name, _read(name))
     if isinstance(workflow, SupportsToDict) and not isinstance(workflow, type):
         return _unwrap(workflow.to_dict(), _refuse_mapping)
     raise WorkflowFileError(f"a workflow is a path, a mapping or a WorkflowConfig, not {type(workflow).__name__}")
@@ -90,35 +92,47 @@ def _refuse_mapping(problem: str, place: PathInData) -> NoReturn:
     raise WorkflowFileError(f"{_spell(place)}: {problem}" if place else problem)
 
 
-def _load_file(name: str) -> LoadedWorkflow:
-    text = _read(name)
-    is_json = name.lower().endswith(".json")
-    data = _parse_json(name, text) if is_json else _parse_yaml(name, text)
+def _is_json(name: str) -> bool:
+    return name.lower().endswith(".json")
+
+
+def _load_bytes(name: str, data: bytes) -> LoadedWorkflow:
+    text = _decode(name, data)
+    is_json = _is_json(name)
+    parsed = _parse_json(name, text) if is_json else _parse_yaml(name, text)
 
     def refuse(problem: str, place: PathInData) -> NoReturn:
         line, column = _locate(text, place, is_json=is_json)
         where = f"{_spell(place)}: " if place else ""
         raise WorkflowFileError(where + problem, path=name, line=line, column=column)
 
-    if not is_mapping(data):
-        refuse(f"a workflow is a mapping, and this is {_kind(data)}", ())
-    fault = json_fault(data)
+    if not is_mapping(parsed):
+        refuse(f"a workflow is a mapping, and this is {_kind(parsed)}", ())
+    fault = json_fault(parsed)
     if fault:
         refuse(fault.problem, fault.place)
-    return _unwrap(data, refuse)
+    return _unwrap(parsed, refuse)
 
 
-def _read(name: str) -> str:
+def _read(name: str) -> bytes:
     if "\n" in name:
         raise WorkflowFileError(
             "this looks like the text of a workflow; pass a path to a file, or parse the text and pass the mapping"
         )
     try:
-        data = Path(name).read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        hint = "" if Path(name).is_absolute() else f" (looked in {_here()})"
-        raise WorkflowFileError(f"cannot be read: {reason}{hint}", path=name) from None
+        return Path(name).read_bytes()
+    except (OSError, ValueError) as error:
+        raise _cannot_be("read", name, error) from None
+
+
+def _cannot_be(done: str, name: str, error: OSError | ValueError) -> WorkflowFileError:
+    # ValueError: a NUL character in the name
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    hint = "" if Path(name).is_absolute() else f" (looked in {_here()})"
+    return WorkflowFileError(f"cannot be {done}: {reason}{hint}", path=name)
+
+
+def _decode(name: str, data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -212,12 +226,16 @@ def _parse_yaml(name: str, text: str) -> Any:
         raise WorkflowFileError("is nested too deeply", path=name) from None
 
 
+def _is_stored(data: Mapping[str, Any]) -> bool:
+    stored = data.get("data")
+    return "workflow_config" not in data and is_mapping(stored) and "workflow_config" in stored
+
+
 def _unwrap(data: Mapping[str, Any], refuse: Callable[[str, PathInData], NoReturn]) -> LoadedWorkflow:
     place: PathInData = ()
     key: Any = None
-    stored = data.get("data")
-    if "workflow_config" not in data and is_mapping(stored) and "workflow_config" in stored:
-        data, place = stored, ("data",)
+    if _is_stored(data):
+        data, place = data["data"], ("data",)
     if "workflow_config" in data:
         key = data.get("workflow_key")
         if key is not None and not isinstance(key, str):
@@ -434,3 +452,163 @@ def _yaml() -> Any:
 
     # Pure Python, because libyaml reads YAML 1.1, where the key `y` of a block's position would be `true`.
     return YAML(typ="safe", pure=True)
+
+
+# --- Saving -------------------------------------------------------------------------------------------------------
+
+
+def save_workflow(
+    workflow: WorkflowSource, path: str | os.PathLike[str], *, key: str | None = None, overwrite: bool = False
+) -> None:
+    """Write a workflow to a file from which `load_workflow` gives back exactly the same: types, order and every text.
+
+    The file holds `{workflow_key, workflow_config}`, or the bare config when there is no key. It is there whole or not
+    at all: a failure leaves what was there before.
+
+    Args:
+        workflow: A path, a mapping, or a generated object such as what `scout.workflows.get` returns. Of a stored
+            workflow the key and the config are written, and not what the server adds.
+        path: Where to. JSON when it ends in `.json`, else YAML. A link is followed.
+        key: The `workflow_key` to write; by default that of the workflow.
+        overwrite: Replace a file that exists. It keeps its permissions.
+
+    Raises:
+        WorkflowFileError: the workflow is none, or holds what JSON cannot carry; the file exists already, or cannot be
+            written.
+    """
+    try:
+        name = os.fsdecode(path)
+    except TypeError as error:
+        raise WorkflowFileError(f"the path to save to: {error}") from None
+    if "\n" in name:
+        raise WorkflowFileError("a name with a line break in it could not be loaded again", path=name)
+    loaded = load_workflow(workflow)
+    data = _spell_out(name, LoadedWorkflow(loaded.config, loaded.key if key is None else key))
+    try:
+        _put(Path(os.path.realpath(name)), data, overwrite=overwrite)
+    except FileExistsError:
+        raise WorkflowFileError("exists already; pass overwrite=True to replace it", path=name) from None
+    except (OSError, ValueError) as error:
+        raise _cannot_be("written", name, error) from None
+
+
+def _spell_out(name: str, workflow: LoadedWorkflow) -> bytes:
+    """The text of a file, as bytes that have been read back and compared."""
+    fault = json_fault(workflow.config) or json_fault(workflow.key, ("workflow_key",))
+    if fault:
+        _refuse_mapping(fault.problem, fault.place)
+    document: Mapping[str, Any] = {"workflow_key": workflow.key, "workflow_config": workflow.config}
+    if workflow.key is None:
+        # A config that looks like a wrapper itself needs one, which is then taken off in its place.
+        document = {"workflow_config": workflow.config} if _is_stored(workflow.config) else workflow.config
+    _unwrap(document, _refuse_mapping)
+    plain = json.loads(json.dumps(document))  # no subclasses, and nothing shared that would become an alias
+    for write in (_to_json,) if _is_json(name) else (_to_yaml, _to_json_in_yaml):
+        try:
+            data = write(plain).encode()
+            if _fingerprint(_load_bytes(name, data)) == _fingerprint(workflow):
+                return data
+        except (WorkflowFileError, RecursionError):
+            continue
+    raise WorkflowFileError("no text was found that gives back this workflow exactly", path=name)
+
+
+def _fingerprint(workflow: LoadedWorkflow) -> str:
+    """Differs where anything does: `True` from 1 from 1.0, 0.0 from -0.0, and one order of keys from another."""
+    return json.dumps([workflow.key, workflow.config], ensure_ascii=False)
+
+
+def _to_json(document: Any) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+_NEVER_RAW = re.compile(r"[^\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+"""What YAML forbids, or reads as the end of a line; it can only be escaped."""
+
+_NOT_TEXT_TO_ALL = re.compile(r"yes|no|on|off|[-+]?\d[\d_]*(:[0-5]?\d)+(\.\d*)?", re.IGNORECASE)
+"""What readers of YAML 1.1 take for true, false or a number, so that it gets quotes that ours does not need."""
+
+
+def _to_json_in_yaml(document: Any) -> str:
+    """JSON is YAML, but for a few characters."""
+    return _NEVER_RAW.sub(lambda match: f"\\u{ord(match[0]):04x}", _to_json(document))
+
+
+def _to_yaml(document: Any) -> str:
+    from io import StringIO
+
+    from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.representer import SafeRepresenter
+
+    class Representer(SafeRepresenter):
+        """Text in the most readable style that carries it exactly, and mappings in their own order."""
+
+        def represent_key(self, data: Any) -> Any:
+            return self.text(data, '"')
+
+        def text(self, data: str, when_lines: str = "|") -> Any:
+            style = "'" if _NOT_TEXT_TO_ALL.fullmatch(data) else None
+            if "\n" in data:
+                # A block of blanks says nothing to the eye, and some readers stumble over one that begins with a tab.
+                style = when_lines if data.strip() and data[0] != "\t" else '"'
+            return self.represent_scalar("tag:yaml.org,2002:str", data, '"' if _NEVER_RAW.search(data) else style)
+
+        def mapping(self, data: dict[str, Any]) -> Any:
+            return self.represent_mapping("tag:yaml.org,2002:map", list(data.items()))  # a list is not sorted
+
+    Representer.add_representer(str, Representer.text)
+    Representer.add_representer(dict, Representer.mapping)
+    yaml = _yaml()
+    yaml.Representer = Representer
+    yaml.default_flow_style = False
+    yaml.allow_unicode = True
+    yaml.width = 2**62  # no line is folded
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    text = StringIO()
+    try:
+        yaml.dump(document, text)
+    except (YAMLError, ValueError, IndexError, AssertionError, AttributeError, TypeError) as error:
+        # As in _parse_yaml: ruamel's own slips, for which there is another way to write.
+        raise WorkflowFileError(f"cannot be written as YAML: {error}") from None
+    return text.getvalue()
+
+
+def _put(target: Path, data: bytes, *, overwrite: bool) -> None:
+    """All or nothing: the bytes go to a new file beside the target, which then takes its name."""
+    mode = _mode_to_keep(target, overwrite=overwrite)
+    temporary = target.with_name(f".{os.urandom(8).hex()}.tmp")
+
+    def opener(path: str, flags: int) -> int:
+        return os.open(path, flags, 0o666 if mode is None else mode)
+
+    try:
+        with open(temporary, "xb", opener=opener) as file:
+            if mode is not None:
+                temporary.chmod(mode)  # all of it, also what the umask took
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if overwrite:
+            temporary.replace(target)
+            return
+        try:
+            target.hardlink_to(temporary)  # unlike replace, never over another file
+        except OSError:  # it exists, or there are no such links here: then its name is taken first
+            target.touch(exist_ok=False)
+            temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _mode_to_keep(target: Path, *, overwrite: bool) -> int | None:
+    """The permissions of the file that will be replaced, `None` when there is none; an error when it must not be."""
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(mode):
+        raise OSError(0, "it is a folder or a device, and not a file")
+    if not overwrite:
+        raise FileExistsError
+    target.open("r+b").close()  # a file that is protected from writing is not replaced
+    return stat.S_IMODE(mode)
