@@ -1,28 +1,20 @@
-"""The local Scout without HTTP: plans, templates, what keeps hostile ones in bounds, and the order of events."""
+"""The local Scout without HTTP: plans, inputs, handlers, the order of events, and what keeps runs in bounds."""
 
 import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scout.local.blocks import BlockFailedError, builtin_handlers, resolve_inputs
+from scout.local.blocks import BlockContext, BlockFailedError, builtin_handlers, resolve_inputs
 from scout.local.engine import Call, Engine
 from scout.local.plan import InvalidRequestError, make_plan
 from scout.local.renderer import Renderer
-from scout.local.templates import TemplateFailedError, is_harmless, render
 
 Config = dict[str, Any]
 Event = dict[str, Any]
-
-STATE = {
-    "inputs": {"name": "Ada", "items": ["a", "b"], "nothing": None},
-    "text": {"output": "hello"},
-    "facts": {"output": {"title": "T", "list": [1, 2]}, "note": "n"},
-}
 
 
 def block(block_id: str, archetype: str = "text", *needs: str, **more: Any) -> Config:
@@ -44,13 +36,6 @@ def config(*blocks: Config) -> Config:
 @pytest.fixture
 async def renderer() -> AsyncIterator[Renderer]:
     renderer = Renderer()
-    yield renderer
-    renderer.close()
-
-
-@pytest.fixture
-async def impatient() -> AsyncIterator[Renderer]:
-    renderer = Renderer(seconds=1.0)
     yield renderer
     renderer.close()
 
@@ -140,10 +125,42 @@ class TestInputs:
         assert self.resolve({}, input_type="checkbox", default_value=False) == {"k": False}
         assert self.resolve({}, input_type="short_text", is_optional=True) == {"k": None}
 
+    @pytest.mark.parametrize(
+        ("input_type", "typed", "value"),
+        [
+            ("number", "5", 5),
+            ("number", " 1.5 ", 1.5),
+            ("checkbox", "true", True),
+            ("json", '{"a": [1]}', {"a": [1]}),
+            ("json", "just text", "just text"),
+            ("short_text", "5", "5"),
+            ("long_text", "", ""),
+        ],
+    )
+    def test_a_default_that_was_typed_into_a_form_is_read_as_its_type(
+        self, input_type: str, typed: str, value: Any
+    ) -> None:
+        assert self.resolve({}, input_type=input_type, default_value=typed) == {"k": value}
+
+    def test_a_default_of_the_wrong_type_is_an_error_of_its_own(self) -> None:
+        for input_type, default in (("number", "five"), ("number", True), ("checkbox", 1), ("short_text", 3)):
+            with pytest.raises(BlockFailedError, match='the default of the input "k" must be'):
+                self.resolve({}, input_type=input_type, default_value=default)
+
     def test_required(self) -> None:
         for item in ({}, {"is_optional": False}, {"default_value": None}):
             with pytest.raises(BlockFailedError, match='"k" is missing'):
                 self.resolve({}, input_type="short_text", **item)
+        for input_type in ("number", "checkbox", "json"):
+            with pytest.raises(BlockFailedError, match='"k" is missing'):
+                self.resolve({}, input_type=input_type, default_value=" ")
+
+    def test_all_problems_are_told_together(self) -> None:
+        items = [{"key": "a"}, {"key": "b", "input_type": "number"}]
+        with pytest.raises(
+            BlockFailedError, match='"a" is missing, and it is required; the input "b" must be a number'
+        ):
+            resolve_inputs({"items": items}, {"b": "x"})
 
     def test_undeclared_inputs_stay(self) -> None:
         assert self.resolve({"k": "v", "other": 1}, input_type="short_text") == {"k": "v", "other": 1}
@@ -153,194 +170,23 @@ class TestInputs:
             assert resolve_inputs({"items": items}, {"a": 1}) == {"a": 1}
 
 
-class TestTemplates:
-    @pytest.mark.parametrize(
-        ("template", "text"),
-        [
-            ("Hi {{inputs.name}}!\n", "Hi Ada!\n"),
-            ("{{ inputs['name'] }} {{- inputs.name -}} .", "AdaAda."),
-            ("{{text}} {{ text.output }}", "hello hello"),
-            ("{{facts.output.title}} {{facts.title}} {{facts.note}} {{facts['title']}}", "T T n T"),
-            ("{{facts.output.list[1]}}{{facts.list.0}}", "21"),
-            ("{{inputs.items.0}}", "a"),
-            ("{{inputs.nothing}}|", "|"),
-            ("{{ text|upper }}", "HELLO"),
-            ("{% for item in inputs['items'] %}{{ loop.index }}{{ item }}{% endfor %}", "1a2b"),
-            ("{% if tone is defined %}x{% else %}y{% endif %}{# gone #}", "y"),
-            ("{{ tone|default('calm') }}", "calm"),
-            ("{{ facts.output | tojson }}", '{"list": [1, 2], "title": "T"}'),
-            ("{{ text ~ '!' }} {{ 2 * 3 }}", "hello! 6"),
-            ("no template } { % here", "no template } { % here"),
-        ],
-    )
-    async def test_forms(self, template: str, text: str, renderer: Renderer) -> None:
-        assert await renderer.render(template, STATE, block_ids=set(), most=1000) == text
-
-    @pytest.mark.parametrize(
-        ("template", "message", "line"),
-        [
-            ("a\n{{tone}}", '"tone" is not defined', 2),
-            ("{{inputs.tone}}", '"tone" is not in "inputs", which has: name, items, nothing', 1),
-            ("{{facts.output.tone}}", '"tone" is not in a value of type dict', 1),
-            ("{{text.output.title}}", '"title" is a method', None),
-            ("{{text.title.first}}", '"title" is not in "text"', 1),
-            ("\n\n{{ tone|upper }}", '"tone" is not defined', 3),
-            ("{{ later.output }}", '"later" has not run before this block', 1),
-            ("{{", "unexpected", 1),
-            ("{% if x %}", "endif", 1),
-            ("{{ 1 // 0 }}", "ZeroDivisionError", 1),
-            ("{{ text.output.nope() }}", '"nope" is not in a value of type str', 1),
-        ],
-    )
-    async def test_failures_name_what_is_missing_and_the_line(
-        self, template: str, message: str, line: int | None, renderer: Renderer
-    ) -> None:
-        with pytest.raises(TemplateFailedError) as caught:
-            await renderer.render(template, STATE, block_ids={"later"}, most=1000)
-
-        assert message in caught.value.message
-        assert line is None or caught.value.line == line
-
-    @pytest.mark.parametrize(
-        "template",
-        [
-            "{{ inputs.__class__ }}",
-            "{{ ''.__class__.__mro__[1].__subclasses__() }}",
-            "{{ inputs['__class__'] }}",
-            "{{ self.__init__.__globals__ }}",
-            "{{ cycler.__init__.__globals__.os.environ }}",
-            "{{ namespace.__init__.__globals__ }}",
-            "{{ '{0.__class__}'.format(text) }}",
-            "{{ inputs | attr('__class__') }}",
-            "{% include 'etc' %}",
-            "{% set _ = inputs.update({'a': 1}) %}",
-        ],
-    )
-    async def test_the_sandbox_holds(self, template: str, renderer: Renderer) -> None:
-        with pytest.raises(TemplateFailedError):
-            await renderer.render(template, STATE, block_ids=set(), most=1000)
-
-    @pytest.mark.parametrize(
-        "template",
-        ["{{a}}", "x {{ a.b[0]['c d'].e }} y", "{{-a-}}", "{{ a }}{{ b }}", "plain { } text", "{{ größe.maß }}"],
-    )
-    def test_lookups_are_harmless(self, template: str) -> None:
-        assert is_harmless(template)
-
-    @pytest.mark.parametrize(
-        "template",
-        [
-            "{{ a() }}",
-            "{{ a|b }}",
-            "{{ a + b }}",
-            "{{ 9**9 }}",
-            "{{ a['b' ~ 'c'] }}",
-            "{% for x in y %}{% endfor %}",
-            "{# c #}",
-            "{{ a }}{{ b",
-            "{{ a[b] }}",
-            "{{ a" + ".b" * 40_000 + " }}",
-            "{{a}}" * 1000,
-        ],
-    )
-    def test_everything_else_is_not(self, template: str) -> None:
-        assert not is_harmless(template)
-
-    def test_the_check_itself_takes_linear_time(self) -> None:
-        began = time.perf_counter()
-        for piece in ("{{ ", "{{a.", "{{a" + " " * 50, "{", "{{a['", "{{a[1]"):
-            is_harmless((piece * 64_000)[:64_000])
-        assert time.perf_counter() - began < 2
-
-    def test_the_length_of_the_text_is_limited(self) -> None:
-        with pytest.raises(TemplateFailedError, match="longer than 9"):
-            render("{{text}}{{text}}", STATE, most=9)
-
-    @pytest.mark.parametrize(
-        "template",
-        [
-            "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
-            "{{ 9 ** (9 ** 9) }}",
-            "{{ 'x' * 9999999999 }}",
-            "{{ 'x'.ljust(9999999999) }}",
-            "{{ 1|round(999999999, 'floor') }}",
-            "{% set ns = namespace(x='xxxxxxxx') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
-            "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}",
-            "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
-            "{% for a in range(99999) %}{% for b in range(99999) %}xxxxxxxxxxxxxxxx{% endfor %}{% endfor %}",
-            "{{ " + "(" * 500 + ")" * 500 + " }}",
-            "{% if x %}" * 5000,
-            "{{ x }}" * 1_000_000,
-        ],
-        ids=range(12),
-    )
-    async def test_hostile_templates_end_and_leave_the_loop_free(self, template: str, impatient: Renderer) -> None:
-        longest_pause = 0.0
-
-        async def watch() -> None:
-            nonlocal longest_pause
-            while True:
-                before = time.perf_counter()
-                await asyncio.sleep(0.01)
-                longest_pause = max(longest_pause, time.perf_counter() - before)
-
-        watching = asyncio.create_task(watch())
-        began = time.perf_counter()
-        with pytest.raises(TemplateFailedError):
-            await impatient.render(template, STATE, block_ids=set(), most=100_000)
-        watching.cancel()
-
-        assert time.perf_counter() - began < 5
-        assert longest_pause < 1
-        assert await impatient.render("{{ text|upper }}", STATE, block_ids=set(), most=100) == "HELLO"
-
-    async def test_more_hostile_templates_than_processes(self, impatient: Renderer) -> None:
-        forever = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
-        hostile = [asyncio.create_task(impatient.render(forever, STATE, block_ids=set(), most=100)) for _ in range(5)]
-
-        assert await impatient.render("{{ text }}", STATE, block_ids=set(), most=100) == "hello"
-        problems = await asyncio.gather(*hostile, return_exceptions=True)
-        assert [str(problem.message) for problem in problems if isinstance(problem, TemplateFailedError)] == [
-            "it took longer than 1 seconds"
-        ] * 5
-
-    async def test_the_process_knows_no_environment(self, renderer: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("PLANTED", "secret_planted")
-        await renderer.render("{{ text|upper }}", STATE, block_ids=set(), most=100)
-
-        (process,) = renderer._idle
-        assert process._child is not None
-        try:
-            environ = await asyncio.to_thread(Path(f"/proc/{process._child.pid}/environ").read_bytes)
-        except FileNotFoundError:
-            pytest.skip("there is no /proc here")
-        assert environ == b""
-
-    async def test_a_cancelled_template_is_ended(self, renderer: Renderer) -> None:
-        task = asyncio.create_task(
-            renderer.render(
-                "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
-                STATE,
-                block_ids=set(),
-                most=100,
-            )
-        )
-        await asyncio.sleep(0.3)
-        (process,) = renderer._all
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        process.join(2)
-
-        assert process._child is not None
-        assert process._child.returncode is not None
-
-
 async def collect(
     workflow: Config, renderer: Renderer, handlers: dict[str, Any] | None = None, **call: Any
 ) -> list[Event]:
     engine = Engine({**builtin_handlers(0), **(handlers or {})}, renderer)
     return [event async for event in engine.run(Call(workflow, **call), partials=True).events()]
+
+
+async def final_state(workflow: Config, renderer: Renderer, handlers: dict[str, Any] | None = None, **call: Any) -> Any:
+    last = (await collect(workflow, renderer, handlers, **call))[-1]
+    assert last["name"] == "workflow_run_completed", last["data"]["message"]
+    return last["data"]["output"]
+
+
+async def error(workflow: Config, renderer: Renderer, handlers: dict[str, Any] | None = None, **call: Any) -> str:
+    last = (await collect(workflow, renderer, handlers, **call))[-1]
+    assert last["name"] == "workflow_run_failed"
+    return str(last["data"]["message"])
 
 
 def names(events: list[Event]) -> list[str]:
@@ -474,9 +320,264 @@ class TestEvents:
         assert events[-1]["name"] == "workflow_run_failed"
         assert "longer than" in events[-1]["data"]["message"]
 
+    async def test_ignored_errors_do_not_keep_a_full_run_busy(self, renderer: Renderer) -> None:
+        calls = 0
+
+        async def large(inputs: dict[str, Any], context: BlockContext) -> str:
+            nonlocal calls
+            calls += 1
+            return "x" * 4_000_000
+
+        full = [block(f"b{n}", "large", ignore_error=True) for n in range(200)]
+        state = await final_state(config(*full), renderer, {"com.scoutos.large": large})
+
+        assert "the run holds more than" in state["b199"]["error"]
+        assert calls < 25
+
+    async def test_a_run_cannot_fill_the_memory_from_one_source(self, renderer: Renderer) -> None:
         many = [block("b0", settings={"text": "x" * 4_000_000})]
         many += [block(f"b{n}", "text", "b0", settings={"text": "{{b0}}"}) for n in range(1, 40)]
         events = await collect(config(*many), renderer)
 
         assert events[-1]["name"] == "workflow_run_failed"
         assert "the run holds more than" in events[-1]["data"]["message"] or "longer" in events[-1]["data"]["message"]
+
+
+class TestState:
+    async def test_it_is_what_real_runs_have(self, renderer: Renderer) -> None:
+        form = block("form", "input", settings={"items": [{"key": "name", "default_value": "Ada"}]})
+        state = await final_state(config(form, block("a", "text", "form")), renderer, inputs={"more": 1})
+
+        assert list(state) == ["inputs", "__exp_global", "form", "a"]
+        assert state["inputs"] == {"more": 1}
+        assert state["form"] == {"more": 1, "name": "Ada"}
+        assert state["a"] == {"output": "a"}
+        assert state["__exp_global"]["workflow"]["workflow_id"].startswith("wf_")
+        assert state["__exp_global"]["organization"] == {"id": "org_local"}
+        for name in ("date", "time", "datetime"):
+            for zone in ("", "_utc", "_pacific"):
+                assert isinstance(state["__exp_global"][f"current_{name}{zone}"], str)
+
+    async def test_a_stored_workflow_keeps_its_id(self, renderer: Renderer) -> None:
+        engine = Engine(builtin_handlers(0), renderer)
+        answer = await engine.run(Call(config(block("a")), workflow_id="wf_stored"), partials=False).finish()
+
+        assert answer["workflow_id"] == "wf_stored"
+        assert answer["run"]["state"]["__exp_global"]["workflow"]["workflow_id"] == "wf_stored"
+
+    async def test_variables_are_for_templates_and_not_in_the_state(self) -> None:
+        renderer = Renderer({"TOKEN": "secret_of_mine"})
+        try:
+            state = await final_state(
+                config(block("a", settings={"text": "{{_env.TOKEN|length}}"})), renderer, {}, inputs={"x": 1}
+            )
+        finally:
+            renderer.close()
+
+        assert state["a"] == {"output": "14"}
+        assert "secret_of_mine" not in str(state)
+
+    async def test_an_ignored_error_leaves_an_entry_and_the_run_goes_on(self, renderer: Renderer) -> None:
+        bad = block("bad", "text", settings={"text": "{{x}}"}, ignore_error=True)
+        after = block("after", "text", "bad", settings={"text": "{{bad.error|length > 10}} {{bad.output is none}}"})
+        state = await final_state(config(bad, after), renderer)
+
+        assert state["bad"]["output"] is None
+        assert state["bad"]["error"].startswith('Block "bad" failed')
+        assert state["after"]["output"] == "True True"
+
+
+class TestTemplatesInBlocks:
+    async def test_all_texts_are_rendered_and_all_else_stays(self, renderer: Renderer) -> None:
+        settings = {
+            "query": "{{inputs.x}}",
+            "list": ["{{inputs.x}}", 1, None, {"deep": ["{{inputs.x|upper}}", True]}],
+            "number": 1.5,
+            "{{key}}": "",
+        }
+        seen = {"com.scoutos.seen": lambda inputs, context: inputs}
+        state = await final_state(config(block("a", "seen", settings=settings)), renderer, seen, inputs={"x": "hi"})
+
+        assert state["a"]["output"] == {
+            "query": "hi",
+            "list": ["hi", 1, None, {"deep": ["HI", True]}],
+            "number": 1.5,
+            "{{key}}": "",
+        }
+
+    @pytest.mark.parametrize(
+        ("settings", "where"),
+        [
+            ({"query": "{{x}}"}, "query, line 1"),
+            ({"ok": "{{inputs}}", "list": [{"a.b": "1\n2\n{{x|upper}}"}]}, "list[0].a.b, line 3"),
+            ({"prompt_items": [{"content": "fine"}, {"content": "{% if %}"}]}, "prompt_items[1].content, line 1"),
+        ],
+    )
+    async def test_an_error_names_block_field_and_line(self, settings: Config, where: str, renderer: Renderer) -> None:
+        message = await error(config(block("a", "seen", settings=settings)), renderer, {"com.scoutos.seen": print})
+
+        assert message.startswith(f'Block "a" failed: the template in {where} cannot be rendered: ')
+
+    async def test_a_run_of_hostile_blocks_ends_and_others_do_not_wait_for_it(self) -> None:
+        renderer = Renderer(seconds=0.5, seconds_of_a_run=2.0)
+        forever = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+        hostile = config(*(block(f"b{n}", settings={"text": forever}, ignore_error=True) for n in range(1000)))
+        began = time.perf_counter()
+        attack = asyncio.create_task(collect(hostile, renderer))
+        try:
+            for _ in range(3):
+                await asyncio.sleep(0.2)
+                asked = time.perf_counter()
+                good = config(block("a", settings={"text": "{{ 'x'|upper }}"}))
+                assert (await final_state(good, renderer))["a"]["output"] == "X"
+                assert time.perf_counter() - asked < 1
+            events = await attack
+        finally:
+            renderer.close()
+
+        assert events[-1]["name"] == "workflow_run_completed"
+        assert "templates of this run took longer than" in events[-1]["data"]["output"]["b999"]["error"]
+        assert time.perf_counter() - began < 10
+
+
+class TestHandlers:
+    async def test_a_handler_sees_the_state_so_far_and_cannot_change_it(self, renderer: Renderer) -> None:
+        seen: list[Any] = []
+
+        def look(inputs: dict[str, Any], context: BlockContext) -> None:
+            seen.append((context.block_id, context.archetype, list(context.state), context.inputs))
+            context.state["b"] = context.state["planted"] = 1
+
+        workflow = config(block("b", "look", "a"), block("a"), block("c", "look", "b"))
+        state = await final_state(workflow, renderer, {"com.scoutos.look": look}, inputs={"x": 1})
+
+        assert seen == [
+            ("b", "com.scoutos.look", ["inputs", "__exp_global", "a"], {"x": 1}),
+            ("c", "com.scoutos.look", ["inputs", "__exp_global", "a", "b"], {"x": 1}),
+        ]
+        assert "planted" not in state
+
+    async def test_a_sync_generator_runs_off_the_loop_and_an_async_one_on_it(self, renderer: Renderer) -> None:
+        threads: dict[str, set[int]] = {"sync": set(), "async": set()}
+
+        def off(inputs: dict[str, Any], context: BlockContext) -> Iterator[str]:
+            for letter in "abc":
+                threads["sync"].add(threading.get_ident())
+                time.sleep(0.05)
+                yield letter
+
+        async def on(inputs: dict[str, Any], context: BlockContext) -> AsyncIterator[str]:
+            for letter in "abc":
+                threads["async"].add(threading.get_ident())
+                await asyncio.sleep(0)
+                yield letter
+
+        handlers = {"com.scoutos.off": off, "com.scoutos.on": on}
+        state = await final_state(config(block("a", "off"), block("b", "on")), renderer, handlers)
+
+        assert (state["a"]["output"], state["b"]["output"]) == ("abc", "abc")
+        assert threads["async"] == {threading.get_ident()}
+        assert len(threads["sync"]) == 1
+        assert threads["sync"] != threads["async"]
+
+    @pytest.mark.parametrize("kind", ["function", "coroutine", "generator", "async generator"])
+    async def test_every_exception_is_the_error_of_its_block(self, kind: str, renderer: Renderer) -> None:
+        def function(inputs: dict[str, Any], context: BlockContext) -> str:
+            raise ValueError("it broke")
+
+        async def coroutine(inputs: dict[str, Any], context: BlockContext) -> str:
+            raise ValueError("it broke")
+
+        def generator(inputs: dict[str, Any], context: BlockContext) -> Iterator[str]:
+            yield "begun"
+            raise ValueError("it broke")
+
+        async def async_generator(inputs: dict[str, Any], context: BlockContext) -> AsyncIterator[str]:
+            yield "begun"
+            raise ValueError("it broke")
+
+        kinds = {"function": function, "coroutine": coroutine, "generator": generator}
+        handler = kinds.get(kind, async_generator)
+        message = await error(config(block("a", "bad")), renderer, {"com.scoutos.bad": handler})
+
+        assert message == 'Block "a" failed: its handler raised ValueError: it broke'
+
+    async def test_an_input_block_may_have_a_handler_too(self, renderer: Renderer) -> None:
+        form = block("inputs", "input", settings={"items": [{"key": "x", "default_value": "{{ as it is"}]})
+        given = {"com.scoutos.input": lambda inputs, context: {"x": inputs["items"][0]["default_value"]}}
+        state = await final_state(config(form), renderer, given)
+
+        assert state["inputs"] == {"x": "{{ as it is"}
+
+    async def test_the_status_of_another_server_is_in_the_event(self, renderer: Renderer) -> None:
+        def refused(inputs: dict[str, Any], context: BlockContext) -> None:
+            raise BlockFailedError("the other server refused", 403)
+
+        events = await collect(config(block("a", "bad")), renderer, {"com.scoutos.bad": refused})
+
+        assert events[-2]["data"]["status_code"] == 403
+        assert events[-1]["data"]["message"] == 'Block "a" failed: the other server refused'
+
+    async def test_an_endless_generator_of_nothing_fills_nothing(self, renderer: Renderer) -> None:
+        made = 0
+
+        async def nothing(inputs: dict[str, Any], context: BlockContext) -> AsyncIterator[str]:
+            nonlocal made
+            while True:
+                made += 1
+                yield ""
+
+        run = Engine({"com.scoutos.nothing": nothing}, renderer).run(Call(config(block("a", "nothing"))), partials=True)
+        task = asyncio.create_task(run.finish())
+        await asyncio.sleep(0.2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+        assert made > 1000
+
+    async def test_a_run_has_a_limited_number_of_threads(self, renderer: Renderer) -> None:
+        most = 0
+
+        def slow(inputs: dict[str, Any], context: BlockContext) -> None:
+            nonlocal most
+            most = max(most, sum(thread.name == "scout-local-block" for thread in threading.enumerate()))
+            time.sleep(0.02)
+
+        workflow = config(*(block(f"b{n}", "slow") for n in range(500)))
+        state = await final_state(workflow, renderer, {"com.scoutos.slow": slow})
+
+        assert len(state) == 502
+        assert 50 < most <= 110
+
+
+class TestSize:
+    @staticmethod
+    async def seconds(workflow: Config, renderer: Renderer) -> float:
+        began = time.perf_counter()
+        state = await final_state(workflow, renderer)
+        assert len(state) == len(workflow["blocks"]) + 2
+        return time.perf_counter() - began
+
+    @staticmethod
+    def chain(length: int) -> Config:
+        row = [block("b0"), *(block(f"b{n}", "text", f"b{n - 1}") for n in range(1, length))]
+        return config(*reversed(row))
+
+    @staticmethod
+    def fan(length: int) -> Config:
+        return config(block("b0"), *(block(f"b{n}", "text", "b0") for n in range(1, length)))
+
+    @staticmethod
+    def funnel(length: int) -> Config:
+        many = [block(f"b{n}") for n in range(1, length)]
+        return config(block("end", "text", *(each["block_id"] for each in many)), *many)
+
+    @pytest.mark.parametrize("shape", ["chain", "fan", "funnel"])
+    async def test_ten_times_the_blocks_take_ten_times_as_long(self, shape: str, renderer: Renderer) -> None:
+        make = getattr(self, shape)
+        await self.seconds(make(1000), renderer)
+        small = min([await self.seconds(make(1000), renderer) for _ in range(3)])
+        large = await self.seconds(make(10_000), renderer)
+
+        assert large / small < 25  # a hundred times as long, if something were quadratic

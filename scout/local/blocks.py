@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -32,34 +32,56 @@ _INPUT_TYPES = {"short_text": "text", "long_text": "text", "checkbox": "true or 
 
 
 class BlockFailedError(Exception):
-    """A block failed; the message says why, for the author of the workflow."""
+    """A block failed; the message says why, for the author of the workflow.
+
+    Attributes:
+        status_code: The HTTP status that another server failed with, if that is why.
+    """
+
+    def __init__(self, message: str, status_code: int | None = None) -> None:
+        super().__init__(message)
+        self.status_code = status_code
 
 
-@dataclass(frozen=True, slots=True)
 class BlockContext:
     """What a handler may know besides its block's settings. To be read, not changed.
 
     Attributes:
         block_id: The block that runs.
         archetype: The block's archetype, for example `com.scoutos.serp`.
-        state: The state of the run so far: `inputs`, `__exp_global` and one entry for each finished block.
         session_id: The session of the run.
         inputs: The inputs of the run, as they were sent.
     """
 
-    block_id: str
-    archetype: str
-    state: Mapping[str, Any]
-    session_id: str
-    inputs: Mapping[str, Any]
+    __slots__ = ("_state", "archetype", "block_id", "inputs", "session_id")
+
+    def __init__(
+        self, *, block_id: str, archetype: str, state: Mapping[str, Any], session_id: str, inputs: Mapping[str, Any]
+    ) -> None:
+        self.block_id = block_id
+        self.archetype = archetype
+        self.session_id = session_id
+        self.inputs = inputs
+        self._state = state
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The state of the run so far: `inputs`, `__exp_global` and one entry for each finished block."""
+        # Copied when somebody asks: a copy for each of thousands of blocks would take quadratic time.
+        return dict(self._state)
+
+    def __repr__(self) -> str:
+        return f"<BlockContext {self.block_id!r} of {self.archetype}>"
 
 
 Handler = Callable[[dict[str, Any], BlockContext], Any]
 """What a block does: `(inputs, context) -> output`, sync or async.
 
 `inputs` are the block's `block_inputs` with all templates rendered. The output is any JSON, or an iterator or
-async iterator of text, which is streamed. A sync handler runs in a thread of its own; an async one on the event loop
-of the local Scout, which is not the caller's.
+async iterator of text, which is streamed. For an Input or trigger block, whose `block_inputs` come as they are, an
+object is the inputs themselves. A sync handler, and the iterator it returns, runs in a thread of its own, of which a
+run has at most a hundred; an async one runs on the event loop of the local Scout, which is not the caller's. Whatever
+it raises fails its block.
 """
 
 
@@ -83,16 +105,33 @@ def resolve_inputs(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dic
         key = item.get("key")
         if not isinstance(key, str):
             continue
+        input_type = str(item.get("input_type"))
+        which = "input"
         if resolved.get(key) is None:
-            resolved[key] = item.get("default_value")
-            if resolved[key] is None and not item.get("is_optional"):
-                problems.append(f'the input "{key}" is missing, and it is required')
-        elif not _has_type(resolved[key], str(item.get("input_type"))):
-            wanted = _INPUT_TYPES[str(item.get("input_type"))]
-            problems.append(f'the input "{key}" must be {wanted}, not {_json_type(resolved[key])}')
+            which = "default of the input"
+            resolved[key] = _default(item.get("default_value"), input_type)
+            if resolved[key] is None:
+                if not item.get("is_optional"):
+                    problems.append(f'the input "{key}" is missing, and it is required')
+                continue
+        if not _has_type(resolved[key], input_type):
+            wanted = _INPUT_TYPES[input_type]
+            problems.append(f'the {which} "{key}" must be {wanted}, not {_json_type(resolved[key])}')
     if problems:
         raise BlockFailedError("; ".join(problems))
     return resolved
+
+
+def _default(value: Any, input_type: str) -> Any:
+    """A default, which a form may have saved as the text that was typed into it."""
+    if not isinstance(value, str) or input_type not in {"number", "checkbox", "json"}:
+        return value
+    if not value.strip():
+        return None
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
 
 
 def _has_type(value: Any, input_type: str) -> bool:
@@ -138,25 +177,39 @@ def builtin_handlers(token_delay: float) -> dict[str, Handler]:
 
     async def llm(inputs: dict[str, Any], _: BlockContext) -> Any:
         model = str(inputs.get("model") or "no model")
-        prompt = _prompt_to_echo(inputs.get("prompt_items"))
-        if inputs.get("response_format") == "json_object":
+        prompt = _prompt_to_echo(prompts(inputs))
+        if wants_json(inputs):
             return {"model": model, "prompt": prompt}
-        return _slowly(f"[{model} stand-in] {prompt}", token_delay)
+        return word_by_word(f"[{model} stand-in] {prompt}", token_delay)
 
     return {TEXT: text, LLM: llm}
 
 
-def _prompt_to_echo(items: object) -> str:
-    """The last prompt of the user, or the last of all when no prompt is the user's."""
-    prompts = objects_in(items)
-    of_user = [item for item in prompts if item.get("role") == "user"]
-    chosen = of_user or prompts
-    if not chosen:
+def prompts(inputs: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The prompts of a language model's block: `role` and `content`.
+
+    Raises:
+        BlockFailedError: There is none.
+    """
+    found = objects_in(inputs.get("prompt_items"))
+    if not found:
         raise BlockFailedError("block_inputs has no prompt in prompt_items")
-    return str(chosen[-1].get("content", ""))
+    return found
 
 
-async def _slowly(text: str, delay: float) -> AsyncGenerator[str, None]:
+def wants_json(inputs: Mapping[str, Any]) -> bool:
+    """Whether a language model's block asks for a JSON object instead of text."""
+    return inputs.get("response_format") in ("json_object", {"type": "json_object"})
+
+
+def _prompt_to_echo(items: list[dict[str, Any]]) -> str:
+    """The last prompt of the user, or the last of all when no prompt is the user's."""
+    of_user = [item for item in items if item.get("role") == "user"]
+    return str((of_user or items)[-1].get("content", ""))
+
+
+async def word_by_word(text: str, delay: float) -> AsyncGenerator[str, None]:
+    """The text as a language model would stream it, with so many seconds before each piece."""
     for word in _WORD.finditer(text):
         if delay:
             await asyncio.sleep(delay)
@@ -178,14 +231,22 @@ async def call_handler(
     inputs: dict[str, Any],
     context: BlockContext,
     on_text: Callable[[str], Awaitable[None]],
+    threads: asyncio.Semaphore,
 ) -> Any:
     """Call a handler of any kind and return its output; text that it yields goes to `on_text` piece by piece.
+
+    Args:
+        handler: The handler.
+        inputs: The block's settings, rendered.
+        context: What else it may know.
+        on_text: What to do with each piece of text.
+        threads: How many threads there may be; a sync handler takes one as long as it works.
 
     Raises:
         BlockFailedError: An iterator yielded something other than text.
         BaseException: Whatever the handler raises.
     """
-    async with _WorkerOnDemand() as worker:
+    async with _WorkerOnDemand(threads) as worker:
         if inspect.iscoroutinefunction(handler) or inspect.isasyncgenfunction(handler):
             result = handler(inputs, context)
         else:
@@ -209,13 +270,16 @@ def _is_iterator(value: Any) -> TypeGuard[Iterator[Any]]:
 
 async def _joined(pieces: AsyncIterator[Any], on_text: Callable[[str], Awaitable[None]]) -> str:
     texts: list[str] = []
+    count = 0
     try:
         async for piece in pieces:
             if not isinstance(piece, str):
                 raise BlockFailedError(f"its handler yielded {type(piece).__name__}, but only text can be streamed")
-            texts.append(piece)
-            await on_text(piece)
-            if len(texts) % _PIECES_BETWEEN_PAUSES == 0:
+            if piece:
+                texts.append(piece)
+                await on_text(piece)
+            count += 1
+            if count % _PIECES_BETWEEN_PAUSES == 0:
                 # A generator that never waits would keep all other runs from going on.
                 await asyncio.sleep(0)
     finally:
@@ -228,7 +292,8 @@ async def _joined(pieces: AsyncIterator[Any], on_text: Callable[[str], Awaitable
 class _WorkerOnDemand:
     """A thread for one call of a sync handler, made when it is needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: asyncio.Semaphore) -> None:
+        self._room = room
         self._worker: Worker | None = None
         self._at_end: Callable[[], object] | None = None
 
@@ -238,9 +303,11 @@ class _WorkerOnDemand:
     async def __aexit__(self, *_: object) -> None:
         if self._worker is not None:
             self._worker.close(self._at_end)
+            self._room.release()
 
     async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         if self._worker is None:
+            await self._room.acquire()
             self._worker = Worker("scout-local-block")
         return await self._worker.call(function, *arguments)
 

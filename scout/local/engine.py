@@ -10,16 +10,17 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from .blocks import BlockContext, BlockFailedError, Handler, call_handler, price_of, resolve_inputs, takes_inputs
 from .jsons import is_list, is_object, is_too_deep
 from .plan import Block, Plan, make_plan
+from .stubs import Stubs
 from .templates import TemplateFailedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Iterator, Mapping
 
     from .renderer import Renderer
 
@@ -39,6 +40,7 @@ _GLOBALS = "__exp_global"
 
 _MOST_TEXT_OF_A_BLOCK = 4 * 1024 * 1024
 _MOST_TEXT_OF_A_RUN = 64 * 1024 * 1024
+_MOST_THREADS_OF_A_RUN = 100
 _STOP_SECONDS = 0.5  # for a handler that takes its time, or refuses, to be cancelled
 
 
@@ -52,6 +54,7 @@ class Call:
         workflow_key: The key the run is counted under, if any.
         environment: The environment asked for.
         session_id: The session to join, or `None` for a new one.
+        workflow_id: The id of the stored workflow, or `None` for one that came with the request.
     """
 
     workflow_config: Mapping[str, Any]
@@ -59,14 +62,36 @@ class Call:
     workflow_key: str | None = None
     environment: str = "production"
     session_id: str | None = None
+    workflow_id: str | None = None
 
 
 class Engine:
-    """What all runs share: the handlers, and the renderer of templates."""
+    """What all runs share.
 
-    def __init__(self, handlers: Mapping[str, Handler], renderer: Renderer) -> None:
-        self.handlers = handlers
+    Args:
+        handlers: What blocks do, by archetype.
+        renderer: Renders their templates.
+        stubs: Outputs that stand in for blocks. They come before the handlers.
+        token_delay: Seconds between two tokens of an output that stands in for a language model's.
+    """
+
+    def __init__(
+        self,
+        handlers: Mapping[str, Handler],
+        renderer: Renderer,
+        *,
+        stubs: Stubs | None = None,
+        token_delay: float = 0.0,
+    ) -> None:
         self.renderer = renderer
+        self._handlers = handlers
+        self._stubs = Stubs() if stubs is None else stubs
+        self._token_delay = token_delay
+
+    def handler(self, block: Block) -> Handler | None:
+        """What the block does, if the engine does not know it by itself."""
+        stub = self._stubs.handler(block.id, block.archetype, token_delay=self._token_delay)
+        return self._handlers.get(block.archetype) if stub is None else stub
 
     def run(self, call: Call, *, partials: bool) -> Run:
         """Prepare a run.
@@ -105,13 +130,15 @@ class Run:
         self._plan = plan
         self._call = call
         self._partials = partials
-        self._workflow_id = _workflow_id(call)
+        self._workflow_id = call.workflow_id or _workflow_id(call)
         self._run_id = f"run_{uuid.uuid4().hex}"
         self._session_id = call.session_id or f"sess_{uuid.uuid4().hex}"
         self._state: dict[str, Any] = {"inputs": dict(call.inputs), _GLOBALS: _globals(self._workflow_id)}
         self._errors: list[str] = []
         self._price = Decimal(0)
         self._text_left = _MOST_TEXT_OF_A_RUN
+        self._patience = engine.renderer.patience()
+        self._threads = asyncio.Semaphore(_MOST_THREADS_OF_A_RUN)
         self._waiting = {block.id: len(block.needs) for block in plan.blocks.values()}
         self._unended = len(plan.blocks)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -201,7 +228,7 @@ class Run:
                 raise
             step = self._failed(block, "it was cancelled by its own handler")
         except BlockFailedError as error:
-            step = self._failed(block, str(error))
+            step = self._failed(block, str(error), error.status_code)
         except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - handlers are not ours
             step = self._failed(block, f"its handler raised {_described(error)}")
         else:
@@ -209,17 +236,21 @@ class Run:
         await self._steps.put(step)
 
     async def _entry(self, block: Block) -> dict[str, Any]:
-        handler = self._engine.handlers.get(block.archetype)
-        if handler is not None:
-            output = await self._handled(block, handler)
-        elif takes_inputs(block.archetype):
-            entry: dict[str, Any] = self._as_json(resolve_inputs(block.settings, self._call.inputs))
-            return entry
-        else:
+        self.use_text(0)  # a run that holds too much already does nothing more, even where errors are ignored
+        handler = self._engine.handler(block)
+        if takes_inputs(block.archetype):
+            if handler is None:
+                return cast("dict[str, Any]", self._as_json(resolve_inputs(block.settings, self._call.inputs)))
+            # The entry of such a block is its inputs themselves, wherever they come from.
+            output = await self._handled(block, handler, block.settings)
+            return output if is_object(output) else {"output": output}
+        if handler is None:
             raise BlockFailedError(
-                f'the local Scout cannot run "{block.archetype}" by itself. Give it a handler:'
-                f' blocks={{"{block.archetype}": lambda inputs, context: ...}}'
+                f'the local Scout cannot run "{block.archetype}" by itself. Give it a function:'
+                f' LocalScout(blocks={{"{block.archetype}": lambda inputs, context: ...}}), or an output: the line'
+                f' "{block.id}: ..." in stubs.yml, for LocalScout(stubs="stubs.yml") or --stubs stubs.yml'
             )
+        output = await self._handled(block, handler, await self._rendered(block))
         entry = {"output": output}
         complete = {
             **self._ids(),
@@ -231,12 +262,31 @@ class Run:
         await self._steps.put(_Step(BLOCK_UPDATED, block, complete))
         return entry
 
-    async def _handled(self, block: Block, handler: Handler) -> Any:
-        inputs = await _Rendering(self).render(block.settings)
+    async def _rendered(self, block: Block) -> dict[str, Any]:
+        """The block's settings with all templates rendered."""
+        found = list(_texts(block.settings))
+        most = min(_MOST_TEXT_OF_A_BLOCK, max(self._text_left, 0))
+        try:
+            texts = await self._engine.renderer.render(
+                [text for _, text in found],
+                self._state,
+                block_ids=self._plan.blocks.keys(),
+                most=most,
+                patience=self._patience,
+            )
+        except TemplateFailedError as error:
+            field = found[error.index][0]
+            where = field if error.line is None else f"{field}, line {error.line}"
+            raise BlockFailedError(f"the template in {where} cannot be rendered: {error.message}") from None
+        self.use_text(sum(map(len, texts)))
+        settings: dict[str, Any] = _with_texts(block.settings, iter(texts))
+        return settings
+
+    async def _handled(self, block: Block, handler: Handler, settings: Mapping[str, Any]) -> Any:
         context = BlockContext(
             block_id=block.id,
             archetype=block.archetype,
-            state=dict(self._state),
+            state=self._state,
             session_id=self._session_id,
             inputs=self._call.inputs,
         )
@@ -248,7 +298,7 @@ class Run:
             if self._partials and piece:
                 await self._steps.put(_Step(BLOCK_UPDATED, block, self._partial_data(block, piece)))
 
-        output = await call_handler(handler, inputs, context, on_text)
+        output = await call_handler(handler, dict(settings), context, on_text, self._threads)
         return self._as_json(output)
 
     def _as_json(self, output: Any) -> Any:
@@ -273,14 +323,6 @@ class Run:
         if self._text_left < 0:
             raise BlockFailedError(f"the run holds more than {_MOST_TEXT_OF_A_RUN} characters of text")
 
-    async def render(self, template: str, most: int) -> str:
-        """Render a template over the state so far, and count its text."""
-        text = await self._engine.renderer.render(
-            template, self._state, block_ids=self._plan.blocks.keys(), most=min(most, max(self._text_left, 0))
-        )
-        self.use_text(len(text))
-        return text
-
     # --- What events say ---
 
     def _completed(self, block: Block, entry: dict[str, Any]) -> _Step:
@@ -288,10 +330,12 @@ class Run:
         data = {**self._block_data(block, entry), "price": float(price)}
         return _Step(BLOCK_COMPLETED, block, data, entry=entry, price=price)
 
-    def _failed(self, block: Block, reason: str) -> _Step:
+    def _failed(self, block: Block, reason: str, status_code: int | None = None) -> _Step:
         message = f'Block "{block.id}" failed: {_presentable(reason)}'
         entry = {"output": None, "error": message} if block.ignore_error else None
         data = {**self._block_data(block, entry or {}), "message": message}
+        if status_code is not None:
+            data["status_code"] = status_code
         return _Step(BLOCK_FAILED, block, data, entry=entry, problem=message)
 
     def _ids(self) -> dict[str, str]:
@@ -352,33 +396,33 @@ class Run:
         }
 
 
-class _Rendering:
-    """Renders all text in one block's settings, within one allowance."""
+# --- The texts in a block's settings -------------------------------------------------------------------------------
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self._left = _MOST_TEXT_OF_A_BLOCK
 
-    async def render(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        return {key: await self._value(value, str(key)) for key, value in settings.items()}
+def _texts(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """All texts, each with where it stands, such as `prompt_items[1].content`."""
+    if isinstance(value, str):
+        yield path, value
+    elif is_list(value):
+        for index, item in enumerate(value):
+            yield from _texts(item, f"{path}[{index}]")
+    elif is_object(value):
+        for key, item in value.items():
+            yield from _texts(item, f"{path}.{key}" if path else str(key))
 
-    async def _value(self, value: Any, path: str) -> Any:
-        if isinstance(value, str):
-            return await self._text(value, path)
-        if is_list(value):
-            return [await self._value(item, f"{path}[{index}]") for index, item in enumerate(value)]
-        if is_object(value):
-            return {key: await self._value(item, f"{path}.{key}") for key, item in value.items()}
-        return value
 
-    async def _text(self, template: str, path: str) -> str:
-        try:
-            text = await self._run.render(template, self._left)
-        except TemplateFailedError as error:
-            where = path if error.line is None else f"{path}, line {error.line}"
-            raise BlockFailedError(f"the template in {where} cannot be rendered: {error.message}") from None
-        self._left -= len(text)
-        return text
+def _with_texts(value: Any, texts: Iterator[str]) -> Any:
+    """A copy with other texts, given in the order of `_texts`."""
+    if isinstance(value, str):
+        return next(texts)
+    if is_list(value):
+        return [_with_texts(item, texts) for item in value]
+    if is_object(value):
+        return {key: _with_texts(item, texts) for key, item in value.items()}
+    return value
+
+
+# --- Small things --------------------------------------------------------------------------------------------------
 
 
 def _workflow_id(call: Call) -> str:

@@ -1,7 +1,7 @@
 """Renders templates so that none can hang the server or fill its memory.
 
-A template that only looks values up is rendered on the spot. Every other one goes to a child process that is killed
-when its time is up. The processes are made when the first such template comes, and kept for the next.
+Templates that only look values up are rendered on the spot. All others go to a child process that is killed when their
+time is up. The processes are made when the first such template comes, and kept for the next.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from .templates import TemplateFailedError
 from .workers import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
 _MOST_PROCESSES = 4
@@ -29,60 +30,121 @@ _LONGEST_TEMPLATE = 1024 * 1024
 _CODE = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from scout.local.template_process import main; main()"
 
 
+class Patience:
+    """How long the templates of one run may still take, and whose turn it is.
+
+    A run has one process at a time, so that no run keeps all of them from the others.
+
+    Args:
+        seconds: How long they may take altogether.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.turn = asyncio.Lock()
+        self.left = seconds
+        self._all = seconds
+
+    def check(self) -> None:
+        """Make sure that there is time left.
+
+        Raises:
+            TemplateFailedError: There is none.
+        """
+        if self.left <= 0:
+            raise TemplateFailedError(f"the templates of this run took longer than {self._all:g} seconds")
+
+    @contextlib.contextmanager
+    def charged(self) -> Generator[None, None, None]:
+        """Count the time of what is done meanwhile."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.left -= time.monotonic() - began
+
+
 class Renderer:
     """Renders templates over the state of a run.
 
     Args:
-        seconds: How long one template may take.
+        env: What templates find in `_env`. The environment of this process is never shown to them.
+        seconds: How long the templates of one block may take.
+        seconds_of_a_run: How long the templates of all blocks of a run may take.
     """
 
-    def __init__(self, *, seconds: float = 5.0) -> None:
+    def __init__(
+        self, env: Mapping[str, str] | None = None, *, seconds: float = 5.0, seconds_of_a_run: float = 60.0
+    ) -> None:
+        self._env = dict(env or {})
         self._seconds = seconds
+        self._seconds_of_a_run = seconds_of_a_run
         self._idle: list[_TemplateProcess] = []
         self._all: set[_TemplateProcess] = set()
         self._room = asyncio.Semaphore(_MOST_PROCESSES)
 
-    async def render(self, source: str, state: Mapping[str, Any], *, block_ids: AbstractSet[str], most: int) -> str:
-        """Render a template.
+    def patience(self) -> Patience:
+        """What a new run gets."""
+        return Patience(self._seconds_of_a_run)
+
+    async def render(
+        self,
+        sources: Sequence[str],
+        state: Mapping[str, Any],
+        *,
+        block_ids: AbstractSet[str],
+        most: int,
+        patience: Patience,
+    ) -> list[str]:
+        """Render the templates of a block.
 
         Args:
-            source: The template, or text without any template in it.
+            sources: The templates, or text without any template in it.
             state: The state of the run so far.
             block_ids: All blocks of the workflow, for a better message about one that has not run yet.
-            most: How many characters the text may have.
+            most: How many characters the texts may have altogether.
+            patience: The run's.
 
         Raises:
-            TemplateFailedError: It failed, took too long, or made too much text.
+            TemplateFailedError: One failed, or they took too long, or made too much text.
         """
-        if templates.is_text(source):
-            if len(source) > most:
-                raise TemplateFailedError(f"the text is longer than {most} characters")
-            return source
-        if len(source) > _LONGEST_TEMPLATE:
-            raise TemplateFailedError(f"the template is longer than {_LONGEST_TEMPLATE} characters")
-        used = templates.words(source)
-        values = {name: state[name] for name in used if name in state}
+        if all(map(templates.is_text, sources)) and sum(map(len, sources)) <= most:
+            return list(sources)
+        for index, source in enumerate(sources):
+            if len(source) > _LONGEST_TEMPLATE and not templates.is_text(source):
+                raise TemplateFailedError(f"the template is longer than {_LONGEST_TEMPLATE} characters", index=index)
+        used = templates.words(sources)
+        values: dict[str, Any] = {name: state[name] for name in used if name in state}
+        if templates.VARIABLES in used:
+            values[templates.VARIABLES] = self._env
         unfinished = [name for name in used if name in block_ids and name not in state]
-        if templates.is_harmless(source):
-            return templates.render(source, values, unfinished=unfinished, most=most)
-        request = {"source": source, "values": values, "unfinished": unfinished, "most": most}
-        return await self._render_apart(json.dumps({**request, "seconds": self._seconds}))
+        if templates.are_harmless(sources):
+            patience.check()
+            with patience.charged():
+                return list(templates.render_all(sources, values, unfinished=unfinished, most=most))
+        request = {"sources": sources, "values": values, "unfinished": unfinished, "most": most}
+        async with patience.turn:
+            patience.check()
+            answers = await self._render_apart(request, len(sources), patience)
+        if "problem" in answers[-1]:
+            raise TemplateFailedError(answers[-1]["problem"], answers[-1]["line"], len(answers) - 1)
+        return [answer["text"] for answer in answers]
 
-    async def _render_apart(self, request: str) -> str:
+    async def _render_apart(self, request: Mapping[str, Any], count: int, patience: Patience) -> list[dict[str, Any]]:
         async with self._room:
             process = self._idle.pop() if self._idle else _TemplateProcess()
             self._all.add(process)
             try:
-                answer = json.loads(await process.ask(request, self._seconds))
+                await process.start()
+                seconds = min(self._seconds, patience.left)
+                with patience.charged():
+                    answers = await process.ask(json.dumps({**request, "seconds": seconds}), count, seconds)
             except BaseException:
                 # Also when the run was cancelled: the process may be busy with our template for ever.
                 self._all.discard(process)
                 process.stop()
                 raise
             self._idle.append(process)
-        if "text" in answer:
-            return str(answer["text"])
-        raise TemplateFailedError(answer["problem"], answer["line"])
+        return answers
 
     def close(self) -> None:
         """End all processes."""
@@ -102,22 +164,28 @@ class _TemplateProcess:
         self._stopped = False
         self._worker = Worker("scout-local-templates")
 
-    async def ask(self, request: str, seconds: float) -> bytes:
-        if self._child is None:
-            try:
-                async with asyncio.timeout(_START_SECONDS):
-                    await self._worker.call(self._start)
-            except (OSError, TimeoutError) as error:
-                message = f"the process that would render it did not start: {type(error).__name__} {error}"
-                raise TemplateFailedError(message) from None
+    async def start(self) -> None:
+        if self._child is not None:
+            return
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                await self._worker.call(self._start)
+        except (OSError, TimeoutError) as error:
+            message = f"the process that would render it did not start: {type(error).__name__} {error}"
+            raise TemplateFailedError(message) from None
+
+    async def ask(self, request: str, count: int, seconds: float) -> list[dict[str, Any]]:
+        """The answers to the templates of a request: all of them, or those up to the first that failed."""
+        answers: list[dict[str, Any]] = []
         try:
             async with asyncio.timeout(seconds):
-                answer = await self._worker.call(self._exchange, request.encode())
+                await self._worker.call(self._exchange, request.encode(), count, answers)
         except TimeoutError:
-            raise TemplateFailedError(f"it took longer than {seconds:g} seconds") from None
-        if not answer.endswith(b"\n"):
-            raise TemplateFailedError("the process that rendered it died; it needs too much memory or time")
-        return answer
+            raise TemplateFailedError(f"it took longer than {seconds:.3g} seconds", index=len(answers)) from None
+        if len(answers) < count and not (answers and "problem" in answers[-1]):
+            message = "the process that rendered it died; it needs too much memory or time"
+            raise TemplateFailedError(message, index=len(answers))
+        return answers
 
     def stop(self) -> None:
         """Kill the process at once and let the thread tidy up."""
@@ -145,17 +213,18 @@ class _TemplateProcess:
         assert self._child.stdout is not None
         self._child.stdout.readline()
 
-    def _exchange(self, request: bytes) -> bytes:
+    def _exchange(self, request: bytes, count: int, answers: list[dict[str, Any]]) -> None:
         child = self._child
         assert child is not None
         assert child.stdin is not None
         assert child.stdout is not None
-        try:
+        with contextlib.suppress(OSError):  # it died; whoever asked sees that answers are missing
             child.stdin.write(request + b"\n")
             child.stdin.flush()
-            return child.stdout.readline()
-        except OSError:
-            return b""
+            while len(answers) < count and (line := child.stdout.readline()).endswith(b"\n"):
+                answers.append(json.loads(line))
+                if "problem" in answers[-1]:
+                    break
 
     def _tidy(self) -> None:
         if self._child is None:

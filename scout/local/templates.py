@@ -1,14 +1,17 @@
 """Templates as Scout has them: Jinja2 in a sandbox, over the state of a run.
 
-`render` is a plain function and runs for as long as the template makes it. `is_harmless` says for which templates that
-is no danger; the others belong into a process that can be killed (`renderer.py`).
+`render_all` is a plain generator and runs for as long as a template makes it. `are_harmless` says for which templates
+that is no danger; the others belong into a process that can be killed (`renderer.py`).
 """
 
 from __future__ import annotations
 
 import functools
 import re
+from datetime import datetime, timezone
+from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
+from zoneinfo import ZoneInfo
 
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -17,9 +20,12 @@ from jinja2.utils import missing
 from .jsons import is_object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from jinja2 import Template
+
+VARIABLES = "_env"
+"""The name under which templates find the variables that the user has given."""
 
 _PATH = r"""[^\W\d]\w*+ (?: \.\w++ | \[ (?: '[^'\\]*+' | "[^"\\]*+" | \d++ ) \] )*+"""
 _LOOKUP = re.compile(rf"\{{\{{ [-+]?+ \s*+ {_PATH} \s*+ [-+]?+ \}}\}}", re.VERBOSE)
@@ -30,6 +36,10 @@ _MARKERS = ("{{", "{%", "{#")
 _HARMLESS_LOOKUPS = 500
 _HARMLESS_LENGTH = 64 * 1024
 
+# A message can hold what a template has made, and that can be anything.
+_LONGEST_MESSAGE = 1000
+_MOST_FIELDS = 50
+
 
 class TemplateFailedError(Exception):
     """A template could not be rendered.
@@ -37,12 +47,14 @@ class TemplateFailedError(Exception):
     Attributes:
         message: Why, as part of a sentence.
         line: The line in the template, from 1, when it is known.
+        index: Which of the templates that were rendered together, from 0.
     """
 
-    def __init__(self, message: str, line: int | None = None) -> None:
-        super().__init__(message, line)
-        self.message = message
+    def __init__(self, message: str, line: int | None = None, index: int = 0) -> None:
+        super().__init__(message, line, index)
+        self.message = message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]}..."
         self.line = line
+        self.index = index
 
 
 class BlockEntry(dict[str, Any]):
@@ -67,6 +79,12 @@ class BlockEntry(dict[str, Any]):
         return output.get(name, missing) if is_object(output) else missing
 
 
+class _Variables(dict[str, Any]):
+    """The variables that the user has given, told from other mappings for the sake of better messages."""
+
+    __slots__ = ()
+
+
 class _Missing(StrictUndefined):
     """Whatever a template asked for and did not get: an error in words a workflow's author understands."""
 
@@ -79,8 +97,11 @@ class _Missing(StrictUndefined):
         name, owner = self._undefined_name, self._undefined_obj
         if owner is missing:
             return f'"{name}" is not defined'
+        if isinstance(owner, _Variables):
+            given = f'give it one with LocalScout(env={{"{name}": "..."}}) or in the file of --env-file'
+            return f'"{name}" has no value in "{VARIABLES}": {given}'
         if isinstance(owner, BlockEntry):
-            fields = ", ".join(map(str, owner)) or "nothing"
+            fields = ", ".join(map(str, islice(owner, _MOST_FIELDS))) or "nothing"
             return f'"{name}" is not in "{owner.name}", which has: {fields}'
         return f'"{name}" is not in a value of type {type(owner).__name__}'
 
@@ -117,9 +138,17 @@ def _printable(value: Any) -> Any:
     return value
 
 
-_environment = _Environment(undefined=_Missing, finalize=_printable, keep_trailing_newline=True)
-# Jinja leaves the type of its globals open.
-cast("dict[str, Any]", _environment.globals).pop("lipsum")  # pyright: ignore[reportUnknownMemberType]
+def _make_environment() -> _Environment:
+    environment = _Environment(undefined=_Missing, finalize=_printable, keep_trailing_newline=True)
+    # Jinja leaves the type of its globals open.
+    names = cast("dict[str, Any]", environment.globals)  # pyright: ignore[reportUnknownMemberType]
+    names.pop("lipsum")
+    # What Scout's documentation names, and no more: a template that works here must not fail there.
+    names.update(datetime=datetime, timezone=timezone, ZoneInfo=ZoneInfo)
+    return environment
+
+
+_environment = _make_environment()
 
 
 def is_text(source: str) -> bool:
@@ -127,45 +156,60 @@ def is_text(source: str) -> bool:
     return not any(marker in source for marker in _MARKERS)
 
 
-def is_harmless(source: str) -> bool:
-    """Whether a template only looks values up, so that rendering it takes no more than its output's size.
+def are_harmless(sources: Iterable[str]) -> bool:
+    """Whether templates only look values up, so that rendering them takes no more than their output's size.
 
     Loops, calls, filters and arithmetic can all be made to run for ever or to fill the memory, and a thread cannot be
     stopped; so everything but `{{ name.field['key'] }}` counts as harmful.
     """
-    if len(source) > _HARMLESS_LENGTH:
-        return False
-    rest, lookups = _LOOKUP.subn("", source)
-    return lookups <= _HARMLESS_LOOKUPS and is_text(rest)
+    length = lookups = 0
+    for source in sources:
+        if is_text(source):
+            continue
+        length += len(source)
+        if length > _HARMLESS_LENGTH:
+            return False
+        rest, found = _LOOKUP.subn("", source)
+        lookups += found
+        if lookups > _HARMLESS_LOOKUPS or not is_text(rest):
+            return False
+    return True
 
 
-def words(source: str) -> set[str]:
-    """Every word that could be a name in the template."""
-    return set(_WORD.findall(source))
+def words(sources: Iterable[str]) -> set[str]:
+    """Every word that could be a name in the templates."""
+    return {word for source in sources if not is_text(source) for word in _WORD.findall(source)}
 
 
-def render(source: str, values: Mapping[str, Any], *, unfinished: Iterable[str] = (), most: int) -> str:
-    """Render a template.
+def render_all(
+    sources: Sequence[str], values: Mapping[str, Any], *, unfinished: Iterable[str] = (), most: int
+) -> Iterator[str]:
+    """Render templates, one after another.
 
     Args:
-        source: The template.
-        values: What its names stand for: entries of the state.
+        sources: The templates, or text without any template in it.
+        values: What their names stand for: entries of the state, and `VARIABLES`.
         unfinished: Blocks that exist but have no entry yet; using one is an error that says so.
-        most: How many characters the text may have.
+        most: How many characters the texts may have altogether.
 
     Raises:
-        TemplateFailedError: It is not a template, or it failed, or its text became too long.
+        TemplateFailedError: One is not a template, or it failed, or there is too much text.
     """
+    names = _names(values, unfinished)
+    room = most
+    for index, source in enumerate(sources):
+        try:
+            text = _within(room, [source]) if is_text(source) else _render(source, names, room)
+        except TemplateFailedError as error:
+            raise TemplateFailedError(error.message, error.line, index) from None
+        room -= len(text)
+        yield text
+
+
+def _render(source: str, names: Mapping[str, Any], most: int) -> str:
     try:
         template = _compiled(source) if len(source) <= _HARMLESS_LENGTH else _environment.from_string(source)
-        pieces: list[str] = []
-        room = most
-        for piece in template.generate(_names(values, unfinished)):
-            room -= len(piece)
-            if room < 0:
-                raise TemplateFailedError(f"the text is longer than {most} characters")
-            pieces.append(piece)
-        return "".join(pieces)
+        return _within(most, template.generate(names))
     except TemplateFailedError:
         raise
     except TemplateSyntaxError as error:
@@ -176,6 +220,17 @@ def render(source: str, values: Mapping[str, Any], *, unfinished: Iterable[str] 
         raise TemplateFailedError("it needs too much memory") from None
     except Exception as error:  # noqa: BLE001 - a template can raise whatever Python can
         raise TemplateFailedError(f"{type(error).__name__}: {error}", _line(error)) from None
+
+
+def _within(most: int, pieces: Iterable[str]) -> str:
+    kept: list[str] = []
+    room = most
+    for piece in pieces:
+        room -= len(piece)
+        if room < 0:
+            raise TemplateFailedError(f"the text is longer than {most} characters, which is all that is left for it")
+        kept.append(piece)
+    return "".join(kept)
 
 
 @functools.lru_cache(maxsize=128)
@@ -190,6 +245,8 @@ def _names(values: Mapping[str, Any], unfinished: Iterable[str]) -> dict[str, An
     }
     for name, value in values.items():
         names[name] = BlockEntry(name, value) if is_object(value) else value
+    if VARIABLES in values:
+        names[VARIABLES] = _Variables(values[VARIABLES])
     return names
 
 
