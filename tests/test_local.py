@@ -673,10 +673,10 @@ class TestRequests:
     @pytest.mark.parametrize(
         ("method", "path", "status"),
         [
-            ("GET", EXECUTE, 405),
+            ("PATCH", EXECUTE, 405),
             ("GET", "/", 404),
             ("POST", EXECUTE + "/", 404),
-            ("POST", "/v2/workflows/a%2Fb/execute", 404),
+            ("POST", "/v2/workflows/a/b/execute", 404),
             ("DELETE", "/v2/nothing", 404),
         ],
     )

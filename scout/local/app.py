@@ -1,94 +1,135 @@
-"""The HTTP face of the local Scout: routes, authentication, bodies, and streams of events."""
+"""The HTTP face of the local Scout: the eight workflow endpoints, authentication, and errors."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import hmac
-import json
-import logging
-import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
-from .access import Access
-from .engine import Call, Engine, Event, Run
-from .plan import InvalidRequestError
+from .answers import EventStream, Json, RunAnswer
+from .engine import Call, Engine
+from .history import LocalRun
+from .plan import Detail, InvalidRequestError
+from .reception import FAULT, Reception
+from .store import SORTS, Filters, KeyTakenError, NotThereError, as_time
 from .validation import RequestRules, parse_body
 from .workers import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from starlette.requests import Request
+    from starlette.types import ASGIApp
 
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from .access import Access
+    from .faults import Faults
+    from .history import History
+    from .store import Store, Stored
 
-_log = logging.getLogger("scout.local")
-
-_EXECUTE = "/v2/workflows/execute"
-_MOST_BODY = 20 * 1024 * 1024
-# Read and thrown away, so that a client that is still sending gets to see the 413 and not a broken connection.
-_MOST_DISCARDED = 8 * _MOST_BODY
-# Larger ones are parsed and checked in a thread, because that takes long enough to be felt by other runs.
+# Larger bodies are parsed and checked in a thread, because that takes long enough to be felt by other runs.
 _SMALL_BODY = 256 * 1024
+_USUAL_PAGE = 50
+_LARGEST_PAGE = 1_000
+_WHO = {"type": "api_key", "details": {"api_key": {"name": "local"}}}
 
 
-def build_app(engine: Engine, *, api_key: str | None, on_access: Callable[[Access], None] | None) -> ASGIApp:
+def build_app(
+    engine: Engine,
+    *,
+    store: Store,
+    history: History,
+    faults: Faults,
+    api_key: str | None,
+    on_access: Callable[[Access], None] | None,
+) -> ASGIApp:
     """The ASGI application.
 
     Args:
         engine: What runs the workflows.
+        store: Where workflows are kept.
+        history: Notes requests and runs.
+        faults: What goes wrong.
         api_key: The one bearer key that is let in; `None` lets in any.
         on_access: Called after every answer.
     """
-    endpoints = _Endpoints(engine, api_key)
+    ends = _Endpoints(engine, store, history)
+    gate = _Gate(api_key)
     app = Starlette(
-        routes=[Route(_EXECUTE, endpoints.execute, methods=["POST"])],
+        routes=[
+            gate.route("/v2/workflows", {"GET": ends.list, "POST": ends.create}),
+            gate.route("/v2/workflows/execute", {"POST": ends.execute_config}),
+            gate.route("/v2/workflows/revisions", {"POST": ends.create_revision}),
+            gate.route("/v2/workflows/{workflow_id}", {"GET": ends.get, "PUT": ends.update, "DELETE": ends.delete}),
+            gate.route("/v2/workflows/{workflow_id}/execute", {"POST": ends.execute}),
+        ],
         exception_handlers={
             HTTPException: _http_problem,
+            NotThereError: _not_there,
             InvalidRequestError: _invalid_request,
-            ClientDisconnect: _nobody_there,
             Exception: _own_fault,
         },
     )
     # The API does not redirect to a path with or without a slash at its end.
     app.router.redirect_slashes = False
-    return app if on_access is None else _AccessReporter(app, on_access)
+    return Reception(app, history, faults, on_access)
 
 
-class _Endpoints:
-    def __init__(self, engine: Engine, api_key: str | None) -> None:
-        self._engine = engine
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request that was let in, and fits the specification."""
+
+    request: Request
+    query: Mapping[str, str]
+    body: Mapping[str, Any]
+
+    @property
+    def workflow_id(self) -> str:
+        """The id in the path."""
+        return unquote(self.request.path_params["workflow_id"])
+
+
+_Endpoint = Callable[[_Asked], Response]
+
+
+# --- The way in ----------------------------------------------------------------------------------------------------
+
+
+class _Gate:
+    """Lets in requests that have a key and fit the specification."""
+
+    def __init__(self, api_key: str | None) -> None:
         self._api_key = None if api_key is None else api_key.encode()
-        self._execute_rules = RequestRules(_EXECUTE, "post")
 
-    async def execute(self, request: Request) -> Response:
-        """`POST /v2/workflows/execute`: run the workflow that comes with the request."""
+    def route(self, path: str, endpoints: Mapping[str, _Endpoint]) -> Route:
+        """The route of a path, with an endpoint for each method."""
+        by_method = {
+            method: partial(self._answer, RequestRules(path, method.lower()), endpoint)
+            for method, endpoint in endpoints.items()
+        }
+
+        async def answer(request: Request) -> Response:
+            return await by_method["GET" if request.method == "HEAD" else request.method](request)
+
+        return Route(path, answer, methods=list(by_method))
+
+    async def _answer(self, rules: RequestRules, endpoint: _Endpoint, request: Request) -> Response:
         self._authenticate(request)
-        content = await _read(request)
-        query = request.query_params
+        content = await request.body()
         if len(content) <= _SMALL_BODY:
-            body = self._checked(request, content)
-        else:
-            worker = Worker("scout-local-request")
-            try:
-                body = await worker.call(self._checked, request, content)
-            finally:
-                worker.close()
-        call = Call(
-            workflow_config=body["workflow_config"],
-            inputs=body.get("inputs") or {},
-            workflow_key=body.get("workflow_key"),
-            environment=query.get("environment", "production"),
-            session_id=query.get("session_id"),
-        )
-        streaming = body.get("streaming", False)
-        run = self._engine.run(call, partials=streaming)
-        return _EventStream(run) if streaming else _RunAnswer(run)
+            return endpoint(_checked(rules, request, content))
+        worker = Worker("scout-local-request")
+        try:
+            asked = await worker.call(_checked, rules, request, content)
+        finally:
+            worker.close()
+        return endpoint(asked)
 
     def _authenticate(self, request: Request) -> None:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
@@ -99,21 +140,29 @@ class _Endpoints:
         if self._api_key is not None and not hmac.compare_digest(key.encode("latin-1"), self._api_key):
             raise HTTPException(401, "The API key is not valid.", {"www-authenticate": "Bearer"})
 
-    def _checked(self, request: Request, content: bytes) -> Mapping[str, Any]:
-        """The body, if it and the query are what the specification asks for."""
-        details = self._execute_rules.check_query(request.query_params)
-        if not _says_json(request.headers.get("content-type")):
-            message = "Input should be JSON: the content-type of the request says that it is something else"
-            details.append({"type": "model_attributes_type", "loc": ["body"], "msg": message})
-            raise InvalidRequestError(details)
-        try:
-            body = parse_body(content)
-        except InvalidRequestError as error:
-            raise InvalidRequestError([*details, *error.details]) from None
-        details += self._execute_rules.check_body(body)
-        if details:
-            raise InvalidRequestError(details)
-        return cast("Mapping[str, Any]", body)
+
+def _checked(rules: RequestRules, request: Request, content: bytes) -> _Asked:
+    """The query and the body, if they are what the specification asks for."""
+    query = request.query_params
+    details = rules.check_query(query)
+    body: Any = {}
+    if rules.takes_body:
+        body, found = _checked_body(rules, request.headers.get("content-type"), content)
+        details += found
+    if details:
+        raise InvalidRequestError(details)
+    return _Asked(request, query, body)
+
+
+def _checked_body(rules: RequestRules, content_type: str | None, content: bytes) -> tuple[Any, list[Detail]]:
+    if not _says_json(content_type):
+        message = "Input should be JSON: the content-type of the request says that it is something else"
+        return None, [{"type": "model_attributes_type", "loc": ["body"], "msg": message}]
+    try:
+        body = parse_body(content)
+    except InvalidRequestError as error:
+        return None, error.details
+    return body, rules.check_body(body)
 
 
 def _says_json(content_type: str | None) -> bool:
@@ -123,146 +172,150 @@ def _says_json(content_type: str | None) -> bool:
     return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
 
 
-async def _read(request: Request) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size <= _MOST_BODY:
-            chunks.append(chunk)
-        elif size > _MOST_DISCARDED:
-            break
-        else:
-            chunks.clear()
-    if size > _MOST_BODY:
-        raise HTTPException(413, f"The body is larger than {_MOST_BODY} bytes.", {"connection": "close"})
-    return b"".join(chunks)
+# --- Endpoints -----------------------------------------------------------------------------------------------------
 
 
-# --- Answers -------------------------------------------------------------------------------------------------------
+class _Endpoints:
+    """One method for each operation."""
+
+    def __init__(self, engine: Engine, store: Store, history: History) -> None:
+        self._engine = engine
+        self._store = store
+        self._history = history
+
+    def list(self, asked: _Asked) -> Response:
+        """`GET /v2/workflows`: one page of the stored workflows."""
+        limit = min(int(asked.query.get("limit", _USUAL_PAGE)), _LARGEST_PAGE)
+        page, next_cursor = self._store.page(_filters(asked.query), limit)
+        return Json(
+            {"data": [*map(_as_json, page)], "next_cursor": next_cursor, "has_more": next_cursor is not None},
+        )
+
+    def create(self, asked: _Asked) -> Response:
+        """`POST /v2/workflows`: store a new workflow."""
+        key = asked.query.get("workflow_key")
+        if key == "":
+            raise InvalidRequestError([_of_query("workflow_key", "it must not be empty", key)])
+        try:
+            return _workflow(self._store.create(asked.body, key))
+        except KeyTakenError:
+            message = "There is a workflow with this workflow_key already. Create a revision of it instead."
+            raise HTTPException(409, message) from None
+
+    def create_revision(self, asked: _Asked) -> Response:
+        """`POST /v2/workflows/revisions`: store a new revision of a workflow."""
+        workflow_id, key = asked.query.get("workflow_id"), asked.query.get("workflow_key")
+        if (workflow_id is None) == (key is None):
+            raise HTTPException(400, "Give either workflow_id or workflow_key, to say which workflow it is of.")
+        return _workflow(self._store.save(asked.body, workflow_id or self._store.id_of(key or ""), deploy=True))
+
+    def get(self, asked: _Asked) -> Response:
+        """`GET /v2/workflows/{workflow_id}`: the newest saved state of a workflow."""
+        return _workflow(self._store.get(asked.workflow_id))
+
+    def update(self, asked: _Asked) -> Response:
+        """`PUT /v2/workflows/{workflow_id}`: save a state of a workflow without deploying it."""
+        return _workflow(self._store.save(asked.body, asked.workflow_id, deploy=False))
+
+    def delete(self, asked: _Asked) -> Response:
+        """`DELETE /v2/workflows/{workflow_id}`: forget a workflow."""
+        self._store.delete(asked.workflow_id)
+        return Json({"detail": "Workflow deleted"})
+
+    def execute(self, asked: _Asked) -> Response:
+        """`POST /v2/workflows/{workflow_id}/execute`: run a stored workflow."""
+        stored = self._store.get(asked.workflow_id)
+        # `console` is the newest saved state; all other environments have what is deployed.
+        is_deployed = asked.query.get("environment") != "console"
+        config = self._store.config(stored.workflow_id, asked.query.get("revision_id"), deployed=is_deployed)
+        return self._run(asked, config, stored.workflow_key, stored.workflow_id)
+
+    def execute_config(self, asked: _Asked) -> Response:
+        """`POST /v2/workflows/execute`: run the workflow that comes with the request."""
+        return self._run(asked, asked.body["workflow_config"], asked.body.get("workflow_key"), None)
+
+    def _run(self, asked: _Asked, config: Mapping[str, Any], key: str | None, workflow_id: str | None) -> Response:
+        call = Call(
+            workflow_config=config,
+            inputs=asked.body.get("inputs") or {},
+            workflow_key=key,
+            environment=asked.query.get("environment", "production"),
+            session_id=asked.query.get("session_id"),
+            workflow_id=workflow_id,
+        )
+        streaming = asked.body.get("streaming", False)
+        run = self._engine.run(call, partials=streaming)
+        runs = self._history.runs  # those of now: a reset in the meantime forgets this run too
+
+        def note(answer: bytes) -> None:
+            runs.add(LocalRun(call.inputs, call.workflow_key, call.environment, answer))
+
+        fault = asked.request.scope.get(FAULT)
+        return EventStream(run, fault, note) if streaming else RunAnswer(run, fault, note)
 
 
-class _RunAnswer(Response):
-    """The answer to a plain execute: the run goes on only as long as somebody waits for it."""
-
-    def __init__(self, run: Run) -> None:
-        super().__init__()
-        self._run = run
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def work() -> None:
-            answer = _Json(await self._run.finish())
-            await answer(scope, receive, send)
-
-        await _while_connected(receive, work())
-
-
-class _EventStream(Response):
-    """The answer to a streamed execute: one frame for each event."""
-
-    def __init__(self, run: Run) -> None:
-        super().__init__(headers={"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"})
-        # Set for a body of no bytes; a stream does not know its length.
-        del self.headers["content-length"]
-        self._run = run
-
-    async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
-        async def work() -> None:
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            async with contextlib.aclosing(self._run.events()) as events:
-                async for event in events:
-                    await send({"type": "http.response.body", "body": _frame(event), "more_body": True})
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-        await _while_connected(receive, work())
+def _filters(query: Mapping[str, str]) -> Filters:
+    """How a list is filtered and sorted. The specification leaves open what is right here, so this is stricter."""
+    details: list[Detail] = []
+    sort, direction, start_at = query.get("sort", SORTS[0]), query.get("direction", "asc"), query.get("start_at")
+    if sort not in SORTS:
+        details.append(_of_query("sort", f"the local Scout sorts by {' or '.join(SORTS)}", sort))
+    if direction.lower() not in ("asc", "desc"):
+        details.append(_of_query("direction", "it is asc or desc", direction))
+    if start_at is not None:
+        try:
+            moment = datetime.fromisoformat(start_at)
+            start_at = as_time(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+        except (ValueError, OverflowError):
+            details.append(_of_query("start_at", "it is a time, and comes from the next_cursor of a page", start_at))
+    if details:
+        raise InvalidRequestError(details)
+    return Filters(
+        sort=sort,
+        descending=direction.lower() == "desc",
+        start_at=start_at,
+        words=tuple(query.get("query", "").split()),
+        tags=tuple(tag.strip() for tag in query.get("tags", "").split(",") if tag.strip()),
+    )
 
 
-def _frame(event: Event) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (event["name"].encode(), _json_bytes(event))
+def _of_query(name: str, message: str, value: str) -> Detail:
+    return {"type": "value_error", "loc": ["query", name], "msg": f"Value error, {message}", "input": value[:200]}
 
 
-async def _while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
-    """Do the work, but stop as soon as the client has gone."""
-    working = asyncio.create_task(work)
-    watching = asyncio.create_task(_disconnect(receive))
-    try:
-        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        watching.cancel()
-        if not working.done():
-            working.cancel()
-        await asyncio.wait({working, watching})
-    if not working.cancelled():
-        working.result()
+def _workflow(stored: Stored) -> Response:
+    return Json({"data": _as_json(stored)})
 
 
-async def _disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+def _as_json(stored: Stored) -> dict[str, Any]:
+    return {
+        "workflow_id": stored.workflow_id,
+        "workflow_key": stored.workflow_key,
+        "revision_id": stored.revision_id,
+        "is_draft": stored.is_draft,
+        "created_at": stored.created_at,
+        "created_by": _WHO,
+        "last_updated_at": stored.last_updated_at,
+        "last_updated_by": _WHO,
+        "workflow_config": stored.config,
+    }
 
 
-class _Json(JSONResponse):
-    def render(self, content: Any) -> bytes:
-        return _json_bytes(content)
-
-
-def _json_bytes(content: Any) -> bytes:
-    # Text beyond ASCII goes out as it is, like from the real server: clients must cope with U+2028 and its like.
-    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+# --- Problems ------------------------------------------------------------------------------------------------------
 
 
 async def _http_problem(_: Request, error: Exception) -> Response:
     problem = cast("HTTPException", error)
-    return _Json({"detail": problem.detail}, problem.status_code, problem.headers)
+    return Json({"detail": problem.detail}, problem.status_code, problem.headers)
+
+
+async def _not_there(_: Request, error: Exception) -> Response:
+    return Json({"detail": str(error)}, 404)
 
 
 async def _invalid_request(_: Request, error: Exception) -> Response:
-    return _Json({"detail": cast("InvalidRequestError", error).details}, 422)
-
-
-async def _nobody_there(_: Request, __: Exception) -> Response:
-    return Response(status_code=400)  # never seen: the client left while it was sending its request
+    return Json({"detail": cast("InvalidRequestError", error).details}, 422)
 
 
 async def _own_fault(_: Request, error: Exception) -> Response:
-    return _Json({"detail": f"The local Scout itself failed: {type(error).__name__}"}, 500)
-
-
-# --- Access log ----------------------------------------------------------------------------------------------------
-
-
-class _AccessReporter:
-    """Calls a function after every answered request."""
-
-    def __init__(self, app: ASGIApp, report: Callable[[Access], None]) -> None:
-        self._app = app
-        self._report = report
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        began = time.perf_counter()
-        status: int | None = None
-        reported = False
-
-        def report() -> None:
-            nonlocal reported
-            reported = True
-            path = scope["raw_path"].decode("latin-1")
-            try:
-                self._report(Access(scope["method"], path, status, time.perf_counter() - began))
-            except Exception:  # noqa: BLE001 - the log gets it; a client must not suffer for it
-                _log.exception("on_access failed")
-
-        async def noting_send(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            elif not message.get("more_body"):
-                # Before the last part goes out, so that whoever has the answer also finds the report of it.
-                report()
-            await send(message)
-
-        try:
-            await self._app(scope, receive, noting_send)
-        finally:
-            if not reported:
-                report()
+    return Json({"detail": f"The local Scout itself failed: {type(error).__name__}"}, 500)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from .answers import HANG_UP
+
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
@@ -20,7 +22,7 @@ _FINISH_SECONDS = 0.6
 
 
 class _SilentProtocol(H11Protocol):
-    """Writes no access log.
+    """Writes no access log, and tells the application how to hang up.
 
     `access_log=False` would do the same, but by changing a logger that a uvicorn of the user's may be using.
     """
@@ -28,6 +30,17 @@ class _SilentProtocol(H11Protocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.access_log = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Let the application end this connection."""
+        super().connection_made(transport)
+        app = self.app
+
+        async def with_hang_up(scope: Any, receive: Any, send: Any) -> None:
+            scope["extensions"] = {HANG_UP: transport.close}
+            await app(scope, receive, send)
+
+        self.app = with_hang_up
 
 
 class HttpServer(uvicorn.Server):

@@ -8,20 +8,25 @@ import math
 import os
 import socket
 import threading
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from scout.errors import ConfigurationError
 
-from .blocks import builtin_handlers
+from .blocks import LLM, builtin_handlers
+from .faults import Fault, Faults
+from .history import History, LocalRequest, LocalRun
+from .store import Store
+from .stubs import StubsSource, load_stubs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
     from typing import Self
 
     from .access import Access
     from .blocks import Handler
     from .http_server import HttpServer
+    from .llm import ChatCompletions
 
 _HOST = "127.0.0.1"
 _START_SECONDS = 30.0
@@ -47,6 +52,15 @@ class LocalScout:
         api_key: The only key that is let in. `None` lets in any key that is not empty.
         blocks: Handlers by archetype, for example `{"com.scoutos.serp": function}`. They come before the built-in
             blocks, so they can also replace one. See `Handler`.
+        stubs: Outputs by block id or archetype, as a mapping or a YAML file: `{"com.scoutos.serp": "results"}`. They
+            come before all handlers. `{"sequence": ["first", "second"]}` gives one after the other, and the last again
+            and again.
+        env: What templates find in `_env`. The environment of the process is never shown to them.
+        store: A file that keeps stored workflows; without one they are kept in memory.
+        faults: What goes wrong. See `Fault`.
+        llm_base_url: An OpenAI-compatible server that answers in place of the stand-in, such as
+            `http://127.0.0.1:11434/v1`.
+        llm_api_key: The key for that server.
         token_delay: Seconds between two tokens of the language model's stand-in.
         on_access: Called, in the server's thread, with an `Access` after every answered request.
 
@@ -60,13 +74,28 @@ class LocalScout:
         port: int = 0,
         api_key: str | None = None,
         blocks: Mapping[str, Handler] | None = None,
+        stubs: StubsSource | None = None,
+        env: Mapping[str, str] | None = None,
+        store: str | os.PathLike[str] | None = None,
+        faults: Iterable[Fault] = (),
+        llm_base_url: str | None = None,
+        llm_api_key: str | None = None,
         token_delay: float = 0.0,
         on_access: Callable[[Access], None] | None = None,
     ) -> None:
-        _check_options(port, api_key, blocks or {}, token_delay)
+        _check_options(port, api_key, blocks or {}, env or {}, token_delay)
         self._port = port
         self._api_key = api_key
-        self._handlers: dict[str, Handler] = {**builtin_handlers(token_delay), **(blocks or {})}
+        self._llm = _language_model(llm_base_url, llm_api_key)
+        models: dict[str, Handler] = {} if self._llm is None else {LLM: self._llm.answer}
+        self._handlers: dict[str, Handler] = {**builtin_handlers(token_delay), **models, **(blocks or {})}
+        self._token_delay = token_delay
+        self._stubs = load_stubs(stubs or {})
+        self._env = dict(env or {})
+        self._store_path = store
+        self._store: Store | None = None
+        self._faults = Faults(faults)
+        self._history = History()
         self._on_access = on_access
         self._lock = threading.Lock()
         self._pid = 0
@@ -86,6 +115,49 @@ class LocalScout:
             raise ConfigurationError("The local Scout has no address before it is started.")
         return f"http://{_HOST}:{self._port}"
 
+    @property
+    def requests(self) -> list[LocalRequest]:
+        """The requests that came, oldest first: the last thousand, or as many of them as fit into 64 MiB."""
+        return self._history.requests.all()
+
+    @property
+    def runs(self) -> list[LocalRun]:
+        """The runs that came to their end, oldest first; as many as of `requests`."""
+        return self._history.runs.all()
+
+    def fail_next(self, status: int | None = None, *, times: int = 1, **fault: Any) -> None:
+        """Let something go wrong with the next request: `fail_next(503)`, `fail_next(429, retry_after=1, times=2)`.
+
+        Args:
+            status: Answer with this status; 500 when nothing else is said to go wrong.
+            times: With how many of the next requests.
+            **fault: Other attributes of `Fault`, such as `cut_after=3`.
+
+        Raises:
+            ConfigurationError: It cannot work.
+        """
+        self._faults.add(Fault(status=status if status is not None or fault else 500, times=times, **fault))
+
+    def stub(self, name: str, output: Any) -> None:
+        """Let a block have this output from now on.
+
+        Args:
+            name: The block's id or its archetype, such as `com.scoutos.llm`.
+            output: Any JSON. `{"sequence": [...]}` gives one after the other, and the last again and again.
+
+        Raises:
+            ConfigurationError: It cannot be an output.
+        """
+        self._stubs.set(name, output)
+
+    def reset(self) -> None:
+        """Be as new: no requests, no runs, no stored workflows, and the stubs and faults that it was made with."""
+        self._history.reset()
+        self._faults.reset()
+        self._stubs.reset()
+        if self._store is not None:
+            self._store.clear()
+
     def start(self) -> Self:
         """Start serving; returns when requests are accepted. Does nothing when it already runs.
 
@@ -97,7 +169,13 @@ class LocalScout:
                 raise ConfigurationError("This local Scout was closed. Make a new one.")
             if self._thread is None:
                 _check_packages()
-                self._start_thread(_listen(self._port))
+                listener = _listen(self._port)
+                try:
+                    self._store = Store(self._store_path)
+                    self._start_thread(listener)
+                except BaseException:
+                    listener.close()
+                    raise
         return self
 
     def close(self) -> None:
@@ -171,18 +249,40 @@ class LocalScout:
         from .http_server import HttpServer
         from .renderer import Renderer
 
-        renderer = Renderer()
+        store = cast("Store", self._store)
+        renderer = Renderer(self._env)
         try:
-            engine = Engine(self._handlers, renderer)
-            app = build_app(engine, api_key=self._api_key, on_access=self._on_access)
+            app = build_app(
+                Engine(self._handlers, renderer, stubs=self._stubs, token_delay=self._token_delay),
+                store=store,
+                history=self._history,
+                faults=self._faults,
+                api_key=self._api_key,
+                on_access=self._on_access,
+            )
             self._loop = asyncio.get_running_loop()
             self._server = HttpServer(app, on_started)
             await self._server.serve_on(listener)
         finally:
             renderer.close()
+            store.close()
+            if self._llm is not None:
+                await self._llm.aclose()
 
 
-def _check_options(port: int, api_key: str | None, blocks: Mapping[str, Handler], token_delay: float) -> None:
+def _language_model(base_url: str | None, api_key: str | None) -> ChatCompletions | None:
+    if base_url is None:
+        if api_key is not None:
+            raise ConfigurationError("llm_api_key is for the server that llm_base_url names; give both.")
+        return None
+    from .llm import ChatCompletions  # needs httpx, which takes a while to import
+
+    return ChatCompletions(base_url, api_key)
+
+
+def _check_options(
+    port: int, api_key: str | None, blocks: Mapping[str, Handler], env: Mapping[str, str], token_delay: float
+) -> None:
     if not 0 <= port <= 65535:
         raise ConfigurationError(f"port must be between 0 and 65535, not {port}.")
     if api_key is not None and not api_key.strip():
@@ -192,6 +292,9 @@ def _check_options(port: int, api_key: str | None, blocks: Mapping[str, Handler]
     for archetype, handler in blocks.items():
         if not callable(handler):
             raise ConfigurationError(f'blocks["{archetype}"] must be a function, not {type(handler).__name__}.')
+    for name, value in cast("Mapping[object, object]", env).items():
+        if not (isinstance(name, str) and isinstance(value, str)):
+            raise ConfigurationError(f"env must map names to text, and does not for {name!r}.")
 
 
 def _check_packages() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections import defaultdict
 from importlib import resources
 from itertools import islice
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _MOST_DETAILS = 100
 _LONGEST_ECHO = 200
+_HUGE_NUMBER = re.compile(rb"[0-9][eE]\+?[0-9]{3}|[0-9]{300}")
 
 
 class RequestRules:
@@ -29,11 +31,12 @@ class RequestRules:
     def __init__(self, path: str, method: str) -> None:
         spec = load_spec()
         operation = spec["paths"][path][method]
-        body = operation["requestBody"]["content"]["application/json"]["schema"]
-        self._body = _validator(spec, body)
+        self.takes_body = "requestBody" in operation
+        content: dict[str, Any] = operation["requestBody"]["content"] if self.takes_body else {}
+        self._body = _validator(spec, content.get("application/json", {}).get("schema", {}))
         self._query = {
-            parameter["name"]: _validator(spec, parameter["schema"])
-            for parameter in operation["parameters"]
+            parameter["name"]: (parameter["schema"], _validator(spec, parameter["schema"]))
+            for parameter in operation.get("parameters", ())
             if parameter["in"] == "query"
         }
 
@@ -41,14 +44,27 @@ class RequestRules:
         """What is wrong with the query parameters."""
         return [
             detail
-            for name, validator in self._query.items()
+            for name, (schema, validator) in self._query.items()
             if name in query
-            for detail in _details(validator, query[name], ["query", name])
+            for detail in _details(validator, _from_query(query[name], schema), ["query", name])
         ]
 
     def check_body(self, body: Any) -> list[Detail]:
         """What is wrong with a parsed body."""
         return _details(self._body, body, ["body"])
+
+
+def _from_query(text: str, schema: Mapping[str, Any]) -> Any:
+    """The value that a query's text stands for; the text itself if it stands for none of the right type."""
+    kinds = _as_list(schema.get("type"))
+    if "integer" in kinds and re.fullmatch(r"[-+]?[0-9]{1,18}", text):
+        return int(text)
+    if "boolean" in kinds:
+        return _BOOLEANS.get(text.lower(), text)
+    return text
+
+
+_BOOLEANS = {"true": True, "1": True, "on": True, "yes": True, "false": False, "0": False, "off": False, "no": False}
 
 
 @functools.cache
@@ -68,9 +84,10 @@ def parse_body(content: bytes) -> Any:
         raise InvalidRequestError([{"type": "missing", "loc": ["body"], "msg": "Field required", "input": None}])
     try:
         body = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant)
-        if rb"\u" in content:
-            # Only an escape can bring in half a surrogate pair, which no UTF-8 text can hold.
-            json.dumps(body, ensure_ascii=False).encode()
+        if rb"\u" in content or _HUGE_NUMBER.search(content):
+            # Only an escape can bring in half a surrogate pair, which no UTF-8 text can hold; and only an exponent, or
+            # hundreds of digits, a number beyond those of JSON's readers.
+            json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
     except json.JSONDecodeError as error:
         raise InvalidRequestError([_not_json(error.msg, error.pos)]) from None
     except RecursionError:
@@ -129,6 +146,8 @@ def _translate(error: ValidationError, prefix: Sequence[str | int]) -> Iterator[
             choices = [f"'{choice}'" for choice in _as_list(rule) if choice is not None]
             listed = " or ".join(filter(None, [", ".join(choices[:-1]), choices[-1]]))
             yield _detail("literal_error", loc, f"Input should be {listed}", error.instance)
+        case "minimum":
+            yield _detail("greater_than_equal", loc, f"Input should be greater than or equal to {rule}", error.instance)
         case _:
             yield _detail("value_error", loc, f"Value error, it does not fit {error.validator}: {rule}", error.instance)
 

@@ -1,0 +1,238 @@
+"""Faults on request: what can go wrong with an answer, so that applications can be tested against it."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from scout.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+
+    from .engine import Event
+
+__all__ = ["Fault", "Faults", "parse_fault"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """Something that goes wrong with the answers of the local Scout.
+
+    Faults of events are for runs only, and count a stream's events from 1. In the answer to a plain run, `stall_after`
+    and `cut_after` come before the answer when they are 0, else in the middle of its body; `malformed` and `drift`
+    spoil its body; the others do nothing to it.
+
+    Attributes:
+        status: Answer with this status, 400 to 999, and do nothing else.
+        headers: Sent with that status.
+        retry_after: Seconds, sent as `Retry-After` with that status.
+        body: The body of that answer: any JSON. Without it one that says that the fault was asked for.
+        delay: Seconds before the request is looked at.
+        stall_after: Send so many events and then nothing, with the connection open.
+        cut_after: Send so many events and then break the connection.
+        malformed: This event is not JSON.
+        duplicate: This event comes twice.
+        unknown_event: After so many events comes one of a kind that no client knows.
+        drift: The data of this event is not what it should be.
+        times: For how many requests it holds; `None` for all.
+        request: Only for the request of this number, counted from 1.
+        match: Only for requests with this text in their body or their first line (`POST /v2/workflows/execute`).
+
+    Raises:
+        ConfigurationError: It cannot work.
+    """
+
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    retry_after: float | None = None
+    body: Any = None
+    delay: float = 0.0
+    stall_after: int | None = None
+    cut_after: int | None = None
+    malformed: int | None = None
+    duplicate: int | None = None
+    unknown_event: int | None = None
+    drift: int | None = None
+    times: int | None = None
+    request: int | None = None
+    match: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.status is not None and not 400 <= _whole("status", self.status) <= 999:
+            raise ConfigurationError(f"status must be from 400 to 999, not {self.status}")
+        for name in ("delay", "retry_after"):
+            _check_seconds(name, getattr(self, name))
+        for name, least in _COUNTS.items():
+            value = getattr(self, name)
+            if value is not None and _whole(name, value) < least:
+                raise ConfigurationError(f"{name} must be {least} or more, not {value}")
+        if self.match is not None and not self.match:
+            raise ConfigurationError("match must not be empty")
+        if self.stall_after is not None and self.cut_after is not None:
+            raise ConfigurationError("a stream that stalls is not cut; give stall_after or cut_after, not both")
+        if self.status is None and not self.delay and not self.is_of_run:
+            raise ConfigurationError(f"a fault needs something that goes wrong: {', '.join(_WRONGS)}")
+        if self.status is None and (self.headers or self.retry_after is not None or self.body is not None):
+            raise ConfigurationError(
+                "headers, retry_after and body are sent with a status; give one, such as status=429"
+            )
+
+    @property
+    def is_of_run(self) -> bool:
+        """Whether it concerns the events or the answer of a run, and so no other request."""
+        return any(getattr(self, name) is not None for name in _OF_RUNS)
+
+    @property
+    def breaks_off_after(self) -> int | None:
+        """After how many events nothing more is sent, if it comes to that."""
+        return self.cut_after if self.cut_after is not None else self.stall_after
+
+
+_OF_RUNS = ("stall_after", "cut_after", "malformed", "duplicate", "unknown_event", "drift")
+_WRONGS = ("status", "delay", *_OF_RUNS)
+_COUNTS = {
+    **dict.fromkeys(("stall_after", "cut_after", "unknown_event"), 0),
+    **dict.fromkeys(("malformed", "duplicate", "drift", "times", "request"), 1),
+}
+
+
+def _whole(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigurationError(f"{name} must be a whole number, not {value!r}")
+    return value
+
+
+def _check_seconds(name: str, value: object) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not (math.isfinite(value) and value >= 0):
+        raise ConfigurationError(f"{name} must be a number of seconds, 0 or more, not {value!r}")
+
+
+def parse_fault(text: str) -> Fault:
+    """A fault from text such as `status=429,retry_after=1,times=2`: the attributes of `Fault`, but headers and body.
+
+    Raises:
+        ConfigurationError: It is not one.
+    """
+    given: dict[str, Any] = {}
+    for part in text.split(","):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or name not in _FROM_TEXT:
+            known = ", ".join(_FROM_TEXT)
+            raise ConfigurationError(
+                f"{part.strip()!r} is no part of a fault; there are {known}, each with = and a value"
+            )
+        if name in given:
+            raise ConfigurationError(f"{name} is given twice in the fault {text!r}")
+        try:
+            given[name] = _FROM_TEXT[name](value)
+        except ValueError:
+            raise ConfigurationError(f"{name} in the fault {text!r} must be a number, not {value!r}") from None
+    return Fault(**given)
+
+
+_FROM_TEXT: dict[str, Callable[[str], object]] = {
+    **dict.fromkeys(("status", *_OF_RUNS), int),
+    **dict.fromkeys(("retry_after", "delay"), float),
+    **dict.fromkeys(("times", "request"), int),
+    "match": str,
+}
+
+
+class Faults:
+    """The faults of a server, and which of them the next request meets. May be used by several threads."""
+
+    def __init__(self, faults: Iterable[Fault] = ()) -> None:
+        self._lock = threading.Lock()
+        self._given = list(faults)
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to the faults that the server was made with, none of them used."""
+        with self._lock:
+            self._number = 0
+            self._left: list[tuple[Fault, int | None]] = [(fault, fault.times) for fault in self._given]
+
+    def add(self, fault: Fault) -> None:
+        """One more fault, before those that are there."""
+        with self._lock:
+            self._left.insert(0, (fault, fault.times))
+
+    def next(self, first_line: str, body: bytes, *, is_run: bool) -> Fault | None:
+        """The fault that a request meets, if any."""
+        with self._lock:
+            self._number += 1
+            for place, (fault, left) in enumerate(self._left):
+                if (not fault.is_of_run or is_run) and self._fits(fault, first_line, body):
+                    if left is not None:
+                        self._left[place : place + 1] = [(fault, left - 1)] if left > 1 else []
+                    return fault
+            return None
+
+    def _fits(self, fault: Fault, first_line: str, body: bytes) -> bool:
+        if fault.request is not None and fault.request != self._number:
+            return False
+        return fault.match is None or fault.match in first_line or fault.match.encode() in body
+
+
+class BrokenOffError(Exception):
+    """Nothing more is to be sent: the connection stays open (`stalls`), or is to be ended."""
+
+    def __init__(self, *, stalls: bool) -> None:
+        super().__init__()
+        self.stalls = stalls
+
+
+async def spoil_events(
+    events: AsyncIterator[Event], fault: Fault | None, write: Callable[[Event], bytes]
+) -> AsyncIterator[bytes]:
+    """The frames of a stream, with what the fault does to them.
+
+    Raises:
+        BrokenOffError: The stream is to end here.
+    """
+    number = 0
+    if fault is not None:
+        if fault.unknown_event == number:
+            yield _UNKNOWN
+        _break_off_after(number, fault)
+    async for event in events:
+        number += 1
+        if fault is None:
+            yield write(event)
+            continue
+        frame = write({**event, "data": f"not what it was: {event['name']}"} if number == fault.drift else event)
+        if number == fault.malformed:
+            frame = _malformed(frame)
+        yield frame
+        if number == fault.duplicate:
+            yield frame
+        if number == fault.unknown_event:
+            yield _UNKNOWN
+        _break_off_after(number, fault)
+
+
+def _break_off_after(number: int, fault: Fault) -> None:
+    if number == fault.breaks_off_after:
+        raise BrokenOffError(stalls=fault.stall_after is not None)
+
+
+def spoil_body(body: bytes, fault: Fault) -> bytes:
+    """The answer to a plain run, with what the fault does to it."""
+    if fault.drift:
+        body = json.dumps({"run": f"not what it was: {len(body)} bytes"}).encode()
+    return _malformed(body) if fault.malformed else body
+
+
+def _malformed(text: bytes) -> bytes:
+    inner = text.rstrip()
+    return inner[: -(len(inner) // 3)] + text[len(inner) :]
+
+
+_UNKNOWN_EVENT = {"name": "local_scout_fault", "data": {"message": "An event of a kind that no client knows."}}
+_UNKNOWN = b"event: local_scout_fault\ndata: %b\n\n" % json.dumps(_UNKNOWN_EVENT).encode()

@@ -1,0 +1,132 @@
+"""What came to a local Scout, and what it ran, for tests to look at."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from .jsons import is_object
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["History", "LocalRequest", "LocalRun"]
+
+_NOT_BLOCKS = ("inputs", "__exp_global")
+_MOST_ENTRIES = 1_000
+_MOST_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRequest:
+    """One request that came to the local Scout.
+
+    Attributes:
+        method: For example `POST`.
+        path: As it came over the wire, percent-encoded and without the query.
+        query: The query parameters.
+        headers: With names in lower case, and without those that carry keys (`authorization`, `cookie`).
+        content: The body.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    content: bytes = field(repr=False)
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON; `None` when there is no body.
+
+        Raises:
+            ValueError: It is not JSON.
+        """
+        return json.loads(self.content) if self.content else None
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRun:
+    """One run that the local Scout carried out to its end, completed or failed.
+
+    Attributes:
+        inputs: The inputs that came with the request.
+        workflow_key: The key that came with the request, or that the stored workflow has.
+        environment: The environment asked for.
+        content: What a plain run is answered with, as JSON.
+    """
+
+    inputs: Mapping[str, Any]
+    workflow_key: str | None
+    environment: str
+    content: bytes = field(repr=False)
+
+    @property
+    def answer(self) -> Mapping[str, Any]:
+        """What a plain run is answered with: `run`, `workflow_id`, `output_block_id`."""
+        return cast("Mapping[str, Any]", json.loads(self.content))
+
+    @property
+    def id(self) -> str:
+        """The id of the run, as the client got it."""
+        return cast("str", self.answer["run"]["workflow_run_id"])
+
+    @property
+    def ok(self) -> bool:
+        """Whether it completed."""
+        return bool(self.answer["run"]["stop_reason"] == "workflow_run_completed")
+
+    @property
+    def errors(self) -> list[str]:
+        """Why it failed."""
+        return cast("list[str]", self.answer["run"]["errors"])
+
+    @property
+    def outputs(self) -> Mapping[str, Any]:
+        """Block id -> output, of the blocks that ended."""
+        state = cast("Mapping[str, Any]", self.answer["run"]["state"])
+        blocks = {name: entry for name, entry in state.items() if name not in _NOT_BLOCKS and is_object(entry)}
+        return {name: entry["output"] for name, entry in blocks.items() if "output" in entry}
+
+    @property
+    def output(self) -> Any:
+        """The output of the output block; `None` without one."""
+        return self.outputs.get(self.answer.get("output_block_id", ""))
+
+
+EntryT = TypeVar("EntryT", LocalRequest, LocalRun)
+
+
+class History:
+    """The newest requests and runs: so many, and so much of them, that a server may go on for ever."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all of it, and what goes on now too: whatever is under way adds to the old lists."""
+        self.requests: _Newest[LocalRequest] = _Newest()
+        self.runs: _Newest[LocalRun] = _Newest()
+
+
+class _Newest(Generic[EntryT]):
+    """May be used by several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._entries: deque[EntryT] = deque()
+        self._bytes = 0
+
+    def add(self, entry: EntryT) -> None:
+        with self._lock:
+            self._entries.append(entry)
+            self._bytes += len(entry.content)
+            while len(self._entries) > _MOST_ENTRIES or (self._bytes > _MOST_BYTES and len(self._entries) > 1):
+                self._bytes -= len(self._entries.popleft().content)
+
+    def all(self) -> list[EntryT]:
+        with self._lock:
+            return list(self._entries)
