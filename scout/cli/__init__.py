@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from scout import __version__
-from scout.cli import _exits, local, run
+from scout.cli import _exits, local, run, workflows
 from scout.cli._terminal import talk
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_COMMANDS = (run, local)
+_COMMANDS = (run, workflows, local)
 _EPILOG = """\
 exit codes: 0 done, 1 the run failed, 2 usage or file, 3 Scout or the network
 

@@ -21,8 +21,16 @@ class UsageError(Exception):
     """The command cannot do what it was asked, for a reason that its caller can put right."""
 
 
-def explain(error: ScoutError) -> int:
-    """Say on stderr what went wrong; return the exit code for it."""
+_DOUBT = "not repeated, because the run may have started; make sure before you run it again"
+
+
+def explain(error: ScoutError, *, doubt: str = _DOUBT) -> int:
+    """Say on stderr what went wrong; return the exit code for it.
+
+    Args:
+        error: What went wrong.
+        doubt: Said as well when it is not known whether the server did what it was asked.
+    """
     from scout import APIError, ConfigurationError, StreamError, WorkflowFileError
 
     talk(str(error))
@@ -31,5 +39,5 @@ def explain(error: ScoutError) -> int:
     if isinstance(error, StreamError) or getattr(error, "run", None) is not None:
         talk("this is not the whole answer; the run may go on, so make sure before you run it again")
     elif isinstance(error, APIError) and error.run_may_have_started:
-        talk("not repeated, because the run may have started; make sure before you run it again")
+        talk(doubt)
     return API

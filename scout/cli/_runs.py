@@ -1,0 +1,139 @@
+"""What the commands that run a workflow share, be it a file or a stored one: options, and how a run is shown."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from scout.cli import _connection, _exits, _inputs
+from scout.cli._terminal import answer, as_json, talk
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from scout import BlockRun, Run, Scout, Workflows
+
+_OPTIONS = ("environment", "session_id", "revision_id")
+_STAND_IN = " on the local Scout, where a stand-in plays the language model"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options to a command that runs a workflow."""
+    _inputs.add_arguments(parser)
+    parser.add_argument("--stream", action="store_true", help="print the answer as it comes, and what the blocks do")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print the whole run as one JSON object; with --stream each event as one line of JSON",
+    )
+    parser.add_argument("--environment", metavar="NAME", help="production, staging, development or console")
+    parser.add_argument("--session-id", metavar="ID", help="the session that the run joins")
+    parser.add_argument("--revision-id", metavar="ID", help="the revision to name to the API")
+    _connection.add_arguments(parser)
+
+
+def carry_out(
+    args: argparse.Namespace,
+    workflow: str,
+    connect: Callable[[], Scout],
+    door: Callable[[Scout], Scout | Workflows],
+    *more_options: str,
+    is_local: bool = False,
+) -> int:
+    """Run a workflow and show what comes of it; return the exit code.
+
+    Args:
+        args: The arguments of the command.
+        workflow: A file or an id, as the door takes it.
+        connect: Makes the client.
+        door: What of the client runs the workflow.
+        more_options: Names of arguments that are options of the run as well.
+        is_local: Whether it is the embedded local Scout.
+    """
+    inputs = _inputs.gather(args.input, args.inputs)
+
+    from scout import ScoutError
+
+    options = _connection.given(args, *_OPTIONS, *more_options)
+    try:
+        with connect() as client:
+            started = time.monotonic()
+            run = _run(door(client), workflow, inputs, args, options)
+            seconds = time.monotonic() - started
+    except ScoutError as error:
+        return _exits.explain(error)
+    except KeyboardInterrupt:
+        if not is_local:
+            talk("interrupted; if the run had started, Scout goes on with it")
+        raise
+
+    talk(f"run {run.id} {run.status} in {seconds:.2f} s{_STAND_IN if is_local else ''}")
+    if args.stream:
+        return _conclude(run, json=args.json)
+    return _print_json(run) if args.json else _print_text(run)
+
+
+def _run(
+    door: Scout | Workflows, workflow: str, inputs: dict[str, Any], args: argparse.Namespace, options: dict[str, Any]
+) -> Run:
+    if not args.stream:
+        return door.execute(workflow, inputs, check=False, **options)
+    from scout.cli._stream import follow
+
+    with door.stream(workflow, inputs, check=False, **options) as stream:
+        return follow(stream, json=args.json)
+
+
+def _print_text(run: Run) -> int:
+    if run.ok and run.output_block_id is not None:
+        answer(run.text)
+    return _conclude(run, json=False)
+
+
+def _print_json(run: Run) -> int:
+    answer(as_json(_as_json(run), indent=2 if sys.stdout.isatty() else None), json=True)
+    return _conclude(run, json=True)
+
+
+def _conclude(run: Run, *, json: bool) -> int:
+    """Say what is to be said of a run whose answer is printed."""
+    if not run.ok:
+        return _explain_failure(run)
+    if run.output_block_id is None and not json:
+        talk(f"no block is marked is_output, so there is no one answer; --json shows {', '.join(run.outputs)}")
+    return _exits.DONE
+
+
+def _explain_failure(run: Run) -> int:
+    talk("; ".join(run.errors) or "the server gave no reason")
+    return _exits.RUN_FAILED
+
+
+def _as_json(run: Run) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "session_id": run.session_id,
+        "workflow_id": run.workflow_id,
+        "status": run.status,
+        "output": run.output,
+        "outputs": run.outputs,
+        "errors": run.errors,
+        "price": run.price,
+        "output_block_id": run.output_block_id,
+        "blocks": [_block_as_json(block) for block in run.blocks],
+    }
+
+
+def _block_as_json(block: BlockRun) -> dict[str, Any]:
+    return {
+        "id": block.id,
+        "archetype": block.archetype,
+        "status": block.status,
+        "started": block.started and block.started.isoformat(),
+        "ended": block.ended and block.ended.isoformat(),
+        "duration": block.duration,
+        "price": block.price,
+        "error": block.error,
+    }

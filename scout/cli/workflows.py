@@ -1,0 +1,256 @@
+"""`scout workflows`: stored workflows, from the command line."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import sys
+import unicodedata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scout.cli import _connection, _exits, _runs
+from scout.cli._terminal import answer, as_json, escape, talk
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterable
+
+    from scout import Scout, Workflow, Workflows
+
+NAME = "workflows"
+HELP = "list, get, pull, deploy, delete and run stored workflows"
+DESCRIPTION = """\
+Stored workflows. Tables and sentences are for people; --json is for programs.
+
+  scout workflows deploy workflow.yml --key hello
+  scout workflows list --query hello
+  scout workflows pull wf_0011223344556677 -o workflow.yml
+  scout workflows run wf_0011223344556677 --input user_message=Hi
+"""
+
+_WIDEST = 40  # columns of the terminal; a longer cell pushes the rest of its row
+_DOUBT = "not repeated, because it may have been done all the same; look before you do it again"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+
+    each = _action(actions, "list", "list the stored workflows", _list)
+    each.add_argument("--query", metavar="WORDS", help="those that the server finds by these words")
+    each.add_argument("--tags", metavar="TAGS", help="those with these tags, as one text")
+    each.add_argument("--sort", metavar="FIELD", help="the field to sort by, such as created_at")
+    each.add_argument("--direction", metavar="asc|desc", help="which way to sort")
+    each.add_argument("--limit", type=int, metavar="N", help="how many are asked for at a time; all are listed")
+    each.add_argument("--json", action="store_true", help="print each workflow as one line of JSON")
+
+    each = _action(actions, "get", "show a stored workflow", _get)
+    _add_id(each)
+    each.add_argument("--json", action="store_true", help="print all of it as one JSON object")
+
+    each = _action(actions, "pull", "save a stored workflow as a file", _pull)
+    _add_id(each)
+    each.add_argument("-o", "--output", metavar="FILE", help="the file, .yml or .json (default: named after the key)")
+    each.add_argument("--overwrite", action="store_true", help="replace a file that exists")
+
+    each = _action(actions, "deploy", "store a file: as a new workflow, or as a new revision if it changed", _deploy)
+    each.add_argument("file", metavar="FILE", help="the workflow, as YAML or JSON")
+    each.add_argument("--key", metavar="KEY", help="the key to store it under (default: workflow_key in the file)")
+    each.add_argument("--force", action="store_true", help="make a revision even if nothing changed")
+    each.add_argument("--json", action="store_true", help="print what was done as one JSON object")
+
+    each = _action(actions, "delete", "delete a stored workflow and its revisions", _delete)
+    _add_id(each)
+    each.add_argument("--yes", action="store_true", help="do not ask")
+
+    each = actions.add_parser("run", help="run a stored workflow and print its answer", allow_abbrev=False)
+    _add_id(each)
+    _connection.add_base_url(each)
+    _runs.add_arguments(each)
+    each.set_defaults(handler=_run)
+
+
+def _action(
+    actions: argparse._SubParsersAction[argparse.ArgumentParser],  # pyright: ignore[reportPrivateUsage] - has no other
+    name: str,
+    what: str,
+    handler: Callable[[Workflows, argparse.Namespace], int],
+) -> argparse.ArgumentParser:
+    def handle(args: argparse.Namespace) -> int:
+        from scout import ScoutError
+
+        try:
+            with _connection.connect(args) as client:
+                return handler(client.workflows, args)
+        except ScoutError as error:
+            return _exits.explain(error, doubt=_DOUBT)
+
+    parser = actions.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.", allow_abbrev=False)
+    _connection.add_base_url(parser)
+    _connection.add_arguments(parser)
+    parser.set_defaults(handler=handle)
+    return parser
+
+
+def _add_id(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", metavar="ID", help="the id of the workflow")
+
+
+# --- Actions ------------------------------------------------------------------------------------------------------
+
+
+def _list(workflows: Workflows, args: argparse.Namespace) -> int:
+    names = ("query", "tags", "sort", "direction", "limit")
+    pages = workflows.list(**_connection.given(args, *names)).pages()
+    table = _Table("ID", "KEY", "UPDATED", "NAME")
+    for page in pages:
+        if args.json:
+            for workflow in page.data:
+                answer(as_json(workflow.to_dict()), json=True)
+        else:
+            table.add(_row(workflow) for workflow in page.data)
+    if not args.json and not table.has_rows:
+        talk("there are no workflows" if args.query is None and args.tags is None else "there are none like this")
+    return _exits.DONE
+
+
+def _get(workflows: Workflows, args: argparse.Namespace) -> int:
+    workflow = workflows.get(args.id, **_connection.given(args))
+    if args.json:
+        answer(as_json(workflow.to_dict(), indent=2 if sys.stdout.isatty() else None), json=True)
+        return _exits.DONE
+    workflow_id, key, updated, name = _row(workflow)
+    blocks = workflow.workflow_config.blocks or []
+    facts = {
+        "id": workflow_id,
+        "key": key,
+        "name": name,
+        "revision": _one_line(workflow.revision_id) + (" (a draft)" if workflow.is_draft is True else ""),
+        "created": _time(workflow.created_at),
+        "updated": updated,
+        "blocks": ", ".join(_one_line(block.block_id) for block in blocks),
+    }
+    for label, fact in facts.items():
+        answer(f"{label:<9} {fact}".rstrip())
+    return _exits.DONE
+
+
+def _pull(workflows: Workflows, args: argparse.Namespace) -> int:
+    from scout import save_workflow
+
+    if args.output is not None:
+        _refuse_to_overwrite(args.output, args)
+    workflow = workflows.get(args.id, **_connection.given(args))
+    name = args.output or _file_name(workflow)
+    _refuse_to_overwrite(name, args)
+    save_workflow(workflow, name, overwrite=args.overwrite)
+    talk(f"saved revision {workflow.revision_id}{' (a draft)' if workflow.is_draft is True else ''}")
+    answer(name)
+    return _exits.DONE
+
+
+def _refuse_to_overwrite(name: str, args: argparse.Namespace) -> None:
+    if not args.overwrite and Path(name).exists():
+        raise _exits.UsageError(f"{name} exists already; --overwrite replaces it, and -o names another file")
+
+
+def _deploy(workflows: Workflows, args: argparse.Namespace) -> int:
+    done = workflows.deploy(args.file, key=args.key, force=args.force, **_connection.given(args))
+    if args.json:
+        facts = {name: getattr(done, name) for name in ("workflow_id", "revision_id", "created", "changed")}
+        answer(as_json(facts | {"workflow_key": done.workflow.workflow_key or None}), json=True)
+    else:
+        what = "created" if done.created else "a new revision of" if done.changed else "nothing changed in"
+        answer(_one_line(f"{what} {done.workflow_id}, revision {done.revision_id}"))
+    return _exits.DONE
+
+
+def _delete(workflows: Workflows, args: argparse.Namespace) -> int:
+    options = _connection.given(args)
+    if not args.yes:
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise _exits.UsageError("delete asks on a terminal; elsewhere it needs --yes")
+        workflow_id, key, _, name = _row(workflows.get(args.id, **options))
+        if not _agreed(f"delete {' '.join(filter(None, [workflow_id, key, name]))} and its revisions?"):
+            talk("not deleted")
+            return _exits.USAGE
+    answer(workflows.delete(args.id, **options))
+    return _exits.DONE
+
+
+def _agreed(question: str) -> bool:
+    sys.stderr.write(f"scout: {question} [y/N] ")
+    sys.stderr.flush()
+    reply = sys.stdin.readline()
+    if not reply.endswith("\n"):
+        sys.stderr.write("\n")
+    return reply.strip().lower() in ("y", "yes")
+
+
+def _run(args: argparse.Namespace) -> int:
+    def stored(client: Scout) -> Workflows:
+        return client.workflows
+
+    return _runs.carry_out(args, args.id, lambda: _connection.connect(args), stored)
+
+
+# --- What is shown ------------------------------------------------------------------------------------------------
+
+
+class _Table:
+    """Rows under a heading, page by page, so that a long list begins at once. Columns only ever get wider."""
+
+    def __init__(self, *heading: str) -> None:
+        self._heading = heading
+        self._widths = [0] * len(heading)
+        self.has_rows = False
+
+    def add(self, rows: Iterable[tuple[str, ...]]) -> None:
+        """Print rows."""
+        new = list(rows)
+        if not new:
+            return
+        if not self.has_rows:
+            new.insert(0, self._heading)
+            self.has_rows = True
+        for place, width in enumerate(self._widths):
+            self._widths[place] = max(width, *(min(_width(row[place]), _WIDEST) for row in new), 0)
+        for row in new:
+            cells = (cell + " " * (width - _width(cell)) for cell, width in zip(row, self._widths, strict=True))
+            answer("  ".join(cells).rstrip())
+
+
+def _row(workflow: Workflow) -> tuple[str, str, str, str]:
+    """Id, key, time of the last change, and name; empty where there is none."""
+    return (
+        _one_line(workflow.workflow_id),
+        _one_line(workflow.workflow_key or ""),
+        _time(workflow.last_updated_at) + (" (draft)" if workflow.is_draft is True else ""),
+        _one_line(workflow.workflow_config.workflow_display_name or ""),
+    )
+
+
+def _time(value: object) -> str:
+    """To the second, in the time zone that the server gave; as it came when it is no time."""
+    if isinstance(value, datetime.datetime):
+        return value.isoformat(sep=" ", timespec="seconds")
+    return _one_line(str(value)) if value else ""
+
+
+def _one_line(text: str) -> str:
+    return escape(" ".join(text.split()))
+
+
+def _width(text: str) -> int:
+    """Columns on a terminal."""
+    return sum(
+        0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        for character in text
+    )
+
+
+def _file_name(workflow: Workflow) -> str:
+    """A name that is one file in this folder, whatever the key is."""
+    plain = re.sub(r"[^\w.-]+", "-", workflow.workflow_key or workflow.workflow_id).strip(".-")
+    return f"{plain[:100] or 'workflow'}.yml"
