@@ -54,10 +54,11 @@ ScoutErrorT = TypeVar("ScoutErrorT", bound=ScoutError)
 
 _HEADERS = {
     "user-agent": f"scout-workflows/{__version__}",
-    "accept": "application/json",
+    # Both, because either is understood as the answer to a run, whichever was asked for.
+    "accept": "application/json, text/event-stream",
     "accept-encoding": "gzip, deflate",
-    "content-type": "application/json",
 }
+_OF_A_BODY = {"content-type": "application/json"}
 
 # As the SDKs of other APIs do: many at once, and few kept open.
 _LIMITS = httpx.Limits(max_connections=1000, max_keepalive_connections=100)
@@ -449,7 +450,7 @@ class Call:
             request.method,
             config.base_url + request.path,
             params=request.query or None,
-            headers={**_HEADERS, **config.headers, **request.headers},
+            headers={**_HEADERS, **(_OF_A_BODY if request.body else {}), **config.headers, **request.headers},
             content=request.body,
             extensions={"timeout": self._timeouts()},
         )

@@ -108,9 +108,51 @@ def test_operation():
     assert [server["url"] for server in SPEC["servers"]] == ["https://api.scoutos.com"]
 
 
-def test_every_schema_is_used_by_the_operation():
+OPERATIONS = {
+    ("get", "/v2/workflows"): "list_workflows",
+    ("post", "/v2/workflows"): "create_workflow",
+    ("post", "/v2/workflows/revisions"): "create_workflow_revision",
+    ("get", "/v2/workflows/{workflow_id}"): "get_workflow",
+    ("put", "/v2/workflows/{workflow_id}"): "update_workflow",
+    ("delete", "/v2/workflows/{workflow_id}"): "delete_workflow",
+    ("post", "/v2/workflows/{workflow_id}/execute"): "execute_workflow",
+    ("post", "/v2/workflows/execute"): "execute_workflow_config",
+}
+
+
+def test_the_eight_operations():
+    described = {
+        (method, path): operation
+        for path, item in SPEC["paths"].items()
+        for method, operation in item.items()
+        if method != "parameters"
+    }
+    assert {place: operation["operationId"] for place, operation in described.items()} == OPERATIONS
+    for operation in described.values():
+        assert operation["tags"] == ["workflows"]
+        assert operation["security"] == [{"bearerAuth": []}]
+        assert {"200", "400", "401", "403", "422", "429", "5XX"} <= set(operation["responses"])
+        for parameter in operation.get("parameters", []):
+            assert parameter["in"] == "query" or parameter["required"]
+
+
+def test_both_runs_take_the_same_parameters_and_give_the_same_answers():
+    stored = SPEC["paths"]["/v2/workflows/{workflow_id}/execute"]["post"]
+    both = [
+        [
+            (parameter["name"], parameter["schema"])
+            for parameter in operation["parameters"]
+            if parameter["in"] == "query"
+        ]
+        for operation in (OPERATION, stored)
+    ]
+    assert both[0] == both[1]
+    assert stored["responses"] == OPERATION["responses"]
+
+
+def test_every_schema_is_used_by_an_operation():
     reached: set[str] = set()
-    waiting = references(OPERATION)
+    waiting = references(SPEC["paths"])
     while waiting:
         name = waiting.pop()
         reached.add(name)
