@@ -30,8 +30,10 @@ def commands() -> list[str]:
 
 
 @pytest.fixture
-def at_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
+def at_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In a folder with the examples, as at the root of the repository, but where files may be left."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
 
 
 def test_every_fence_is_python_or_console() -> None:
@@ -49,7 +51,7 @@ def test_the_python_blocks_run_in_order(monkeypatch: pytest.MonkeyPatch, capsys:
             exec(compile(block, f"README.md, block {number}", "exec", dont_inherit=True), namespace)
             printed.append(capsys.readouterr().out)
 
-    eight_lines, local, in_async, chat, chat_in_async, events, in_stream, errors, raw = printed
+    eight_lines, local, in_async, chat, chat_in_async, events, in_stream, stored, saved, errors, raw = printed
     assert eight_lines.strip()
     assert "the run failed" not in eight_lines
     assert local.startswith("completed # Harbour")
@@ -63,6 +65,9 @@ def test_the_python_blocks_run_in_order(monkeypatch: pytest.MonkeyPatch, capsys:
     assert "unknown" not in events
     assert in_stream.strip()
     assert "all that came" not in in_stream
+    assert stored.startswith("created\n")
+    assert stored.endswith("hello has blocks ['inputs', 'answer']\n")
+    assert saved == "unchanged\n"
     assert errors.strip()
     assert "run)" not in errors
     assert "Hello, world" in raw
@@ -101,15 +106,18 @@ def test_the_first_block_has_eight_lines() -> None:
 
 
 @pytest.mark.usefixtures("at_home")
-def test_the_scout_commands_run() -> None:
+def test_the_scout_commands_run(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = [shlex.split(line) for line in commands() if line.startswith("scout ")]
     assert shown
-    for program, *args in shown:
-        done = subprocess.run(
-            [sys.executable, "-m", program, *args], capture_output=True, text=True, timeout=30, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.strip()
+    with LocalScout(api_key="secret_readme") as server:
+        monkeypatch.setenv("SCOUT_API_KEY", "secret_readme")
+        monkeypatch.setenv("SCOUT_BASE_URL", server.url)
+        for program, *args in shown:
+            done = subprocess.run(
+                [sys.executable, "-m", program, *args], capture_output=True, text=True, timeout=30, check=False
+            )
+            assert done.returncode == 0, done.stderr
+            assert done.stdout.strip()
 
 
 def test_the_scripts_exist() -> None:
