@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     )
     from .results import BlockRun, Run, RunStatus
     from .streaming import AsyncRunStream, RunStream
-    from .workflow_files import WorkflowSource, save_workflow
+    from .workflow_files import LoadedWorkflow, WorkflowSource, load_workflow, save_workflow
     from .workflows import AsyncWorkflowList, AsyncWorkflows, Deployment, WorkflowList, Workflows
 
 __all__ = [
@@ -84,6 +84,7 @@ __all__ = [
     "Identity",
     "InternalServerError",
     "ListWorkflowsResponse",
+    "LoadedWorkflow",
     "NotFoundError",
     "PermissionDeniedError",
     "RateLimitError",
@@ -111,6 +112,7 @@ __all__ = [
     "WorkflowSource",
     "Workflows",
     "__version__",
+    "load_workflow",
     "save_workflow",
 ]
 
@@ -145,6 +147,8 @@ _ROOMS = {
     "WorkflowRunFailed": "events",
     "WorkflowRunStarted": "events",
     "WorkflowSource": "workflow_files",
+    "LoadedWorkflow": "workflow_files",
+    "load_workflow": "workflow_files",
     "Workflows": "workflows",
     "save_workflow": "workflow_files",
 }

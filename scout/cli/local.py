@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import argparse
-import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from scout.cli import _exits
+from scout.cli import _exits, _local_options
 from scout.cli._terminal import answer, talk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from scout.local import Access
 
 NAME = "local"
 HELP = "start a local Scout, for development and tests"
 DESCRIPTION = """\
 Start a local Scout on the loopback interface and keep it running until Ctrl-C.
 It runs workflow files over real HTTP, without an account. It is not Scout: its language model is a stand-in.
+
+  scout local --port 8787 --store scout.db --workflows workflows
+  scout local --fault status=429,retry_after=1,times=2
+  scout local --llm-base-url http://127.0.0.1:11434/v1
 """
+
+_SUFFIXES = (".yml", ".yaml", ".json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,19 +42,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="VARIABLE",
         help="accept only the key that this environment variable holds (default: any key)",
     )
+    parser.add_argument("--store", metavar="FILE", help="keep stored workflows in this file (default: in memory)")
+    parser.add_argument(
+        "--workflows",
+        metavar="DIR",
+        type=Path,
+        help="store the workflows of this folder: its files, and the workflow.yml of its folders",
+    )
+    _local_options.add_arguments(parser)
     parser.set_defaults(handler=_serve)
 
 
 def _serve(args: argparse.Namespace) -> int:
-    from scout import ConfigurationError
+    from scout import ScoutError
     from scout.local import LocalScout
 
+    key = None if args.api_key_env is None else _local_options.read_key("--api-key-env", args.api_key_env)
     try:
-        server = LocalScout(port=args.port, api_key=_required_key(args.api_key_env)).start()
-    except ConfigurationError as error:
+        server = LocalScout(
+            port=args.port,
+            api_key=key,
+            store=args.store,
+            workflows={} if args.workflows is None else _workflows(args.workflows),
+            on_access=_tell,
+            **_local_options.options(args, args.workflows),
+        ).start()
+    except ScoutError as error:
         if isinstance(error.__cause__, OSError):
             raise _exits.UsageError(f"{error} Choose another port with --port, or any with --port 0.") from None
         return _exits.explain(error)
+    for name, workflow_id in server.workflow_ids.items():
+        talk(f"workflow {name} is {workflow_id}")
     talk(f"local Scout on {server.url}, for development and tests; stop it with Ctrl-C")
     answer(f"export SCOUT_BASE_URL={server.url} SCOUT_API_KEY={_key_to_export(args.api_key_env)}")
     server.serve_forever()
@@ -49,20 +80,41 @@ def _serve(args: argparse.Namespace) -> int:
     return _exits.DONE
 
 
+def _tell(access: Access) -> None:
+    status = access.status or "left"
+    talk(f"{time.strftime('%H:%M:%S')} {access.method} {access.path} {status} {access.seconds:.3f} s")
+
+
+def _workflows(folder: Path) -> dict[str, Mapping[str, Any]]:
+    """The configs of a folder by key."""
+    from scout import load_workflow
+
+    configs: dict[str, Mapping[str, Any]] = {}
+    for path in _files(folder):
+        loaded = load_workflow(path)
+        key = loaded.key or (path.parent.name if path.stem == "workflow" else path.stem)
+        if key in configs:
+            raise _exits.UsageError(f"{path} has the same key as another file in {folder}: {key}")
+        configs[key] = loaded.config
+    return configs
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The workflow files of a folder, those in it and one in each of its folders."""
+    if not folder.is_dir():
+        raise _exits.UsageError(f"--workflows names {folder}, which is no folder")
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            yield from (path / f"workflow{suffix}" for suffix in _SUFFIXES if (path / f"workflow{suffix}").is_file())
+        elif path.suffix in _SUFFIXES and path.stem != "stubs":
+            yield path
+
+
 def _port(text: str) -> int:
     port = int(text) if text.isdecimal() else -1
     if not 0 <= port <= 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
     return port
-
-
-def _required_key(variable: str | None) -> str | None:
-    if variable is None:
-        return None
-    key = os.environ.get(variable)
-    if not key:
-        raise _exits.UsageError(f"--api-key-env names {variable}, which is not set")
-    return key
 
 
 def _key_to_export(variable: str | None) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scout.cli import _connection, _runs
+from scout.cli import _connection, _local_options, _runs
 
 if TYPE_CHECKING:
     import argparse
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--local", action="store_true", help="run on an embedded local Scout: no key, no network")
     _connection.add_base_url(where)
     parser.add_argument("--workflow-key", metavar="KEY", help="the key that the run is attributed to")
+    _local_options.add_arguments(parser)
     parser.set_defaults(handler=_run)
 
 
@@ -40,9 +42,11 @@ def _run(args: argparse.Namespace) -> int:
             return _connection.connect(args, hint=", or run on the local Scout with --local")
         from scout import Scout
 
-        return Scout.local()
+        return Scout.local(**_local_options.options(args, Path(args.file).parent))
 
     def itself(client: Scout) -> Scout:
         return client
 
+    if not args.local:
+        _local_options.refuse(args)
     return _runs.carry_out(args, args.file, connect, itself, "workflow_key", is_local=args.local)

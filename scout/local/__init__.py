@@ -16,8 +16,8 @@ misreading of the API must not agree with itself.
 
 from .access import Access
 from .blocks import BlockContext, Handler
-from .faults import Fault
+from .faults import Fault, parse_fault
 from .history import LocalRequest, LocalRun
 from .server import LocalScout
 
-__all__ = ["Access", "BlockContext", "Fault", "Handler", "LocalRequest", "LocalRun", "LocalScout"]
+__all__ = ["Access", "BlockContext", "Fault", "Handler", "LocalRequest", "LocalRun", "LocalScout", "parse_fault"]

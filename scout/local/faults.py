@@ -27,7 +27,7 @@ class Fault:
     spoil its body; the others do nothing to it.
 
     Attributes:
-        status: Answer with this status, 400 to 999, and do nothing else.
+        status: Answer with this status, 400 to 599, and do nothing else.
         headers: Sent with that status.
         retry_after: Seconds, sent as `Retry-After` with that status.
         body: The body of that answer: any JSON. Without it one that says that the fault was asked for.
@@ -62,8 +62,8 @@ class Fault:
     match: str | None = None
 
     def __post_init__(self) -> None:
-        if self.status is not None and not 400 <= _whole("status", self.status) <= 999:
-            raise ConfigurationError(f"status must be from 400 to 999, not {self.status}")
+        if self.status is not None and not 400 <= _whole("status", self.status) <= 599:
+            raise ConfigurationError(f"status must be from 400 to 599, not {self.status}")
         for name in ("delay", "retry_after"):
             _check_seconds(name, getattr(self, name))
         for name, least in _COUNTS.items():
@@ -74,12 +74,12 @@ class Fault:
             raise ConfigurationError("match must not be empty")
         if self.stall_after is not None and self.cut_after is not None:
             raise ConfigurationError("a stream that stalls is not cut; give stall_after or cut_after, not both")
-        if self.status is None and not self.delay and not self.is_of_run:
-            raise ConfigurationError(f"a fault needs something that goes wrong: {', '.join(_WRONGS)}")
         if self.status is None and (self.headers or self.retry_after is not None or self.body is not None):
             raise ConfigurationError(
                 "headers, retry_after and body are sent with a status; give one, such as status=429"
             )
+        if self.status is None and not self.delay and not self.is_of_run:
+            raise ConfigurationError(f"a fault needs something that goes wrong: {', '.join(_WRONGS)}")
 
     @property
     def is_of_run(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
 import math
 import os
 import socket
@@ -56,6 +57,7 @@ class LocalScout:
             come before all handlers. `{"sequence": ["first", "second"]}` gives one after the other, and the last again
             and again.
         env: What templates find in `_env`. The environment of the process is never shown to them.
+        workflows: Configs by key, stored and deployed from the start.
         store: A file that keeps stored workflows; without one they are kept in memory.
         faults: What goes wrong. See `Fault`.
         llm_base_url: An OpenAI-compatible server that answers in place of the stand-in, such as
@@ -76,6 +78,7 @@ class LocalScout:
         blocks: Mapping[str, Handler] | None = None,
         stubs: StubsSource | None = None,
         env: Mapping[str, str] | None = None,
+        workflows: Mapping[str, Mapping[str, Any]] | None = None,
         store: str | os.PathLike[str] | None = None,
         faults: Iterable[Fault] = (),
         llm_base_url: str | None = None,
@@ -92,6 +95,7 @@ class LocalScout:
         self._token_delay = token_delay
         self._stubs = load_stubs(stubs or {})
         self._env = dict(env or {})
+        self._workflows = {key: json.loads(json.dumps(config)) for key, config in (workflows or {}).items()}
         self._store_path = store
         self._store: Store | None = None
         self._faults = Faults(faults)
@@ -125,6 +129,11 @@ class LocalScout:
         """The runs that came to their end, oldest first; as many as of `requests`."""
         return self._history.runs.all()
 
+    @property
+    def workflow_ids(self) -> dict[str, str]:
+        """Key -> id, of the stored workflows that have a key; empty before it is started."""
+        return {} if self._store is None else self._store.ids()
+
     def fail_next(self, status: int | None = None, *, times: int = 1, **fault: Any) -> None:
         """Let something go wrong with the next request: `fail_next(503)`, `fail_next(429, retry_after=1, times=2)`.
 
@@ -151,12 +160,13 @@ class LocalScout:
         self._stubs.set(name, output)
 
     def reset(self) -> None:
-        """Be as new: no requests, no runs, no stored workflows, and the stubs and faults that it was made with."""
+        """Be as new: no requests, no runs, and the workflows, stubs and faults that it was made with."""
         self._history.reset()
         self._faults.reset()
         self._stubs.reset()
         if self._store is not None:
             self._store.clear()
+            self._fill(self._store)
 
     def start(self) -> Self:
         """Start serving; returns when requests are accepted. Does nothing when it already runs.
@@ -172,6 +182,7 @@ class LocalScout:
                 listener = _listen(self._port)
                 try:
                     self._store = Store(self._store_path)
+                    self._fill(self._store)
                     self._start_thread(listener)
                 except BaseException:
                     listener.close()
@@ -219,6 +230,10 @@ class LocalScout:
     def __repr__(self) -> str:
         where = "closed" if self._closed else "not started" if self._thread is None else self.url
         return f"<LocalScout {where}>"
+
+    def _fill(self, store: Store) -> None:
+        for key, config in self._workflows.items():
+            store.deploy(key, config)
 
     def _start_thread(self, listener: socket.socket) -> None:
         self._port = listener.getsockname()[1]

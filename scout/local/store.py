@@ -180,6 +180,24 @@ class Store:
         with self._lock:
             return _get(self._db, workflow_id)
 
+    def deploy(self, key: str, config: Mapping[str, Any]) -> None:
+        """Make sure that a config is deployed under a key: a new workflow, a new revision, or nothing if it is."""
+        try:
+            workflow_id = self.id_of(key)
+        except NotThereError:
+            self.create(config, key)
+            return
+        if json.dumps(self.config(workflow_id, None, deployed=True)) != json.dumps(config):
+            self.save(config, workflow_id, deploy=True)
+
+    def ids(self) -> dict[str, str]:
+        """Key -> id, of the workflows that have a key."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT workflow_key, workflow_id FROM workflows WHERE workflow_key IS NOT NULL ORDER BY created_at"
+            )
+            return dict(rows.fetchall())
+
     def id_of(self, key: str) -> str:
         """The id of the workflow with this key.
 

@@ -1,0 +1,101 @@
+"""What the local Scout can be told on the command line, be it embedded in a run or a server of its own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scout.cli._exits import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+_NAMES = ("stubs", "env_file", "fault", "llm_base_url", "llm_api_key_env")
+_STUBS = "stubs.yml"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    group = parser.add_argument_group("the local Scout")
+    group.add_argument("--stubs", metavar="FILE", help=f"outputs of blocks (default: {_STUBS} beside the workflow)")
+    group.add_argument("--env-file", metavar="FILE", help="what templates find in _env, as NAME=TEXT on each line")
+    group.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="FAULT",
+        help="let something go wrong, such as status=429,retry_after=1,times=2 or cut_after=3; may be repeated",
+    )
+    group.add_argument(
+        "--llm-base-url", metavar="URL", help="an OpenAI-compatible server that answers in place of the stand-in"
+    )
+    group.add_argument("--llm-api-key-env", metavar="NAME", help="the environment variable with the key for it")
+
+
+def refuse(args: argparse.Namespace) -> None:
+    """Say that the options are for the local Scout only.
+
+    Raises:
+        UsageError: one was given.
+    """
+    for name in _NAMES:
+        if getattr(args, name):
+            raise UsageError(f"--{name.replace('_', '-')} is for the local Scout; give --local as well")
+
+
+def options(args: argparse.Namespace, folder: Path | None) -> dict[str, Any]:
+    """The options, as those of `LocalScout`.
+
+    Args:
+        args: The arguments of the command.
+        folder: Where the workflows are, to look for stubs beside them.
+
+    Raises:
+        UsageError: a file cannot be read, or a variable is not set.
+        ConfigurationError: an option cannot work.
+    """
+    from scout.local import parse_fault
+
+    found: dict[str, Any] = {"faults": [parse_fault(text) for text in args.fault], "llm_base_url": args.llm_base_url}
+    if args.llm_api_key_env is not None:
+        found["llm_api_key"] = read_key("--llm-api-key-env", args.llm_api_key_env)
+    if args.env_file is not None:
+        found["env"] = _read_env(args.env_file)
+    beside = None if folder is None else folder / _STUBS
+    if args.stubs is not None:
+        found["stubs"] = args.stubs
+    elif beside is not None and beside.is_file():
+        found["stubs"] = beside
+    return found
+
+
+def read_key(option: str, variable: str) -> str:
+    """The key in the environment variable that an option names.
+
+    Raises:
+        UsageError: it is not set.
+    """
+    key = os.environ.get(variable)
+    if not key:
+        raise UsageError(f"{option} names {variable}, which is not set")
+    return key
+
+
+def _read_env(name: str) -> dict[str, str]:
+    try:
+        from dotenv.parser import parse_stream
+    except ImportError:
+        raise UsageError("--env-file needs python-dotenv: pip install 'scout-workflows[local]'") from None
+    values: dict[str, str] = {}
+    try:
+        with Path(name).open(encoding="utf-8-sig") as file:
+            for binding in parse_stream(file):
+                if binding.error or (binding.key is not None and binding.value is None):
+                    raise UsageError(f"{name}, line {binding.original.line}: it is not NAME=TEXT")
+                if binding.key is not None and binding.value is not None:
+                    values[binding.key] = binding.value
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UsageError(f"cannot read {name}: {reason}") from None
+    return values

@@ -1,0 +1,220 @@
+"""What the local Scout is told on the command line: by `scout local`, and by `scout run --local`."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from servers import Server, json_answer
+
+from scout import RateLimitError, Scout
+
+PATIENCE = 20.0
+MODEL_KEY = "secret_model_key"
+ROOT = Path(__file__).parent.parent
+HELLO = ROOT / "examples/hello/workflow.yml"
+SERP = """\
+workflow_key: search
+workflow_config:
+  blocks:
+    - block_id: found
+      block_display_name: Found
+      block_archetype_id: com.scoutos.serp
+      is_output: true
+      block_inputs: {query: "{{ _env.WHO }}"}
+"""
+
+
+def command(*args: object) -> list[str]:
+    return [sys.executable, "-m", "scout", *map(str, args)]
+
+
+def scout(*args: object, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*args), env={**os.environ, **env}, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30
+    )
+
+
+@contextlib.contextmanager
+def local(*args: object, **env: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """`scout local` in a process of its own: its address, and the process."""
+    process = subprocess.Popen(
+        command("local", "--port", 0, *args),
+        env={**os.environ, **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        match = re.search(r"SCOUT_BASE_URL=(\S+)", line)
+        assert match, process.stderr and process.stderr.read()
+        yield match[1], process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        process.communicate(timeout=PATIENCE)
+
+
+def stopped(process: subprocess.Popen[str]) -> str:
+    """Stop it as Ctrl-C does; return what it said."""
+    process.send_signal(signal.SIGINT)
+    return process.communicate(timeout=PATIENCE)[1]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "search.yml").write_text(SERP)
+    (tmp_path / "stubs.yml").write_text("com.scoutos.serp: results\n")
+    (tmp_path / ".env").write_text("# mine\nWHO=Ada\n")
+    (tmp_path / "hello").mkdir()
+    (tmp_path / "hello/workflow.yml").write_text("blocks: []\n")
+    (tmp_path / "hello/other.yml").write_text("not: [a workflow")
+    (tmp_path / "notes.txt").write_text("nothing")
+    return tmp_path
+
+
+class TestServer:
+    def test_a_folder_of_workflows_with_its_stubs(self, folder: Path) -> None:
+        with local("--workflows", folder, "--env-file", folder / ".env") as (url, process):
+            with Scout("any", base_url=url) as client:
+                ids = {each.workflow_key: each.workflow_id for each in client.workflows.list()}
+                assert list(ids) == ["hello", "search"]
+                assert client.workflows.execute(ids["search"]).text == "results"
+            said = stopped(process)
+        assert f"workflow search is {ids['search']}" in said
+        assert re.search(rf"\d\d:\d\d:\d\d POST /v2/workflows/{ids['search']}/execute 200 0\.\d+ s", said)
+
+    def test_a_store_outlives_it(self, folder: Path) -> None:
+        arguments = ("--workflows", folder, "--store", folder / "scout.db")
+        with local(*arguments) as (url, process):
+            with Scout("any", base_url=url) as client:
+                kept = client.workflows.create({}, key="kept")
+                first = {each.workflow_key: each.revision_id for each in client.workflows.list()}
+            stopped(process)
+        with local(*arguments) as (url, _), Scout("any", base_url=url) as client:
+            assert client.workflows.get(kept.workflow_id).workflow_key == "kept"
+            assert {each.workflow_key: each.revision_id for each in client.workflows.list()} == first
+
+    def test_faults(self) -> None:
+        with local("--fault", "status=429,retry_after=0.01,times=4", "--fault", "delay=0.1") as (url, process):
+            with Scout("any", base_url=url) as client:
+                with pytest.raises(RateLimitError):
+                    client.workflows.get("a")
+                began = time.monotonic()
+                assert client.execute(HELLO, {"user_message": "Hi"}).ok
+                assert time.monotonic() - began >= 0.1
+            assert stopped(process).count(" 429 ") == 4
+
+    def test_it_stops_within_a_second_with_open_streams(self) -> None:
+        with local("--fault", "stall_after=1") as (url, process):
+            body = {"workflow_config": {}, "streaming": True}
+            arrived = threading.Barrier(6)
+
+            def follow() -> None:
+                headers = {"authorization": "Bearer x"}
+                with (
+                    contextlib.suppress(httpx.HTTPError),
+                    httpx.stream("POST", f"{url}/v2/workflows/execute", json=body, headers=headers) as response,
+                ):
+                    for _ in response.iter_raw():
+                        arrived.wait(PATIENCE)
+
+            threads = [threading.Thread(target=follow) for _ in range(5)]
+            for thread in threads:
+                thread.start()
+            arrived.wait(PATIENCE)
+            began = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(PATIENCE) == 0
+            assert time.monotonic() - began < 1.0
+            for thread in threads:
+                thread.join(PATIENCE)
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["--workflows", "nowhere"], "nowhere, which is no folder"),
+            (["--workflows", "bad"], "broken.yml"),
+            (["--workflows", "twice"], "the same key"),
+            (["--store", "no/where.db"], "unable to open"),
+            (["--store", "search.yml"], "not a database"),
+            (["--stubs", "nowhere.yml"], "nowhere.yml"),
+            (["--stubs", "search.txt"], "search.txt"),
+            (["--env-file", "nowhere"], "cannot read nowhere"),
+            (["--env-file", "bad.env"], "bad.env, line 2"),
+            (["--fault", "colour=red"], "colour=red"),
+            (["--llm-base-url", "not a url"], "llm_base_url"),
+            (["--llm-api-key-env", "NOT_SET"], "NOT_SET, which is not set"),
+        ],
+    )
+    def test_what_cannot_work(self, arguments: list[str], said: str, folder: Path, monkeypatch: Any) -> None:
+        (folder / "bad").mkdir()
+        (folder / "bad/broken.yml").write_text("blocks: [")
+        (folder / "twice").mkdir()
+        (folder / "twice/a.yml").write_text(SERP)
+        (folder / "twice/b.yml").write_text(SERP)
+        (folder / "bad.env").write_text("A=1\nthis is none\n")
+        (folder / "search.txt").write_text("- a list\n")
+        monkeypatch.chdir(folder)
+        done = scout("local", "--port", 0, *arguments)
+
+        assert done.returncode == 2, done.stderr
+        assert said in done.stderr
+        assert done.stdout == ""
+        assert "Traceback" not in done.stderr
+
+
+class TestRun:
+    def test_stubs_beside_the_workflow(self, folder: Path) -> None:
+        arguments = ("run", folder / "search.yml", "--local", "--env-file", folder / ".env")
+        assert scout(*arguments).stdout == "results\n"
+        (folder / "mine.yml").write_text("found: {sequence: [mine]}\n")
+        assert scout(*arguments, "--stubs", folder / "mine.yml").stdout == "mine\n"
+        (folder / "stubs.yml").unlink()
+        done = scout(*arguments)
+        assert done.returncode == 1
+        assert "--stubs" in done.stderr
+
+    def test_a_name_that_is_not_in_the_file(self, folder: Path) -> None:
+        done = scout("run", folder / "search.yml", "--local", WHO="from the environment")
+        assert done.returncode == 1
+        assert "WHO" in done.stderr
+        assert "from the environment" not in done.stderr
+
+    def test_faults(self) -> None:
+        done = scout("run", HELLO, "--local", "--input", "user_message=Hi", "--fault", "cut_after=3", "--stream")
+        assert done.returncode == 3
+        assert "ended before" in done.stderr
+
+    def test_a_language_model_of_ones_own(self) -> None:
+        reply = {"choices": [{"message": {"role": "assistant", "content": "from the model"}, "finish_reason": "stop"}]}
+        with Server(json_answer(reply)) as server:
+            arguments = ("run", HELLO, "--local", "--input", "user_message=Hi", "--llm-base-url", f"{server.url}/v1")
+            done = scout(*arguments, "--llm-api-key-env", "MODEL_KEY", MODEL_KEY=MODEL_KEY)
+
+        assert done.stdout == "from the model\n"
+        assert MODEL_KEY not in done.stderr
+        (request,) = server.requests
+        assert request.path == "/v1/chat/completions"
+        assert request.headers["authorization"] == f"Bearer {MODEL_KEY}"
+        asked = json.loads(request.body)
+        assert asked["model"] == "gpt-4o"
+        assert asked["messages"][-1] == {"role": "user", "content": "Hi"}
+
+    @pytest.mark.parametrize("option", ["--stubs", "--env-file", "--fault", "--llm-base-url", "--llm-api-key-env"])
+    def test_they_are_for_the_local_scout(self, option: str) -> None:
+        done = scout("run", HELLO, option, "status=500", SCOUT_API_KEY="secret_x")
+        assert done.returncode == 2
+        assert f"{option} is for the local Scout" in done.stderr

@@ -1,0 +1,427 @@
+"""What goes wrong when it is asked to: seen by a bare HTTP client, and by the facade, which has to cope with it."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from scout import (
+    APIConnectionError,
+    APIResponseError,
+    APITimeoutError,
+    ConfigurationError,
+    InternalServerError,
+    RateLimitError,
+    Scout,
+    StreamDecodeError,
+    StreamInterruptedError,
+    UnknownEvent,
+)
+from scout.local import Access, Fault, LocalScout, parse_fault
+
+KEY = {"authorization": "Bearer key"}
+EXECUTE = "/v2/workflows/execute"
+BLOCK = {"block_id": "a", "block_archetype_id": "com.scoutos.llm", "block_display_name": "A", "is_output": True}
+PROMPTS = {"model": "gpt-4o", "prompt_items": [{"role": "user", "content": "one two three"}]}
+CONFIG = {"blocks": [{**BLOCK, "block_inputs": PROMPTS}]}
+
+pytestmark = pytest.mark.usefixtures("no_waiting")
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[LocalScout]:
+    with LocalScout() as server:
+        yield server
+
+
+@pytest.fixture
+def server(shared: LocalScout) -> LocalScout:
+    shared.reset()
+    return shared
+
+
+@pytest.fixture
+def http(server: LocalScout) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url, headers=KEY, timeout=5) as http:
+        yield http
+
+
+@pytest.fixture
+def scout(server: LocalScout) -> Iterator[Scout]:
+    with Scout("any", base_url=server.url, timeout=5) as scout:
+        yield scout
+
+
+def run(http: httpx.Client, *, streaming: bool = False) -> httpx.Response:
+    return http.post(EXECUTE, json={"workflow_config": CONFIG, "streaming": streaming})
+
+
+def frames(text: str) -> list[str]:
+    return [frame for frame in text.split("\n\n") if frame]
+
+
+def names(text: str) -> list[str]:
+    return [frame.splitlines()[0].removeprefix("event: ") for frame in frames(text)]
+
+
+WHOLE = [
+    "workflow_run_started",
+    "block_run_started",
+    *["block_state_updated"] * 6,
+    "block_run_completed",
+    "workflow_run_completed",
+]
+
+
+def test_without_a_fault_the_stream_is_whole(http: httpx.Client) -> None:
+    assert names(run(http, streaming=True).text) == WHOLE
+
+
+class TestAnswers:
+    def test_a_status_with_headers_and_a_body(self, server: LocalScout, http: httpx.Client) -> None:
+        server.fail_next(429, retry_after=1.5, headers={"x-mine": "a"}, body={"detail": "slower"})
+        response = run(http)
+
+        assert (response.status_code, response.json()) == (429, {"detail": "slower"})
+        assert response.headers["retry-after"] == "1.5"
+        assert response.headers["x-mine"] == "a"
+        assert run(http).status_code == 200
+
+    @pytest.mark.parametrize("status", [400, 404, 418, 500, 503, 529, 599])
+    def test_any_status(self, status: int, server: LocalScout, http: httpx.Client) -> None:
+        server.fail_next(status)
+        for path, method in ((EXECUTE, "POST"), ("/v2/workflows", "GET"), ("/nowhere", "GET")):
+            server.fail_next(status)
+            assert http.request(method, path).status_code == status
+
+    def test_a_number_of_times(self, server: LocalScout, http: httpx.Client) -> None:
+        server.fail_next(503, times=3)
+        assert [run(http).status_code for _ in range(4)] == [503, 503, 503, 200]
+
+    def test_those_that_fail_are_noted_and_do_not_run(self, server: LocalScout, http: httpx.Client) -> None:
+        server.fail_next()
+        assert run(http).status_code == 500
+        assert [request.path for request in server.requests] == [EXECUTE]
+        assert server.runs == []
+
+    def test_a_delay(self, server: LocalScout, http: httpx.Client) -> None:
+        server.fail_next(delay=0.4)
+        began = time.monotonic()
+        assert run(http).status_code == 200
+        assert time.monotonic() - began >= 0.4
+
+    def test_a_client_that_leaves_while_it_is_delayed(self, server: LocalScout, http: httpx.Client) -> None:
+        server.fail_next(delay=30)
+        with pytest.raises(httpx.ReadTimeout):
+            http.post(EXECUTE, json={"workflow_config": CONFIG}, timeout=0.2)
+        assert run(http).status_code == 200
+
+
+class TestWhich:
+    def test_by_number(self) -> None:
+        faults = [Fault(status=500, request=2), Fault(status=503, request=4)]
+        with LocalScout(faults=faults) as server, httpx.Client(base_url=server.url, headers=KEY) as http:
+            assert [run(http).status_code for _ in range(5)] == [200, 500, 200, 503, 200]
+            server.reset()
+            assert [run(http).status_code for _ in range(2)] == [200, 500]
+
+    def test_by_match(self) -> None:
+        faults = [Fault(status=500, match="GET /v2"), Fault(status=503, match='"special"')]
+        with LocalScout(faults=faults) as server, httpx.Client(base_url=server.url, headers=KEY) as http:
+            assert http.get("/v2/workflows").status_code == 500
+            assert run(http).status_code == 200
+            assert http.post(EXECUTE, json={"workflow_config": {"special": 1}}).status_code == 503
+
+    def test_for_ever_and_the_newest_first(self) -> None:
+        fault = Fault(status=500)
+        with LocalScout(faults=[fault]) as server, httpx.Client(base_url=server.url, headers=KEY) as http:
+            server.fail_next(503)
+            assert [run(http).status_code for _ in range(4)] == [503, 500, 500, 500]
+            server.fail_next(404)
+            server.reset()
+            assert run(http).status_code == 500
+
+    def test_a_fault_of_events_waits_for_a_run(self, server: LocalScout, http: httpx.Client) -> None:
+        server.fail_next(cut_after=1)
+        assert http.get("/v2/workflows").status_code == 200
+        with pytest.raises(httpx.RemoteProtocolError):
+            run(http, streaming=True)
+
+    def test_each_of_many_at_once_meets_its_own(self, server: LocalScout) -> None:
+        server.fail_next(503, times=10)
+        statuses: list[int] = []
+
+        def ask() -> None:
+            with httpx.Client(base_url=server.url, headers=KEY, timeout=20) as http:
+                statuses.append(run(http).status_code)
+
+        threads = [threading.Thread(target=ask) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert sorted(statuses) == [200] * 10 + [503] * 10
+
+
+class TestStreams:
+    def received(self, http: httpx.Client) -> tuple[str, Exception | None]:
+        text = ""
+        try:
+            with http.stream("POST", EXECUTE, json={"workflow_config": CONFIG, "streaming": True}) as response:
+                for piece in response.iter_text():
+                    text += piece
+        except httpx.HTTPError as error:
+            return text, error
+        return text, None
+
+    @pytest.mark.parametrize("count", [0, 1, 4, 10])
+    def test_cut(self, count: int, server: LocalScout, http: httpx.Client) -> None:
+        server.fail_next(cut_after=count)
+        text, error = self.received(http)
+        assert names(text) == WHOLE[:count]
+        assert isinstance(error, httpx.RemoteProtocolError)
+
+    def test_a_cut_beyond_the_end_is_none(self, server: LocalScout, http: httpx.Client) -> None:
+        server.fail_next(cut_after=11)
+        text, error = self.received(http)
+        assert (names(text), error) == (WHOLE, None)
+
+    @pytest.mark.parametrize("count", [0, 3])
+    def test_stall(self, count: int, server: LocalScout) -> None:
+        server.fail_next(stall_after=count)
+        with httpx.Client(base_url=server.url, headers=KEY, timeout=0.4) as http:
+            text, error = self.received(http)
+        assert names(text) == WHOLE[:count]
+        assert isinstance(error, httpx.ReadTimeout)
+
+    def test_malformed_and_drift(self, server: LocalScout, http: httpx.Client) -> None:
+        server.fail_next(malformed=3, drift=4)
+        found = frames(self.received(http)[0])
+        assert len(found) == 10
+        with pytest.raises(ValueError):  # noqa: PT011 - json's own
+            json.loads(found[2].partition("data: ")[2])
+        assert json.loads(found[3].partition("data: ")[2])["data"] == "not what it was: block_state_updated"
+
+    def test_duplicate_and_unknown(self, server: LocalScout, http: httpx.Client) -> None:
+        server.fail_next(duplicate=3, unknown_event=1)
+        text, _ = self.received(http)
+        assert names(text) == [WHOLE[0], "local_scout_fault", *WHOLE[1:3], *WHOLE[2:]]
+        found = frames(text)
+        assert found[3] == found[4]
+
+
+class TestPlainRuns:
+    def test_cut_before_and_in_the_body(self, server: LocalScout, http: httpx.Client) -> None:
+        server.fail_next(cut_after=0)
+        with pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
+            run(http)
+        server.fail_next(cut_after=1)
+        with pytest.raises(httpx.RemoteProtocolError, match=r"incomplete message body|without sending complete"):
+            run(http)
+
+    def test_stall(self, server: LocalScout) -> None:
+        server.fail_next(stall_after=0)
+        server.fail_next(stall_after=1)
+        with httpx.Client(base_url=server.url, headers=KEY, timeout=0.3) as http:
+            for _ in range(2):
+                with pytest.raises(httpx.ReadTimeout):
+                    run(http)
+
+    def test_malformed_and_drift(self, server: LocalScout, http: httpx.Client) -> None:
+        server.fail_next(drift=1)
+        assert run(http).json()["run"].startswith("not what it was")
+        server.fail_next(malformed=1)
+        with pytest.raises(ValueError):  # noqa: PT011 - json's own
+            run(http).json()
+
+
+class TestFacade:
+    """What the faults are for: an application sees what it would see of Scout itself."""
+
+    def test_429_is_repeated(self, server: LocalScout, scout: Scout) -> None:
+        server.fail_next(429, retry_after=0.01, times=2)
+        assert scout.execute(CONFIG).ok
+        assert len(server.requests) == 3
+        server.fail_next(429, times=3)
+        with pytest.raises(RateLimitError):
+            scout.execute(CONFIG)
+
+    def test_500_and_a_hangup_are_not(self, server: LocalScout, scout: Scout) -> None:
+        for fault, error in (({"status": 500}, InternalServerError), ({"cut_after": 0}, APIConnectionError)):
+            server.reset()
+            server.fail_next(**fault)
+            with pytest.raises(error) as raised:
+                scout.execute(CONFIG)
+            assert raised.value.run_may_have_started is True
+            assert len(server.requests) == 1
+
+    def test_a_hangup_comes_after_the_run(self, server: LocalScout, scout: Scout) -> None:
+        server.fail_next(cut_after=0)
+        with pytest.raises(APIConnectionError):
+            scout.execute(CONFIG)
+        assert [each.ok for each in server.runs] == [True]
+
+    def test_broken_and_wrong_bodies(self, server: LocalScout, scout: Scout) -> None:
+        for fault in ({"cut_after": 1}, {"malformed": 1}, {"drift": 1}):
+            server.fail_next(**fault)
+            with pytest.raises((APIResponseError, APIConnectionError)):
+                scout.execute(CONFIG)
+
+    def test_streams(self, server: LocalScout, scout: Scout) -> None:
+        def follow(**fault: Any) -> Any:
+            server.fail_next(**fault)
+            with scout.stream(CONFIG, timeout=0.5) as stream:
+                return [*stream], stream.run
+
+        with pytest.raises(StreamInterruptedError) as interrupted:
+            follow(cut_after=5)
+        assert interrupted.value.run.text.startswith("[gpt-4o")
+        with pytest.raises(APITimeoutError):
+            follow(stall_after=4)
+        with pytest.raises(StreamDecodeError):
+            follow(malformed=4)
+        events, run = follow(unknown_event=3)
+        assert [type(event) for event in events].count(UnknownEvent) == 1
+        assert run.ok
+        events, run = follow(drift=4)
+        assert [type(event) for event in events].count(UnknownEvent) == 1
+        assert run.text == "[gpt-4o stand-in] one two three"
+        _, run = follow(duplicate=4)
+        assert run.text == "[gpt-4o stand-in] one two three"
+
+
+class TestWords:
+    @pytest.mark.parametrize(
+        ("text", "fault"),
+        [
+            ("status=429,retry_after=1,times=2", Fault(status=429, retry_after=1.0, times=2)),
+            (" status = 500 ", Fault(status=500)),
+            ("delay=0.5", Fault(delay=0.5)),
+            ("cut_after=0,match=POST /v2", Fault(cut_after=0, match="POST /v2")),
+            ("stall_after=2,request=3", Fault(stall_after=2, request=3)),
+            (
+                "malformed=1,duplicate=2,unknown_event=0,drift=4",
+                Fault(malformed=1, duplicate=2, unknown_event=0, drift=4),
+            ),
+        ],
+    )
+    def test_a_fault_from_text(self, text: str, fault: Fault) -> None:
+        assert parse_fault(text) == fault
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("", "no part of a fault"),
+            ("status", "no part of a fault"),
+            ("colour=red", "no part of a fault; there are status"),
+            ("status=many", "must be a number"),
+            ("status=1.5", "must be a number"),
+            ("status=200", "from 400 to 599"),
+            ("status=600", "from 400 to 599"),
+            ("times=2", "something that goes wrong"),
+            ("delay=-1", "0 or more"),
+            ("delay=inf", "0 or more"),
+            ("malformed=0", "1 or more"),
+            ("cut_after=-1", "0 or more"),
+            ("retry_after=1", "with a status"),
+            ("status=500,status=501", "twice"),
+            ("cut_after=1,stall_after=1", "not both"),
+            ("status=500,match=", "must not be empty"),
+        ],
+    )
+    def test_what_is_none(self, text: str, said: str) -> None:
+        with pytest.raises(ConfigurationError, match=said):
+            parse_fault(text)
+
+    def test_wrong_types(self, server: LocalScout) -> None:
+        for options in ({"status": True}, {"status": "500"}, {"delay": "1"}, {"malformed": 1.5}, {"times": 0}):
+            with pytest.raises(ConfigurationError):
+                server.fail_next(**{"status": 500, **options})
+        with pytest.raises(TypeError):
+            server.fail_next(nonsense=1)
+
+
+class TestHistory:
+    def test_requests_are_noted_without_their_key(self, server: LocalScout) -> None:
+        headers = {"authorization": "Bearer secret_planted", "cookie": "secret_cookie", "x-mine": "kept"}
+        httpx.post(server.url + EXECUTE + "?environment=staging&a=%20", headers=headers, json={"workflow_config": {}})
+        httpx.get(server.url + "/v2/workflows/a%2Fb")
+
+        first, second = server.requests
+        assert (first.method, first.path, first.query) == ("POST", EXECUTE, {"environment": "staging", "a": " "})
+        assert first.json == {"workflow_config": {}}
+        assert first.headers["x-mine"] == "kept"
+        assert "secret" not in repr(first) + str(first.headers)
+        assert (second.method, second.path, second.json) == ("GET", "/v2/workflows/a%2Fb", None)
+
+    def test_runs_are_noted_before_the_client_has_them(self, server: LocalScout, scout: Scout) -> None:
+        run = scout.execute(
+            {**CONFIG, "blocks": [*CONFIG["blocks"]]}, {"x": 1}, environment="staging", workflow_key="k"
+        )
+        with scout.stream(CONFIG) as stream:
+            for _ in stream:
+                pass
+        with pytest.raises(Exception, match="nobody"):
+            scout.execute({"blocks": [{**BLOCK, "block_archetype_id": "nobody"}]})
+
+        plain, streamed, failed = server.runs
+        assert (plain.id, plain.output, plain.outputs) == (run.id, run.output, {"a": run.output})
+        assert (plain.inputs, plain.environment, plain.workflow_key, plain.ok) == ({"x": 1}, "staging", "k", True)
+        assert plain.answer == run.raw
+        assert streamed.output == run.output
+        assert (failed.ok, failed.output) == (False, None)
+        assert "nobody" in failed.errors[0]
+
+    def test_it_is_bounded(self, server: LocalScout) -> None:
+        with httpx.Client(base_url=server.url, headers=KEY) as http:
+            for number in range(1_010):
+                http.get(f"/{number}")
+            assert len(server.requests) == 1_000
+            assert server.requests[0].path == "/10"
+            for _ in range(5):
+                http.post(EXECUTE, content=b" " * (19 * 1024 * 1024))
+        assert sum(len(request.content) for request in server.requests) <= 64 * 1024 * 1024
+        assert server.requests[-1].path == EXECUTE
+
+    def test_a_reset_forgets_what_is_under_way(self, server: LocalScout) -> None:
+        server.fail_next(delay=0.3)
+        with httpx.Client(base_url=server.url, headers=KEY) as http:
+            thread = threading.Thread(target=run, args=(http,))
+            thread.start()
+            time.sleep(0.1)
+            server.reset()
+            thread.join(10)
+        assert server.requests == []
+
+    def test_access_tells_of_faults_too(self) -> None:
+        seen: list[Access] = []
+        with LocalScout(on_access=seen.append) as server, httpx.Client(base_url=server.url, headers=KEY) as http:
+            server.fail_next(503)
+            run(http)
+            server.fail_next(cut_after=0)
+            with pytest.raises(httpx.RemoteProtocolError):
+                run(http)
+            run(http)
+        assert [each.status for each in seen] == [503, None, 200]
+
+
+def test_workflows_from_the_start(tmp_path: Any) -> None:
+    options: dict[str, Any] = {"workflows": {"mine": CONFIG, "other": {}}, "store": tmp_path / "s.db"}
+    with LocalScout(**options) as server, Scout("any", base_url=server.url) as scout:
+        ids = server.workflow_ids
+        assert list(ids) == ["mine", "other"]
+        assert "one two" in scout.workflows.execute(ids["mine"]).text
+        scout.workflows.delete(ids["other"])
+        scout.workflows.create({}, key="more")
+        server.reset()
+        assert list(server.workflow_ids) == ["mine", "other"]
+        kept = server.workflow_ids
+    with LocalScout(**options) as server:
+        assert server.workflow_ids == kept
+    with LocalScout(**{**options, "workflows": {"mine": {}}}) as server, Scout("any", base_url=server.url) as scout:
+        assert server.workflow_ids == kept
+        assert scout.workflows.get(kept["mine"]).workflow_config.to_dict() == {}

@@ -1,0 +1,145 @@
+"""The fixture `scout_local`, used as an application's tests use it: by a pytest of its own, in a folder of its own."""
+
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+APP = """
+from scout import Scout
+
+BLOCK = {"block_id": "a", "block_archetype_id": "com.scoutos.llm", "block_display_name": "A", "is_output": True}
+PROMPTS = {"model": "gpt-4o", "prompt_items": [{"role": "user", "content": "{{ inputs.question }}"}]}
+CONFIG = {"blocks": [{**BLOCK, "block_inputs": PROMPTS}]}
+
+
+def ask(question):
+    with Scout() as scout:
+        return scout.execute(CONFIG, {"question": question}).text
+"""
+
+
+def pytest_in(folder: Path, test: str, *args: str, conftest: str = "") -> subprocess.CompletedProcess[str]:
+    (folder / "app.py").write_text(APP)
+    (folder / "test_app.py").write_text(test)
+    (folder / "conftest.py").write_text(conftest)
+    (folder / "pytest.ini").write_text("[pytest]\npythonpath = .\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "-W", "error"]
+    return subprocess.run([*command, *args], cwd=folder, capture_output=True, text=True, timeout=60)
+
+
+def test_it_is_found_by_pytest() -> None:
+    (entry,) = entry_points(group="pytest11", name="scout-local")
+    assert entry.value == "scout.local.pytest_plugin"
+
+
+def test_the_server_is_one_and_each_test_finds_it_as_new(tmp_path: Path) -> None:
+    test = """
+import os
+import pytest
+from app import CONFIG, ask
+from scout import InternalServerError, Scout
+
+urls = set()
+
+@pytest.mark.parametrize("number", range(3))
+def test_it_is_as_new(scout_local, number):
+    urls.add(scout_local.url)
+    assert len(urls) == 1
+    assert (scout_local.requests, scout_local.runs, scout_local.workflow_ids) == ([], [], {})
+    assert ask("Hi") == "[gpt-4o stand-in] Hi"
+    scout_local.stub("com.scoutos.llm", f"stubbed {number}")
+    assert ask("Hi") == f"stubbed {number}"
+    scout_local.stub("a", {"sequence": ["one", "two"]})
+    assert [ask("Hi") for _ in range(3)] == ["one", "two", "two"]
+    with Scout() as scout:
+        scout.workflows.deploy(CONFIG, key="mine")
+    scout_local.fail_next(500, times=5)
+    with pytest.raises(InternalServerError):
+        ask("Hi")
+    assert [run.output for run in scout_local.runs][-1] == "two"
+    assert len(scout_local.requests) == 7
+
+def test_the_variables_are_put_back():
+    assert os.environ.get("SCOUT_BASE_URL") == "http://mine.example"
+"""
+    conftest = 'import os\nos.environ["SCOUT_BASE_URL"] = "http://mine.example"\n'
+    done = pytest_in(tmp_path, test, conftest=conftest)
+    assert "4 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_options_are_given_in_a_conftest(tmp_path: Path) -> None:
+    conftest = """
+import pytest
+
+@pytest.fixture(scope="session")
+def scout_local_options():
+    return {"api_key": "secret_of_tests", "stubs": {"com.scoutos.llm": "from the options"}, "workflows": {"mine": {}}}
+"""
+    test = """
+from app import ask
+
+def test_options(scout_local):
+    assert ask("Hi") == "from the options"
+    assert list(scout_local.workflow_ids) == ["mine"]
+"""
+    done = pytest_in(tmp_path, test, conftest=conftest)
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_async_applications_and_threads(tmp_path: Path) -> None:
+    test = """
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from app import CONFIG, ask
+from scout import AsyncScout
+
+def test_threads(scout_local):
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(ask, map(str, range(20)))) == sorted(f"[gpt-4o stand-in] {n}" for n in range(20))
+    assert len(scout_local.runs) == 20
+
+def test_asyncio(scout_local):
+    async def main():
+        async with AsyncScout() as scout:
+            runs = await asyncio.gather(*(scout.execute(CONFIG, {"question": str(n)}) for n in range(20)))
+            assert [run.text for run in runs] == [f"[gpt-4o stand-in] {n}" for n in range(20)]
+    asyncio.run(main())
+"""
+    done = pytest_in(tmp_path, test)
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_who_does_not_ask_pays_nothing(tmp_path: Path) -> None:
+    test = """
+import sys
+
+def test_nothing_is_loaded():
+    heavy = {"httpx", "starlette", "uvicorn", "jinja2", "jsonschema", "attr", "scout.client", "scout.local.server"}
+    assert heavy & set(sys.modules) == set()
+"""
+    (tmp_path / "conftest.py").write_text("")
+    done = pytest_in(tmp_path, test, "-p", "no:anyio", "-p", "no:hypothesispytest", "-p", "no:schemathesis")
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_it_is_listed_with_its_words(tmp_path: Path) -> None:
+    done = pytest_in(tmp_path, "", "--fixtures")
+    assert "scout_local --" in done.stdout
+    assert "A local Scout without a past" in done.stdout
+
+
+@pytest.mark.parametrize("option", ["port", "nonsense"])
+def test_a_wrong_option_is_an_error_of_the_fixture(tmp_path: Path, option: str) -> None:
+    conftest = f"""
+import pytest
+
+@pytest.fixture(scope="session")
+def scout_local_options():
+    return {{"{option}": -1}}
+"""
+    done = pytest_in(tmp_path, "def test_a(scout_local):\n    pass\n", conftest=conftest)
+    assert done.returncode == 1
+    assert option in done.stdout
