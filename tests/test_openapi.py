@@ -120,6 +120,16 @@ OPERATIONS = {
 }
 
 
+def test_the_frame_of_a_stream_holds_an_event():
+    for path in ("/v2/workflows/execute", "/v2/workflows/{workflow_id}/execute"):
+        stream = SPEC["paths"][path]["post"]["responses"]["200"]["content"]["text/event-stream"]
+        assert stream["schema"]["properties"]["data"]["contentSchema"] == {"$ref": "#/components/schemas/WorkflowEvent"}
+        for example in stream["examples"].values():
+            event = json.loads(example["value"]["data"])
+            component("WorkflowEvent").validate(event)
+            assert event["name"] == example["value"]["event"]
+
+
 def test_the_eight_operations():
     described = {
         (method, path): operation
