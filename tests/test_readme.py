@@ -4,6 +4,7 @@ import inspect
 import json
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -37,7 +38,7 @@ def at_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_every_fence_is_python_or_console() -> None:
-    assert set(re.findall(r"^```(\w*)$", README, re.MULTILINE)) == {"", "python", "console"}
+    assert set(re.findall(r"^```(\w*)$", README, re.MULTILINE)) == {"", "python", "console", "yaml"}
 
 
 @pytest.mark.usefixtures("at_home")
@@ -51,7 +52,7 @@ def test_the_python_blocks_run_in_order(monkeypatch: pytest.MonkeyPatch, capsys:
             exec(compile(block, f"README.md, block {number}", "exec", dont_inherit=True), namespace)
             printed.append(capsys.readouterr().out)
 
-    eight_lines, local, in_async, chat, chat_in_async, events, in_stream, stored, saved, errors, raw = printed
+    eight_lines, local, in_async, chat, chat_in_async, events, in_stream, stored, saved, test, errors, raw = printed
     assert eight_lines.strip()
     assert "the run failed" not in eight_lines
     assert local.startswith("completed # Harbour")
@@ -68,6 +69,7 @@ def test_the_python_blocks_run_in_order(monkeypatch: pytest.MonkeyPatch, capsys:
     assert stored.startswith("created\n")
     assert stored.endswith("hello has blocks ['inputs', 'answer']\n")
     assert saved == "unchanged\n"
+    assert test == ""
     assert errors.strip()
     assert "run)" not in errors
     assert "Hello, world" in raw
@@ -108,6 +110,7 @@ def test_the_first_block_has_eight_lines() -> None:
 @pytest.mark.usefixtures("at_home")
 def test_the_scout_commands_run(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = [shlex.split(line) for line in commands() if line.startswith("scout ")]
+    shown = [words for words in shown if words[1] != "local"]  # goes on until it is stopped
     assert shown
     with LocalScout(api_key="secret_readme") as server:
         monkeypatch.setenv("SCOUT_API_KEY", "secret_readme")
@@ -118,6 +121,48 @@ def test_the_scout_commands_run(monkeypatch: pytest.MonkeyPatch) -> None:
             )
             assert done.returncode == 0, done.stderr
             assert done.stdout.strip()
+
+
+@pytest.mark.usefixtures("at_home")
+def test_the_test_of_an_application_passes() -> None:
+    (block,) = (block for block in blocks("python") if "scout_local" in block)
+    assert len([line for line in block.splitlines() if line]) + 2 < 15  # with the two commands
+    Path("test_app.py").write_text(block)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:asyncio", "test_app.py"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.usefixtures("at_home")
+def test_the_server_of_the_readme_starts_and_its_stubs_are_some(tmp_path: Path) -> None:
+    (line,) = (line for line in commands() if line.startswith("scout local"))
+    program, *args = shlex.split(line.replace("8787", "0"))
+    process = subprocess.Popen([sys.executable, "-m", program, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"export SCOUT_BASE_URL=")
+    finally:
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=30)[1]
+    assert b"workflow example-hello is wf_" in said
+
+    (stubs,) = blocks("yaml")
+    (tmp_path / "stubs.yml").write_text(stubs)
+    with Scout.local(stubs=tmp_path / "stubs.yml") as client:
+        texts = [client.execute("examples/hello/workflow.yml", {"user_message": "Hi"}).text for _ in range(2)]
+    assert texts == ["first", "second"]
+
+
+def test_the_members_of_the_fixture_that_are_named_exist() -> None:
+    (table,) = re.findall(r"^\| member of `scout_local`.*?\n\n", README, re.DOTALL | re.MULTILINE)
+    named = {name for row in table.strip().splitlines()[2:] for name in re.findall(r"`(\w+)", row.split("|")[1])}
+    assert {"stub", "fail_next", "requests", "runs", "workflow_ids", "reset"} == named
+    assert all(hasattr(LocalScout, name) for name in named)
 
 
 def test_the_scripts_exist() -> None:
