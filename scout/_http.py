@@ -245,6 +245,8 @@ def _watch(client: httpx.Client | httpx.AsyncClient) -> None:
     httpx has no public way to the network backend of a pool; the private names are held by a test.
     """
     transports: list[Any] = [client._transport, *client._mounts.values()]  # pyright: ignore[reportPrivateUsage]
+    # A recorder is between the client and what sends.
+    transports += [inner for each in transports for inner in getattr(each, "inner_transports", ())]
     for transport in transports:
         pool: Any = getattr(transport, "_pool", None)
         inner = getattr(pool, "_network_backend", None)
@@ -274,6 +276,9 @@ if hasattr(os, "register_at_fork"):
 
 def _is_httpx_own(transport: object, method: str) -> bool:
     """Whether a transport sends as httpx does, so that its word on what was not sent can be believed."""
+    inner = getattr(transport, "inner_transports", None)
+    if inner is not None:
+        return all(_is_httpx_own(each, method) for each in inner if hasattr(each, method))
     own = (httpx.HTTPTransport, httpx.AsyncHTTPTransport, httpx.MockTransport)
     sends = getattr(type(transport), method, None)
     return sends is not None and any(sends is getattr(kind, method, None) for kind in own)

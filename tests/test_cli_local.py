@@ -18,6 +18,7 @@ import pytest
 from servers import Server, json_answer
 
 from scout import RateLimitError, Scout
+from scout.local import LocalScout
 
 PATIENCE = 20.0
 MODEL_KEY = "secret_model_key"
@@ -218,3 +219,52 @@ class TestRun:
         done = scout("run", HELLO, option, "status=500", SCOUT_API_KEY="secret_x")
         assert done.returncode == 2
         assert f"{option} is for the local Scout" in done.stderr
+
+
+class TestCassettes:
+    def test_a_run_is_kept_and_given_again(self, tmp_path: Path) -> None:
+        run = ("run", HELLO, "--input", "user_message=Hi")
+        kept = tmp_path / "run.jsonl"
+        for stream in ((), ("--stream",)):
+            first = scout(*run, *stream, "--local", "--record", kept)
+            again = scout(*run, *stream, "--replay", kept)
+            slowly = scout(*run, *stream, "--replay", kept, "--real-time")
+            assert first.returncode == again.returncode == slowly.returncode == 0, again.stderr
+            assert first.stdout == again.stdout == slowly.stdout
+            kept.unlink()
+
+    def test_a_stored_workflow_too(self, tmp_path: Path) -> None:
+        kept = tmp_path / "run.jsonl"
+        with LocalScout(workflows={"empty": {}}) as server:
+            run = ("workflows", "run", server.workflow_ids["empty"], "--json")
+            first = scout(*run, "--record", kept, SCOUT_BASE_URL=server.url, SCOUT_API_KEY="secret_recorded")
+        again = scout(*run, "--replay", kept)
+        assert (first.returncode, first.stdout) == (0, again.stdout)
+        assert "secret_recorded" not in kept.read_text()
+
+    def test_a_failure_becomes_a_file(self, tmp_path: Path) -> None:
+        run = ("run", HELLO, "--input", "user_message=Hi", "--stream")
+        kept = tmp_path / "run.jsonl"
+        first = scout(*run, "--local", "--fault", "cut_after=4", "--record", kept)
+        again = scout(*run, "--replay", kept)
+        assert first.returncode == again.returncode == 3
+        assert first.stdout == again.stdout
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["--record", "there.jsonl"], "exists already"),
+            (["--record", "no/where.jsonl"], "cannot be written"),
+            (["--replay", "nowhere.jsonl"], "cannot be read"),
+            (["--replay", "there.jsonl"], "there.jsonl, line 1"),
+            (["--real-time"], "--real-time goes with --replay"),
+            (["--record", "a", "--replay", "b"], "not allowed with"),
+        ],
+    )
+    def test_what_cannot_work(self, arguments: list[str], said: str, tmp_path: Path, monkeypatch: Any) -> None:
+        (tmp_path / "there.jsonl").write_text("mine\n")
+        monkeypatch.chdir(tmp_path)
+        done = scout("run", HELLO, "--input", "user_message=Hi", *arguments, SCOUT_API_KEY="secret_x")
+        assert done.returncode == 2, done.stderr
+        assert said in done.stderr
+        assert (tmp_path / "there.jsonl").read_text() == "mine\n"

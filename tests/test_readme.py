@@ -52,7 +52,9 @@ def test_the_python_blocks_run_in_order(monkeypatch: pytest.MonkeyPatch, capsys:
             exec(compile(block, f"README.md, block {number}", "exec", dont_inherit=True), namespace)
             printed.append(capsys.readouterr().out)
 
-    eight_lines, local, in_async, chat, chat_in_async, events, in_stream, stored, saved, test, errors, raw = printed
+    eight_lines, local, in_async, chat, chat_in_async, events, in_stream, stored, saved, test, kept, errors, raw = (
+        printed
+    )
     assert eight_lines.strip()
     assert "the run failed" not in eight_lines
     assert local.startswith("completed # Harbour")
@@ -70,6 +72,8 @@ def test_the_python_blocks_run_in_order(monkeypatch: pytest.MonkeyPatch, capsys:
     assert stored.endswith("hello has blocks ['inputs', 'answer']\n")
     assert saved == "unchanged\n"
     assert test == ""
+    assert len(set(kept.splitlines())) == 1
+    assert len(kept.splitlines()) == 2
     assert errors.strip()
     assert "run)" not in errors
     assert "Hello, world" in raw

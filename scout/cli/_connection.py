@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scout.cli._exits import UsageError
@@ -35,21 +36,55 @@ def add_base_url(
     parser.add_argument("--base-url", metavar="URL", help="the API to call (default: SCOUT_BASE_URL, or Scout's own)")
 
 
-def connect(args: argparse.Namespace, hint: str = "") -> Scout:
+def add_cassettes(parser: argparse.ArgumentParser) -> None:
+    """Add the files that keep what goes over the wire, and give it again."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "--record", metavar="FILE", help="keep the request and its answer in a new file, without the key"
+    )
+    group.add_argument("--replay", metavar="FILE", help="answer from such a file: no key, no network")
+    parser.add_argument("--real-time", action="store_true", help="with --replay, as slowly as it was recorded")
+
+
+def transport(args: argparse.Namespace) -> Any:
+    """The transport that keeps, or gives again; `None` when neither is asked for.
+
+    Raises:
+        UsageError: the options do not go together.
+        ConfigurationError: a file cannot be used.
+    """
+    if args.real_time and args.replay is None:
+        raise UsageError("--real-time goes with --replay")
+    if args.record is not None:
+        if Path(args.record).exists():
+            raise UsageError(f"{args.record} exists already; --record writes a new file")
+        from scout.local import record
+
+        return record(args.record)
+    if args.replay is not None:
+        from scout.local import replay
+
+        return replay(args.replay, real_time=args.real_time)
+    return None
+
+
+def connect(args: argparse.Namespace, hint: str = "", transport: Any = None) -> Scout:
     """A client on the API that the arguments and the environment name.
 
     Args:
         args: The arguments.
         hint: What else can be done when there is no key.
+        transport: What sends, if not the client itself.
 
     Raises:
         UsageError: there is no key.
     """
-    if not os.environ.get("SCOUT_API_KEY"):
+    key = os.environ.get("SCOUT_API_KEY")
+    if not key and getattr(args, "replay", None) is None:
         raise UsageError(f"no API key: set SCOUT_API_KEY{hint}")
     from scout import Scout
 
-    return Scout(base_url=args.base_url)
+    return Scout(key or "replayed", base_url=args.base_url, transport=transport)
 
 
 def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:

@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--session-id", metavar="ID", help="the session that the run joins")
     parser.add_argument("--revision-id", metavar="ID", help="the revision to name to the API")
     _connection.add_arguments(parser)
+    _connection.add_cassettes(parser)
 
 
 def carry_out(

@@ -38,11 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     def connect() -> Scout:
+        transport = _connection.transport(args)
         if not args.local:
-            return _connection.connect(args, hint=", or run on the local Scout with --local")
+            return _connection.connect(args, ", or run on the local Scout with --local", transport)
         from scout import Scout
 
-        return Scout.local(**_local_options.options(args, Path(args.file).parent))
+        return Scout.local(transport=transport, **_local_options.options(args, Path(args.file).parent))
 
     def itself(client: Scout) -> Scout:
         return client

@@ -192,7 +192,10 @@ def _run(args: argparse.Namespace) -> int:
     def stored(client: Scout) -> Workflows:
         return client.workflows
 
-    return _runs.carry_out(args, args.id, lambda: _connection.connect(args), stored)
+    def connect() -> Scout:
+        return _connection.connect(args, transport=_connection.transport(args))
+
+    return _runs.carry_out(args, args.id, connect, stored)
 
 
 # --- What is shown ------------------------------------------------------------------------------------------------
