@@ -44,7 +44,7 @@ class LocalScout:
 
     ```
     with LocalScout() as local:
-        with Scout("any key", base_url=local.url) as scout:
+        with Scout("any", base_url=local.url) as scout:
             ...
     ```
 
