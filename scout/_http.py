@@ -850,7 +850,7 @@ class Http:
     """Sends calls over the connections that a client and its copies share."""
 
     def __init__(self, transport: Transport | None) -> None:
-        self.pool = _Pool(transport)
+        self.pool: _Pool = _Pool(transport)
 
     @property
     def closed(self) -> bool:
@@ -945,7 +945,7 @@ class AsyncHttp:
     """The same for `AsyncScout`."""
 
     def __init__(self, transport: AsyncTransport | None) -> None:
-        self.pool = _AsyncPool(transport)
+        self.pool: _AsyncPool = _AsyncPool(transport)
 
     @property
     def closed(self) -> bool:

@@ -58,10 +58,10 @@ class BlockContext:
     def __init__(
         self, *, block_id: str, archetype: str, state: Mapping[str, Any], session_id: str, inputs: Mapping[str, Any]
     ) -> None:
-        self.block_id = block_id
-        self.archetype = archetype
-        self.session_id = session_id
-        self.inputs = inputs
+        self.block_id: str = block_id
+        self.archetype: str = archetype
+        self.session_id: str = session_id
+        self.inputs: Mapping[str, Any] = inputs
         self._state = state
 
     @property

@@ -342,7 +342,7 @@ class _Recorded:
 class Replayer:
     """What `replay` returns: a transport for `Scout` and `AsyncScout`."""
 
-    inner_transports = ()
+    inner_transports: tuple[Any, ...] = ()
 
     def __init__(self, path: str | os.PathLike[str], *, real_time: bool = False) -> None:
         self._name = str(path)

@@ -40,8 +40,8 @@ class Patience:
     """
 
     def __init__(self, seconds: float) -> None:
-        self.turn = asyncio.Lock()
-        self.left = seconds
+        self.turn: asyncio.Lock = asyncio.Lock()
+        self.left: float = seconds
         self._all = seconds
 
     def check(self) -> None:

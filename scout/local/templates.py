@@ -52,7 +52,7 @@ class TemplateFailedError(Exception):
 
     def __init__(self, message: str, line: int | None = None, index: int = 0) -> None:
         super().__init__(message, line, index)
-        self.message = message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]}..."
+        self.message: str = message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]}..."
         self.line = line
         self.index = index
 

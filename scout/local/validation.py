@@ -31,7 +31,7 @@ class RequestRules:
     def __init__(self, path: str, method: str) -> None:
         spec = load_spec()
         operation = spec["paths"][path][method]
-        self.takes_body = "requestBody" in operation
+        self.takes_body: bool = "requestBody" in operation
         content: dict[str, Any] = operation["requestBody"]["content"] if self.takes_body else {}
         self._body = _validator(spec, content.get("application/json", {}).get("schema", {}))
         self._query = {
