@@ -425,3 +425,12 @@ def test_workflows_from_the_start(tmp_path: Any) -> None:
     with LocalScout(**{**options, "workflows": {"mine": {}}}) as server, Scout("any", base_url=server.url) as scout:
         assert server.workflow_ids == kept
         assert scout.workflows.get(kept["mine"]).workflow_config.to_dict() == {}
+
+
+def test_looking_at_one_that_was_closed() -> None:
+    with LocalScout() as server, Scout("any", base_url=server.url) as scout:
+        scout.workflows.create({}, key="mine")
+    assert len(server.requests) == 1
+    assert server.workflow_ids == {}
+    server.reset()
+    assert server.requests == []

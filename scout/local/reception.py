@@ -56,10 +56,10 @@ class Reception:
             await self._take_in(scope, receive, send)
 
     async def _take_in(self, scope: Scope, receive: Receive, send: Send) -> None:
-        content = await _read(receive)
+        content, size = await _read(receive)
         if content is None:
             return
-        if len(content) > _MOST_BODY:
+        if size > _MOST_BODY:
             message = f"The body is larger than {_MOST_BODY} bytes."
             await Json({"detail": message}, 413, {"connection": "close"})(scope, receive, send)
             return
@@ -102,21 +102,22 @@ def _refusal(status: int, fault: Fault) -> Json:
     return Json(body, status, headers)
 
 
-async def _read(receive: Receive) -> bytes | None:
-    """The body, one that is too large when it is, or `None` when the client has gone."""
+async def _read(receive: Receive) -> tuple[bytes | None, int]:
+    """The body, `None` when the client has gone, and its size; of one that is too large the size only."""
     chunks: list[bytes] = []
     size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return None
+            return None, size
         chunk = message.get("body", b"")
         size += len(chunk)
-        if size > _MOST_BODY:
-            chunks = [bytes(_MOST_BODY)]
-        chunks.append(chunk)
+        if size <= _MOST_BODY:
+            chunks.append(chunk)
+        else:
+            chunks.clear()
         if size > _MOST_DISCARDED or not message.get("more_body"):
-            return b"".join(chunks)
+            return b"".join(chunks), size
 
 
 def _again(content: bytes, receive: Receive) -> Receive:

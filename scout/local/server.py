@@ -131,8 +131,8 @@ class LocalScout:
 
     @property
     def workflow_ids(self) -> dict[str, str]:
-        """Key -> id, of the stored workflows that have a key; empty before it is started."""
-        return {} if self._store is None else self._store.ids()
+        """Key -> id, of the stored workflows that have a key; empty before it is started and after it is closed."""
+        return {} if self._store is None or self._closed else self._store.ids()
 
     def fail_next(self, status: int | None = None, *, times: int = 1, **fault: Any) -> None:
         """Let something go wrong with the next request: `fail_next(503)`, `fail_next(429, retry_after=1, times=2)`.
@@ -164,7 +164,7 @@ class LocalScout:
         self._history.reset()
         self._faults.reset()
         self._stubs.reset()
-        if self._store is not None:
+        if self._store is not None and not self._closed:
             self._store.clear()
             self._fill(self._store)
 
