@@ -427,6 +427,14 @@ def test_workflows_from_the_start(tmp_path: Any) -> None:
         assert scout.workflows.get(kept["mine"]).workflow_config.to_dict() == {}
 
 
+@pytest.mark.parametrize(
+    "workflows", [{"": {}}, {5: {}}, {"a": 5}, {"a": None}, {"a": {"b": object()}}, {"a": {"b": float("nan")}}]
+)
+def test_workflows_that_are_none(workflows: Any) -> None:
+    with pytest.raises(ConfigurationError, match="workflows"):
+        LocalScout(workflows=workflows)
+
+
 def test_looking_at_one_that_was_closed() -> None:
     with LocalScout() as server, Scout("any", base_url=server.url) as scout:
         scout.workflows.create({}, key="mine")

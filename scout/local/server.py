@@ -16,6 +16,7 @@ from scout.errors import ConfigurationError
 from .blocks import LLM, builtin_handlers
 from .faults import Fault, Faults
 from .history import History, LocalRequest, LocalRun
+from .jsons import is_object
 from .store import Store
 from .stubs import StubsSource, load_stubs
 
@@ -57,7 +58,7 @@ class LocalScout:
             come before all handlers. `{"sequence": ["first", "second"]}` gives one after the other, and the last again
             and again.
         env: What templates find in `_env`. The environment of the process is never shown to them.
-        workflows: Configs by key, stored and deployed from the start.
+        workflows: Configs by key, such as `load_workflow(path).config`, stored and deployed from the start.
         store: A file that keeps stored workflows; without one they are kept in memory.
         faults: What goes wrong. See `Fault`.
         llm_base_url: An OpenAI-compatible server that answers in place of the stand-in, such as
@@ -95,7 +96,7 @@ class LocalScout:
         self._token_delay = token_delay
         self._stubs = load_stubs(stubs or {})
         self._env = dict(env or {})
-        self._workflows = {key: json.loads(json.dumps(config)) for key, config in (workflows or {}).items()}
+        self._workflows = {key: _plain(key, config) for key, config in (workflows or {}).items()}
         self._store_path = store
         self._store: Store | None = None
         self._faults = Faults(faults)
@@ -310,6 +311,19 @@ def _check_options(
     for name, value in cast("Mapping[object, object]", env).items():
         if not (isinstance(name, str) and isinstance(value, str)):
             raise ConfigurationError(f"env must map names to text, and does not for {name!r}.")
+
+
+def _plain(key: object, config: object) -> dict[str, Any]:
+    """A config as JSON reads it."""
+    if not (isinstance(key, str) and key):
+        raise ConfigurationError(f"workflows must map keys to configs, and {key!r} is no key.")
+    try:
+        plain: object = json.loads(json.dumps(config, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f'workflows["{key}"] does not fit into JSON: {error}') from None
+    if not is_object(plain):
+        raise ConfigurationError(f'workflows["{key}"] must be a config, such as load_workflow(path).config.')
+    return plain
 
 
 def _check_packages() -> None:
