@@ -239,16 +239,20 @@ class _AsyncStream(httpcore.AsyncNetworkStream):
         return self._inner.get_extra_info(info)
 
 
-def _watch(client: httpx.Client | httpx.AsyncClient) -> None:
-    """Let a client's transports look at deadlines.
+def _inner_pools(client: httpx.Client | httpx.AsyncClient) -> list[Any]:
+    """The pools of httpcore beneath a client.
 
-    httpx has no public way to the network backend of a pool; the private names are held by a test.
+    httpx has no public way to them; the private names are held by a test.
     """
     transports: list[Any] = [client._transport, *client._mounts.values()]  # pyright: ignore[reportPrivateUsage]
     # A recorder is between the client and what sends.
     transports += [inner for each in transports for inner in getattr(each, "inner_transports", ())]
-    for transport in transports:
-        pool: Any = getattr(transport, "_pool", None)
+    return [pool for each in transports if (pool := getattr(each, "_pool", None)) is not None]
+
+
+def _watch(client: httpx.Client | httpx.AsyncClient) -> None:
+    """Let a client's transports look at deadlines, by way of private names that a test holds."""
+    for pool in _inner_pools(client):
         inner = getattr(pool, "_network_backend", None)
         if isinstance(inner, httpcore.NetworkBackend) and not isinstance(inner, _Backend):
             pool._network_backend = _Backend(inner)
@@ -379,8 +383,9 @@ class _AsyncPool(_Connections):
         httpcore never uses or closes them, and they count against its limit: https://github.com/encode/httpcore/issues/1093.
         The private names are held by a test.
         """
-        transports: list[Any] = [client._transport, *client._mounts.values()]  # pyright: ignore[reportPrivateUsage]
-        for pool in [pool for each in transports if (pool := getattr(each, "_pool", None)) is not None]:
+        for pool in _inner_pools(client):
+            if not hasattr(pool, "handle_async_request"):
+                continue  # that of a recorder for the other client
             wanted = [request.connection for request in pool._requests]
             for connection in pool.connections:
                 if connection not in wanted and ", NEW," in connection.info():

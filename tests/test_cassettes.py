@@ -1,6 +1,8 @@
 """Cassettes: what is recorded is given again, byte by byte and error by error, without a network and without a key."""
 
 import asyncio
+import base64
+import gzip
 import json
 import re
 import subprocess
@@ -22,13 +24,17 @@ from servers import (
     answer,
     chunked,
     close_unanswered,
+    corrupt_gzip,
+    good_gzip,
     half_body,
     html,
     json_answer,
+    redirect,
     refused_url,
     route,
     run_answer,
     silent,
+    truncated_gzip,
 )
 
 from scout import (
@@ -72,14 +78,14 @@ class Both:
     def __repr__(self) -> str:
         return self.kind
 
-    def execute(self, url: str, transport: Any, *workflows: Any, **options: Any) -> list[Any]:
+    def execute(self, url: str, transport: Any, *workflows: Any, api_key: str = KEY, **options: Any) -> list[Any]:
         def told(error: ScoutError) -> Any:
             outcomes = [re.sub(r"127\.0\.0\.1:\d+", "host", each.outcome) for each in error.attempts]
             return type(error), error.run_may_have_started, outcomes
 
         def sync_execute() -> list[Any]:
             found: list[Any] = []
-            with Scout(KEY, base_url=url, transport=transport, **options) as scout:
+            with Scout(api_key, base_url=url, transport=transport, **options) as scout:
                 for workflow in workflows or (WORKFLOW,):
                     try:
                         found.append(scout.execute(workflow).raw)
@@ -89,7 +95,7 @@ class Both:
 
         async def async_execute() -> list[Any]:
             found: list[Any] = []
-            async with AsyncScout(KEY, base_url=url, transport=transport, **options) as scout:
+            async with AsyncScout(api_key, base_url=url, transport=transport, **options) as scout:
                 for workflow in workflows or (WORKFLOW,):
                     try:
                         found.append((await scout.execute(workflow)).raw)
@@ -235,6 +241,35 @@ def test_real_time(both: Both, path: Path) -> None:
         assert least <= time.monotonic() - began < most
 
 
+def test_in_real_time_a_timeout_holds(both: Both, path: Path) -> None:
+    with Server(chunked([FRAMES[0], 1.5, *FRAMES[1:]], content_type=SSE)) as server:
+        both.stream(server.url, record(path))
+    began = time.monotonic()
+    assert both.stream(NOWHERE, replay(path, real_time=True), timeout=0.3)[1] is APITimeoutError
+    assert time.monotonic() - began < 1.0
+
+
+def test_a_big_event_in_many_pieces_is_kept_in_time(path: Path) -> None:
+    big = event("x", said="y" * 20_000_000)
+    with Server(chunked([big, *FRAMES], content_type=SSE)) as server:
+        began = time.monotonic()
+        recorded = Both("sync").stream(server.url, record(path))
+        assert time.monotonic() - began < 5  # 27 when each piece was searched together with all before it
+    assert len(recorded[0]) == 5
+    assert Both("sync").stream(NOWHERE, replay(path)) == recorded
+
+
+def test_frames_and_headers_that_are_not_utf_8_are_given_again(both: Both, path: Path) -> None:
+    odd = b'event: \xff\ndata: {"a":1}\n\n'
+    with Server(chunked([odd, *FRAMES], content_type=SSE)) as server:
+        recorded = both.stream(server.url, record(path))
+    assert len(recorded[0]) == 5
+    assert both.stream(NOWHERE, replay(path)) == recorded
+    with Server(answer(500, b"{}", {"X-Request-Id": "r\xe9q"})) as server:
+        failed = both.execute(server.url, record(path, overwrite=True))
+    assert both.execute(NOWHERE, replay(path)) == failed
+
+
 def test_a_big_answer_is_given_again(both: Both, path: Path) -> None:
     big = run_answer("x" * 5_000_000)
     with Server(json_answer(big)) as server:
@@ -254,6 +289,7 @@ def test_a_big_answer_is_given_again(both: Both, path: Path) -> None:
         b"",
         b"null",
         b"\r\n\r",
+        b'{"a":NaN}',
     ],
 )
 def test_a_body_is_kept_byte_by_byte(body: bytes, path: Path) -> None:
@@ -343,6 +379,21 @@ def test_many_at_once(both: Both, path: Path) -> None:
     assert len({line["exchange"] for line in lines(path)[1:]}) == 20
 
 
+def test_a_recording_allows_as_much_at_once_as_the_client(path: Path) -> None:
+    everybody = threading.Barrier(150)
+
+    def together(request: Received) -> Behaviour:
+        everybody.wait(20)
+        return json_answer(run_answer())
+
+    async def work(url: str) -> list[Any]:
+        async with AsyncScout(KEY, base_url=url, transport=record(path)) as scout:
+            return await asyncio.gather(*(scout.execute(WORKFLOW) for _ in range(150)))
+
+    with Server(route(together)) as server:
+        assert all(run.ok for run in asyncio.run(work(server.url)))
+
+
 # --- Secrets ------------------------------------------------------------------------------------------------------
 
 
@@ -376,6 +427,59 @@ def test_the_same_key_finds_its_answer(path: Path) -> None:
             assert scout.execute(WORKFLOW, {"key": key}).ok
 
 
+ECHOES: dict[str, Callable[[str], Behaviour]] = {
+    "packed": lambda key: good_gzip(run_answer(key)),
+    "packed stream": lambda key: answer(
+        200, gzip.compress(event("x", said=key)), {"Content-Encoding": "gzip"}, content_type=SSE
+    ),
+    "escaped slash": lambda key: answer(200, json.dumps(run_answer(key)).replace("/", "\\/")),
+    "escaped letter": lambda key: answer(200, json.dumps(run_answer(key)).replace("planted", "\\u0070lanted")),
+    "not UTF-8": lambda key: answer(400, b"\xff" + key.encode()),
+    "address": lambda key: redirect("/?key=" + key.replace("/", "%2f")),
+}
+
+
+@pytest.mark.parametrize("name", ECHOES)
+def test_no_key_is_kept_in_any_form(name: str, both: Both, path: Path) -> None:
+    key = "secret/planted/key"
+    with Server(ECHOES[name](key)) as server:
+        both.execute(server.url, record(path), api_key=key)
+    kept = path.read_bytes()
+    for line in lines(path):
+        kept += base64.b64decode(line.get("base64", ""))
+    assert b"lanted" not in kept
+    assert b"[key]" in kept
+
+
+@pytest.mark.parametrize("behaviour", [good_gzip, corrupt_gzip, truncated_gzip])
+def test_packed_answers_are_given_again(behaviour: Callable[[object], Behaviour], both: Both, path: Path) -> None:
+    with Server(behaviour(run_answer("Hello"))) as server:
+        recorded = both.execute(server.url, record(path))
+    again = both.execute(NOWHERE, replay(path))
+    assert [each[:2] if isinstance(each, tuple) else each for each in again] == [
+        each[:2] if isinstance(each, tuple) else each for each in recorded
+    ]
+
+
+def test_an_old_key_is_not_kept_either(path: Path) -> None:
+    keys = iter(["secret_first_key", "secret_second_key"])
+    script = [json_answer(run_answer("a")), json_answer(run_answer("before it was secret_first_key"))]
+    with (
+        Server(script) as server,
+        Scout(lambda: next(keys), base_url=server.url, transport=record(path)) as scout,
+    ):
+        scout.execute(WORKFLOW)
+        scout.execute(WORKFLOW)
+    assert "secret_first_key" not in path.read_text()
+
+
+def test_a_word_that_is_the_key_of_a_test_is_found(path: Path) -> None:
+    with Server(json_answer(run_answer())) as server, Scout(KEY, base_url=server.url, transport=record(path)) as scout:
+        scout.execute(WORKFLOW, {"user_message": "I replayed it"})
+    with Scout("replayed", base_url=NOWHERE, transport=replay(path)) as scout:
+        assert scout.execute(WORKFLOW, {"user_message": "I replayed it"}).ok
+
+
 # --- Files --------------------------------------------------------------------------------------------------------
 
 
@@ -406,7 +510,10 @@ def test_places_that_cannot_be_written_or_read(tmp_path: Path) -> None:
         (lambda text: text.replace('"kind": "part"', '"kind": "pert"'), "line 4: it is no line of a cassette .*'pert'"),
         (lambda text: text.replace('{"kind": "end"', 'x{"kind": "end"'), "line 5"),
         (lambda text: text.replace('"exchange": 1, "at": 0', '"exchange": 7, "at": 0', 1), "line 3"),
-        (lambda text: "\udcff", "cannot be read"),
+        (lambda text: "\udcff", "line 1"),
+        (lambda text: text.replace('"url"', '"uri"'), "line 2"),
+        (lambda text: text.replace('"application/json"}, "', '5}, "').replace('"application/json"}}', "5}}"), "line 3"),
+        (lambda text: text + text.split("\n", 1)[1], "line 6: .* begins a second time"),
     ],
 )
 def test_a_damaged_file_says_where(damage: Callable[[str], str], said: str, path: Path) -> None:
@@ -434,9 +541,72 @@ with Scout({KEY!r}, base_url=os.environ["URL"], transport=record({str(path)!r}))
     assert done.returncode == -9
     with path.open("a") as file:
         file.write('{"kind": "par')  # as if killed in the middle of a line
+    assert replay(path)
+    with path.open("ab") as file:
+        file.write('t", "text": "é'.encode()[:-1])  # and in the middle of a character
     events, error = Both("sync").stream(NOWHERE, replay(path))
     assert len(events) == 2
     assert error is StreamInterruptedError
+
+
+def test_a_last_line_without_an_end_counts(path: Path) -> None:
+    with Server(json_answer(run_answer())) as server:
+        recorded = Both("sync").execute(server.url, record(path))
+    path.write_text(path.read_text().rstrip("\n"))  # as some editors leave a file
+    assert Both("sync").execute(NOWHERE, replay(path)) == recorded
+
+
+def test_what_sends_nothing_touches_no_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path.write_text("mine")
+    with Scout(KEY, transport=record(path, overwrite=True)) as scout, pytest.raises(ScoutError):
+        scout.execute("nowhere.yml")
+    assert path.read_text() == "mine"
+    monkeypatch.setenv("SSL_CERT_FILE", str(path.with_name("nowhere.pem")))
+    with pytest.raises(ConfigurationError, match="certificates"):
+        record(path.with_name("new.jsonl"))
+    assert not path.with_name("new.jsonl").exists()
+
+
+def test_a_file_that_cannot_hold_the_request_means_that_nothing_is_sent(both: Both) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    with Server(json_answer(run_answer())) as server:
+        (recorded,) = both.execute(server.url, record("/dev/full", overwrite=True))
+    assert recorded[:2] == (ConfigurationError, False)
+    assert server.hits == 0
+
+
+def test_a_full_disk_costs_no_answer(path: Path) -> None:
+    pytest.importorskip("resource")
+    program = f"""
+import os, resource, signal
+from scout import ConfigurationError, Scout
+from scout.local import record
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.RLIM_INFINITY))
+with Scout({KEY!r}, base_url=os.environ["URL"], transport=record({str(path)!r})) as scout:
+    print(len(scout.execute({WORKFLOW!r}).output))
+    try:
+        scout.execute({WORKFLOW!r})
+    except ConfigurationError as error:
+        print(error)
+"""
+    with Server(json_answer(run_answer("x" * 20_000))) as server:
+        run = [sys.executable, "-c", program]
+        done = subprocess.run(run, env={"URL": server.url}, capture_output=True, text=True, timeout=30)
+    assert server.hits == 1
+    assert done.stdout.startswith("20000\n"), done.stderr
+    assert "nothing was sent" in done.stdout
+    assert done.stderr.strip() == f"{path} cannot be written, and ends here: File too large"
+    assert Both("sync").execute(NOWHERE, replay(path))[0][0] is APIConnectionError
+
+
+def test_a_recording_is_over_with_its_client(both: Both, path: Path) -> None:
+    transport = record(path)
+    with Server(json_answer(run_answer())) as server:
+        assert both.execute(server.url, transport) == [run_answer()]
+        ((kind, may_have_started, _),) = both.execute(server.url, transport)
+    assert (kind, may_have_started, server.hits) == (ConfigurationError, False, 1)
 
 
 # --- With the local Scout -----------------------------------------------------------------------------------------
