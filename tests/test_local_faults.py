@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import httpx
@@ -119,6 +120,7 @@ class TestAnswers:
         with pytest.raises(httpx.ReadTimeout):
             http.post(EXECUTE, json={"workflow_config": CONFIG}, timeout=0.2)
         assert run(http).status_code == 200
+        assert len(server.runs) == 1  # what nobody waits for is not done, neither then nor later
 
 
 class TestWhich:
@@ -136,11 +138,14 @@ class TestWhich:
             assert run(http).status_code == 200
             assert http.post(EXECUTE, json={"workflow_config": {"special": 1}}).status_code == 503
 
-    def test_for_ever_and_the_newest_first(self) -> None:
+    def test_for_ever_and_those_that_were_added_first_in_turn(self) -> None:
         fault = Fault(status=500)
         with LocalScout(faults=[fault]) as server, httpx.Client(base_url=server.url, headers=KEY) as http:
-            server.fail_next(503)
-            assert [run(http).status_code for _ in range(4)] == [503, 500, 500, 500]
+            server.fail_next(503, times=2)
+            server.fail_next(429)
+            assert [run(http).status_code for _ in range(5)] == [503, 503, 429, 500, 500]
+            server.fail_next(418)
+            assert [run(http).status_code for _ in range(2)] == [418, 500]
             server.fail_next(404)
             server.reset()
             assert run(http).status_code == 500
@@ -330,12 +335,32 @@ class TestWords:
             ("retry_after=1", "with a status"),
             ("status=500,status=501", "twice"),
             ("cut_after=1,stall_after=1", "not both"),
-            ("status=500,match=", "must not be empty"),
+            ("status=500,match=", "not empty"),
         ],
     )
     def test_what_is_none(self, text: str, said: str) -> None:
         with pytest.raises(ConfigurationError, match=said):
             parse_fault(text)
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            *({"body": {1, 2}}, {"body": b"x"}, {"body": float("nan")}, {"body": "\ud800"}, {"headers": {"x": "€"}}),
+            *({"headers": {"x": 1}}, {"headers": None}, {"headers": {"x": "a\r\nb"}}, {"headers": {"a b": "c"}}),
+            *({"match": 5}, {"match": "\udcff"}, {"retry_after": True}),
+        ],
+        ids=ascii,
+    )
+    def test_what_http_cannot_carry(self, options: Any) -> None:
+        with pytest.raises(ConfigurationError):
+            Fault(status=500, **options)
+
+    def test_what_is_meant_without_a_status(self, server: LocalScout, http: httpx.Client) -> None:
+        server.fail_next(retry_after=1_209_600)
+        server.fail_next(body={"detail": "mine"})
+        first, second = run(http), run(http)
+        assert (first.status_code, first.headers["retry-after"]) == (429, "1209600")
+        assert (second.status_code, second.json()) == (500, {"detail": "mine"})
 
     def test_wrong_types(self, server: LocalScout) -> None:
         for options in ({"status": True}, {"status": "500"}, {"delay": "1"}, {"malformed": 1.5}, {"times": 0}):
@@ -417,8 +442,8 @@ def test_workflows_from_the_start(tmp_path: Any) -> None:
         assert "one two" in scout.workflows.execute(ids["mine"]).text
         scout.workflows.delete(ids["other"])
         scout.workflows.create({}, key="more")
-        server.reset()
-        assert list(server.workflow_ids) == ["mine", "other"]
+        server.reset()  # what is in a file stays
+        assert list(server.workflow_ids) == ["mine", "more", "other"]
         kept = server.workflow_ids
     with LocalScout(**options) as server:
         assert server.workflow_ids == kept
@@ -433,6 +458,77 @@ def test_workflows_from_the_start(tmp_path: Any) -> None:
 def test_workflows_that_are_none(workflows: Any) -> None:
     with pytest.raises(ConfigurationError, match="workflows"):
         LocalScout(workflows=workflows)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [({"tags": 5}, "tags: "), ({"blocks": "x"}, "blocks: "), ({"blocks": [{"block_id": "x"}]}, "blocks.0.block_")],
+)
+def test_workflows_that_do_not_fit_the_specification(config: Any, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=f'workflows\\["a"\\] is no config: {said}'):
+        LocalScout(workflows={"a": config}).start()
+
+
+def test_a_reset_forgets_what_is_not_in_a_file() -> None:
+    with LocalScout(workflows={"mine": CONFIG}) as server, Scout("any", base_url=server.url) as scout:
+        scout.workflows.create({}, key="more")
+        server.reset()
+        assert list(server.workflow_ids) == ["mine"]
+
+
+def test_resets_and_closes_at_the_same_time() -> None:
+    for _ in range(20):
+        server = LocalScout(workflows={"mine": CONFIG}).start()
+        acts = [
+            server.reset,
+            server.reset,
+            partial(getattr, server, "workflow_ids"),
+            server.close,
+            server.close,
+            server.close,
+        ]
+        problems: list[BaseException] = []
+
+        def do(act: Any, problems: list[BaseException] = problems) -> None:
+            try:
+                act()
+            except BaseException as error:  # noqa: BLE001 - the test judges it
+                problems.append(error)
+
+        threads = [threading.Thread(target=do, args=(act,)) for act in acts]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+        assert problems == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"port": "8787"}, {"port": True}, {"port": -1}, {"api_key": ""}, {"api_key": "a b"}, {"api_key": "a\n"}),
+        *(
+            {"api_key": 5},
+            {"token_delay": "x"},
+            {"token_delay": -1},
+            {"env": "A=B"},
+            {"env": {"A": 5}},
+            {"blocks": ["x"]},
+        ),
+        *({"blocks": {"x": 5}}, {"workflows": ["x"]}, {"faults": [{"status": 429}]}, {"faults": "status=429"}),
+        *({"faults": Fault(status=429)}, {"llm_api_key": "x"}),
+    ],
+    ids=str,
+)
+def test_options_that_cannot_work(options: Any) -> None:
+    with pytest.raises(ConfigurationError):
+        LocalScout(**options)
+
+
+@pytest.mark.parametrize("store", ["", 5])
+def test_a_store_that_is_none(store: Any) -> None:
+    with pytest.raises(ConfigurationError, match="store"):
+        LocalScout(store=store).start()
 
 
 def test_looking_at_one_that_was_closed() -> None:

@@ -1,5 +1,6 @@
 """Stubs of the local Scout: outputs that stand in for blocks, from a file or a mapping."""
 
+import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator
@@ -307,3 +308,16 @@ def test_a_wrong_stub_changes_nothing() -> None:
         stubs.set("a", {1, 2})
 
     assert stubs.handler("a", "x") is not None
+
+
+def test_a_run_from_before_a_reset_takes_nothing_from_those_that_follow() -> None:
+    stubs = load_stubs({"a": {"sequence": ["one", "two"]}})
+    before = stubs.era
+    stubs.reset()
+
+    def taken(era: object) -> Any:
+        stand_in = stubs.handler("a", "any", era=era)
+        assert stand_in is not None
+        return asyncio.run(stand_in({}, None))  # type: ignore[arg-type]
+
+    assert [taken(before), taken(stubs.era), taken(before), taken(stubs.era)] == ["one", "one", "two", "two"]

@@ -1,6 +1,7 @@
 """The local Scout's stored workflows, asked with a bare HTTP client: no misreading of ours may agree with itself."""
 
 import json
+import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -415,9 +416,30 @@ class TestFile:
                 stored = first.create(says("kept"))
                 assert second.output(stored["workflow_id"]) == "kept"
 
-    def test_a_file_that_is_none_of_ours(self, tmp_path: Path) -> None:
-        import sqlite3
+    def test_a_reader_does_not_keep_others_from_writing(self, tmp_path: Path) -> None:
+        path = tmp_path / "scout.db"
+        with LocalScout(store=path) as local, (client := Client(local)).http:
+            reader = sqlite3.connect(path, isolation_level=None)
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM workflows").fetchall()
+            client.create(workflow_key="mine")
+            reader.close()
+            assert client.keys() == ["mine"]
 
+    def test_a_writer_does_and_nothing_is_lost_or_stuck(self, tmp_path: Path) -> None:
+        path = tmp_path / "scout.db"
+        with LocalScout(store=path) as local, (client := Client(local)).http:
+            writer = sqlite3.connect(path, isolation_level=None)
+            writer.execute("BEGIN IMMEDIATE")
+            response = client.http.post(BASE, params={"workflow_key": "mine"}, json={})
+            assert "store of the local Scout" in refused(response, 500)
+            assert "locked" in response.json()["detail"]
+            writer.close()
+            assert client.keys() == []
+            client.create(workflow_key="mine")
+            assert client.keys() == ["mine"]
+
+    def test_a_file_that_is_none_of_ours(self, tmp_path: Path) -> None:
         (tmp_path / "text").write_text("This is no database, but it is long enough to be looked at as one. " * 20)
         other = sqlite3.connect(tmp_path / "other.db")
         other.execute("CREATE TABLE mine (a)")

@@ -125,6 +125,43 @@ def test_nothing_is_loaded():
     assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 
+def test_one_that_a_test_has_closed_says_so_to_the_next(tmp_path: Path) -> None:
+    test = """
+def test_closes_it(scout_local):
+    scout_local.close()
+
+def test_next(scout_local):
+    pass
+"""
+    done = pytest_in(tmp_path, test)
+    assert "1 passed, 1 error" in done.stdout
+    assert "This local Scout was closed" in done.stdout
+
+
+def test_options_that_were_not_returned(tmp_path: Path) -> None:
+    conftest = """
+import pytest
+
+@pytest.fixture(scope="session")
+def scout_local_options():
+    {"port": 0}
+"""
+    done = pytest_in(tmp_path, "def test_a(scout_local):\n    pass\n", conftest=conftest)
+    assert "scout_local_options must return a mapping" in done.stdout
+
+
+def test_the_environment_of_the_shell_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCOUT_ENVIRONMENT", "console")
+    test = """
+from app import ask
+
+def test_a(scout_local):
+    ask("Hi")
+    assert scout_local.runs[-1].environment == "production"
+"""
+    assert "1 passed" in pytest_in(tmp_path, test).stdout
+
+
 def test_it_is_listed_with_its_words(tmp_path: Path) -> None:
     done = pytest_in(tmp_path, "", "--fixtures")
     assert "scout_local --" in done.stdout

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     import argparse
 
 _NAMES = ("stubs", "env_file", "fault", "llm_base_url", "llm_api_key_env")
-_STUBS = "stubs.yml"
+STUBS = "stubs.yml"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     group = parser.add_argument_group("the local Scout")
-    group.add_argument("--stubs", metavar="FILE", help=f"outputs of blocks (default: {_STUBS} beside the workflow)")
+    group.add_argument("--stubs", metavar="FILE", help=f"outputs of blocks (default: {STUBS} in the folder)")
     group.add_argument("--env-file", metavar="FILE", help="what templates find in _env, as NAME=TEXT on each line")
     group.add_argument(
         "--fault",
@@ -62,7 +62,7 @@ def options(args: argparse.Namespace, folder: Path | None) -> dict[str, Any]:
         found["llm_api_key"] = read_key("--llm-api-key-env", args.llm_api_key_env)
     if args.env_file is not None:
         found["env"] = _read_env(args.env_file)
-    beside = None if folder is None else folder / _STUBS
+    beside = None if folder is None else folder / STUBS
     if args.stubs is not None:
         found["stubs"] = args.stubs
     elif beside is not None and beside.is_file():

@@ -106,7 +106,7 @@ def _files(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
         if path.is_dir():
             yield from (path / f"workflow{suffix}" for suffix in _SUFFIXES if (path / f"workflow{suffix}").is_file())
-        elif path.suffix in _SUFFIXES and path.stem != "stubs":
+        elif path.suffix in _SUFFIXES and path.name != _local_options.STUBS:
             yield path
 
 

@@ -104,8 +104,8 @@ class EventStream(Response):
             yield event
 
 
-async def while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
-    """Do the work, but stop as soon as the client has gone."""
+async def while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> bool:
+    """Do the work, but stop as soon as the client has gone; return whether it was done."""
     working = asyncio.create_task(work)
     watching = asyncio.create_task(_disconnect(receive))
     try:
@@ -115,8 +115,10 @@ async def while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> 
         if not working.done():
             working.cancel()
         await asyncio.wait({working, watching})
-    if not working.cancelled():
-        working.result()
+    if working.cancelled():
+        return False
+    working.result()
+    return True
 
 
 async def _disconnect(receive: Receive) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hmac
+import json
+import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -73,6 +75,7 @@ def build_app(
             HTTPException: _http_problem,
             NotThereError: _not_there,
             InvalidRequestError: _invalid_request,
+            sqlite3.Error: _store_problem,
             Exception: _own_fault,
         },
     )
@@ -207,7 +210,9 @@ class _Endpoints:
         workflow_id, key = asked.query.get("workflow_id"), asked.query.get("workflow_key")
         if (workflow_id is None) == (key is None):
             raise HTTPException(400, "Give either workflow_id or workflow_key, to say which workflow it is of.")
-        return _workflow(self._store.save(asked.body, workflow_id or self._store.id_of(key or ""), deploy=True))
+        if workflow_id is None:
+            workflow_id = self._store.id_of(key or "")
+        return _workflow(self._store.save(asked.body, workflow_id, deploy=True))
 
     def get(self, asked: _Asked) -> Response:
         """`GET /v2/workflows/{workflow_id}`: the newest saved state of a workflow."""
@@ -224,11 +229,10 @@ class _Endpoints:
 
     def execute(self, asked: _Asked) -> Response:
         """`POST /v2/workflows/{workflow_id}/execute`: run a stored workflow."""
-        stored = self._store.get(asked.workflow_id)
         # `console` is the newest saved state; all other environments have what is deployed.
         is_deployed = asked.query.get("environment") != "console"
-        config = self._store.config(stored.workflow_id, asked.query.get("revision_id"), deployed=is_deployed)
-        return self._run(asked, config, stored.workflow_key, stored.workflow_id)
+        key, config = self._store.to_run(asked.workflow_id, asked.query.get("revision_id"), deployed=is_deployed)
+        return self._run(asked, config, key, asked.workflow_id)
 
     def execute_config(self, asked: _Asked) -> Response:
         """`POST /v2/workflows/execute`: run the workflow that comes with the request."""
@@ -248,7 +252,7 @@ class _Endpoints:
         runs = self._history.runs  # those of now: a reset in the meantime forgets this run too
 
         def note(answer: bytes) -> None:
-            runs.add(LocalRun(call.inputs, call.workflow_key, call.environment, answer))
+            runs.add(LocalRun(call.workflow_key, call.environment, json.dumps(call.inputs).encode(), answer))
 
         fault = asked.request.scope.get(FAULT)
         return EventStream(run, fault, note) if streaming else RunAnswer(run, fault, note)
@@ -315,6 +319,10 @@ async def _not_there(_: Request, error: Exception) -> Response:
 
 async def _invalid_request(_: Request, error: Exception) -> Response:
     return Json({"detail": cast("InvalidRequestError", error).details}, 422)
+
+
+async def _store_problem(_: Request, error: Exception) -> Response:
+    return Json({"detail": f"The store of the local Scout cannot be used: {error}"}, 500)
 
 
 async def _own_fault(_: Request, error: Exception) -> Response:

@@ -88,9 +88,14 @@ class Engine:
         self._stubs = Stubs() if stubs is None else stubs
         self._token_delay = token_delay
 
-    def handler(self, block: Block) -> Handler | None:
-        """What the block does, if the engine does not know it by itself."""
-        stub = self._stubs.handler(block.id, block.archetype, token_delay=self._token_delay)
+    @property
+    def era(self) -> object:
+        """See `Stubs.era`."""
+        return self._stubs.era
+
+    def handler(self, block: Block, era: object) -> Handler | None:
+        """What the block of a run that began in this era does, if the engine does not know it by itself."""
+        stub = self._stubs.handler(block.id, block.archetype, era=era, token_delay=self._token_delay)
         return self._handlers.get(block.archetype) if stub is None else stub
 
     def run(self, call: Call, *, partials: bool) -> Run:
@@ -127,6 +132,7 @@ class Run:
 
     def __init__(self, engine: Engine, plan: Plan, call: Call, *, partials: bool) -> None:
         self._engine = engine
+        self._era = engine.era
         self._plan = plan
         self._call = call
         self._partials = partials
@@ -237,7 +243,7 @@ class Run:
 
     async def _entry(self, block: Block) -> dict[str, Any]:
         self.use_text(0)  # a run that holds too much already does nothing more, even where errors are ignored
-        handler = self._engine.handler(block)
+        handler = self._engine.handler(block, self._era)
         if takes_inputs(block.archetype):
             if handler is None:
                 return cast("dict[str, Any]", self._as_json(resolve_inputs(block.settings, self._call.inputs)))

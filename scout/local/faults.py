@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from scout.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from .engine import Event
 
-__all__ = ["Fault", "Faults", "parse_fault"]
+__all__ = ["EVENT_FAULTS", "Fault", "Faults", "parse_fault"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +26,7 @@ class Fault:
 
     Faults of events are for runs only, and count a stream's events from 1. In the answer to a plain run, `stall_after`
     and `cut_after` come before the answer when they are 0, else in the middle of its body; `malformed` and `drift`
-    spoil its body; the others do nothing to it.
+    spoil its body; the others do nothing to it. A request meets the first fault that fits it, and no other.
 
     Attributes:
         status: Answer with this status, 400 to 599, and do nothing else.
@@ -70,8 +72,13 @@ class Fault:
             value = getattr(self, name)
             if value is not None and _whole(name, value) < least:
                 raise ConfigurationError(f"{name} must be {least} or more, not {value}")
-        if self.match is not None and not self.match:
-            raise ConfigurationError("match must not be empty")
+        if self.match is not None and not (_is_text(self.match) and self.match):
+            raise ConfigurationError(f"match must be text, and not empty, not {self.match!r}")
+        _check_headers(self.headers)
+        try:
+            json.dumps(self.body, ensure_ascii=False, allow_nan=False).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ConfigurationError(f"the body of a fault does not fit into JSON: {error}") from None
         if self.stall_after is not None and self.cut_after is not None:
             raise ConfigurationError("a stream that stalls is not cut; give stall_after or cut_after, not both")
         if self.status is None and (self.headers or self.retry_after is not None or self.body is not None):
@@ -84,7 +91,7 @@ class Fault:
     @property
     def is_of_run(self) -> bool:
         """Whether it concerns the events or the answer of a run, and so no other request."""
-        return any(getattr(self, name) is not None for name in _OF_RUNS)
+        return any(getattr(self, name) is not None for name in EVENT_FAULTS)
 
     @property
     def breaks_off_after(self) -> int | None:
@@ -92,8 +99,8 @@ class Fault:
         return self.cut_after if self.cut_after is not None else self.stall_after
 
 
-_OF_RUNS = ("stall_after", "cut_after", "malformed", "duplicate", "unknown_event", "drift")
-_WRONGS = ("status", "delay", *_OF_RUNS)
+EVENT_FAULTS = ("stall_after", "cut_after", "malformed", "duplicate", "unknown_event", "drift")
+_WRONGS = ("status", "delay", *EVENT_FAULTS)
 _COUNTS = {
     **dict.fromkeys(("stall_after", "cut_after", "unknown_event"), 0),
     **dict.fromkeys(("malformed", "duplicate", "drift", "times", "request"), 1),
@@ -104,6 +111,20 @@ def _whole(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ConfigurationError(f"{name} must be a whole number, not {value!r}")
     return value
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and not re.search("[\ud800-\udfff]", value)
+
+
+def _check_headers(headers: object) -> None:
+    if not isinstance(headers, Mapping):
+        raise ConfigurationError(f"headers must be a mapping of names to texts, not {headers!r}")
+    for name, value in cast("Mapping[object, object]", headers).items():
+        if not (isinstance(name, str) and re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name)):
+            raise ConfigurationError(f"{name!r} is no name of a header")
+        if not (isinstance(value, str) and re.fullmatch(r"[\t\x20-\x7e\xa0-\xff]*", value)):
+            raise ConfigurationError(f"the header {name} must be text that HTTP can carry, not {value!r}")
 
 
 def _check_seconds(name: str, value: object) -> None:
@@ -137,7 +158,7 @@ def parse_fault(text: str) -> Fault:
 
 
 _FROM_TEXT: dict[str, Callable[[str], object]] = {
-    **dict.fromkeys(("status", *_OF_RUNS), int),
+    **dict.fromkeys(("status", *EVENT_FAULTS), int),
     **dict.fromkeys(("retry_after", "delay"), float),
     **dict.fromkeys(("times", "request"), int),
     "match": str,
@@ -149,19 +170,23 @@ class Faults:
 
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
         self._lock = threading.Lock()
-        self._given = list(faults)
+        self._given = [] if isinstance(faults, Fault) else list(faults)
+        if isinstance(faults, Fault) or not all(isinstance(each, Fault) for each in cast("list[object]", self._given)):
+            raise ConfigurationError("faults must be a list of Fault(...); parse_fault makes one of text")
         self.reset()
 
     def reset(self) -> None:
         """Back to the faults that the server was made with, none of them used."""
         with self._lock:
             self._number = 0
+            self._added = 0
             self._left: list[tuple[Fault, int | None]] = [(fault, fault.times) for fault in self._given]
 
     def add(self, fault: Fault) -> None:
-        """One more fault, before those that are there."""
+        """One more fault: before those that the server was made with, and after those that were added already."""
         with self._lock:
-            self._left.insert(0, (fault, fault.times))
+            self._left.insert(self._added, (fault, fault.times))
+            self._added += 1
 
     def next(self, first_line: str, body: bytes, *, is_run: bool) -> Fault | None:
         """The fault that a request meets, if any."""
@@ -169,10 +194,19 @@ class Faults:
             self._number += 1
             for place, (fault, left) in enumerate(self._left):
                 if (not fault.is_of_run or is_run) and self._fits(fault, first_line, body):
-                    if left is not None:
-                        self._left[place : place + 1] = [(fault, left - 1)] if left > 1 else []
+                    self._use(place, left)
                     return fault
             return None
+
+    def _use(self, place: int, left: int | None) -> None:
+        if left is None:
+            return
+        if left > 1:
+            self._left[place] = (self._left[place][0], left - 1)
+            return
+        del self._left[place]
+        if place < self._added:
+            self._added -= 1
 
     def _fits(self, fault: Fault, first_line: str, body: bytes) -> bool:
         if fault.request is not None and fault.request != self._number:

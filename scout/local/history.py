@@ -39,6 +39,11 @@ class LocalRequest:
     content: bytes = field(repr=False)
 
     @property
+    def size(self) -> int:
+        """Bytes that it holds, about."""
+        return len(self.content)
+
+    @property
     def json(self) -> Any:
         """The body as JSON; `None` when there is no body.
 
@@ -53,16 +58,26 @@ class LocalRun:
     """One run that the local Scout carried out to its end, completed or failed.
 
     Attributes:
-        inputs: The inputs that came with the request.
         workflow_key: The key that came with the request, or that the stored workflow has.
         environment: The environment asked for.
+        sent: The inputs that came with the request, as JSON.
         content: What a plain run is answered with, as JSON.
     """
 
-    inputs: Mapping[str, Any]
     workflow_key: str | None
     environment: str
+    sent: bytes
     content: bytes = field(repr=False)
+
+    @property
+    def inputs(self) -> Mapping[str, Any]:
+        """The inputs that came with the request."""
+        return cast("Mapping[str, Any]", json.loads(self.sent))
+
+    @property
+    def size(self) -> int:
+        """Bytes that it holds, about."""
+        return len(self.sent) + len(self.content)
 
     @property
     def answer(self) -> Mapping[str, Any]:
@@ -86,7 +101,7 @@ class LocalRun:
 
     @property
     def outputs(self) -> Mapping[str, Any]:
-        """Block id -> output, of the blocks that ended."""
+        """Block id -> output, of the blocks that have one; an input block has none."""
         state = cast("Mapping[str, Any]", self.answer["run"]["state"])
         blocks = {name: entry for name, entry in state.items() if name not in _NOT_BLOCKS and is_object(entry)}
         return {name: entry["output"] for name, entry in blocks.items() if "output" in entry}
@@ -123,9 +138,9 @@ class _Newest(Generic[EntryT]):
     def add(self, entry: EntryT) -> None:
         with self._lock:
             self._entries.append(entry)
-            self._bytes += len(entry.content)
+            self._bytes += entry.size
             while len(self._entries) > _MOST_ENTRIES or (self._bytes > _MOST_BYTES and len(self._entries) > 1):
-                self._bytes -= len(self._entries.popleft().content)
+                self._bytes -= self._entries.popleft().size
 
     def all(self) -> list[EntryT]:
         with self._lock:

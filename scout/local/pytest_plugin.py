@@ -12,6 +12,7 @@ One server for the session, as new for each test. Clients that take their settin
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -34,6 +35,8 @@ def scout_local_options() -> dict[str, Any]:
 def _scout_local_server(scout_local_options: dict[str, Any]) -> Iterator[LocalScout]:
     from .server import LocalScout  # only for those who ask for it, because this plugin is loaded in every session
 
+    if not isinstance(scout_local_options, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - it is the user's
+        raise pytest.UsageError("the fixture scout_local_options must return a mapping of arguments of LocalScout")
     with LocalScout(**scout_local_options) as server:
         yield server
 
@@ -43,7 +46,9 @@ def scout_local(
     _scout_local_server: LocalScout, scout_local_options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[LocalScout]:
     """A local Scout without a past, which `Scout()` finds by `SCOUT_BASE_URL` and `SCOUT_API_KEY`."""
+    _scout_local_server.start()  # says so if an earlier test has closed it
     _scout_local_server.reset()
+    monkeypatch.delenv("SCOUT_ENVIRONMENT", raising=False)
     monkeypatch.setenv("SCOUT_BASE_URL", _scout_local_server.url)
     monkeypatch.setenv("SCOUT_API_KEY", scout_local_options.get("api_key") or _ANY_KEY)
     yield _scout_local_server

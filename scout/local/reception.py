@@ -70,7 +70,8 @@ class Reception:
         fault = self._faults.next(f"{request.method} {request.path}", content, is_run=_is_run(request))
         if fault is not None:
             scope[FAULT] = fault
-            await while_connected(receive, asyncio.sleep(fault.delay))
+            if not await while_connected(receive, asyncio.sleep(fault.delay)):
+                return
             if fault.status is not None:
                 await _refusal(fault.status, fault)(scope, receive, send)
                 return
@@ -97,7 +98,7 @@ def _is_run(request: LocalRequest) -> bool:
 def _refusal(status: int, fault: Fault) -> Json:
     headers = dict(fault.headers)
     if fault.retry_after is not None:
-        headers["retry-after"] = f"{fault.retry_after:g}"
+        headers["retry-after"] = f"{fault.retry_after:f}".rstrip("0").rstrip(".")
     body = {"detail": "This fault was asked for."} if fault.body is None else fault.body
     return Json(body, status, headers)
 

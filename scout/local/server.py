@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import json
 import math
 import os
+import re
 import socket
 import threading
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from scout.errors import ConfigurationError
 
 from .blocks import LLM, builtin_handlers
-from .faults import Fault, Faults
+from .faults import EVENT_FAULTS, Fault, Faults
 from .history import History, LocalRequest, LocalRun
 from .jsons import is_object
 from .store import Store
 from .stubs import StubsSource, load_stubs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
     from types import TracebackType
     from typing import Self
 
@@ -87,7 +90,7 @@ class LocalScout:
         token_delay: float = 0.0,
         on_access: Callable[[Access], None] | None = None,
     ) -> None:
-        _check_options(port, api_key, blocks or {}, env or {}, token_delay)
+        _check_options(port, api_key, blocks or {}, env or {}, workflows or {}, token_delay)
         self._port = port
         self._api_key = api_key
         self._llm = _language_model(llm_base_url, llm_api_key)
@@ -133,20 +136,23 @@ class LocalScout:
     @property
     def workflow_ids(self) -> dict[str, str]:
         """Key -> id, of the stored workflows that have a key; empty before it is started and after it is closed."""
-        return {} if self._store is None or self._closed else self._store.ids()
+        with self._lock:
+            return {} if self._store is None or self._closed else self._store.ids()
 
     def fail_next(self, status: int | None = None, *, times: int = 1, **fault: Any) -> None:
         """Let something go wrong with the next request: `fail_next(503)`, `fail_next(429, retry_after=1, times=2)`.
 
         Args:
-            status: Answer with this status; 500 when nothing else is said to go wrong.
-            times: With how many of the next requests.
+            status: Answer with this status; 500 when nothing else is said to go wrong, or 429 with `retry_after`.
+            times: With how many of the next requests. After those that were said to fail before.
             **fault: Other attributes of `Fault`, such as `cut_after=3`.
 
         Raises:
             ConfigurationError: It cannot work.
         """
-        self._faults.add(Fault(status=status if status is not None or fault else 500, times=times, **fault))
+        if status is None and not fault.keys() & {"delay", *EVENT_FAULTS}:
+            status = 429 if "retry_after" in fault else 500
+        self._faults.add(Fault(status=status, times=times, **fault))
 
     def stub(self, name: str, output: Any) -> None:
         """Let a block have this output from now on.
@@ -161,13 +167,16 @@ class LocalScout:
         self._stubs.set(name, output)
 
     def reset(self) -> None:
-        """Be as new: no requests, no runs, and the workflows, stubs and faults that it was made with."""
+        """Be as new: no requests, no runs, and the workflows, stubs and faults that it was made with.
+
+        Workflows in a file (`store`) stay.
+        """
         self._history.reset()
         self._faults.reset()
         self._stubs.reset()
-        if self._store is not None and not self._closed:
-            self._store.clear()
-            self._fill(self._store)
+        with self._lock:
+            if self._store is not None and not self._closed:
+                self._store.fill(self._workflows)
 
     def start(self) -> Self:
         """Start serving; returns when requests are accepted. Does nothing when it already runs.
@@ -180,14 +189,13 @@ class LocalScout:
                 raise ConfigurationError("This local Scout was closed. Make a new one.")
             if self._thread is None:
                 _check_packages()
-                listener = _listen(self._port)
-                try:
-                    self._store = Store(self._store_path)
-                    self._fill(self._store)
+                _check_workflows(self._workflows)
+                with contextlib.ExitStack() as undo:
+                    listener = undo.enter_context(_listen(self._port))
+                    self._store = undo.enter_context(contextlib.closing(Store(self._store_path)))
+                    self._store.fill(self._workflows)
                     self._start_thread(listener)
-                except BaseException:
-                    listener.close()
-                    raise
+                    undo.pop_all()  # from here on the thread closes both
         return self
 
     def close(self) -> None:
@@ -198,7 +206,7 @@ class LocalScout:
             # After a fork the server lives in the other process, and is not ours to stop.
             if thread is None or loop is None or server is None or self._pid != os.getpid():
                 return
-            if thread.is_alive():
+            with contextlib.suppress(RuntimeError):  # it has ended already
                 loop.call_soon_threadsafe(server.stop)
         if thread is not threading.current_thread():
             thread.join(_CLOSE_SECONDS)
@@ -232,10 +240,6 @@ class LocalScout:
         where = "closed" if self._closed else "not started" if self._thread is None else self.url
         return f"<LocalScout {where}>"
 
-    def _fill(self, store: Store) -> None:
-        for key, config in self._workflows.items():
-            store.deploy(key, config)
-
     def _start_thread(self, listener: socket.socket) -> None:
         self._port = listener.getsockname()[1]
         self._pid = os.getpid()
@@ -257,6 +261,7 @@ class LocalScout:
         self._thread.start()
         started.wait(_START_SECONDS)
         if failures:
+            self._thread = None
             raise failures[0]
 
     async def _serve(self, listener: socket.socket, on_started: Callable[[], None]) -> None:
@@ -297,20 +302,25 @@ def _language_model(base_url: str | None, api_key: str | None) -> ChatCompletion
 
 
 def _check_options(
-    port: int, api_key: str | None, blocks: Mapping[str, Handler], env: Mapping[str, str], token_delay: float
+    port: object, api_key: object, blocks: object, env: object, workflows: object, token_delay: object
 ) -> None:
-    if not 0 <= port <= 65535:
-        raise ConfigurationError(f"port must be between 0 and 65535, not {port}.")
-    if api_key is not None and not api_key.strip():
-        raise ConfigurationError("api_key must not be empty. Leave it out to let in any key.")
-    if not (math.isfinite(token_delay) and token_delay >= 0):
-        raise ConfigurationError(f"token_delay must be a number of seconds from 0, not {token_delay}.")
-    for archetype, handler in blocks.items():
+    # As objects, because not every caller has types.
+    if type(port) is not int or not 0 <= port <= 65535:
+        raise ConfigurationError(f"port must be a number between 0 and 65535, not {port!r}.")
+    if api_key is not None and not (isinstance(api_key, str) and re.fullmatch(r"[!-~]+", api_key)):
+        raise ConfigurationError("api_key must be text of visible ASCII characters. Leave it out to let in any key.")
+    is_number = isinstance(token_delay, int | float) and math.isfinite(token_delay)
+    if not is_number or cast("float", token_delay) < 0:
+        raise ConfigurationError(f"token_delay must be a number of seconds from 0, not {token_delay!r}.")
+    for name, value in (("blocks", blocks), ("env", env), ("workflows", workflows)):
+        if not isinstance(value, Mapping):
+            raise ConfigurationError(f"{name} must be a mapping, not {type(value).__name__}.")
+    for archetype, handler in cast("Mapping[object, object]", blocks).items():
         if not callable(handler):
             raise ConfigurationError(f'blocks["{archetype}"] must be a function, not {type(handler).__name__}.')
-    for name, value in cast("Mapping[object, object]", env).items():
-        if not (isinstance(name, str) and isinstance(value, str)):
-            raise ConfigurationError(f"env must map names to text, and does not for {name!r}.")
+    for variable, text in cast("Mapping[object, object]", env).items():
+        if not (isinstance(variable, str) and isinstance(text, str)):
+            raise ConfigurationError(f"env must map names to text, and does not for {variable!r}.")
 
 
 def _plain(key: object, config: object) -> dict[str, Any]:
@@ -324,6 +334,18 @@ def _plain(key: object, config: object) -> dict[str, Any]:
     if not is_object(plain):
         raise ConfigurationError(f'workflows["{key}"] must be a config, such as load_workflow(path).config.')
     return plain
+
+
+def _check_workflows(configs: Mapping[str, Mapping[str, Any]]) -> None:
+    if not configs:
+        return
+    from .validation import RequestRules  # slow to import
+
+    rules = RequestRules("/v2/workflows", "post")
+    for key, config in configs.items():
+        for detail in rules.check_body(config):
+            place = ".".join(map(str, detail["loc"][1:]))
+            raise ConfigurationError(f'workflows["{key}"] is no config: {place}: {detail["msg"]}')
 
 
 def _check_packages() -> None:

@@ -23,6 +23,7 @@ SORTS = ("created_at", "last_updated_at")
 _APPLICATION_ID = 0x53434F54  # marks a file of ours: "SCOT"
 _VERSION = 1
 _LONGEST_ECHO = 100
+_PATIENCE = 1.0  # seconds for another program that writes to the same file; all others wait as well
 _TABLES = """
 CREATE TABLE workflows (
     workflow_id TEXT PRIMARY KEY,
@@ -109,26 +110,38 @@ class Store:
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         self._lock = threading.Lock()
-        name = ":memory:" if path is None else os.fspath(path)
-        db = None
         try:
-            db = sqlite3.connect(name, check_same_thread=False, isolation_level=None)
-            _prepare(db, name)
-        except sqlite3.Error as error:
-            if db is not None:
-                db.close()
-            raise ConfigurationError(f"{name} cannot be used as a store: {error}") from None
-        self._db = db
+            name = ":memory:" if path is None else os.fspath(path)
+        except TypeError as error:
+            raise ConfigurationError(f"store must be a path: {error}") from None
+        if not name:
+            raise ConfigurationError("store must name a file; leave it out to keep workflows in memory.")
+        self._db: sqlite3.Connection = _open(name)
+        self.is_kept: bool = path is not None
 
     def close(self) -> None:
         """Close the file."""
         with self._lock:
             self._db.close()
 
-    def clear(self) -> None:
-        """Forget all workflows."""
+    def fill(self, configs: Mapping[str, Mapping[str, Any]]) -> None:
+        """Make sure that configs are deployed under their keys, and forget all others, but not those in a file.
+
+        What is deployed already stays as it is.
+        """
         with self._writing() as db:
-            db.execute("DELETE FROM workflows")
+            if not self.is_kept:
+                db.execute("DELETE FROM workflows")
+            for key, config in configs.items():
+                row = db.execute(
+                    "SELECT workflow_id, config FROM workflows JOIN revisions USING (workflow_id)"
+                    " WHERE workflow_key = ? AND revision_id = deployed",
+                    (key,),
+                ).fetchone()
+                if row is None:
+                    _create(db, config, key)
+                elif row[1] != _config_text(config):
+                    _save(db, row[0], config, _now(db), deploy=True)
 
     def create(self, config: Mapping[str, Any], key: str | None) -> Stored:
         """Add a workflow, deployed everywhere.
@@ -139,11 +152,7 @@ class Store:
         with self._writing() as db:
             if key is not None and db.execute("SELECT 1 FROM workflows WHERE workflow_key = ?", (key,)).fetchone():
                 raise KeyTakenError(key)
-            workflow_id = _new_id("wf")
-            now = _now(db)
-            db.execute("INSERT INTO workflows VALUES (?, ?, ?, ?, '', '', '', '')", (workflow_id, key, now, now))
-            _save(db, workflow_id, config, now, deploy=True)
-            return _get(db, workflow_id)
+            return _get(db, _create(db, config, key))
 
     def save(self, config: Mapping[str, Any], workflow_id: str, *, deploy: bool) -> Stored:
         """Save a config as the newest state of a workflow.
@@ -180,16 +189,6 @@ class Store:
         with self._lock:
             return _get(self._db, workflow_id)
 
-    def deploy(self, key: str, config: Mapping[str, Any]) -> None:
-        """Make sure that a config is deployed under a key: a new workflow, a new revision, or nothing if it is."""
-        try:
-            workflow_id = self.id_of(key)
-        except NotThereError:
-            self.create(config, key)
-            return
-        if json.dumps(self.config(workflow_id, None, deployed=True)) != json.dumps(config):
-            self.save(config, workflow_id, deploy=True)
-
     def ids(self) -> dict[str, str]:
         """Key -> id, of the workflows that have a key."""
         with self._lock:
@@ -210,8 +209,10 @@ class Store:
             raise NotThereError(f"There is no workflow with the key {_quoted(key)}.")
         return cast("str", row[0])
 
-    def config(self, workflow_id: str, revision_id: str | None, *, deployed: bool) -> Mapping[str, Any]:
-        """A config of a workflow.
+    def to_run(
+        self, workflow_id: str, revision_id: str | None, *, deployed: bool
+    ) -> tuple[str | None, Mapping[str, Any]]:
+        """The key of a workflow, and its config that is to be run.
 
         Args:
             workflow_id: The workflow.
@@ -221,15 +222,20 @@ class Store:
         Raises:
             NotThereError: There is no such workflow, or it has no such revision.
         """
+        wanted = "deployed" if deployed else "newest"
         with self._lock:
-            stored = _get(self._db, workflow_id)
-            wanted = revision_id or (_deployed(self._db, workflow_id) if deployed else stored.revision_id)
             row = self._db.execute(
-                "SELECT config FROM revisions WHERE revision_id = ? AND workflow_id = ?", (wanted, workflow_id)
+                f"SELECT workflow_key, config FROM workflows LEFT JOIN revisions"
+                f" ON revisions.workflow_id = workflows.workflow_id AND revision_id = coalesce(?, {wanted})"
+                f" WHERE workflows.workflow_id = ?",
+                (revision_id, workflow_id),
             ).fetchone()
         if row is None:
-            raise NotThereError(f"The workflow has no revision {_quoted(wanted)}.")
-        return cast("Mapping[str, Any]", json.loads(row[0]))
+            raise _no_workflow(workflow_id)
+        key, config = row
+        if config is None:
+            raise NotThereError(f"The workflow has no revision {_quoted(revision_id or '')}.")
+        return key, json.loads(config)
 
     def page(self, filters: Filters, limit: int) -> tuple[list[Stored], str | None]:
         """A page of a list: at most `limit` workflows, and where the next page begins, if there is one."""
@@ -255,10 +261,24 @@ class Store:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
+
+
+def _open(name: str) -> sqlite3.Connection:
+    try:
+        db = sqlite3.connect(name, timeout=_PATIENCE, check_same_thread=False, isolation_level=None)
+        try:
+            _prepare(db, name)
+        except BaseException:
+            db.close()
+            raise
+    except sqlite3.Error as error:
+        raise ConfigurationError(f"{name} cannot be used as a store: {error}") from None
+    return db
 
 
 def _prepare(db: sqlite3.Connection, name: str) -> None:
@@ -267,6 +287,7 @@ def _prepare(db: sqlite3.Connection, name: str) -> None:
     (version,) = db.execute("PRAGMA user_version").fetchone()
     (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if tables == 0:
+        db.execute("PRAGMA journal_mode = WAL")  # who reads does not keep others from writing
         marks = f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {_VERSION};"
         db.executescript(f"BEGIN IMMEDIATE; {_TABLES} {marks} COMMIT")
     elif application != _APPLICATION_ID:
@@ -277,12 +298,18 @@ def _prepare(db: sqlite3.Connection, name: str) -> None:
         )
 
 
+def _create(db: sqlite3.Connection, config: Mapping[str, Any], key: str | None) -> str:
+    workflow_id, now = _new_id("wf"), _now(db)
+    db.execute("INSERT INTO workflows VALUES (?, ?, ?, ?, '', '', '', '')", (workflow_id, key, now, now))
+    _save(db, workflow_id, config, now, deploy=True)
+    return workflow_id
+
+
 def _save(db: sqlite3.Connection, workflow_id: str, config: Mapping[str, Any], now: str, *, deploy: bool) -> None:
     revision_id = _new_id("rev")
-    text = json.dumps(config, ensure_ascii=False, allow_nan=False)
     (key,) = db.execute("SELECT workflow_key FROM workflows WHERE workflow_id = ?", (workflow_id,)).fetchone()
     tags = json.dumps([tag for tag in config.get("tags") or () if isinstance(tag, str)])
-    db.execute("INSERT INTO revisions VALUES (?, ?, ?)", (revision_id, workflow_id, text))
+    db.execute("INSERT INTO revisions VALUES (?, ?, ?)", (revision_id, workflow_id, _config_text(config)))
     db.execute(
         "UPDATE workflows SET last_updated_at = ?, newest = ?, tags = ?, words = ? WHERE workflow_id = ?",
         (now, revision_id, tags, _words(key, config), workflow_id),
@@ -291,16 +318,19 @@ def _save(db: sqlite3.Connection, workflow_id: str, config: Mapping[str, Any], n
         db.execute("UPDATE workflows SET deployed = newest WHERE workflow_id = ?", (workflow_id,))
 
 
-def _deployed(db: sqlite3.Connection, workflow_id: str) -> str:
-    (revision_id,) = db.execute("SELECT deployed FROM workflows WHERE workflow_id = ?", (workflow_id,)).fetchone()
-    return cast("str", revision_id)
+def _config_text(config: Mapping[str, Any]) -> str:
+    return json.dumps(config, ensure_ascii=False, allow_nan=False)
 
 
 def _get(db: sqlite3.Connection, workflow_id: str) -> Stored:
     row = db.execute(f"{_SELECT} WHERE workflows.workflow_id = ?", (workflow_id,)).fetchone()
     if row is None:
-        raise NotThereError(f"There is no workflow with the id {_quoted(workflow_id)}.")
+        raise _no_workflow(workflow_id)
     return _stored(row)
+
+
+def _no_workflow(workflow_id: str) -> NotThereError:
+    return NotThereError(f"There is no workflow with the id {_quoted(workflow_id)}.")
 
 
 def _stored(row: tuple[Any, ...]) -> Stored:

@@ -40,8 +40,7 @@ class Stubs:
     def __init__(self, outputs: Mapping[str, Any] | None = None) -> None:
         self._lock = threading.Lock()
         self._first: dict[str, list[Any]] = {name: _sequence(name, output) for name, output in (outputs or {}).items()}
-        self._sequences: dict[str, list[Any]] = dict(self._first)
-        self._turns: dict[str, int] = {}
+        self.reset()
 
     def set(self, name: str, output: Any) -> None:
         """Let the blocks of this id or archetype give this output from now on.
@@ -57,15 +56,22 @@ class Stubs:
     def reset(self) -> None:
         """Forget what was set, and begin each sequence anew."""
         with self._lock:
-            self._sequences = dict(self._first)
-            self._turns.clear()
+            self._sequences: dict[str, list[Any]] = dict(self._first)
+            self._turns: dict[str, int] = {}
+            self._era = object()
 
-    def handler(self, block_id: str, archetype: str, *, token_delay: float = 0.0) -> Handler | None:
+    @property
+    def era(self) -> object:
+        """Which time between two resets it is."""
+        return self._era
+
+    def handler(self, block_id: str, archetype: str, *, era: object = None, token_delay: float = 0.0) -> Handler | None:
         """What stands in for a block that runs now, if anything does; a sequence goes on by one.
 
         Args:
             block_id: The block's id.
             archetype: The block's archetype.
+            era: When the run began: after a reset, a run from before it takes nothing from those that follow.
             token_delay: Seconds between two tokens of a text that stands in for a language model's.
         """
         with self._lock:
@@ -73,7 +79,8 @@ class Stubs:
             if name is None:
                 return None
             turn = self._turns.get(name, 0)
-            self._turns[name] = turn + 1
+            if era is None or era is self._era:
+                self._turns[name] = turn + 1
             sequence = self._sequences[name]
             output = sequence[min(turn, len(sequence) - 1)]
 
