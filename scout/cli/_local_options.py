@@ -18,7 +18,7 @@ STUBS = "stubs.yml"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     group = parser.add_argument_group("the local Scout")
-    group.add_argument("--stubs", metavar="FILE", help=f"outputs of blocks (default: {STUBS} in the folder of the workflows)")
+    group.add_argument("--stubs", metavar="FILE", help=f"outputs of blocks (default: {STUBS} beside the workflows)")
     group.add_argument("--env-file", metavar="FILE", help="what templates find in _env, as NAME=TEXT on each line")
     group.add_argument(
         "--fault",
