@@ -449,21 +449,24 @@ class Call:
         """The request of the next attempt.
 
         Raises:
-            ConfigurationError: there is no key.
+            ConfigurationError: there is no key, or an argument is too long for an address.
             APITimeoutError: the deadline has passed before it.
         """
         self.secret = self.config.secret()
         self.attempt_begun = time.monotonic()
         self.status, self.received = None, 0
         request, config = self.request, self.config
-        sent = httpx.Request(
-            request.method,
-            config.base_url + request.path,
-            params=request.query or None,
-            headers={**_HEADERS, **(_OF_A_BODY if request.body else {}), **config.headers, **request.headers},
-            content=request.body,
-            extensions={"timeout": self._timeouts()},
-        )
+        try:
+            sent = httpx.Request(
+                request.method,
+                config.base_url + request.path,
+                params=request.query or None,
+                headers={**_HEADERS, **(_OF_A_BODY if request.body else {}), **config.headers, **request.headers},
+                content=request.body,
+                extensions={"timeout": self._timeouts()},
+            )
+        except httpx.InvalidURL as error:
+            raise ConfigurationError(f"an argument cannot be a part of an address: {error}; nothing was sent") from None
         self.secret.authorize(sent.headers)
         return sent
 

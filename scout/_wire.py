@@ -21,7 +21,7 @@ from . import errors
 from ._retry import REFUSED, retry_after
 from .errors import APIResponseError, APIStatusError, ConfigurationError, WorkflowFileError
 from .results import Run, RunStatus
-from .workflow_files import is_list, is_mapping, json_fault
+from .workflow_files import is_dict, is_list, is_mapping, json_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -61,6 +61,7 @@ __all__ = [
     "WorkflowRunFailed",
     "WorkflowRunStarted",
     "block_ids",
+    "checked_body",
     "create_request",
     "delete_request",
     "execute_request",
@@ -275,8 +276,8 @@ def _request(
     extra_body: Mapping[str, Any] | None = None,
 ) -> Request:
     _check_mapping("extra_query", extra_query)
-    _check_mapping("extra_body", extra_body)
     _check_query(extra_query or {})
+    extra_body = checked_body(extra_body)
     body = parts.get("json")
     if body is None and extra_body:
         raise ConfigurationError("extra_body is not for this call, whose request has no body")
@@ -284,7 +285,7 @@ def _request(
         method=parts["method"],
         path=parts["url"],
         query={**parts.get("params", {}), **(extra_query or {})},
-        body=b"" if body is None else _encode({**body, **(extra_body or {})}, is_config=is_config),
+        body=b"" if body is None else _encode({**body, **extra_body}, is_config=is_config),
         headers={name.lower(): value for name, value in (extra_headers or {}).items()},
         repeatable=repeatable,
         doubt=doubt,
@@ -324,6 +325,16 @@ def _check_mapping(name: str, value: object) -> None:
         raise ConfigurationError(f"{name} must be a mapping of names to values, not {type(value).__name__}")
 
 
+def checked_body(extra_body: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """The option of that name; empty when it was not given.
+
+    Raises:
+        ConfigurationError: it is no mapping.
+    """
+    _check_mapping("extra_body", extra_body)
+    return extra_body or {}
+
+
 def _check_query(query: Mapping[Any, Any]) -> None:
     for name, value in query.items():
         _check_text("a name in extra_query", name)
@@ -345,16 +356,33 @@ def _check_text(name: str, value: object) -> None:
 
 def _encode(body: Mapping[str, Any], *, is_config: bool) -> bytes:
     plain: dict[str, Any] = {name: dict(value) if is_mapping(value) else value for name, value in body.items()}
+    config: Any = plain if is_config else plain.get("workflow_config")
     try:
-        return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        encoded = json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        if _has_text_keys(config):
+            return encoded
+        reason = "a key is not text"
     except (TypeError, ValueError, RecursionError) as problem:
         reason = str(problem)
-    for name, value in plain.items():
-        is_workflow = is_config or name == "workflow_config"
-        fault = json_fault(value, () if name == "workflow_config" else (name,))
-        if fault:
-            raise WorkflowFileError(str(fault)) if is_workflow else ConfigurationError(str(fault))
+    if fault := json_fault(config):
+        raise WorkflowFileError(str(fault))
+    if fault := json_fault(plain):
+        raise ConfigurationError(str(fault))
     raise ConfigurationError(f"the request is not JSON: {reason}")
+
+
+def _has_text_keys(value: Any) -> bool:
+    """Whether all keys are text: `json` makes text of numbers, and of `{1: "a", "1": "b"}` one value would be lost."""
+    rest: list[Any] = [value]
+    for each in rest:
+        if is_dict(each):
+            keys: list[object] = list(each)
+            if not all(isinstance(key, str) for key in keys):
+                return False
+            rest += each.values()
+        elif is_list(each):
+            rest += each
+    return True
 
 
 def read_run(answer: Answer, workflow: LoadedWorkflow | None) -> Run:
@@ -413,10 +441,13 @@ def read_page(answer: Answer) -> ListWorkflowsResponse:
 
 
 def read_deletion(answer: Answer) -> str:
-    """What a 2xx answer to a deletion says."""
-    body = _body(answer)
-    detail = body.get("detail") if is_mapping(body) else None
-    return detail if isinstance(detail, str) else ""
+    """What a 2xx answer to a deletion says; nothing when it has no body. Raises as `read_workflow`."""
+    if not answer.body:
+        return ""
+    detail = _decode(answer).get("detail")
+    if not isinstance(detail, str):
+        raise _not_understood(answer, "it does not say that something was deleted (detail)")
+    return detail
 
 
 def _workflow(answer: Answer, told: Any, name: str) -> Workflow:
@@ -433,13 +464,27 @@ def _workflow(answer: Answer, told: Any, name: str) -> Workflow:
 
 def _decoded_workflow(told: Mapping[str, Any]) -> Workflow:
     models = _models()
-    with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
+    with contextlib.suppress(*_MISFITS):
         workflow: Workflow = models.Workflow.from_dict(told)
         return workflow
-    # A config that the specification does not describe is still its author's: whole, as fields that are not known.
-    workflow = models.Workflow.from_dict({**told, "workflow_config": {}})
-    workflow.workflow_config.additional_properties = dict(told["workflow_config"])
+    # A config that the specification does not describe is still its author's, and whole: what does not fit is kept as
+    # fields that are not known.
+    config = dict(told["workflow_config"])
+    strange = {name: config.pop(name) for name in list(config) if not _fits_config({name: config[name]})}
+    workflow = models.Workflow.from_dict({**told, "workflow_config": config})
+    workflow.workflow_config.additional_properties.update(strange)
     return workflow
+
+
+_MISFITS = (AttributeError, KeyError, TypeError, ValueError)
+
+
+def _fits_config(config: dict[str, Any]) -> bool:
+    try:
+        _models().WorkflowConfig.from_dict(config)
+    except _MISFITS:
+        return False
+    return True
 
 
 def _models() -> Any:
@@ -452,11 +497,19 @@ def is_same_config(stored: WorkflowConfig, workflow: LoadedWorkflow) -> bool:
 
 
 def _is_same(one: Any, other: Any) -> bool:
-    if is_mapping(one) and is_mapping(other):
-        return one.keys() == other.keys() and all(_is_same(one[key], other[key]) for key in one)
-    if is_list(one) and is_list(other):
-        return len(one) == len(other) and all(map(_is_same, one, other))
-    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+    pairs = [(one, other)]  # and not by recursion: what was sent may be nested deeper than Python calls
+    for left, right in pairs:
+        if is_mapping(left) and is_mapping(right):
+            if left.keys() != right.keys():
+                return False
+            pairs += ((left[key], right[key]) for key in left)
+        elif is_list(left) and is_list(right):
+            if len(left) != len(right):
+                return False
+            pairs += zip(left, right, strict=True)
+        elif isinstance(left, bool) != isinstance(right, bool) or left != right:
+            return False
+    return True
 
 
 def is_stream(headers: Mapping[str, str]) -> bool:

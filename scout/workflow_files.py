@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Fault", "LoadedWorkflow", "WorkflowSource", "json_fault", "load_workflow", "save_workflow"]
 
-_REQUIRED_IN_A_BLOCK = ("block_id", "block_archetype_id", "block_display_name")
+_MAY_BE_EMPTY = "block_display_name"
+_REQUIRED_IN_A_BLOCK = ("block_id", "block_archetype_id", _MAY_BE_EMPTY)
 
 
 @runtime_checkable
@@ -33,9 +34,6 @@ class SupportsToDict(Protocol):
         """The object as it goes over the wire."""
         ...
 
-
-WorkflowSource = str | os.PathLike[str] | Mapping[str, Any] | SupportsToDict
-"""What can be run: a path to a YAML or JSON file, a mapping, or a generated `WorkflowConfig`."""
 
 PathInData = tuple[str | int, ...]
 
@@ -68,6 +66,10 @@ class LoadedWorkflow:
     key: str | None = None
 
 
+WorkflowSource = str | os.PathLike[str] | Mapping[str, Any] | SupportsToDict | LoadedWorkflow
+"""What can be run: a path to a YAML or JSON file, a mapping, a `WorkflowConfig`, or what was loaded already."""
+
+
 def load_workflow(workflow: WorkflowSource) -> LoadedWorkflow:
     """Read a workflow and check what the server could not tell as well.
 
@@ -83,6 +85,8 @@ def load_workflow(workflow: WorkflowSource) -> LoadedWorkflow:
     if isinstance(workflow, str | os.PathLike):
         name = os.fsdecode(workflow)
         return _load_bytes(name, _read(name))
+    if isinstance(workflow, LoadedWorkflow):
+        return workflow
     if isinstance(workflow, SupportsToDict) and not isinstance(workflow, type):
         return _unwrap(workflow.to_dict(), _refuse_mapping)
     raise WorkflowFileError(f"a workflow is a path, a mapping or a WorkflowConfig, not {type(workflow).__name__}")
@@ -199,7 +203,8 @@ def _parse_yaml(name: str, text: str) -> Any:
                 problem = f"{error} does not fit {node.tag}"
                 raise ConstructorError(problem=problem, problem_mark=node.start_mark) from None
 
-    Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
+    for tag in ("timestamp", "value"):  # a date, and a plain `=`
+        Constructor.add_constructor(f"tag:yaml.org,2002:{tag}", SafeConstructor.construct_yaml_str)
     yaml = _yaml()
     yaml.Constructor = Constructor
     try:
@@ -227,8 +232,9 @@ def _parse_yaml(name: str, text: str) -> Any:
 
 
 def _is_stored(data: Mapping[str, Any]) -> bool:
+    # Nothing else may stand beside it: a config can have a field of this name that is its author's.
     stored = data.get("data")
-    return "workflow_config" not in data and is_mapping(stored) and "workflow_config" in stored
+    return len(data) == 1 and is_mapping(stored) and "workflow_config" in stored
 
 
 def _unwrap(data: Mapping[str, Any], refuse: Callable[[str, PathInData], NoReturn]) -> LoadedWorkflow:
@@ -267,7 +273,7 @@ def _check_blocks(config: Mapping[str, Any], place: PathInData, refuse: Callable
             if name not in block:
                 refuse(f"a block needs {name}, and this one has none", here)
             value = block[name]
-            if not isinstance(value, str) or not value:
+            if not isinstance(value, str) or not (value or name == _MAY_BE_EMPTY):
                 refuse(f"must be text that is not empty, not {_kind(value)}", (*here, name))
 
 
@@ -297,7 +303,7 @@ class Fault:
     problem: str
 
     def __str__(self) -> str:
-        return f"{_spell(self.place)}: {self.problem}"
+        return f"{_spell(self.place)}: {self.problem}" if self.place else self.problem
 
 
 _INSTEAD = {
@@ -482,6 +488,8 @@ def save_workflow(
         raise WorkflowFileError(f"the path to save to: {error}") from None
     if "\n" in name:
         raise WorkflowFileError("a name with a line break in it could not be loaded again", path=name)
+    if name.endswith(("/", os.sep)):
+        raise WorkflowFileError("names a folder, and not a file in it", path=name)
     loaded = load_workflow(workflow)
     data = _spell_out(name, LoadedWorkflow(loaded.config, loaded.key if key is None else key))
     try:
@@ -553,10 +561,17 @@ def _to_yaml(document: Any) -> str:
                 style = when_lines if data.strip() and data[0] != "\t" else '"'
             return self.represent_scalar("tag:yaml.org,2002:str", data, '"' if _NEVER_RAW.search(data) else style)
 
+        def number(self, data: float) -> Any:
+            text = repr(data)
+            if "e" in text and "." not in text:  # to readers of YAML 1.1 a number has a point
+                text = text.replace("e", ".0e")
+            return self.represent_scalar("tag:yaml.org,2002:float", text)
+
         def mapping(self, data: dict[str, Any]) -> Any:
             return self.represent_mapping("tag:yaml.org,2002:map", list(data.items()))  # a list is not sorted
 
     Representer.add_representer(str, Representer.text)
+    Representer.add_representer(float, Representer.number)
     Representer.add_representer(dict, Representer.mapping)
     yaml = _yaml()
     yaml.Representer = Representer

@@ -249,6 +249,27 @@ def test_a_generated_config() -> None:
     assert loaded.key is None
 
 
+def test_what_was_loaded_already_is_taken_as_it_is() -> None:
+    loaded = load_workflow({"workflow_key": "k", "workflow_config": {"blocks": []}})
+    assert load_workflow(loaded) == loaded
+
+
+def test_a_field_called_data_stays_where_it_is() -> None:
+    config = {"blocks": [], "data": {"workflow_config": {"note": "a field of its author's"}}}
+    assert load_workflow(config).config == config
+    assert load_workflow({"workflow_config": config}).config == config
+    assert load_workflow(WorkflowConfig.from_dict(config)).config == config
+
+
+def test_a_name_may_be_empty() -> None:
+    block = {"block_id": "a", "block_archetype_id": "t", "block_display_name": ""}
+    assert load_workflow({"blocks": [block]}).config == {"blocks": [block]}
+
+
+def test_an_equals_sign_is_text(write: Write) -> None:
+    assert load_workflow(write("w.yml", "a: =\nb: [=, x]\n")).config == {"a": "=", "b": ["=", "x"]}
+
+
 def test_a_block_called_data_is_no_stored_workflow() -> None:
     config = {"data": {"anything": 1}, "blocks": []}
 

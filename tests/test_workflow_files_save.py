@@ -322,7 +322,7 @@ def test_yaml_is_for_people(tmp_path: Path) -> None:
           numbers:
             - 1
             - 1.0
-            - 1e-07
+            - 1.0e-07
           dependencies:
             - block_id: a
             - block_id: a
