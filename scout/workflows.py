@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar, Unpack
 
 from ._runs import CALL_OPTIONS, RUN_OPTIONS, CallOptions, RunOptions, new_progress, read_any_run, sorted_out
 from ._wire import (
+    checked_body,
     create_request,
     delete_request,
     execute_stored_request,
@@ -21,8 +23,17 @@ from ._wire import (
     revision_request,
     update_request,
 )
-from .errors import APIError, APIResponseError, ConfigurationError, ConflictError, NotFoundError, ScoutError
-from .workflow_files import LoadedWorkflow, WorkflowSource, load_workflow
+from .errors import (
+    APIError,
+    APIResponseError,
+    BadRequestError,
+    ConfigurationError,
+    ConflictError,
+    NotFoundError,
+    ScoutError,
+    UnprocessableEntityError,
+)
+from .workflow_files import LoadedWorkflow, WorkflowSource, json_fault, load_workflow
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
@@ -76,46 +87,67 @@ class _Walk:
         self._number = 1
         self._landmark: str | None = None
         self._is_over = False
+        self._problem: str | None = None
 
     def next(self) -> _Prepared | None:
-        """The call for the next page; `None` after the last."""
+        """The call for the next page; `None` after the last.
+
+        Raises:
+            APIResponseError: the last page does not lead to another, although it says so.
+        """
+        if self._problem is not None:
+            raise self._astray(self._problem)
         return None if self._is_over else self._prepare(self._cursor)
 
     def took(self, page: ListWorkflowsResponse) -> ListWorkflowsResponse:
-        """Note a page.
-
-        Raises:
-            APIResponseError: the server leads in a circle, or says that there is more and not where.
-        """
-        cursor = page.next_cursor if isinstance(page.next_cursor, str) and page.next_cursor else None
+        """Note a page. Where it leads astray, that is said when the next one is wanted: nothing that came is lost."""
+        cursor: Any = page.next_cursor or None  # of a server, so it may be anything
         if page.has_more is False or (cursor is None and page.has_more is not True):
             self._is_over = True
-            return page
-        if cursor is None:
-            raise self._astray("says that more follow (has_more), and not where (next_cursor)")
-        if cursor in (self._cursor, self._landmark):
-            raise self._astray(f"leads back to {cursor!r} (next_cursor), so that the list would never end")
+        elif cursor is None:
+            self._problem = "says that more follow (has_more), and not where (next_cursor)"
+        elif not isinstance(cursor, str) or json_fault(cursor):
+            self._problem = f"has a next_cursor that is no text, {_shown(cursor)}"
+        elif cursor in (self._cursor, self._landmark):
+            self._problem = f"leads back to {_shown(cursor)} (next_cursor), so that the list would never end"
+        else:
+            self._go_on(cursor)
+        return page
+
+    def _go_on(self, cursor: str) -> None:
         # A circle is found without remembering all cursors: each of the pages 1, 2, 4, 8, ... is looked out for until
         # the next of them. (Brent's method.)
         if self._number & (self._number - 1) == 0:
             self._landmark = cursor
         self._cursor = cursor
         self._number += 1
-        return page
 
     def note_in(self, error: APIError) -> None:
         """Let the error of a page say which page it was."""
-        error.message = f"{self._name()}: {error.message}"
-        error.args = (error.message, *error.args[1:])
+        if not error.message.startswith(self._name()):
+            _reword(error, f"{self._name()}: {error.message}")
 
     def _name(self) -> str:
-        where = f" (start_at={self._cursor!r})" if self._cursor is not None else ""
+        where = f" (start_at={_shown(self._cursor)})" if self._cursor is not None else ""
         return f"page {self._number} of the list{where}"
 
     def _astray(self, what: str) -> APIResponseError:
         error = APIResponseError(f"{self._name()} {what}", status=200, body=b"")
         error.run_may_have_started = False
         return error
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
+_LONGEST_SHOWN = 300
+
+
+def _reword(error: APIError, message: str) -> None:
+    error.message = message
+    error.args = (message, *error.args[1:])
 
 
 class WorkflowList:
@@ -281,37 +313,69 @@ class _Workflows(Generic[HttpT]):
         loaded = load_workflow(workflow)
         key = key if key is not None else loaded.key
         if key is None:
-            raise ConfigurationError("a deployment needs a key: pass key=, or put workflow_key into the file")
-        source = LoadedWorkflow(loaded.config, key)
+            raise ConfigurationError(_no_key(loaded))
+        # The body is the config: what is to be sent as well belongs to what is compared, and a list has no body.
+        options = options.copy()
+        source = LoadedWorkflow({**loaded.config, **checked_body(options.pop("extra_body", None))}, key)
         create = partial(create_request, source, key)
-        try:
-            created: Workflow = yield self._call(create, read_workflow, options, begun)
-            return Deployment(created.workflow_id, created.revision_id, True, created)
-        except ConflictError as error:
-            taken = error
-        if not force:
-            found = yield from self._find(key, options, begun)
-            if found is not None and found.is_draft is not True and is_same_config(found.workflow_config, source):
-                return Deployment(found.workflow_id, found.revision_id, False, found, changed=False)
         revise = partial(revision_request, source, workflow_id=None, key=key)
-        try:
-            revised: Workflow = yield self._call(revise, read_workflow, options, begun)
-        except NotFoundError:
-            # The key is not taken, so the conflict was about something else.
-            raise taken from None
-        return Deployment(revised.workflow_id, revised.revision_id, False, revised)
+        for rounds_left in count(_ROUNDS - 1, -1):
+            try:
+                created: Workflow = yield self._call(create, read_workflow, options, begun)
+                return Deployment(created.workflow_id, created.revision_id, True, created)
+            except ConflictError as error:
+                taken = error
+            if not force:
+                found = yield from self._find(key, options, begun)
+                if found is not None and found.is_draft is not True and is_same_config(found.workflow_config, source):
+                    return Deployment(found.workflow_id, found.revision_id, False, found, changed=False)
+            try:
+                revised: Workflow = yield self._call(revise, read_workflow, options, begun)
+                return Deployment(revised.workflow_id, revised.revision_id, False, revised)
+            except NotFoundError as error:
+                # Either it was deleted in the meantime, or the conflict is about something else, and stays.
+                if not rounds_left:
+                    _reword(taken, f"{taken.message}; and for a revision of {key!r}: {error.message}")
+                    raise taken from None
+        raise AssertionError  # for type checkers: there is no end to the counting
 
     def _find(self, key: str, options: CallOptions, begun: float) -> Generator[_Prepared, Any, Workflow | None]:
-        # The API has no call for this, so the lists are looked through: first what the server's search finds, of which
-        # no source says whether it looks at keys, then all.
+        """The workflow with a key; `None` when there is none.
+
+        The API has no call for this, so the lists are looked through: first what the server's search finds, of which no
+        source says whether it looks at keys, then all.
+        """
         for query in (key, None):
             walk = self._walk(None, options, begun, query=query)()
-            while (prepared := walk.next()) is not None:
-                page = walk.took((yield prepared))
-                found = next((each for each in page.data if each.workflow_key == key), None)
-                if found is not None:
-                    return found
+            try:
+                while (prepared := walk.next()) is not None:
+                    page = walk.took((yield prepared))
+                    found = next((each for each in page.data if each.workflow_key == key), None)
+                    if found is not None:
+                        return found
+            except APIError as error:
+                if query is not None and isinstance(error, BadRequestError | UnprocessableEntityError):
+                    continue  # a server that cannot search for every key
+                walk.note_in(error)
+                _reword(error, f"{error.message}; this was to find what is stored under {key!r}, without force=True")
+                raise
         return None
+
+
+_ROUNDS = 3
+"""How often a deployment begins anew when its workflow is deleted between two of its calls."""
+
+
+def _note_earlier_attempt(error: NotFoundError) -> None:
+    if len(error.attempts) > 1:
+        _reword(error, f"{error.message}; an earlier attempt of this call may have deleted it")
+
+
+def _no_key(loaded: LoadedWorkflow) -> str:
+    advice = "pass key=, or put workflow_key into the file"
+    if "workflow_key" in loaded.config:
+        advice = "workflow_key stands inside of the config; it belongs beside it: {workflow_key, workflow_config}"
+    return f"a deployment needs a key: {advice}; a workflow without one gets revisions by create_revision(id=...)"
 
 
 class Workflows(_Workflows["Http"]):
@@ -401,11 +465,15 @@ class Workflows(_Workflows["Http"]):
         https://docs.scoutos.com, "Delete a workflow".
 
         Raises:
-            NotFoundError: there is no such workflow. After more than one of the error's `attempts`, the first may have
-                deleted it.
+            NotFoundError: there is no such workflow. When an earlier attempt of this call may have deleted it, the
+                message says so.
             ScoutError: as `Scout.execute`.
         """
-        said: str = self._http.call(*self._call(partial(delete_request, id), read_deletion, options))
+        try:
+            said: str = self._http.call(*self._call(partial(delete_request, id), read_deletion, options))
+        except NotFoundError as error:
+            _note_earlier_attempt(error)
+            raise
         return said
 
     def create_revision(
@@ -544,7 +612,11 @@ class AsyncWorkflows(_Workflows["AsyncHttp"]):
 
     async def delete(self, id: str, **options: Unpack[CallOptions]) -> str:
         """Delete a workflow and its revisions. As `Workflows.delete`."""
-        said: str = await self._http.call(*self._call(partial(delete_request, id), read_deletion, options))
+        try:
+            said: str = await self._http.call(*self._call(partial(delete_request, id), read_deletion, options))
+        except NotFoundError as error:
+            _note_earlier_attempt(error)
+            raise
         return said
 
     async def create_revision(

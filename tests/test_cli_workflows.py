@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import Server, close_unanswered, json_answer
+from servers import Server, answer, close_unanswered, json_answer
 
 from scout import Scout
 from scout.local import LocalScout
@@ -107,7 +107,7 @@ class TestList:
     def test_options_go_to_the_server(self) -> None:
         with Server(json_answer(page())) as server:
             options = ["--query", "a b", "--tags", "x,y", "--sort", "created_at", "--direction", "desc", "--limit", "7"]
-            done = workflows("list", *options, url=server.url)
+            done = workflows("list", *options, "--start-at", "here", url=server.url)
 
         assert (done.returncode, done.stdout) == (0, "")
         assert "there are none like this" in done.stderr
@@ -118,6 +118,7 @@ class TestList:
             "sort": "created_at",
             "direction": "desc",
             "limit": "7",
+            "start_at": "here",
         }
 
     def test_none_at_all(self, client: Scout, server: LocalScout) -> None:
@@ -131,17 +132,19 @@ class TestList:
             stored(2, workflow_key="k" * 300, last_updated_at="not a time\x1b"),
             stored(3, workflow_key="鍵", workflow_config={"workflow_display_name": None}),
             stored(4, workflow_key=None, last_updated_at=None),
+            stored(5, workflow_key=5, workflow_config={"workflow_display_name": ["a", 1], "blocks": "abc"}),
         ]
         with Server(json_answer(page(*strange))) as server:
             done = workflows("list", url=server.url)
 
         heading, *rows = done.stdout.splitlines()
-        assert len(rows) == 4
+        assert len(rows) == 5
         assert "\x1b" not in done.stdout
         assert "\u202e" not in done.stdout
         assert "\\x1b[31mred\\x1b[0m \\x07 two lines" in rows[0]
         assert "k" * 300 in rows[1]
         assert rows[3] == "wf_4"
+        assert rows[4].split(maxsplit=2) == ["wf_5", "5", '["a", 1]']
         assert heading.index("UPDATED") < 60
 
     def test_a_reader_that_leaves_is_no_error(self, client: Scout, server: LocalScout) -> None:
@@ -206,6 +209,31 @@ class TestGetAndPull:
         assert workflows("pull", made.workflow_id, "--overwrite", url=server.url, cwd=folder).returncode == 0
         assert "you said" in (folder / "a-key.yml").read_text()
         assert sorted(path.name for path in folder.iterdir()) == ["a-key.yml", "echo.yml"]
+
+    @pytest.mark.parametrize(
+        ("output", "said"),
+        [("", "-o needs"), ("-", "-o needs"), ("new/", "folder"), (".", "folder"), ("/dev/null", "device")],
+    )
+    def test_what_is_no_file(self, output: str, said: str, client: Scout, server: LocalScout, folder: Path) -> None:
+        made = client.workflows.create(folder / "echo.yml")
+        for more in ([], ["--overwrite"]):
+            done = workflows("pull", made.workflow_id, "-o", output, *more, url=server.url, cwd=folder)
+            assert (done.returncode, done.stdout) == (2, "")
+            assert said in done.stderr
+        assert [path.name for path in folder.iterdir()] == ["echo.yml"]
+
+    def test_a_long_key_is_a_file_name(self, client: Scout, server: LocalScout, folder: Path) -> None:
+        made = client.workflows.create(folder / "echo.yml", key="鍵" * 100)
+        done = workflows("pull", made.workflow_id, url=server.url, cwd=folder)
+        assert done.stdout == "鍵" * 33 + ".yml\n"
+
+    def test_an_odd_workflow_is_shown_as_far_as_can_be(self) -> None:
+        odd = {"workflow_display_name": 5, "blocks": [{"block_id": 7, "block_archetype_id": "x"}], "tags": 1}
+        whole = {"block_id": 7, "block_archetype_id": "x", "block_display_name": 1}
+        with Server(json_answer({"data": stored(1, workflow_key=5, workflow_config=odd)})) as server:
+            assert "name      5\n" in workflows("get", "wf_1", url=server.url).stdout
+        with Server(json_answer({"data": stored(1, workflow_config=odd | {"blocks": [whole]})})) as server:
+            assert "blocks    7\n" in workflows("get", "wf_1", url=server.url).stdout
 
     def test_a_folder_that_is_not_there(self, client: Scout, server: LocalScout, folder: Path) -> None:
         made = client.workflows.create(folder / "echo.yml")
@@ -295,6 +323,14 @@ class TestDelete:
 
         assert (done.returncode, done.stdout, done.stderr) == (0, "Workflow deleted\n", "")
         assert list(client.workflows.list()) == []
+
+    def test_a_server_that_says_nothing_to_it(self) -> None:
+        with Server(answer(204, content_type=None)) as server:
+            assert workflows("delete", "wf_1", "--yes", url=server.url).stdout == "deleted wf_1\n"
+        with Server(answer(200, "<title>Sign in</title>", content_type="text/html")) as server:
+            done = workflows("delete", "wf_1", "--yes", url=server.url)
+        assert (done.returncode, done.stdout) == (3, "")
+        assert "Sign in" in done.stderr
 
     def test_without_a_terminal_it_needs_yes(self, client: Scout, server: LocalScout) -> None:
         made = client.workflows.create({}, key="kept")
@@ -386,6 +422,23 @@ def test_help_and_a_missing_key(action: str, monkeypatch: pytest.MonkeyPatch) ->
     )
     assert done.returncode == 2
     assert "SCOUT_API_KEY" in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell closes the streams")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_leads_nowhere(closed: str) -> None:
+    with Server(json_answer(page(stored()))) as server:
+        line = f'"$@" {closed}'
+        done = subprocess.run(
+            ["sh", "-c", line, "sh", *command("list")],
+            env=environment(server.url),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert ("wf_1" in done.stdout) is (" >&-" not in f" {closed}")
 
 
 def test_an_interrupt_stops_a_list_at_once() -> None:

@@ -212,6 +212,17 @@ def test_what_comes_back(call: Caller) -> None:
 
 
 @pytest.mark.parametrize(
+    "behaviour",
+    [html("<title>Sign in</title>"), json_answer({}), json_answer([1]), json_answer({"detail": 5})],
+    ids=["html", "nothing", "a list", "no text"],
+)
+def test_a_deletion_that_nobody_confirmed(behaviour: Behaviour, call: Caller) -> None:
+    with Server(behaviour) as server, pytest.raises(APIResponseError, match="may have been deleted"):
+        ask(call, server.url, "delete", "wf_1")
+    assert server.hits == 1
+
+
+@pytest.mark.parametrize(
     "body",
     [
         {},
@@ -231,10 +242,11 @@ def test_an_answer_that_tells_of_no_workflow(body: Any, call: Caller) -> None:
 
 
 def test_a_config_beyond_the_specification_is_handed_on_whole(call: Caller) -> None:
-    config = {"blocks": {"not": "a list"}, "tags": 5}
+    config = {"blocks": {"not": "a list"}, "tags": 5, "workflow_display_name": "still a name"}
     with Server(json_answer(single(1, config))) as server:
         workflow = ask(call, server.url, "get", "wf_1")
     assert workflow.workflow_config.to_dict() == config
+    assert workflow.workflow_config.workflow_display_name == "still a name"
 
 
 # --- What is repeated ---------------------------------------------------------------------------------------------
@@ -296,6 +308,43 @@ def test_a_refusal_is_raised_at_once(method: str, status: int, call: Caller) -> 
     with Server(json_answer({"detail": "no"}, status)) as server, pytest.raises(APIStatusError) as raised:
         ask(call, server.url, method, *args)
     assert (server.hits, raised.value.status, raised.value.run_may_have_started) == (1, status, False)
+
+
+def test_a_repeated_deletion_that_finds_nothing_says_why(call: Caller) -> None:
+    gone = json_answer({"detail": "There is no workflow"}, 404)
+    with (
+        Server([close_unanswered, gone]) as server,
+        pytest.raises(NotFoundError, match="may have deleted it") as raised,
+    ):
+        ask(call, server.url, "delete", "wf_1")
+    assert len(raised.value.attempts) == 2
+
+    with Server(gone) as server, pytest.raises(NotFoundError) as raised:
+        ask(call, server.url, "delete", "wf_1")
+    assert "may have" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("method", "args", "options"),
+    [
+        ("get", ("x" * 70_000,), {}),
+        ("create", ({},), {"key": "x" * 70_000}),
+        ("execute", ("wf_1",), {"session_id": "x" * 70_000}),
+    ],
+)
+def test_what_is_too_long_for_an_address_is_not_sent(method: str, args: Any, options: Any, call: Caller) -> None:
+    with Server(json_answer(single())) as server, pytest.raises(ConfigurationError, match="too long") as raised:
+        ask(call, server.url, method, *args, **options)
+    assert server.hits == 0
+    assert raised.value.run_may_have_started is False
+
+
+@pytest.mark.parametrize("config", [{"x": {1: 2}}, {"x": [{"y": {True: 2}}]}, {"x": {1: "a", "1": "b"}}, {None: 1}])
+@pytest.mark.parametrize("method", ["create", "deploy"])
+def test_a_key_that_is_no_text_is_refused(method: str, config: Any, call: Caller) -> None:
+    with Server(json_answer(single())) as server, pytest.raises(WorkflowFileError, match="is not text"):
+        ask(call, server.url, method, config, key="k")
+    assert server.hits == 0
 
 
 def test_nobody_there_says_that_nothing_was_done(call: Caller) -> None:
@@ -371,6 +420,33 @@ def test_a_circle_is_an_error(length: int, before: int, call: Caller) -> None:
         all_of(call, server.url)
     assert raised.value.run_may_have_started is False
     assert server.hits <= 4 * (before + length) + 2
+
+
+def test_nothing_that_came_is_lost_to_a_circle(call: Caller) -> None:
+    cursors = {"": "A", "A": "B", "B": "A"}
+
+    def choose(request: Received) -> Behaviour:
+        place = request.query.get("start_at", "")
+        return json_answer(page(stored(len(place)), next_cursor=cursors[place]))
+
+    seen: list[str] = []
+
+    def read(take: Callable[[], Any]) -> Iterator[Callable[[], Any]]:
+        for _ in range(9):
+            yield take
+            seen.append("one")
+
+    with Server(route(choose)) as server, pytest.raises(APIResponseError, match="'A'"):
+        listed(call, server.url, read)
+    assert len(seen) == server.hits
+
+
+@pytest.mark.parametrize("cursor", [5, "\ud800", ["a"]], ids=["a number", "half a pair", "a list"])
+def test_a_cursor_that_is_no_text(cursor: Any, call: Caller) -> None:
+    with Server(json_answer(page(stored(), next_cursor=cursor))) as server:
+        with pytest.raises(APIResponseError, match=r"page 1 of the list has a next_cursor that is no text"):
+            all_of(call, server.url)
+        assert server.hits == 1
 
 
 def test_more_without_a_way_there_is_an_error(call: Caller) -> None:
@@ -590,14 +666,67 @@ def test_the_key_is_looked_for_on_all_pages(call: Caller) -> None:
 
 def test_a_conflict_about_something_else_is_raised(call: Caller) -> None:
     other = json_answer({"detail": "the organisation is locked"}, 409)
-    script = [other, json_answer(page()), json_answer(page()), json_answer({"detail": "no"}, 404)]
-    with Server(script) as server, pytest.raises(ConflictError, match="locked"):
+    script = [other, json_answer(page()), json_answer(page()), json_answer({"detail": "no such key"}, 404)]
+    with Server(script * 3) as server, pytest.raises(ConflictError, match=r"locked; .*'mine': 404 .*no such key"):
         ask(call, server.url, "deploy", WORKFLOW, key="mine")
+    assert server.hits == 12
+
+
+def test_a_workflow_that_is_deleted_in_the_middle_is_created_anew(call: Caller) -> None:
+    script = [TAKEN, json_answer(page()), json_answer(page()), json_answer({"detail": "no"}, 404)]
+    with Server([*script, json_answer(single(3))]) as server:
+        done = ask(call, server.url, "deploy", WORKFLOW, key="mine")
+    assert (done.workflow_id, done.created) == ("wf_3", True)
+    assert script_of(server) == [CREATE, LIST, LIST, REVISE, CREATE]
+
+
+def test_what_is_sent_as_well_belongs_to_what_is_compared(call: Caller) -> None:
+    there = stored(2, {**WORKFLOW, "is_tool": True}, workflow_key="mine")
+    with Server([TAKEN, json_answer(page(there)), json_answer(single(2))]) as server:
+        assert ask(call, server.url, "deploy", WORKFLOW, key="mine", extra_body={"is_tool": True}).changed is False
+    assert server.requests[0].json() == {**WORKFLOW, "is_tool": True}
+    with Server([TAKEN, json_answer(page(there)), json_answer(single(2))]) as server:
+        assert ask(call, server.url, "deploy", WORKFLOW, key="mine", extra_body={"is_tool": False}).changed is True
+    with pytest.raises(ConfigurationError, match="extra_body"):
+        ask(call, server.url, "deploy", WORKFLOW, key="mine", extra_body=[])
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_server_that_cannot_search_for_the_key_is_asked_for_all(status: int, call: Caller) -> None:
+    found = json_answer(page(stored(2, WORKFLOW, workflow_key="mine")))
+    with Server([TAKEN, json_answer({"detail": "not this query"}, status), found]) as server:
+        assert ask(call, server.url, "deploy", WORKFLOW, key="mine").changed is False
+    assert ["query" in request.query for request in server.requests] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("failure", "error"), [(403, "403 Forbidden"), (500, "500 Internal Server Error"), (404, "404 Not Found")]
+)
+def test_a_search_that_fails_says_what_it_was_for(failure: int, error: str, call: Caller) -> None:
+    empty = page(stored(1), next_cursor="c1")
+    with (
+        Server([TAKEN, json_answer(empty), *[json_answer({"detail": "no list"}, failure)] * 3]) as server,
+        pytest.raises(APIStatusError, match=rf"page 2 of the list .*{error}.*'mine', without force=True") as raised,
+    ):
+        ask(call, server.url, "deploy", WORKFLOW, key="mine")
+    assert raised.value.run_may_have_started is False
+    assert REVISE not in script_of(server)
+
+
+def test_what_is_nested_deeply_is_compared_too(call: Caller) -> None:
+    config: Any = {}
+    for _ in range(900):
+        config = {"a": config}
+    text = json.dumps(page(stored(2, {"b": 1}, workflow_key="mine"))).replace('"b": 1', '"a": ' + json.dumps(config))
+    with Server([TAKEN, answer(200, text), json_answer(single(2))]) as server:
+        assert ask(call, server.url, "deploy", {"a": config}, key="mine").changed is False
 
 
 def test_a_deploy_needs_a_key(call: Caller) -> None:
     with Server(json_answer(single())) as server, pytest.raises(ConfigurationError, match="workflow_key"):
         ask(call, server.url, "deploy", WORKFLOW)
+    with Server(json_answer(single())) as server, pytest.raises(ConfigurationError, match="inside of the config"):
+        ask(call, server.url, "deploy", {"workflow_key": "k", "blocks": []})
     assert server.hits == 0
 
 

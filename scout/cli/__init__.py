@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from scout import __version__
@@ -31,6 +32,7 @@ try it without a key or a network: scout run workflow.yml --input user_message=H
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv` (by default what the process was started with); return its exit code."""
+    _open_closed_streams()
     try:
         args = _parser().parse_args(argv)
         handler: Callable[[argparse.Namespace], int] = args.handler
@@ -79,6 +81,13 @@ def _parser() -> argparse.ArgumentParser:
         )
         command.add_arguments(noun)
     return parser
+
+
+def _open_closed_streams() -> None:
+    """Let a standard stream that the caller has closed (`>&-`) lead nowhere; Python leaves `None` in its place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for all of the process
 
 
 def _drop_output() -> None:

@@ -29,6 +29,7 @@ Stored workflows. Tables and sentences are for people; --json is for programs.
   scout workflows run wf_0011223344556677 --input user_message=Hi
 """
 
+_LONGEST_NAME = 100  # bytes; file systems take 255
 _WIDEST = 40  # columns of the terminal; a longer cell pushes the rest of its row
 _DOUBT = "not repeated, because it may have been done all the same; look before you do it again"
 
@@ -43,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     each.add_argument("--sort", metavar="FIELD", help="the field to sort by, such as created_at")
     each.add_argument("--direction", metavar="asc|desc", help="which way to sort")
     each.add_argument("--limit", type=int, metavar="N", help="how many are asked for at a time; all are listed")
+    each.add_argument("--start-at", metavar="CURSOR", help="begin there, such as where an error stopped the list")
     each.add_argument("--json", action="store_true", help="print each workflow as one line of JSON")
 
     each = _action(actions, "get", "show a stored workflow", _get)
@@ -101,7 +103,7 @@ def _add_id(parser: argparse.ArgumentParser) -> None:
 
 
 def _list(workflows: Workflows, args: argparse.Namespace) -> int:
-    names = ("query", "tags", "sort", "direction", "limit")
+    names = ("query", "tags", "sort", "direction", "limit", "start_at")
     pages = workflows.list(**_connection.given(args, *names)).pages()
     table = _Table("ID", "KEY", "UPDATED", "NAME")
     for page in pages:
@@ -126,10 +128,10 @@ def _get(workflows: Workflows, args: argparse.Namespace) -> int:
         "id": workflow_id,
         "key": key,
         "name": name,
-        "revision": _one_line(workflow.revision_id) + (" (a draft)" if workflow.is_draft is True else ""),
+        "revision": _plain(workflow.revision_id) + (" (a draft)" if workflow.is_draft is True else ""),
         "created": _time(workflow.created_at),
         "updated": updated,
-        "blocks": ", ".join(_one_line(block.block_id) for block in blocks),
+        "blocks": ", ".join(_plain(block.block_id) for block in blocks),
     }
     for label, fact in facts.items():
         answer(f"{label:<9} {fact}".rstrip())
@@ -140,18 +142,20 @@ def _pull(workflows: Workflows, args: argparse.Namespace) -> int:
     from scout import save_workflow
 
     if args.output is not None:
-        _refuse_to_overwrite(args.output, args)
+        _check_output(args.output, args)
     workflow = workflows.get(args.id, **_connection.given(args))
-    name = args.output or _file_name(workflow)
-    _refuse_to_overwrite(name, args)
+    name = _file_name(workflow) if args.output is None else args.output
+    _check_output(name, args)
     save_workflow(workflow, name, overwrite=args.overwrite)
     talk(f"saved revision {workflow.revision_id}{' (a draft)' if workflow.is_draft is True else ''}")
     answer(name)
     return _exits.DONE
 
 
-def _refuse_to_overwrite(name: str, args: argparse.Namespace) -> None:
-    if not args.overwrite and Path(name).exists():
+def _check_output(name: str, args: argparse.Namespace) -> None:
+    if name in ("", "-"):
+        raise _exits.UsageError(f"-o needs the name of a file, not {name!r}")
+    if not args.overwrite and Path(name).is_file():
         raise _exits.UsageError(f"{name} exists already; --overwrite replaces it, and -o names another file")
 
 
@@ -162,7 +166,7 @@ def _deploy(workflows: Workflows, args: argparse.Namespace) -> int:
         answer(as_json(facts | {"workflow_key": done.workflow.workflow_key or None}), json=True)
     else:
         what = "created" if done.created else "a new revision of" if done.changed else "nothing changed in"
-        answer(_one_line(f"{what} {done.workflow_id}, revision {done.revision_id}"))
+        answer(_plain(f"{what} {done.workflow_id}, revision {done.revision_id}"))
     return _exits.DONE
 
 
@@ -175,7 +179,7 @@ def _delete(workflows: Workflows, args: argparse.Namespace) -> int:
         if not _agreed(f"delete {' '.join(filter(None, [workflow_id, key, name]))} and its revisions?"):
             talk("not deleted")
             return _exits.USAGE
-    answer(workflows.delete(args.id, **options))
+    answer(workflows.delete(args.id, **options) or f"deleted {_plain(args.id)}")
     return _exits.DONE
 
 
@@ -227,10 +231,10 @@ class _Table:
 def _row(workflow: Workflow) -> tuple[str, str, str, str]:
     """Id, key, time of the last change, and name; empty where there is none."""
     return (
-        _one_line(workflow.workflow_id),
-        _one_line(workflow.workflow_key or ""),
+        _plain(workflow.workflow_id),
+        _plain(workflow.workflow_key or None),
         _time(workflow.last_updated_at) + (" (draft)" if workflow.is_draft is True else ""),
-        _one_line(workflow.workflow_config.workflow_display_name or ""),
+        _plain(workflow.workflow_config.workflow_display_name or None),
     )
 
 
@@ -238,10 +242,12 @@ def _time(value: object) -> str:
     """To the second, in the time zone that the server gave; as it came when it is no time."""
     if isinstance(value, datetime.datetime):
         return value.isoformat(sep=" ", timespec="seconds")
-    return _one_line(str(value)) if value else ""
+    return _plain(value or None)
 
 
-def _one_line(text: str) -> str:
+def _plain(value: object) -> str:
+    """What a server gave, on one line; nothing for nothing, and JSON where text was to be expected."""
+    text = value if isinstance(value, str) else "" if value is None else as_json(value)
     return escape(" ".join(text.split()))
 
 
@@ -255,5 +261,6 @@ def _width(text: str) -> int:
 
 def _file_name(workflow: Workflow) -> str:
     """A name that is one file in this folder, whatever the key is."""
-    plain = re.sub(r"[^\w.-]+", "-", workflow.workflow_key or workflow.workflow_id).strip(".-")
-    return f"{plain[:100] or 'workflow'}.yml"
+    plain = re.sub(r"[^\w.-]+", "-", _plain(workflow.workflow_key or workflow.workflow_id)).strip(".-")
+    short = plain.encode()[:_LONGEST_NAME].decode(errors="ignore")
+    return f"{short or 'workflow'}.yml"
