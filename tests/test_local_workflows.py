@@ -2,6 +2,8 @@
 
 import json
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -438,6 +440,49 @@ class TestFile:
             assert client.keys() == []
             client.create(workflow_key="mine")
             assert client.keys() == ["mine"]
+
+    def test_many_servers_may_begin_with_the_same_file(self, tmp_path: Path) -> None:
+        program = "import sys; sys.stdin.read(); from scout.local.store import Store; Store(sys.argv[1]).close()"
+        for number in range(3):
+            path = tmp_path / f"{number}.db"
+            begins = [
+                subprocess.Popen([sys.executable, "-c", program, path], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+                for _ in range(6)
+            ]
+            for process in begins:
+                assert process.stdin is not None
+                process.stdin.close()
+            for process in begins:
+                assert process.stderr is not None
+                with process.stderr:
+                    assert (process.stderr.read(), process.wait(30)) == (b"", 0)
+
+    def test_a_file_that_is_locked_says_so(self, tmp_path: Path) -> None:
+        path = tmp_path / "scout.db"
+        workflows = {"mine": says("kept")}
+        with LocalScout(store=path, workflows=workflows) as local:
+            writer = sqlite3.connect(path, isolation_level=None)
+            writer.execute("BEGIN IMMEDIATE")
+            with pytest.raises(ConfigurationError, match="locked"):
+                local.reset()
+            with pytest.raises(ConfigurationError, match="locked"):
+                LocalScout(store=path, workflows={"mine": says("other")}).start()
+            writer.close()
+            local.reset()
+
+    def test_large_workflows_make_short_pages(self, tmp_path: Path) -> None:
+        with LocalScout() as local, (client := Client(local)).http:
+            for number in range(5):
+                client.create({"text": "x" * 7_000_000}, workflow_key=f"k{number}")
+            sizes = []
+            start: Json = {}
+            while True:
+                page = client.http.get(BASE, params={"limit": 50, **start}).json()
+                sizes.append(len(page["data"]))
+                if not page["has_more"]:
+                    break
+                start = {"start_at": page["next_cursor"]}
+            assert sizes == [2, 2, 1]
 
     def test_a_file_that_is_none_of_ours(self, tmp_path: Path) -> None:
         (tmp_path / "text").write_text("This is no database, but it is long enough to be looked at as one. " * 20)

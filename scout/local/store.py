@@ -23,6 +23,7 @@ SORTS = ("created_at", "last_updated_at")
 _APPLICATION_ID = 0x53434F54  # marks a file of ours: "SCOT"
 _VERSION = 1
 _LONGEST_ECHO = 100
+_LARGEST_PAGE = 16 * 1024 * 1024  # characters of its configs
 _PATIENCE = 1.0  # seconds for another program that writes to the same file; all others wait as well
 _TABLES = """
 CREATE TABLE workflows (
@@ -67,7 +68,7 @@ class Stored:
         last_updated_at: When its newest state was saved.
         revision_id: The id of that state.
         is_draft: Whether that state is saved and not deployed.
-        config: The config of that state.
+        config: The config of that state, as JSON.
     """
 
     workflow_id: str
@@ -76,7 +77,7 @@ class Stored:
     last_updated_at: str
     revision_id: str
     is_draft: bool
-    config: Mapping[str, Any]
+    config: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +115,9 @@ class Store:
             name = ":memory:" if path is None else os.fspath(path)
         except TypeError as error:
             raise ConfigurationError(f"store must be a path: {error}") from None
-        if not name:
+        if not name or "\0" in name:
             raise ConfigurationError("store must name a file; leave it out to keep workflows in memory.")
+        self._name = name
         self._db: sqlite3.Connection = _open(name)
         self.is_kept: bool = path is not None
 
@@ -128,8 +130,11 @@ class Store:
         """Make sure that configs are deployed under their keys, and forget all others, but not those in a file.
 
         What is deployed already stays as it is.
+
+        Raises:
+            ConfigurationError: The file cannot be used.
         """
-        with self._writing() as db:
+        with _translated(self._name), self._writing() as db:
             if not self.is_kept:
                 db.execute("DELETE FROM workflows")
             for key, config in configs.items():
@@ -190,8 +195,8 @@ class Store:
             return _get(self._db, workflow_id)
 
     def ids(self) -> dict[str, str]:
-        """Key -> id, of the workflows that have a key."""
-        with self._lock:
+        """Key -> id, of the workflows that have a key. Raises as `fill`."""
+        with _translated(self._name), self._lock:
             rows = self._db.execute(
                 "SELECT workflow_key, workflow_id FROM workflows WHERE workflow_key IS NOT NULL ORDER BY created_at"
             )
@@ -238,7 +243,10 @@ class Store:
         return key, json.loads(config)
 
     def page(self, filters: Filters, limit: int) -> tuple[list[Stored], str | None]:
-        """A page of a list: at most `limit` workflows, and where the next page begins, if there is one."""
+        """A page of a list: at most `limit` workflows, and where the next page begins, if there is one.
+
+        Large workflows make the page shorter, because whoever reads it has to hold all of it.
+        """
         order, after = ("DESC", "<=") if filters.descending else ("ASC", ">=")
         wanted: list[tuple[str, str]] = []
         if filters.start_at is not None:
@@ -247,13 +255,16 @@ class Store:
         wanted += (("EXISTS (SELECT 1 FROM json_each(tags) WHERE value = ?)", tag) for tag in filters.tags)
         where = f"WHERE {' AND '.join(condition for condition, _ in wanted)}" if wanted else ""
         values = [value for _, value in wanted]
+        page: list[Stored] = []
+        size = 0
         with self._lock:
-            rows = self._db.execute(
-                f"{_SELECT} {where} ORDER BY {filters.sort} {order} LIMIT {limit + 1}", values
-            ).fetchall()
-        page = [_stored(row) for row in rows]
-        rest = page[limit:]
-        return page[:limit], getattr(rest[0], filters.sort) if rest else None
+            for row in self._db.execute(f"{_SELECT} {where} ORDER BY {filters.sort} {order} LIMIT {limit + 1}", values):
+                following = _stored(row)
+                size += len(following.config)
+                if len(page) == limit or (page and size > _LARGEST_PAGE):
+                    return page, getattr(following, filters.sort)
+                page.append(following)
+        return page, None
 
     @contextmanager
     def _writing(self) -> Generator[sqlite3.Connection]:
@@ -268,34 +279,47 @@ class Store:
                 raise
 
 
-def _open(name: str) -> sqlite3.Connection:
+@contextmanager
+def _translated(name: str) -> Generator[None]:
     try:
+        yield
+    except sqlite3.Error as error:
+        raise ConfigurationError(f"{name!r} cannot be used as a store: {error}") from None
+
+
+def _open(name: str) -> sqlite3.Connection:
+    with _translated(name):
         db = sqlite3.connect(name, timeout=_PATIENCE, check_same_thread=False, isolation_level=None)
         try:
             _prepare(db, name)
         except BaseException:
             db.close()
             raise
-    except sqlite3.Error as error:
-        raise ConfigurationError(f"{name} cannot be used as a store: {error}") from None
     return db
 
 
 def _prepare(db: sqlite3.Connection, name: str) -> None:
     db.execute("PRAGMA foreign_keys = ON")
+    if _is_empty(db):
+        db.execute("PRAGMA journal_mode = WAL")  # who reads does not keep others from writing
+        db.execute("BEGIN IMMEDIATE")
+        if _is_empty(db):  # still: another server may have begun with the same file
+            marks = f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {_VERSION};"
+            for statement in f"{_TABLES} {marks}".split(";"):  # executescript would commit first
+                db.execute(statement)
+        db.execute("COMMIT")
     (application,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
-    (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if tables == 0:
-        db.execute("PRAGMA journal_mode = WAL")  # who reads does not keep others from writing
-        marks = f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {_VERSION};"
-        db.executescript(f"BEGIN IMMEDIATE; {_TABLES} {marks} COMMIT")
-    elif application != _APPLICATION_ID:
+    if application != _APPLICATION_ID:
         raise ConfigurationError(f"{name} is a database of another program, and no store of a local Scout.")
-    elif version != _VERSION:
+    if version != _VERSION:
         raise ConfigurationError(
             f"{name} was written by another version of the local Scout. Move it away to begin anew."
         )
+
+
+def _is_empty(db: sqlite3.Connection) -> bool:
+    return bool(db.execute("SELECT count(*) = 0 FROM sqlite_schema").fetchone()[0])
 
 
 def _create(db: sqlite3.Connection, config: Mapping[str, Any], key: str | None) -> str:
@@ -319,7 +343,7 @@ def _save(db: sqlite3.Connection, workflow_id: str, config: Mapping[str, Any], n
 
 
 def _config_text(config: Mapping[str, Any]) -> str:
-    return json.dumps(config, ensure_ascii=False, allow_nan=False)
+    return json.dumps(config, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def _get(db: sqlite3.Connection, workflow_id: str) -> Stored:
@@ -335,7 +359,7 @@ def _no_workflow(workflow_id: str) -> NotThereError:
 
 def _stored(row: tuple[Any, ...]) -> Stored:
     workflow_id, key, created_at, last_updated_at, revision_id, is_draft, config = row
-    return Stored(workflow_id, key, created_at, last_updated_at, revision_id, bool(is_draft), json.loads(config))
+    return Stored(workflow_id, key, created_at, last_updated_at, revision_id, bool(is_draft), config)
 
 
 def _new_id(kind: str) -> str:
