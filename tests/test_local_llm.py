@@ -375,6 +375,36 @@ async def test_too_many_requests() -> None:
     assert "too many requests and wants a pause of 7 seconds (status 429): slow down" in asked.error
 
 
+@pytest.mark.parametrize("when", [KEY, "Tue, 24 Nov 2026 18:00:00 GMT", "-1"])
+async def test_a_pause_that_is_no_number_of_seconds(when: str) -> None:
+    asked = await ask(refuses(429, {"error": {"message": "slow down"}}, {"Retry-After": when}))
+
+    assert "too many requests (status 429): slow down" in asked.error
+
+
+@pytest.mark.parametrize("head", ["HTTP/1.1 %s\r\n\r\n", "HTTP/1.1 200 OK\r\nbad header %s\r\n\r\n"])
+async def test_a_key_is_hidden_where_http_itself_is_broken(head: str) -> None:
+    asked = await ask(servers.raw((head % f"Bearer {KEY}").encode()))
+
+    assert "broke off before it answered" in asked.error
+
+
+async def test_a_stream_with_other_line_ends_is_no_answer() -> None:
+    asked = await ask(servers.chunked([(event({"content": "a"}) + DONE).replace(b"\n", b"\r")], content_type=SSE))
+
+    assert "broke off in the middle of its answer" in asked.error
+
+
+async def test_a_last_line_without_an_end_counts() -> None:
+    assert (await ask(says("a", end=b"data: [DONE]"))).output == "a"
+
+
+async def test_a_list_is_no_json_object() -> None:
+    asked = await ask(says("[1, 2]"), llm(response_format="json_object"))
+
+    assert "asked for a JSON object and answered [1, 2]" in asked.error
+
+
 async def test_a_refusal_that_is_not_json() -> None:
     page = "<html>" + "gone  \n\n" * 100_000
     for behaviour in (servers.html(page, 502), servers.answer(502, b"\xff\xfe")):

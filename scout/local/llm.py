@@ -68,9 +68,12 @@ class ChatCompletions:
         async with contextlib.aclosing(pieces):
             text = "".join([piece async for piece in pieces])
         try:
-            return json.loads(text)
+            answer: object = json.loads(text)
         except (ValueError, RecursionError):
-            raise self._failure(f"was asked for a JSON object and answered {self._quote(text)}") from None
+            answer = None
+        if not is_object(answer):
+            raise self._failure(f"was asked for a JSON object and answered {self._quote(text)}")
+        return answer
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -134,7 +137,7 @@ class ChatCompletions:
                 finished = finished or choice.get("finish_reason") is not None
                 if text := _text_of(choice.get("delta")):
                     yield text
-        if not finished and b"[DONE]" not in rest:
+        if not finished and rest.removeprefix(b"data:").strip() != b"[DONE]":
             raise self._failure("broke off in the middle of its answer")
 
     async def _whole(self, response: httpx.Response) -> AsyncGenerator[str, None]:
@@ -170,8 +173,9 @@ class ChatCompletions:
             case 404:
                 what = f'knows no model "{model}", or has no chat completions at this address'
             case 429:
-                wait = response.headers.get("retry-after")
-                what = "has had too many requests" + (f" and wants a pause of {wait} seconds" if wait else "")
+                wait = response.headers.get("retry-after", "")
+                pause = f" and wants a pause of {wait} seconds" if wait.isdecimal() else ""
+                what = f"has had too many requests{pause}"
             case _ if response.is_redirect:
                 what = "sends us to another address, which is not followed"
             case _:
@@ -179,13 +183,16 @@ class ChatCompletions:
         return self._failure(f"{what} (status {status}): {said}", status)
 
     def _failure(self, what: str, status: int | None = None) -> BlockFailedError:
-        return BlockFailedError(f"the model server at {self._shown} {what}", status)
+        return BlockFailedError(f"the model server at {self._shown} {self._without_secrets(what)}", status)
+
+    def _without_secrets(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
 
     def _quote(self, said: str | bytes) -> str:
         text = said if isinstance(said, str) else said.decode(errors="replace")
-        for secret in self._secrets:  # before anything is cut off
-            text = text.replace(secret, "***")
-        text = " ".join(text.split())
+        text = " ".join(self._without_secrets(text).split())  # before anything is cut off
         if len(text) > _LONGEST_QUOTE:
             text = f"{text[:_LONGEST_QUOTE]}..."
         return text or "nothing"
@@ -200,7 +207,7 @@ def _address(base_url: str) -> httpx.URL:
         url = httpx.URL(base_url)
     except (httpx.InvalidURL, TypeError, ValueError):
         raise ConfigurationError("llm_base_url is not an address.") from None
-    if url.scheme not in ("http", "https") or not url.host:
+    if url.scheme not in ("http", "https") or not url.host or not 0 < (url.port or 80) <= 65535:
         raise ConfigurationError("llm_base_url must be an address such as http://127.0.0.1:11434/v1.")
     return url.copy_with(path=f"{url.path.rstrip('/')}/chat/completions", username="", password="", fragment=None)
 
@@ -210,10 +217,10 @@ def _login(base_url: str) -> tuple[str, str] | None:
     return (url.username, url.password) if url.userinfo else None
 
 
-def _checked_key(api_key: str | None) -> str | None:
+def _checked_key(api_key: object) -> str | None:
     if api_key is None:
         return None
-    key = api_key.strip()
+    key = api_key.strip() if isinstance(api_key, str) else ""
     if not key or not key.isascii() or not key.isprintable() or " " in key:
         raise ConfigurationError("llm_api_key must be one word of visible ASCII characters; this one is not shown.")
     return key
@@ -224,7 +231,8 @@ def _secrets(base_url: str, key: str | None) -> list[str]:
     url = httpx.URL(base_url)
     # Not every parameter is a key, but one of this length may be.
     long = [value for value in url.params.values() if len(value) >= _SHORTEST_KEY]
-    return [secret for secret in (key, url.password, *long) if secret]
+    plain = [secret for secret in (key, url.password, *long) if secret]
+    return plain + [secret.replace("/", "\\/") for secret in plain if "/" in secret]  # as some write it in JSON
 
 
 def _is_loopback(host: str) -> bool:
