@@ -1,5 +1,6 @@
 """What the local Scout is told on the command line: by `scout local`, and by `scout run --local`."""
 
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -9,9 +10,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -21,6 +22,7 @@ from scout import RateLimitError, Scout
 from scout.local import LocalScout
 
 PATIENCE = 20.0
+ResultT = TypeVar("ResultT")
 MODEL_KEY = "secret_model_key"
 ROOT = Path(__file__).parent.parent
 HELLO = ROOT / "examples/hello/workflow.yml"
@@ -72,6 +74,21 @@ def stopped(process: subprocess.Popen[str]) -> str:
     """Stop it as Ctrl-C does; return what it said."""
     process.send_signal(signal.SIGINT)
     return process.communicate(timeout=PATIENCE)[1]
+
+
+def children_of(pid: int) -> list[str]:
+    """The processes that a process has started, with any of its threads."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [child for task in tasks for child in (task / "children").read_text().split()]
+
+
+def until(happens: Callable[[], ResultT]) -> ResultT:
+    """What a function gives once that is something."""
+    ends_at = time.monotonic() + PATIENCE
+    while not (result := happens()):
+        assert time.monotonic() < ends_at, "it did not happen"
+        time.sleep(0.02)
+    return result
 
 
 @pytest.fixture
@@ -142,6 +159,30 @@ class TestServer:
             assert time.monotonic() - began < 1.0
             for thread in threads:
                 thread.join(PATIENCE)
+
+    def test_it_leaves_nothing_behind(self, folder: Path) -> None:
+        if not Path("/proc/self/task").is_dir():
+            pytest.skip("there is no /proc here")
+        endless = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+        block = {
+            "block_id": "a",
+            "block_archetype_id": "com.scoutos.text",
+            "block_display_name": "a",
+            "block_inputs": {"text": endless},
+        }
+        body = {"workflow_config": {"blocks": [block]}}
+        request = {"json": body, "headers": {"authorization": "Bearer x"}, "timeout": PATIENCE}
+        with (
+            local("--store", folder / "scout.db") as (url, process),
+            concurrent.futures.ThreadPoolExecutor() as threads,
+        ):
+            pending = threads.submit(httpx.post, f"{url}/v2/workflows/execute", **request)
+            children = until(lambda: children_of(process.pid))
+            said = stopped(process)
+            assert isinstance(pending.exception(PATIENCE), httpx.HTTPError)
+        assert " left " in said
+        assert until(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
+        assert [path.name for path in folder.glob("scout.db*")] == ["scout.db"]
 
     @pytest.mark.parametrize(
         ("arguments", "said"),

@@ -61,6 +61,10 @@ def form(block_id: str = "inputs", **types: str) -> Json:
 HELLO = [form(user_message="long_text"), ask("answer", "{{inputs.user_message}}", "inputs")]
 
 
+class Unusual(BaseException):
+    """No `Exception`, as those with which a test framework stops a test."""
+
+
 class Client:
     """Asks one local Scout."""
 
@@ -363,7 +367,14 @@ class TestHandlers:
         assert context.state["inputs"] == context.inputs == {"q": "Q"}
         assert context.session_id.startswith("sess_")
 
-    @pytest.mark.parametrize("error", [ValueError("no luck"), KeyError("k"), SystemExit(3), StopIteration()], ids=repr)
+    @pytest.mark.parametrize(
+        "error",
+        [
+            *(ValueError("no luck"), KeyError("k"), SystemExit(3), StopIteration(), GeneratorExit()),
+            *(pytest.fail.Exception("no search here"), pytest.skip.Exception("not today"), Unusual("odd")),
+        ],
+        ids=repr,
+    )
     def test_errors_fail_the_run_not_the_server(self, error: BaseException) -> None:
         def handler(inputs: Json, context: BlockContext) -> str:
             raise error
@@ -371,7 +382,15 @@ class TestHandlers:
         async def async_handler(inputs: Json, context: BlockContext) -> str:
             raise error
 
-        for function in (handler, async_handler):
+        def pieces(inputs: Json, context: BlockContext) -> Iterator[str]:
+            yield "a"
+            raise error
+
+        async def async_pieces(inputs: Json, context: BlockContext) -> AsyncIterator[str]:
+            yield "a"
+            raise error
+
+        for function in (handler, async_handler, pieces, async_pieces):
             (message,) = self.run(function)["errors"]
             assert '"b"' in message
 
@@ -885,6 +904,10 @@ class TestLife:
         caplog.set_level("DEBUG")
         with serving() as client:
             client.post(headers={"authorization": "Bearer secret_planted"})
+            for garbage in (b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"):
+                with socket.create_connection(("127.0.0.1", client.http.base_url.port or 0), 5) as connection:
+                    connection.sendall(garbage)
+                    assert connection.recv(100).startswith(b"HTTP/1.1 400")
         assert capfd.readouterr() == ("", "")
         assert "secret_planted" not in caplog.text
         assert not [record for record in caplog.records if record.name == "uvicorn.access"]

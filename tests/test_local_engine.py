@@ -418,6 +418,14 @@ class TestTemplatesInBlocks:
 
         assert message.startswith(f'Block "a" failed: the template in {where} cannot be rendered: ')
 
+    async def test_the_line_where_memory_ran_out(self, renderer: Renderer) -> None:
+        template = "one\ntwo\n{{ 'x' * (10 ** inputs|length) }}"
+        message = await error(
+            config(block("a", settings={"text": template})), renderer, inputs=dict.fromkeys("abcdefghij")
+        )
+
+        assert "the template in text, line 3 cannot be rendered: it needs too much memory" in message
+
     async def test_a_run_of_hostile_blocks_ends_and_others_do_not_wait_for_it(self) -> None:
         renderer = Renderer(seconds=0.5, seconds_of_a_run=2.0)
         forever = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"

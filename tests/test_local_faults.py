@@ -336,6 +336,7 @@ class TestWords:
             ("status=500,status=501", "twice"),
             ("cut_after=1,stall_after=1", "not both"),
             ("status=500,match=", "not empty"),
+            ("status=500,cut_after=1", "nothing else to spoil"),
         ],
     )
     def test_what_is_none(self, text: str, said: str) -> None:
@@ -347,6 +348,7 @@ class TestWords:
         [
             *({"body": {1, 2}}, {"body": b"x"}, {"body": float("nan")}, {"body": "\ud800"}, {"headers": {"x": "€"}}),
             *({"headers": {"x": 1}}, {"headers": None}, {"headers": {"x": "a\r\nb"}}, {"headers": {"a b": "c"}}),
+            *({"headers": {"Content-Length": "3"}}, {"headers": {"transfer-encoding": "chunked"}}, {"delay": 10**30}),
             *({"match": 5}, {"match": "\udcff"}, {"retry_after": True}),
         ],
         ids=ascii,
@@ -516,7 +518,9 @@ def test_resets_and_closes_at_the_same_time() -> None:
             {"blocks": ["x"]},
         ),
         *({"blocks": {"x": 5}}, {"workflows": ["x"]}, {"faults": [{"status": 429}]}, {"faults": "status=429"}),
-        *({"faults": Fault(status=429)}, {"llm_api_key": "x"}),
+        *({"faults": Fault(status=429)}, {"llm_api_key": "x"}, {"faults": 5}, {"blocks": {1: print}}),
+        *({"token_delay": True}, {"on_access": 3}, {"llm_base_url": "http://127.0.0.1:99999/v1"}),
+        {"llm_base_url": "http://127.0.0.1:1/v1", "llm_api_key": 5},
     ],
     ids=str,
 )
@@ -525,7 +529,7 @@ def test_options_that_cannot_work(options: Any) -> None:
         LocalScout(**options)
 
 
-@pytest.mark.parametrize("store", ["", 5])
+@pytest.mark.parametrize("store", ["", 5, "a\0b"])
 def test_a_store_that_is_none(store: Any) -> None:
     with pytest.raises(ConfigurationError, match="store"):
         LocalScout(store=store).start()

@@ -114,6 +114,15 @@ async def test_a_sequence_gives_one_after_another_and_repeats_the_last(renderer:
     assert await runner.outputs(5, block("a")) == [1, None, {"sequence": [3]}, {"sequence": [3]}, {"sequence": [3]}]
 
 
+async def test_a_block_that_fails_before_it_takes_nothing_from_a_sequence(renderer: Renderer) -> None:
+    runner = Runner(renderer, Stubs({"a": {"sequence": ["one", "two"]}}))
+
+    events = await runner.events(block("a", block_inputs={"query": "{{ nothing }}"}))
+
+    assert events[-1]["name"] == "workflow_run_failed"
+    assert await runner.outputs(2, block("a")) == ["one", "two"]
+
+
 async def test_a_sequence_by_archetype_goes_from_block_to_block(renderer: Renderer) -> None:
     runner = Runner(renderer, Stubs({"com.scoutos.serp": {"sequence": ["first", "second"]}}))
     state = await runner.state(block("a"), block("b", "com.scoutos.serp", "a"), block("c", "com.scoutos.serp", "b"))

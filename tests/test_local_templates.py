@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -229,6 +230,7 @@ async def test_one_template_leaves_nothing_to_the_next(renderer: Renderer) -> No
         ["{{ a }}{{ b }}", "{{ c }}"],
         ["plain { } text"],
         ["{{ größe.maß }}"],
+        ["{{ a }} " + "A sentence. " * 2_000],
         ["{{ _env.TOKEN }}"],
         ["plain " * 100_000],
     ],
@@ -250,12 +252,13 @@ def test_lookups_are_harmless(sources: list[str]) -> None:
         ["{{ a }}{{ b"],
         ["{{ a[b] }}"],
         ["{{ a" + ".b" * 40_000 + " }}"],
+        ["{{ a" + ".b" * 300 + "[1]" * 300 + " }}"],
         ["{{a}}" * 1000],
         ["{{a}}"] * 1000,
         ["{{ " + "a" * 30_000 + " }}"] * 3,
         ["{{a}}", "{{ a() }}"],
     ],
-    ids=range(14),
+    ids=range(15),
 )
 def test_everything_else_is_not(sources: list[str]) -> None:
     assert not are_harmless(sources)
@@ -429,3 +432,17 @@ def test_rendering_without_a_process() -> None:
     with pytest.raises(TemplateFailedError) as caught:
         next(texts)
     assert caught.value.index == 1
+
+
+def test_a_limit_that_the_system_sets_is_not_raised() -> None:
+    pytest.importorskip("resource", reason="Windows has no such limits")
+    program = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_CPU, (1000, 1000))
+from scout.local import template_process
+template_process._limit_cpu(5)
+soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
+print(soft < 60, hard)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "True 1000\n"

@@ -235,7 +235,9 @@ class Run:
             step = self._failed(block, "it was cancelled by its own handler")
         except BlockFailedError as error:
             step = self._failed(block, str(error), error.status_code)
-        except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - handlers are not ours
+        except BaseException as error:  # pytest's `fail` and `skip` are no Exception, and none may keep the run waiting
+            if self._stopping:
+                raise
             step = self._failed(block, f"its handler raised {_described(error)}")
         else:
             step = self._completed(block, entry)

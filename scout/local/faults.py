@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import threading
 from collections.abc import Mapping
@@ -79,6 +78,8 @@ class Fault:
             json.dumps(self.body, ensure_ascii=False, allow_nan=False).encode()
         except (TypeError, ValueError, RecursionError) as error:
             raise ConfigurationError(f"the body of a fault does not fit into JSON: {error}") from None
+        if self.status is not None and self.is_of_run:
+            raise ConfigurationError(f"with a status there is nothing else to spoil; give status, or {_OF_RUNS}")
         if self.stall_after is not None and self.cut_after is not None:
             raise ConfigurationError("a stream that stalls is not cut; give stall_after or cut_after, not both")
         if self.status is None and (self.headers or self.retry_after is not None or self.body is not None):
@@ -100,6 +101,7 @@ class Fault:
 
 
 EVENT_FAULTS = ("stall_after", "cut_after", "malformed", "duplicate", "unknown_event", "drift")
+_OF_RUNS = ", ".join(EVENT_FAULTS)
 _WRONGS = ("status", "delay", *EVENT_FAULTS)
 _COUNTS = {
     **dict.fromkeys(("stall_after", "cut_after", "unknown_event"), 0),
@@ -123,14 +125,19 @@ def _check_headers(headers: object) -> None:
     for name, value in cast("Mapping[object, object]", headers).items():
         if not (isinstance(name, str) and re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name)):
             raise ConfigurationError(f"{name!r} is no name of a header")
+        if name.lower() in ("content-length", "transfer-encoding"):
+            raise ConfigurationError(f"the header {name} comes from the body of the answer; cut_after breaks it off")
         if not (isinstance(value, str) and re.fullmatch(r"[\t\x20-\x7e\xa0-\xff]*", value)):
             raise ConfigurationError(f"the header {name} must be text that HTTP can carry, not {value!r}")
 
 
+def is_seconds(value: object) -> bool:
+    """Whether it is a number of seconds that one can wait."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= threading.TIMEOUT_MAX
+
+
 def _check_seconds(name: str, value: object) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not (math.isfinite(value) and value >= 0):
+    if value is not None and not is_seconds(value):
         raise ConfigurationError(f"{name} must be a number of seconds, 0 or more, not {value!r}")
 
 
@@ -170,9 +177,13 @@ class Faults:
 
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
         self._lock = threading.Lock()
-        self._given = [] if isinstance(faults, Fault) else list(faults)
-        if isinstance(faults, Fault) or not all(isinstance(each, Fault) for each in cast("list[object]", self._given)):
+        try:
+            found = list[Any](faults)
+        except TypeError:  # one fault alone, or something else
+            found = [None]
+        if not all(isinstance(each, Fault) for each in found):
             raise ConfigurationError("faults must be a list of Fault(...); parse_fault makes one of text")
+        self._given = cast("list[Fault]", found)
         self.reset()
 
     def reset(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -21,6 +22,12 @@ _KEEP_ALIVE_SECONDS = 75
 _FINISH_SECONDS = 0.6
 
 
+# What uvicorn says of requests that are none (a broken first line) is for those who want to see it: without a handler
+# Python would print it into the program that this server lives in.
+_log = logging.getLogger("scout.local.http")
+_log.addHandler(logging.NullHandler())
+
+
 class _SilentProtocol(H11Protocol):
     """Writes no access log, and tells the application how to hang up.
 
@@ -30,6 +37,7 @@ class _SilentProtocol(H11Protocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.access_log = False
+        self.logger = _log
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Let the application end this connection."""
@@ -60,6 +68,7 @@ class HttpServer(uvicorn.Server):
             lifespan="off",
             log_config=None,
             server_header=False,
+            proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         )
         super().__init__(config)

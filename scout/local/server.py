@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import importlib.util
 import json
-import math
 import os
 import re
 import socket
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from scout.errors import ConfigurationError
 
 from .blocks import LLM, builtin_handlers
-from .faults import EVENT_FAULTS, Fault, Faults
+from .faults import EVENT_FAULTS, Fault, Faults, is_seconds
 from .history import History, LocalRequest, LocalRun
 from .jsons import is_object
 from .store import Store
@@ -90,7 +89,7 @@ class LocalScout:
         token_delay: float = 0.0,
         on_access: Callable[[Access], None] | None = None,
     ) -> None:
-        _check_options(port, api_key, blocks or {}, env or {}, workflows or {}, token_delay)
+        _check_options(port, api_key, blocks or {}, env or {}, workflows or {}, token_delay, on_access)
         self._port = port
         self._api_key = api_key
         self._llm = _language_model(llm_base_url, llm_api_key)
@@ -108,6 +107,7 @@ class LocalScout:
         self._lock = threading.Lock()
         self._pid = 0
         self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: HttpServer | None = None
         self._closed = False
@@ -208,7 +208,8 @@ class LocalScout:
                 return
             with contextlib.suppress(RuntimeError):  # it has ended already
                 loop.call_soon_threadsafe(server.stop)
-        if thread is not threading.current_thread():
+        # Not by joining alone: a thread whose join was interrupted (Ctrl-C) passes for ended in Python 3.11 and 3.12.
+        if thread is not threading.current_thread() and self._ended.wait(_CLOSE_SECONDS):
             thread.join(_CLOSE_SECONDS)
 
     def serve_forever(self) -> None:
@@ -218,11 +219,10 @@ class LocalScout:
             ConfigurationError: As `start`.
         """
         self.start()
-        thread = cast("threading.Thread", self._thread)
         try:
             # In slices, because on Windows nothing can interrupt a wait without an end.
-            while thread.is_alive():
-                thread.join(0.5)
+            while not self._ended.wait(0.5):
+                pass
         except KeyboardInterrupt:
             pass
         finally:
@@ -256,6 +256,7 @@ class LocalScout:
             finally:
                 listener.close()
                 started.set()
+                self._ended.set()
 
         self._thread = threading.Thread(target=live, name="scout-local", daemon=True)
         self._thread.start()
@@ -302,25 +303,34 @@ def _language_model(base_url: str | None, api_key: str | None) -> ChatCompletion
 
 
 def _check_options(
-    port: object, api_key: object, blocks: object, env: object, workflows: object, token_delay: object
+    port: object,
+    api_key: object,
+    blocks: object,
+    env: object,
+    workflows: object,
+    token_delay: object,
+    on_access: object,
 ) -> None:
     # As objects, because not every caller has types.
     if type(port) is not int or not 0 <= port <= 65535:
         raise ConfigurationError(f"port must be a number between 0 and 65535, not {port!r}.")
     if api_key is not None and not (isinstance(api_key, str) and re.fullmatch(r"[!-~]+", api_key)):
         raise ConfigurationError("api_key must be text of visible ASCII characters. Leave it out to let in any key.")
-    is_number = isinstance(token_delay, int | float) and math.isfinite(token_delay)
-    if not is_number or cast("float", token_delay) < 0:
+    if not is_seconds(token_delay):
         raise ConfigurationError(f"token_delay must be a number of seconds from 0, not {token_delay!r}.")
     for name, value in (("blocks", blocks), ("env", env), ("workflows", workflows)):
         if not isinstance(value, Mapping):
             raise ConfigurationError(f"{name} must be a mapping, not {type(value).__name__}.")
     for archetype, handler in cast("Mapping[object, object]", blocks).items():
+        if not isinstance(archetype, str):
+            raise ConfigurationError(f"blocks must map archetypes to functions, and {archetype!r} is no archetype.")
         if not callable(handler):
             raise ConfigurationError(f'blocks["{archetype}"] must be a function, not {type(handler).__name__}.')
     for variable, text in cast("Mapping[object, object]", env).items():
         if not (isinstance(variable, str) and isinstance(text, str)):
             raise ConfigurationError(f"env must map names to text, and does not for {variable!r}.")
+    if on_access is not None and not callable(on_access):
+        raise ConfigurationError(f"on_access must be a function, not {type(on_access).__name__}.")
 
 
 def _plain(key: object, config: object) -> dict[str, Any]:

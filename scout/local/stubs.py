@@ -66,7 +66,7 @@ class Stubs:
         return self._era
 
     def handler(self, block_id: str, archetype: str, *, era: object = None, token_delay: float = 0.0) -> Handler | None:
-        """What stands in for a block that runs now, if anything does; a sequence goes on by one.
+        """What stands in for a block, if anything does; a sequence goes on by one when it is called.
 
         Args:
             block_id: The block's id.
@@ -78,13 +78,14 @@ class Stubs:
             name = next((name for name in (block_id, archetype) if name in self._sequences), None)
             if name is None:
                 return None
-            turn = self._turns.get(name, 0)
-            if era is None or era is self._era:
-                self._turns[name] = turn + 1
             sequence = self._sequences[name]
-            output = sequence[min(turn, len(sequence) - 1)]
 
         async def stand_in(_: dict[str, Any], __: BlockContext) -> Any:
+            with self._lock:
+                turn = self._turns.get(name, 0)
+                if era is None or era is self._era:
+                    self._turns[name] = turn + 1
+            output = sequence[min(turn, len(sequence) - 1)]
             # Whoever shows the text of a model as it comes wants to test that too.
             return word_by_word(output, token_delay) if archetype == LLM and isinstance(output, str) else output
 

@@ -33,7 +33,7 @@ _WORD = re.compile(r"[^\W\d]\w*")
 _MARKERS = ("{{", "{%", "{#")
 
 # Above these even a template that only looks things up takes noticeable time to compile.
-_HARMLESS_LOOKUPS = 500
+_HARMLESS_STEPS = 500
 _HARMLESS_LENGTH = 64 * 1024
 
 # A message can hold what a template has made, and that can be anything.
@@ -162,16 +162,15 @@ def are_harmless(sources: Iterable[str]) -> bool:
     Loops, calls, filters and arithmetic can all be made to run for ever or to fill the memory, and a thread cannot be
     stopped; so everything but `{{ name.field['key'] }}` counts as harmful.
     """
-    length = lookups = 0
+    length = steps = 0
     for source in sources:
         if is_text(source):
             continue
         length += len(source)
         if length > _HARMLESS_LENGTH:
             return False
-        rest, found = _LOOKUP.subn("", source)
-        lookups += found
-        if lookups > _HARMLESS_LOOKUPS or not is_text(rest):
+        steps += sum(1 + found.count(".") + found.count("[") for found in _LOOKUP.findall(source))
+        if steps > _HARMLESS_STEPS or not is_text(_LOOKUP.sub("", source)):
             return False
     return True
 
@@ -216,8 +215,8 @@ def _render(source: str, names: Mapping[str, Any], most: int) -> str:
         raise TemplateFailedError(error.message or "not a template", error.lineno) from None
     except TemplateError as error:
         raise TemplateFailedError(error.message or type(error).__name__, _line(error)) from None
-    except MemoryError:
-        raise TemplateFailedError("it needs too much memory") from None
+    except MemoryError as error:
+        raise TemplateFailedError("it needs too much memory", _line(error)) from None
     except Exception as error:  # noqa: BLE001 - a template can raise whatever Python can
         raise TemplateFailedError(f"{type(error).__name__}: {error}", _line(error)) from None
 
