@@ -5,6 +5,7 @@ import contextlib
 import gc
 import json
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -23,6 +24,7 @@ from ruamel.yaml import YAML
 import scout.local.server
 from scout.errors import ConfigurationError
 from scout.local import Access, BlockContext, LocalScout
+from scout.local.http_server import _SilentProtocol
 
 Json = dict[str, Any]
 
@@ -927,6 +929,21 @@ class TestLife:
                 client.events(HELLO, {"user_message": "x"})
                 client.state([text("t", "{{ 1 + 1 }}")])
         assert descriptors() <= before
+
+    def test_a_connection_that_was_reset_is_forgotten(self) -> None:
+        body = json.dumps({"workflow_config": {"blocks": HELLO}, "inputs": {"user_message": "x"}, "streaming": True})
+        head = f"POST {EXECUTE} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer x\r\ncontent-length: {len(body)}\r\n\r\n"
+        with serving() as client:
+            address = ("127.0.0.1", client.http.base_url.port or 0)
+            for _ in range(20):
+                with socket.create_connection(address, 5) as connection:
+                    connection.sendall((head + body).encode())
+                    assert connection.recv(100)
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            ends_at = time.monotonic() + 10
+            while [each for each in gc.get_objects() if isinstance(each, _SilentProtocol) and each.server == address]:
+                assert time.monotonic() < ends_at, "the server still holds connections that are gone"
+                time.sleep(0.05)
 
     def test_serving_in_the_foreground_until_interrupted(self) -> None:
         program = """

@@ -132,8 +132,12 @@ def test_the_test_of_an_application_passes() -> None:
     (block,) = (block for block in blocks("python") if "scout_local" in block)
     assert len([line for line in block.splitlines() if line]) + 2 < 15  # with the two commands
     Path("test_app.py").write_text(block)
+    if (ROOT / "pyproject.toml").is_file():
+        Path("pyproject.toml").symlink_to(
+            ROOT / "pyproject.toml"
+        )  # it counts for whoever follows the README at the root
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:asyncio", "test_app.py"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:asyncio", "-p", "no:timeout", "test_app.py"],
         capture_output=True,
         text=True,
         timeout=60,

@@ -22,10 +22,10 @@ _KEEP_ALIVE_SECONDS = 75
 _FINISH_SECONDS = 0.6
 
 
-# What uvicorn says of requests that are none (a broken first line) is for those who want to see it: without a handler
+# What uvicorn says of requests that are none (a broken first line) is for those who set a lower level: without that,
 # Python would print it into the program that this server lives in.
 _log = logging.getLogger("scout.local.http")
-_log.addHandler(logging.NullHandler())
+_log.setLevel(logging.ERROR)
 
 
 class _SilentProtocol(H11Protocol):
@@ -49,6 +49,11 @@ class _SilentProtocol(H11Protocol):
             await app(scope, receive, send)
 
         self.app = with_hang_up
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection, also when the client has reset it: uvicorn would keep it until its timer rings."""
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
 
 
 class HttpServer(uvicorn.Server):

@@ -32,8 +32,9 @@ _LOOKUP = re.compile(rf"\{{\{{ [-+]?+ \s*+ {_PATH} \s*+ [-+]?+ \}}\}}", re.VERBO
 _WORD = re.compile(r"[^\W\d]\w*")
 _MARKERS = ("{{", "{%", "{#")
 
-# Above these even a template that only looks things up takes noticeable time to compile.
+# Above these even a template that only looks things up takes noticeable time to compile, or nests too deeply for it.
 _HARMLESS_STEPS = 500
+_HARMLESS_DEPTH = 50
 _HARMLESS_LENGTH = 64 * 1024
 
 # A message can hold what a template has made, and that can be anything.
@@ -169,8 +170,9 @@ def are_harmless(sources: Iterable[str]) -> bool:
         length += len(source)
         if length > _HARMLESS_LENGTH:
             return False
-        steps += sum(1 + found.count(".") + found.count("[") for found in _LOOKUP.findall(source))
-        if steps > _HARMLESS_STEPS or not is_text(_LOOKUP.sub("", source)):
+        depths = [1 + found.count(".") + found.count("[") for found in _LOOKUP.findall(source)]
+        steps += sum(depths)
+        if steps > _HARMLESS_STEPS or max(depths, default=0) > _HARMLESS_DEPTH or not is_text(_LOOKUP.sub("", source)):
             return False
     return True
 
