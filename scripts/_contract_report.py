@@ -1,6 +1,6 @@
-"""What a run of scripts/contract has seen: that runs and streams succeeded, and not only that refusals were well formed.
+"""What a run of scripts/contract has seen: whether runs and streams succeeded, and not only refusals kept their form.
 
-    _contract_report.py REPORT    (Schemathesis's report as JSON Lines)
+_contract_report.py REPORT    (Schemathesis's report as JSON Lines)
 """
 
 import base64

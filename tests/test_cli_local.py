@@ -300,6 +300,7 @@ class TestCassettes:
             (["--replay", "there.jsonl"], "there.jsonl, line 1"),
             (["--real-time"], "--real-time goes with --replay"),
             (["--record", "a", "--replay", "b"], "not allowed with"),
+            (["--local", "--replay", "there.jsonl"], "without --local"),
         ],
     )
     def test_what_cannot_work(self, arguments: list[str], said: str, tmp_path: Path, monkeypatch: Any) -> None:

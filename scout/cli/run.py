@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scout.cli import _connection, _local_options, _runs
+from scout.cli import _connection, _exits, _local_options, _runs
 
 if TYPE_CHECKING:
     import argparse
@@ -50,4 +50,6 @@ def _run(args: argparse.Namespace) -> int:
 
     if not args.local:
         _local_options.refuse(args)
+    elif args.replay is not None:
+        raise _exits.UsageError("--replay answers from a file, without --local")
     return _runs.carry_out(args, args.file, connect, itself, "workflow_key", is_local=args.local)
