@@ -2,14 +2,18 @@
 
 import asyncio
 import base64
+import copy
 import gzip
 import json
+import os
+import pickle
 import re
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +155,21 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
+def sent(transport: Any, content: bytes = b"", *, url: str = "/", key: str = KEY, **headers: str) -> bytes:
+    """The answer to one request, of a transport without a client."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    authorization = {"Authorization": f"Bearer {key}", **named}
+    response = transport.handle_request(httpx.Request("POST", NOWHERE + url, content=content, headers=authorization))
+    body: bytes = response.read()
+    transport.close()
+    return body
+
+
+def pretend(content: Any, content_type: str = "application/json") -> httpx.MockTransport:
+    """A transport that gives this answer."""
+    return httpx.MockTransport(lambda _: httpx.Response(200, headers={"content-type": content_type}, content=content))
+
+
 OUTCOMES: dict[str, list[Behaviour]] = {
     "a run": [json_answer(run_answer("Hello"))],
     "a failed run": [json_answer(run_answer(None, stop_reason="workflow_run_failed", errors=["no"]))],
@@ -229,6 +248,58 @@ def test_a_client_that_left_ends_the_recording_there(both: Both, path: Path) -> 
     assert both.stream(NOWHERE, replay(path))[1] is StreamInterruptedError
 
 
+LATE = 0.2
+
+
+def with_comments() -> Iterator[bytes]:
+    yield FRAMES[0]
+    for _ in range(100):
+        time.sleep(LATE / 4)
+        yield b": ka\n\n"
+
+
+async def with_comments_async() -> AsyncIterator[bytes]:
+    yield FRAMES[0]
+    for _ in range(100):
+        await asyncio.sleep(LATE / 4)
+        yield b": ka\n\n"
+
+
+def test_a_timeout_that_the_client_notices_at_a_comment_is_given_again(both: Both, path: Path) -> None:
+    pieces = with_comments() if both.kind == "sync" else with_comments_async()
+    recorded = both.stream(NOWHERE, record(path, transport=pretend(pieces, SSE)), timeout=LATE)
+    assert recorded[1] is APITimeoutError
+    assert lines(path)[-1]["how"] == "ReadTimeout"
+    assert both.stream(NOWHERE, replay(path), timeout=LATE) == recorded
+
+
+def test_a_client_that_takes_its_time_and_leaves_has_left(path: Path) -> None:
+    transport = record(path, transport=pretend(with_comments(), SSE))
+    with Scout(KEY, base_url=NOWHERE, transport=transport, timeout=LATE) as scout, scout.stream(WORKFLOW) as stream:
+        next(stream)
+        time.sleep(LATE * 1.5)
+    assert lines(path)[-1]["how"] == "the client left"
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 1000])
+@pytest.mark.parametrize("ends", ["\n \n", "\n \r", "\n \r\n", "\r \r", "\r \r\n", "\r\n \n", "\r\n \r", "\r\n \r\n"])
+def test_a_frame_is_kept_as_soon_as_it_came_whatever_ends_it(ends: str, cut: int, path: Path) -> None:
+    end, blank = ends.split(" ")
+    frames = [f"event: x{end}data: {number}{end}{blank}".encode() for number in range(5)]
+    pieces = [frame[place : place + cut] for frame in frames for place in range(0, len(frame), cut)]
+    request = httpx.Request("POST", NOWHERE)
+    transport = record(path, transport=pretend(iter(pieces), SSE))
+    came = b""
+    for piece in transport.handle_request(request).stream:
+        came += piece
+        ended = [number for number in range(1, 6) if came.startswith(b"".join(frames[:number]))]
+        parts = [json.dumps(line) for line in lines(path) if line["kind"] == "part"]
+        assert [part.count("data") for part in parts] == [1] * len(parts)
+        assert len(parts) >= len(ended)
+    transport.close()
+    assert replay(path).handle_request(request).read() == came == b"".join(frames)
+
+
 def test_real_time(both: Both, path: Path) -> None:
     with Server(chunked([FRAMES[0], 0.3, *FRAMES[1:]], content_type=SSE)) as server:
         recorded = both.stream(server.url, record(path))
@@ -301,6 +372,15 @@ def test_a_body_is_kept_byte_by_byte(body: bytes, path: Path) -> None:
     assert response.read() == body
     if body == b'{"a":1.5}':
         assert lines(path)[3]["json"] == {"a": 1.5}
+
+
+def test_a_body_is_kept_however_deep_it_is(path: Path) -> None:
+    for depth in range(
+        800, 1000, 3
+    ):  # in a few of these there is just enough of the stack for the body, but not for its line
+        body = b"[" * depth + b"]" * depth
+        assert sent(record(path, overwrite=True, transport=pretend(body)), body) == body
+        assert sent(replay(path), body) == body
 
 
 # --- Which answer -------------------------------------------------------------------------------------------------
@@ -427,8 +507,75 @@ def test_the_same_key_finds_its_answer(path: Path) -> None:
             assert scout.execute(WORKFLOW, {"key": key}).ok
 
 
+@pytest.mark.parametrize("spaces", [True, False])
+@pytest.mark.parametrize("key", ["12345678", "response", "exchange"])
+def test_a_key_that_is_a_number_or_a_word_of_the_file(key: str, spaces: bool, both: Both, path: Path) -> None:
+    answered = json.dumps(run_answer({"n": 12345678, key: key}), separators=None if spaces else (",", ":"))
+    workflow = {"number": 12345678, "said": key}
+    with Server(answer(200, answered)) as server:
+        both.execute(server.url, record(path), workflow, api_key=key)
+    for other in (key, "secret_another_key"):
+        again = both.execute(NOWHERE, replay(path), workflow | {"said": other}, api_key=other)
+        assert again == [run_answer({"n": 12345678, "[key]": "[key]"})]
+
+
+@pytest.mark.parametrize(
+    ("key", "body", "kept"),
+    [
+        ("12345678", '{"n":12345678,"12345678":[" 12345678"]}', '{"n":12345678,"[key]":[" [key]"]}'),
+        ("12345678", 'event: 12345678\ndata: {"n": 12345678.5}\n\n', 'event: [key]\ndata: {"n": 12345678.5}\n\n'),
+        ("12345678", "the key 12345678, or %31%32345678", "the key [key], or [key]"),
+        ("12345678", "12345678", "[key]"),
+        ("complete", '{"a":"it is complete"}', '{"a":"it is [key]"}'),
+        ("no_escape", '{"a":"\\no_escape"}', '{"a":"\\no_escape"}'),  # a line end, and what is not the key
+        ('quotes""""', r'{"a":"quotes\"\"\"\""}', '{"a":"[key]"}'),
+        ("backslash\\", r'{"a":"backslash\\\""}', '{"a":"[key]\\""}'),
+        ("deep_key", r'{"a":"{\"b\":\"\\u0064eep_key\"}"}', r'{"a":"{\"b\":\"[key]\"}"}'),
+        ("half_key", r'{"a":"\ud83d half_key"}', r'{"a":"\ud83d [key]"}'),
+    ],
+)
+def test_what_is_removed_leaves_json_as_json(key: str, body: str, kept: str, path: Path) -> None:
+    sent(record(path, transport=pretend(body, SSE)), body.encode(), key=key)
+    assert sent(replay(path), body.encode(), key=key).decode() == kept
+    assert sent(replay(path), kept.encode(), key="secret_another_key").decode() == kept
+
+
+def test_other_credentials_are_not_kept_either(path: Path) -> None:
+    def echo(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=[*request.headers.multi_items(), str(request.url)])
+
+    def ask(transport: Any, one: str) -> str:
+        return sent(
+            transport,
+            url=f"/?token=planted%2Bquery{one}&workflow_key=my_workflow&Api-Key=planted%20{one}&session_id=session_1",
+            cookie=f'lang=en; sid=planted_cookie{one}; quoted="planted_quoted{one}"; planted_alone{one}',
+            proxy_authorization=f"Basic planted_proxy{one}",
+            x_api_key=f"planted header {one}",
+            x_session_token=f"token planted_token{one}",
+            client_secret=f"planted_secret{one}",
+            x_token="short",
+            x_name="a name that stays",
+        ).decode()
+
+    ask(record(path, transport=httpx.MockTransport(echo)), "1")
+    assert "planted" not in path.read_text()
+    again = ask(replay(path), "2")
+    assert again.count("[key]") == 10  # the API key, three of the cookies, four headers, two of the address
+    for stays in ("lang=en", "short", "a name that stays", "my_workflow", "session_1"):
+        assert stays in again
+
+
 ECHOES: dict[str, Callable[[str], Behaviour]] = {
     "packed": lambda key: good_gzip(run_answer(key)),
+    "packed twice": lambda key: answer(
+        200, gzip.compress(gzip.compress(json.dumps(run_answer(key)).encode())), {"Content-Encoding": "gzip, gzip"}
+    ),
+    "packed in two ways": lambda key: answer(
+        200, zlib.compress(gzip.compress(json.dumps(run_answer(key)).encode())), {"Content-Encoding": "GZIP,deflate"}
+    ),
+    "packed once of two": lambda key: answer(
+        200, gzip.compress(json.dumps(run_answer(key)).encode()), {"Content-Encoding": "gzip, identity"}
+    ),
     "packed stream": lambda key: answer(
         200, gzip.compress(event("x", said=key)), {"Content-Encoding": "gzip"}, content_type=SSE
     ),
@@ -493,11 +640,92 @@ def test_a_file_that_exists_is_kept(path: Path) -> None:
     assert lines(path)[0]["kind"] == "cassette"
 
 
+def test_of_two_that_overwrite_the_last_is_kept_whole(path: Path) -> None:
+    path.write_text("mine")
+    link = path.with_name("link.jsonl")
+    link.symlink_to(path)
+    with (
+        Server([json_answer(run_answer(number)) for number in range(6)]) as server,
+        Scout(KEY, base_url=server.url, transport=record(path, overwrite=True)) as one,
+        Scout(KEY, base_url=server.url, transport=record(link, overwrite=True)) as other,
+    ):
+        for scout in (one, one, one, other, one, other):
+            scout.execute(WORKFLOW)
+    assert link.is_symlink()
+    assert Both("sync").execute(NOWHERE, replay(path), WORKFLOW, WORKFLOW) == [run_answer(3), run_answer(5)]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX has such modes")
+def test_only_the_owner_may_read_a_recording(path: Path) -> None:
+    path.write_text("mine")
+    path.chmod(0o644)
+    sent(record(path, overwrite=True, transport=pretend(b"1")))
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_recording_stays_in_the_folder_that_was_meant(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(path.parent)
+    transport = record(path.name, transport=pretend(b"1"))
+    path.with_name("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    sent(transport)
+    assert path.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_recording_is_for_one_process(path: Path) -> None:
+    program = f"""
+import os
+from scout import ConfigurationError, Scout
+from scout.local import record
+with Scout({KEY!r}, base_url=os.environ["URL"], transport=record({str(path)!r})) as scout:
+    scout.execute({WORKFLOW!r})
+    child = os.fork()
+    try:
+        scout.execute({WORKFLOW!r})
+    except ConfigurationError as error:
+        print(error)
+    if child:
+        os.waitpid(child, 0)
+        scout.execute({WORKFLOW!r})
+"""
+    with Server([json_answer(run_answer(number)) for number in range(3)]) as server:
+        run = [sys.executable, "-c", program]
+        done = subprocess.run(run, env={"URL": server.url}, capture_output=True, text=True, timeout=30)
+    said = f"a recording is for one process, and {path} is that of another; make a new one; nothing was sent\n"
+    assert (done.stdout, done.stderr) == (said, "")
+    assert server.hits == 3
+    again = Both("sync").execute(NOWHERE, replay(path), WORKFLOW, WORKFLOW, WORKFLOW)
+    assert again == [run_answer(number) for number in range(3)]
+
+
 def test_places_that_cannot_be_written_or_read(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
     for act in (record, replay):
-        for place in (tmp_path / "no" / "where.jsonl", tmp_path, "a\0b"):
+        for place in (tmp_path / "no" / "where.jsonl", tmp_path, "a\0b", loop):
             with pytest.raises(ConfigurationError):
                 act(place)
+
+
+def test_arguments_that_mean_nothing(path: Path) -> None:
+    nothing: Any = None
+    for act in (record, replay):
+        with pytest.raises(ConfigurationError, match="its path is wanted, not None"):
+            act(nothing)
+    with pytest.raises(ConfigurationError, match=r"a transport .* is wanted, .* not <object"):
+        record(path, transport=object())
+
+
+@pytest.mark.parametrize("travel", [pickle.dumps, copy.deepcopy, copy.copy])
+def test_a_recording_cannot_travel(travel: Callable[[Any], Any], path: Path) -> None:
+    recorder = record(path, transport=pretend(b"1"))
+    sent(recorder)
+    for transport in (recorder, replay(path)):
+        with pytest.raises(TypeError, match="a recording cannot travel to another process; make it there"):
+            travel(transport)
+    with pytest.raises(TypeError, match="a recording cannot travel"):
+        pickle.dumps(Scout(KEY, transport=recorder))
 
 
 @pytest.mark.parametrize(
@@ -514,6 +742,22 @@ def test_places_that_cannot_be_written_or_read(tmp_path: Path) -> None:
         (lambda text: text.replace('"url"', '"uri"'), "line 2"),
         (lambda text: text.replace('"application/json"}, "', '5}, "').replace('"application/json"}}', "5}}"), "line 3"),
         (lambda text: text + text.split("\n", 1)[1], "line 6: .* begins a second time"),
+        (
+            lambda text: text.replace('"exchange": 1', '"exchange": 7', 3).replace("7", "1", 1),
+            "exchange 7 has not begun",
+        ),
+        (
+            lambda text: text.replace('"exchange": 1', '"exchange": Infinity', 1),
+            "line 2: .* exchange cannot be Infinity",
+        ),
+        (lambda text: text.replace('"status": 200', '"status": Infinity'), "line 3: .*field status cannot be Infinity"),
+        (lambda text: text.replace('"at": 0', '"at": 1e999, "was": 0', 1), "line 3: .*the field at cannot be Infinity"),
+        (lambda text: text.replace('"at": ', '"at": -1', 1), "line 3: .*the field at cannot be -1"),
+        (lambda text: text.replace('"at": ', '"ta": ', 1), "line 3: .*the field at is missing"),
+        (lambda text: text.replace('"text": ', '"base64": 5, "text": ', 1), "line 4: .*field base64 cannot be 5"),
+        (lambda text: text.replace("\n", "\n5\n", 1), "line 2: .*it is no object of JSON"),
+        (lambda text: text.replace("\n", "\n{]\n", 1), r"line 2: .*\(Expecting property name.*, column 2\)"),
+        (lambda text: "\n \n", "empty"),
     ],
 )
 def test_a_damaged_file_says_where(damage: Callable[[str], str], said: str, path: Path) -> None:
@@ -547,6 +791,13 @@ with Scout({KEY!r}, base_url=os.environ["URL"], transport=record({str(path)!r}))
     events, error = Both("sync").stream(NOWHERE, replay(path))
     assert len(events) == 2
     assert error is StreamInterruptedError
+
+
+def test_blank_lines_are_nothing(path: Path) -> None:
+    with Server(json_answer(run_answer())) as server:
+        recorded = Both("sync").execute(server.url, record(path))
+    path.write_text("\n" + path.read_text().replace("\n", "\r\n \n\n"))
+    assert Both("sync").execute(NOWHERE, replay(path)) == recorded
 
 
 def test_a_last_line_without_an_end_counts(path: Path) -> None:

@@ -2,7 +2,7 @@
 
 A cassette is a file of JSON Lines. Its first line names the format. Each further line belongs to an exchange, which has
 a number, because several can be under way at once: the `request`, the `response`, a `part` of its body, and the `end`.
-The times (`at`) are seconds since the request. A key never gets into the file.
+The times (`at`) are seconds since the request. A key never gets into the file; `record` says what else does not.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import io
 import json
 import logging
 import math
+import os
 import re
 import threading
 import time
@@ -19,20 +20,21 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from stat import S_ISDIR
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import anyio
 import httpx
 
 from scout.errors import ConfigurationError
 
-from .jsons import is_list, is_object
+from .jsons import is_list, is_object, is_too_deep
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
 __all__ = ["Recorder", "Replayer", "record", "replay"]
+
+T = TypeVar("T")
 
 _FORMAT = {"kind": "cassette", "format": "scout", "version": 1}
 _KEPT_OF_REQUEST = ("accept", "content-type")
@@ -40,13 +42,15 @@ _KEPT_OF_RESPONSE = (
     *("content-type", "content-encoding", "location", "retry-after", "retry-after-ms"),
     *("x-request-id", "request-id", "x-correlation-id"),
 )
-_PACKED = ("gzip", "deflate")  # what a server may send though it was not asked for
+_UNPACKED = {"gzip", "deflate", "identity"}  # what a server may send though it was not asked for
 # As many connections as the client has without a recording, so that a recording changes nothing.
 _LIMITS = httpx.Limits(max_connections=1000, max_keepalive_connections=100)
 _KEY = "[key]"
 _SHORTEST_KEY = 8  # a shorter one is no secret, but a word that may be anywhere
 _COMPLETE = "complete"
 _LEFT = "the client left"
+_MOMENT = 0.01  # seconds from a piece of an answer to the client's look at its limit
+_STAYS = "a recording cannot travel to another process; make it there"
 
 _log = logging.getLogger(__name__)
 
@@ -54,20 +58,26 @@ _log = logging.getLogger(__name__)
 def record(path: str | os.PathLike[str], *, overwrite: bool = False, transport: Any = None) -> Recorder:
     """A transport that sends for real and keeps all of it: `Scout(transport=record("run.jsonl"))`.
 
-    For `Scout` and `AsyncScout`. What is kept is requests with their bodies, and answers with theirs, but no key: where
-    it occurs in a body, `[key]` stands in its place.
+    For `Scout` and `AsyncScout`. What is kept is requests with their bodies, and answers with theirs, but no
+    credentials. These are the API key, the values of cookies, and those of other headers and of query parameters whose
+    name has `key`, `token`, `secret` or `authorization` in it. Wherever one occurs in an address, a header or a text,
+    or in a string of JSON, `[key]` stands in its place, also where it has escapes of JSON or of addresses.
 
-    The file is made with the first request. When it cannot be written any more (a full disk), the answer still reaches
-    the client, and the next request is refused. One recording is for one client, with which it is closed.
+    Not removed are: one of fewer than 8 characters, a number in JSON, the `workflow_key` of an address, what is encoded
+    in another way (base64), and a secret that stands in bodies only.
+
+    The file is made with the first request, and on POSIX only its owner may read it. When it cannot be written any more
+    (a full disk), the answer still reaches the client, and the next request is refused. One recording is for one client
+    in one process; it is closed with the client.
 
     Args:
         path: The file to write.
-        overwrite: Replace a file that exists.
+        overwrite: Replace a file that exists. Of several recordings at one place the last to begin stays.
         transport: What sends; by default connections of its own, without the proxies of the environment.
 
     Raises:
-        ConfigurationError: the file exists already, or cannot be written. So does a request that cannot be kept, before
-            it is sent.
+        ConfigurationError: the file exists already, or cannot be written, or the transport cannot send. A request that
+            cannot be kept raises this as well, before it is sent.
     """
     return Recorder(path, overwrite=overwrite, transport=transport)
 
@@ -95,9 +105,14 @@ class Recorder:
     """What `record` returns: a transport for `Scout` and `AsyncScout`."""
 
     def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False, transport: Any = None) -> None:
-        self._tape = _Tape(_free_place(path, overwrite=overwrite), "wb" if overwrite else "xb")
+        self._tape = _Tape(_free_place(path, overwrite=overwrite), overwrite=overwrite)
         # The client looks for these, to bound what they do in time and to know what their errors mean.
         self.inner_transports: tuple[Any, ...] = _own_transports() if transport is None else (transport,)
+        if not any(hasattr(self.inner_transports[0], name) for name in ("handle_request", "handle_async_request")):
+            raise ConfigurationError(f"a transport of httpx is wanted, which sends requests, not {transport!r}")
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(_STAYS)
 
     def handle_request(self, request: Any, /) -> Any:
         """Send, and keep."""
@@ -135,14 +150,29 @@ class Recorder:
 class _Tape:
     """The file of a recording."""
 
-    def __init__(self, path: Path, mode: str) -> None:
+    def __init__(self, path: Path, *, overwrite: bool) -> None:
         self.keys = _Keys()
         self._path = path
-        self._mode = mode
+        self._overwrite = overwrite
         self._file: io.FileIO | None = None
+        self._process: int | None = None
         self._why_not: str | None = None
         self._lock = threading.Lock()
         self._numbers = count(1)
+
+    def check_process(self) -> None:
+        """Come before anything that takes a lock: in the child of a fork, another thread may have left it locked.
+
+        Raises:
+            ConfigurationError: this is another process than the one that began the file, which still writes it.
+        """
+        if self._is_elsewhere():
+            raise ConfigurationError(
+                f"a recording is for one process, and {self._path} is that of another; make a new one; nothing was sent"
+            )
+
+    def _is_elsewhere(self) -> bool:
+        return self._process not in (None, os.getpid())
 
     def begin(self, **facts: Any) -> int:
         """Write a request, and return its number.
@@ -159,6 +189,8 @@ class _Tape:
 
     def write(self, **facts: Any) -> None:
         """Write what came of a request. A file that fails now must not cost the client its answer."""
+        if self._is_elsewhere():
+            return
         with self._lock:
             if self._why_not is None:
                 self._append(facts)
@@ -167,6 +199,8 @@ class _Tape:
 
     def close(self) -> None:
         """Nothing more will be written."""
+        if self._is_elsewhere():
+            return
         with self._lock:
             self._why_not = self._why_not or "it was closed with its client; make a new recording"
             if self._file is not None:
@@ -175,16 +209,39 @@ class _Tape:
     def _append(self, line: dict[str, Any]) -> None:
         if self._why_not is not None:
             return
-        data = self.keys.clean(json.dumps(line, ensure_ascii=False)).encode("utf-8", "backslashreplace") + b"\n"
+        data = _readable(line).encode() + b"\n"
         try:
             if self._file is None:
-                # Without a buffer, so that a line that was written is in the file, whatever happens to the program.
-                self._file = io.FileIO(self._path, self._mode)
+                self._file, self._process = self._open(), os.getpid()
                 data = json.dumps(_FORMAT).encode() + b"\n" + data
             while data:
                 data = data[self._file.write(data) :]
         except OSError as error:
             self._why_not = error.strerror or str(error)
+
+    def _open(self) -> io.FileIO:
+        is_device = self._overwrite and self._path.exists() and not self._path.is_file()
+        if self._overwrite and not is_device:
+            # Replaced instead of emptied: another recording may still write the old one, at a place of its own.
+            self._path.unlink(missing_ok=True)
+        # Without a buffer, so that a line that was written is in the file, whatever happens to the program.
+        return io.FileIO(self._path, "wb" if is_device else "xb", opener=_open_private)
+
+
+def _open_private(name: str, flags: int) -> int:
+    return os.open(name, flags, 0o600)
+
+
+def _readable(value: Any) -> str:
+    """JSON that UTF-8 can encode: half a character stays an escape."""
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
+
+
+def _as_path(path: str | os.PathLike[str]) -> Path:
+    try:
+        return Path(path)
+    except TypeError:
+        raise ConfigurationError(f"a recording is a file: its path is wanted, not {path!r}") from None
 
 
 def _free_place(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
@@ -193,14 +250,15 @@ def _free_place(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
     Raises:
         ConfigurationError: something speaks against it already.
     """
-    place = Path(path)
+    place = _as_path(path)
     try:
+        place = place.resolve()  # now, because the program may change its folder before the first request
         is_folder = S_ISDIR(place.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
         if place.parent.is_dir():
             return place
         reason = f"there is no folder {place.parent}"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         reason = str(error)
     else:
         if overwrite and not is_folder:
@@ -226,28 +284,27 @@ class _Exchange:
     """One request and its answer, as they are written."""
 
     def __init__(self, tape: _Tape, request: httpx.Request) -> None:
+        tape.check_process()
         self._tape = tape
-        self._began = time.monotonic()
+        self._began = self._handed_over = time.monotonic()
+        self._limit = request.extensions.get("timeout", {}).get("read")
         self._has_ended = False
         request.headers["accept-encoding"] = "identity"  # what is kept can then be read
-        tape.keys.add(_key(request))
-        self._number: int = tape.begin(
-            method=request.method,
-            url=request.url.raw_path.decode("latin-1"),
-            headers=_kept(request.headers, _KEPT_OF_REQUEST),
-            **_as_body(request.content, tape.keys),
-        )
+        for secret in _secrets(request):
+            tape.keys.add(secret)
+        self._number: int = tape.begin(**_asked(request, tape.keys))
 
     def begin(self, response: httpx.Response) -> httpx.Response:
         """Write the head of the answer, and go along with its body."""
         # A packed body is unpacked here, for the client as well: a key in it could not be seen otherwise.
-        is_packed = response.headers.get("content-encoding", "").lower() in _PACKED
+        codings = set(response.headers.get("content-encoding", "").lower().replace(",", " ").split())
+        is_packed = bool(codings) and codings <= _UNPACKED
         headers = response.headers.copy()
         for name in ("content-encoding", "content-length") if is_packed else ():
             headers.pop(name, None)
-        kept = _kept(headers, _KEPT_OF_RESPONSE)
+        kept = _kept(headers, _KEPT_OF_RESPONSE, self._tape.keys)
         self._write("response", at=self._now(), status=response.status_code, headers=kept)
-        self._is_stream = kept.get("content-type", "").lower().startswith("text/event-stream")
+        self._is_stream = headers.get("content-type", "").lower().startswith("text/event-stream")
         return httpx.Response(
             response.status_code,
             headers=headers,
@@ -260,20 +317,27 @@ class _Exchange:
         return _Parts(self._is_stream, self._part)
 
     def _part(self, content: bytes) -> None:
-        frame = _as_frame(content) if self._is_stream else None
-        self._write("part", at=self._now(), **(frame or _as_body(content, self._tape.keys)))
+        self._write("part", at=self._now(), **_as_body(content, self._tape.keys, is_frame=self._is_stream))
 
-    def end(self, error: BaseException | None = None, how: str = _COMPLETE) -> None:
+    def hand_over(self) -> None:
+        """A piece of the body goes to the client now."""
+        self._handed_over = time.monotonic()
+
+    def end(self, error: BaseException | None = None) -> None:
         """Write how it ended, the first time."""
         if self._has_ended:
             return
         self._has_ended = True
         if error is None:
-            self._write("end", at=self._now(), how=how)
+            outcome = {"how": _COMPLETE}
         elif isinstance(error, httpx.HTTPError | OSError):
-            self._write("end", at=self._now(), how=type(error).__name__, message=str(error))
+            outcome = {"how": type(error).__name__, "message": self._tape.keys.clean(str(error))}
+        elif getattr(self._limit, "ends_at", math.inf) <= self._handed_over + _MOMENT:
+            # The client looks at its limit itself when it gets a piece, and leaves when that came too late.
+            outcome = {"how": "ReadTimeout", "message": "the time had passed when this came"}
         else:  # cancelled, or the like: nothing that the network did
-            self._write("end", at=self._now(), how=_LEFT)
+            outcome = {"how": _LEFT}
+        self._write("end", at=self._now(), **outcome)
 
     def _write(self, kind: str, **facts: Any) -> None:
         self._tape.write(kind=kind, exchange=self._number, **facts)
@@ -312,7 +376,9 @@ class _Parts:
         self._held = []
 
 
-_END_OF_FRAME = re.compile(rb"(\r?\n\r?\n)")
+# Two line ends of any kind, written out because `{2}` is searched far more slowly. A CR counts at once, without waiting
+# for the LF that may follow: that begins the next frame then, and nothing is lost.
+_END_OF_FRAME = re.compile(rb"((?:\r\n?+|\n)(?:\r\n?+|\n))")
 
 
 class _Listening(httpx.SyncByteStream, httpx.AsyncByteStream):
@@ -328,7 +394,7 @@ class _Listening(httpx.SyncByteStream, httpx.AsyncByteStream):
     def __iter__(self) -> Iterator[bytes]:
         try:
             for piece in self._response.iter_bytes() if self._is_packed else self._inner:
-                self._parts.add(piece)
+                self._take(piece)
                 yield piece
         except BaseException as error:
             self._end(error)
@@ -338,7 +404,7 @@ class _Listening(httpx.SyncByteStream, httpx.AsyncByteStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
             async for piece in self._response.aiter_bytes() if self._is_packed else self._inner:
-                self._parts.add(piece)
+                self._take(piece)
                 yield piece
         except BaseException as error:
             self._end(error)
@@ -346,24 +412,54 @@ class _Listening(httpx.SyncByteStream, httpx.AsyncByteStream):
         self._end()
 
     def close(self) -> None:
-        self._end(how=_LEFT)
+        self._end(GeneratorExit())
         self._inner.close()
 
     async def aclose(self) -> None:
-        self._end(how=_LEFT)
+        self._end(GeneratorExit())
         await self._inner.aclose()
 
-    def _end(self, error: BaseException | None = None, how: str = _COMPLETE) -> None:
+    def _take(self, piece: bytes) -> None:
+        self._parts.add(piece)
+        self._exchange.hand_over()
+
+    def _end(self, error: BaseException | None = None) -> None:
         self._parts.rest()
-        self._exchange.end(error, how)
+        self._exchange.end(error)
 
 
-def _kept(headers: httpx.Headers, names: tuple[str, ...]) -> dict[str, str]:
-    return {name: headers[name] for name in names if name in headers}
+def _asked(request: httpx.Request, keys: _Keys) -> dict[str, Any]:
+    """A request as it is kept."""
+    return {
+        "method": request.method,
+        "url": keys.clean(request.url.raw_path.decode("latin-1")),
+        "headers": _kept(request.headers, _KEPT_OF_REQUEST, keys),
+        **_as_body(request.content, keys),
+    }
 
 
-def _key(request: httpx.Request) -> str:
-    return str(request.headers.get("authorization", "")).partition(" ")[2].strip()
+def _kept(headers: httpx.Headers, names: tuple[str, ...], keys: _Keys) -> dict[str, str]:
+    return {name: keys.clean(headers[name]) for name in names if name in headers}
+
+
+_SECRET = re.compile("key|token|secret|authorization")
+_SCHEME = re.compile(r"\s*(?:basic|bearer|token)\s+", re.IGNORECASE)
+
+
+def _secrets(request: httpx.Request) -> Iterator[str]:
+    """What a request says that must not be in a file."""
+    for name, value in request.headers.multi_items():
+        if name == "cookie":
+            for cookie in value.split(";"):
+                named, equals, said = cookie.strip().partition("=")
+                yield said.strip('"') if equals else named
+        elif _SECRET.search(name):
+            scheme = _SCHEME.match(value)
+            yield value[scheme.end() if scheme else 0 :].strip()
+    for name, value in request.url.params.multi_items():
+        # The API's own `workflow_key` is a name, and answers are found by it.
+        if _SECRET.search(name.lower()) and name != "workflow_key":
+            yield value
 
 
 class _Keys:
@@ -386,33 +482,52 @@ class _Keys:
             self._pattern = re.compile("|".join("".join(map(_in_any_form, each)) for each in longest_first))
 
     def clean(self, text: str) -> str:
-        """JSON as text, without keys."""
+        """Text without keys."""
         return text if self._pattern is None else self._pattern.sub(_KEY, text)
 
-    def cleaned(self, value: Any) -> Any:
-        """The same for a value."""
-        return json.loads(self.clean(json.dumps(value, ensure_ascii=False)))
+    def clean_body(self, text: str) -> str:
+        """The same for a body or a frame; of JSON only the strings are cleaned, so that a number stays one."""
+        if self._pattern is None or not self._pattern.search(text):
+            return text
+        start = _BEFORE_JSON.match(text)
+        if start is None or not _is_json(text[start.end() :]):
+            return self.clean(text)
+        return self.clean(start[0]) + _STRING.sub(self._clean_string, text[start.end() :])
+
+    def _clean_string(self, quoted: re.Match[str]) -> str:
+        plain = json.loads(quoted[0])
+        clean = self.clean(plain)
+        return quoted[0] if clean == plain else _readable(clean)
+
+
+_BEFORE_JSON = re.compile(r"\s*(?:event:[^\r\n]*[\r\n]+)?(?:data:)?\s*(?=[{\[])")
+_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"')
 
 
 def _in_any_form(character: str) -> str:
-    """A pattern for a character in JSON, in JSON in JSON, with every escape that JSON allows, and in a URL."""
-    plain = {'"': r'\\{1,16}"', "\\": r"\\{2,16}", "/": r"\\{0,16}/"}.get(character, re.escape(character))
-    code = f"{ord(character):02x}"
-    return rf"(?:{plain}|\\{{1,16}}u00(?i:{code})|%(?i:{code}))"
+    """A pattern for a character, also in JSON, in JSON in JSON, with every escape that JSON allows, and in a URL."""
+    plain = {'"': r'\\{0,16}"', "\\": r"\\{1,16}", "/": r"\\{0,16}/", " ": "[ +]"}
+    code = f"{ord(character):04x}"
+    in_url = "".join(f"%{byte:02x}" for byte in character.encode())
+    return rf"(?:{plain.get(character, re.escape(character))}|\\{{1,16}}u(?i:{code})|(?i:{in_url}))"
 
 
-def _as_body(content: bytes, keys: _Keys) -> dict[str, Any]:
-    """Bytes as JSON when they are JSON that can be written again just so, else as text, else as base64."""
+def _as_body(content: bytes, keys: _Keys, *, is_frame: bool = False) -> dict[str, Any]:
+    """Bytes without keys: by their parts when they can be put together again just so, else as text, else as base64."""
     if not content:
         return {}
     try:
-        text = content.decode()
+        text = keys.clean_body(content.decode())
     except UnicodeDecodeError:
-        clean = keys.cleaned(content.decode("latin-1")).encode("latin-1")
+        clean = keys.clean(content.decode("latin-1")).encode("latin-1")
         return {"base64": base64.b64encode(clean).decode()}
+    return (_as_frame(text) if is_frame else None) or _as_json(text)
+
+
+def _as_json(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
-        if _compact(value) == text:
+        if not is_too_deep(value, text) and _compact(value) == text:
             return {"json": value}
     except (ValueError, RecursionError):
         pass
@@ -422,20 +537,18 @@ def _as_body(content: bytes, keys: _Keys) -> dict[str, Any]:
 _FRAME = re.compile(r"(?:event: ([^\r\n]+)\n)?data: ([^\r\n]+)\n\n")
 
 
-def _as_frame(content: bytes) -> dict[str, Any] | None:
-    """A frame of a stream by its parts, if they can be put together again just so."""
-    match = _FRAME.fullmatch(content.decode(errors="replace"))
+def _as_frame(text: str) -> dict[str, Any] | None:
+    match = _FRAME.fullmatch(text)
     if match is None:
         return None
-    event, text = match.groups()
-    data = _as_body(text.encode(), _Keys())
-    frame = {**({"event": event} if event else {}), "data": data.get("json")}
-    return frame if _frame(frame) == content else None
+    event, data = match.groups()
+    frame = {**({"event": event} if event else {}), "data": _as_json(data).get("json")}
+    return frame if _frame(frame) == text else None
 
 
-def _frame(parts: dict[str, Any]) -> bytes:
+def _frame(parts: dict[str, Any]) -> str:
     name = f"event: {parts['event']}\n" if "event" in parts else ""
-    return f"{name}data: {_compact(parts['data'])}\n\n".encode()
+    return f"{name}data: {_compact(parts['data'])}\n\n"
 
 
 def _compact(value: Any) -> str:
@@ -462,10 +575,13 @@ class Replayer:
     inner_transports: tuple[Any, ...] = ()
 
     def __init__(self, path: str | os.PathLike[str], *, real_time: bool = False) -> None:
-        self._name = str(path)
+        self._name = str(_as_path(path))
         self._left: list[_Recorded] = _read(self._name)
         self._real_time = real_time
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(_STAYS)
 
     def handle_request(self, request: Any, /) -> Any:
         """Answer from the file."""
@@ -501,15 +617,9 @@ class Replayer:
         Raises:
             ConfigurationError: there is none.
         """
-        keys = _Keys(_key(request))
-        plain = {
-            "method": request.method,
-            "url": request.url.raw_path.decode("latin-1"),
-            **_as_body(request.content, keys),
-        }
-        asked: dict[str, Any] = keys.cleaned(plain)
+        asked = _asked(request, _Keys(*_secrets(request)))
         # As it is too: the key of a test, which is another, may be a word of the recorded request.
-        sought = {_sought(asked), _sought(plain)}
+        sought = {_sought(asked), _sought(_asked(request, _Keys()))}
         with self._lock:
             for place, recorded in enumerate(self._left):
                 if recorded.sought in sought:
@@ -624,58 +734,88 @@ def _read(name: str) -> list[_Recorded]:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigurationError(f"{name} cannot be read: {reason}") from None
-    if not content:
-        raise ConfigurationError(f"{name} is empty, and no cassette")
     found: dict[int, _Recorded] = {}
+    has_begun = False
     lines = content.split(b"\n")
     for number, line in enumerate(lines, 1):
-        if number == len(lines) > 1 and not _is_json(line):
-            break  # nothing, after the last line; or what a program that was killed has left of one
+        if not line.strip():
+            continue
+        if has_begun and number == len(lines) and not _is_json(line):
+            break  # what a program that was killed has left of a line
         try:
-            _take_line(json.loads(line), found, is_first=number == 1)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ConfigurationError(f"{name}, line {number}: it is no line of a cassette ({error})") from None
+            _take_line(json.loads(line), found, is_first=not has_begun)
+        except (ValueError, RecursionError) as error:
+            # The JSON is on one line, so the line of its error says nothing.
+            said = f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else error
+            raise ConfigurationError(f"{name}, line {number}: it is no line of a cassette ({said})") from None
+        has_begun = True
+    if not has_begun:
+        raise ConfigurationError(f"{name} is empty, and no cassette")
     return list(found.values())
 
 
-def _is_json(line: bytes) -> bool:
+def _is_json(text: str | bytes) -> bool:
     try:
-        json.loads(line)
+        json.loads(text)
     except (ValueError, RecursionError):
         return False
     return True
 
 
-def _take_line(line: dict[str, Any], found: dict[int, _Recorded], *, is_first: bool) -> None:
+def _take_line(line: Any, found: dict[int, _Recorded], *, is_first: bool) -> None:
     if is_first:
         if line != _FORMAT:
             raise ValueError(f"the first line must be {json.dumps(_FORMAT)}")
         return
-    number = int(line["exchange"])
-    match line["kind"]:
+    if not is_object(line):
+        raise ValueError("it is no object of JSON")
+    number = _field(line, "exchange", int)
+    kind = _field(line, "kind", str)
+    if (number in found) == (kind == "request"):
+        raise ValueError(f"exchange {number} {'begins a second time' if number in found else 'has not begun'}")
+    match kind:
         case "request":
-            if number in found:
-                raise ValueError(f"exchange {number} begins a second time")
             request = {name: line[name] for name in _COMPARED if name in line}
-            request.update(method=str(line["method"]), url=str(line["url"]))
+            request.update(method=_field(line, "method", str), url=_field(line, "url", str))
             found[number] = _Recorded(request, _sought(request))
         case "response":
             found[number].response = {
-                "at": float(line["at"]),
-                "status": int(line["status"]),
-                "headers": dict(httpx.Headers(line["headers"], "utf-8")),
+                "at": _field(line, "at", _seconds),
+                "status": _field(line, "status", int),
+                "headers": _field(line, "headers", lambda value: dict(httpx.Headers(value, "utf-8"))),
             }
         case "part":
-            found[number].parts.append((float(line["at"]), _content(line)))
+            found[number].parts.append((_field(line, "at", _seconds), _content(line)))
         case "end":
-            found[number].end = {**line, "at": float(line["at"]), "how": str(line["how"])}
+            found[number].end = {**line, "at": _field(line, "at", _seconds), "how": _field(line, "how", str)}
         case other:
             raise ValueError(f"there is no kind {other!r}")
 
 
+def _field(line: dict[str, Any], name: str, read: Callable[[Any], T]) -> T:
+    """A field of a line.
+
+    Raises:
+        ValueError: it is missing, or something else than it should be.
+    """
+    if name not in line:
+        raise ValueError(f"the field {name} is missing")
+    try:
+        return read(line[name])
+    except (ValueError, TypeError, AttributeError, OverflowError):
+        raise ValueError(f"the field {name} cannot be {_shown(line[name])}") from None
+
+
+def _seconds(value: Any) -> float:
+    seconds = float(value)
+    if not 0 <= seconds < 1e9:  # nobody can wait for longer
+        raise ValueError
+    return seconds
+
+
 def _content(line: dict[str, Any]) -> bytes:
     if "data" in line:
-        return _frame(line)
+        return _frame(line).encode()
     if "json" in line:
         return _compact(line["json"]).encode()
-    return base64.b64decode(line["base64"]) if "base64" in line else str(line["text"]).encode()
+    return _field(line, "base64", base64.b64decode) if "base64" in line else _field(line, "text", str).encode()
