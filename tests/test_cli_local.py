@@ -70,9 +70,9 @@ def local(*args: object, **env: str) -> Iterator[tuple[str, subprocess.Popen[str
         process.communicate(timeout=PATIENCE)
 
 
-def stopped(process: subprocess.Popen[str]) -> str:
-    """Stop it as Ctrl-C does; return what it said."""
-    process.send_signal(signal.SIGINT)
+def stopped(process: subprocess.Popen[str], kind: signal.Signals = signal.SIGINT) -> str:
+    """Stop it, as Ctrl-C does; return what it said."""
+    process.send_signal(kind)
     return process.communicate(timeout=PATIENCE)[1]
 
 
@@ -160,7 +160,8 @@ class TestServer:
             for thread in threads:
                 thread.join(PATIENCE)
 
-    def test_it_leaves_nothing_behind(self, folder: Path) -> None:
+    @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+    def test_it_leaves_nothing_behind(self, kind: signal.Signals, folder: Path) -> None:
         if not Path("/proc/self/task").is_dir():
             pytest.skip("there is no /proc here")
         endless = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
@@ -178,7 +179,8 @@ class TestServer:
         ):
             pending = threads.submit(httpx.post, f"{url}/v2/workflows/execute", **request)
             children = until(lambda: children_of(process.pid))
-            said = stopped(process)
+            said = stopped(process, kind)
+            assert process.returncode == 0
             assert isinstance(pending.exception(PATIENCE), httpx.HTTPError)
         assert " left " in said
         assert until(lambda: not any(Path(f"/proc/{child}").exists() for child in children))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,6 +76,8 @@ def _serve(args: argparse.Namespace) -> int:
         talk(f"workflow {name} is {workflow_id}")
     talk(f"local Scout on {server.url}, for development and tests; stop it with Ctrl-C")
     answer(f"export SCOUT_BASE_URL={server.url} SCOUT_API_KEY={_key_to_export(args.api_key_env)}")
+    # What ends a service, such as `kill` or a container's stop, ends it as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     server.serve_forever()
     talk("local Scout stopped")
     return _exits.DONE
