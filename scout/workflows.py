@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar, Unpack
 
 from ._runs import CALL_OPTIONS, RUN_OPTIONS, CallOptions, RunOptions, new_progress, read_any_run, sorted_out
@@ -319,7 +318,9 @@ class _Workflows(Generic[HttpT]):
         source = LoadedWorkflow({**loaded.config, **checked_body(options.pop("extra_body", None))}, key)
         create = partial(create_request, source, key)
         revise = partial(revision_request, source, workflow_id=None, key=key)
-        for rounds_left in count(_ROUNDS - 1, -1):
+        rounds_left = _ROUNDS
+        while True:
+            rounds_left -= 1
             try:
                 created: Workflow = yield self._call(create, read_workflow, options, begun)
                 return Deployment(created.workflow_id, created.revision_id, True, created)
@@ -337,7 +338,6 @@ class _Workflows(Generic[HttpT]):
                 if not rounds_left:
                     _reword(taken, f"{taken.message}; and for a revision of {key!r}: {error.message}")
                     raise taken from None
-        raise AssertionError  # for type checkers: there is no end to the counting
 
     def _find(self, key: str, options: CallOptions, begun: float) -> Generator[_Prepared, Any, Workflow | None]:
         """The workflow with a key; `None` when there is none.
@@ -363,7 +363,7 @@ class _Workflows(Generic[HttpT]):
 
 
 _ROUNDS = 3
-"""How often a deployment begins anew when its workflow is deleted between two of its calls."""
+"""How often a deployment is tried when its workflow is deleted between two of its calls."""
 
 
 def _note_earlier_attempt(error: NotFoundError) -> None:
