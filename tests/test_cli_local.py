@@ -160,6 +160,19 @@ class TestServer:
             for thread in threads:
                 thread.join(PATIENCE)
 
+    @pytest.mark.skipif(os.name != "posix", reason="a shell starts it")
+    def test_a_script_can_stop_what_it_has_started(self, tmp_path: Path) -> None:
+        # Background jobs of scripts ignore Ctrl-C, unless they say otherwise.
+        script = '"$@" > address & until grep -q export address; do sleep 0.1; done; kill -INT $!; wait $!'
+        done = subprocess.run(
+            ["sh", "-c", script, "sh", *command("local", "--port", 0)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "scout: local Scout stopped")
+
     @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
     def test_it_leaves_nothing_behind(self, kind: signal.Signals, folder: Path) -> None:
         if not Path("/proc/self/task").is_dir():
@@ -224,7 +237,7 @@ class TestRun:
     def test_stubs_beside_the_workflow(self, folder: Path) -> None:
         arguments = ("run", folder / "search.yml", "--local", "--env-file", folder / ".env")
         assert scout(*arguments).stdout == "results\n"
-        (folder / "mine.yml").write_text("found: {sequence: [mine]}\n")
+        (folder / "mine.yml").write_text("found: [mine]\n")
         assert scout(*arguments, "--stubs", folder / "mine.yml").stdout == "mine\n"
         (folder / "stubs.yml").unlink()
         done = scout(*arguments)

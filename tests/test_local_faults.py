@@ -364,6 +364,13 @@ class TestWords:
         assert (first.status_code, first.headers["retry-after"]) == (429, "1209600")
         assert (second.status_code, second.json()) == (500, {"detail": "mine"})
 
+    def test_a_whole_fault(self, server: LocalScout, http: httpx.Client) -> None:
+        server.fail_next(Fault(status=418, headers={"x-pot": "tea"}))
+        server.fail_next(Fault(status=503, times=2))
+        assert [run(http).status_code for _ in range(4)] == [418, 503, 503, 200]
+        with pytest.raises(ConfigurationError, match="delay"):
+            server.fail_next(Fault(status=503), delay=1)
+
     def test_wrong_types(self, server: LocalScout) -> None:
         for options in ({"status": True}, {"status": "500"}, {"delay": "1"}, {"malformed": 1.5}, {"times": 0}):
             with pytest.raises(ConfigurationError):

@@ -52,7 +52,7 @@ def test_it_is_as_new(scout_local, number):
     assert ask("Hi") == "[gpt-4o stand-in] Hi"
     scout_local.stub("com.scoutos.llm", f"stubbed {number}")
     assert ask("Hi") == f"stubbed {number}"
-    scout_local.stub("a", {"sequence": ["one", "two"]})
+    scout_local.stub("a", ["one", "two"])
     assert [ask("Hi") for _ in range(3)] == ["one", "two", "two"]
     with Scout() as scout:
         scout.workflows.deploy(CONFIG, key="mine")

@@ -72,12 +72,14 @@ def _serve(args: argparse.Namespace) -> int:
         if isinstance(error.__cause__, OSError):
             raise _exits.UsageError(f"{error} Choose another port with --port, or any with --port 0.") from None
         return _exits.explain(error)
+    # What ends a service, such as `kill` or a container's stop, ends it as Ctrl-C does. And a shell lets its scripts'
+    # background jobs ignore Ctrl-C; this one can be stopped.
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, signal.default_int_handler)
     for name, workflow_id in server.workflow_ids.items():
         talk(f"workflow {name} is {workflow_id}")
     talk(f"local Scout on {server.url}, for development and tests; stop it with Ctrl-C")
     answer(f"export SCOUT_BASE_URL={server.url} SCOUT_API_KEY={_key_to_export(args.api_key_env)}")
-    # What ends a service, such as `kill` or a container's stop, ends it as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     server.serve_forever()
     talk("local Scout stopped")
     return _exits.DONE

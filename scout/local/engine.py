@@ -69,7 +69,7 @@ class Engine:
     """What all runs share.
 
     Args:
-        handlers: What blocks do, by archetype.
+        handlers: What blocks do, by block id or archetype.
         renderer: Renders their templates.
         stubs: Outputs that stand in for blocks. They come before the handlers.
         token_delay: Seconds between two tokens of an output that stands in for a language model's.
@@ -96,7 +96,7 @@ class Engine:
     def handler(self, block: Block, era: object) -> Handler | None:
         """What the block of a run that began in this era does, if the engine does not know it by itself."""
         stub = self._stubs.handler(block.id, block.archetype, era=era, token_delay=self._token_delay)
-        return self._handlers.get(block.archetype) if stub is None else stub
+        return stub or self._handlers.get(block.id) or self._handlers.get(block.archetype)
 
     def run(self, call: Call, *, partials: bool) -> Run:
         """Prepare a run.

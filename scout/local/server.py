@@ -11,6 +11,7 @@ import re
 import socket
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from scout.errors import ConfigurationError
@@ -54,11 +55,10 @@ class LocalScout:
     Args:
         port: The port to listen on; 0 takes one that is free.
         api_key: The only key that is let in. `None` lets in any key that is not empty.
-        blocks: Handlers by archetype, for example `{"com.scoutos.serp": function}`. They come before the built-in
-            blocks, so they can also replace one. See `Handler`.
+        blocks: Handlers by block id or archetype, for example `{"com.scoutos.serp": function}`. They come before the
+            built-in blocks, so they can also replace one. See `Handler`.
         stubs: Outputs by block id or archetype, as a mapping or a YAML file: `{"com.scoutos.serp": "results"}`. They
-            come before all handlers. `{"sequence": ["first", "second"]}` gives one after the other, and the last again
-            and again.
+            come before all handlers. A list gives one output after the other, and the last again and again.
         env: What templates find in `_env`. The environment of the process is never shown to them.
         workflows: Configs by key, such as `load_workflow(path).config`, stored and deployed from the start.
         store: A file that keeps stored workflows; without one they are kept in memory.
@@ -139,17 +139,23 @@ class LocalScout:
         with self._lock:
             return {} if self._store is None or self._closed else self._store.ids()
 
-    def fail_next(self, status: int | None = None, *, times: int = 1, **fault: Any) -> None:
+    def fail_next(self, status: int | Fault | None = None, *, times: int = 1, **fault: Any) -> None:
         """Let something go wrong with the next request: `fail_next(503)`, `fail_next(429, retry_after=1, times=2)`.
 
         Args:
-            status: Answer with this status; 500 when nothing else is said to go wrong, or 429 with `retry_after`.
+            status: Answer with this status; 500 when nothing else is said to go wrong, or 429 with `retry_after`. Or a
+                whole `Fault`, with nothing beside it.
             times: With how many of the next requests. After those that were said to fail before.
             **fault: Other attributes of `Fault`, such as `cut_after=3`.
 
         Raises:
             ConfigurationError: It cannot work.
         """
+        if isinstance(status, Fault):
+            if fault:
+                raise ConfigurationError(f"a Fault has all that is to go wrong; put {', '.join(fault)} into it.")
+            self._faults.add(status if status.times is not None else replace(status, times=times))
+            return
         if status is None and not fault.keys() & {"delay", *EVENT_FAULTS}:
             status = 429 if "retry_after" in fault else 500
         self._faults.add(Fault(status=status, times=times, **fault))
@@ -159,7 +165,8 @@ class LocalScout:
 
         Args:
             name: The block's id or its archetype, such as `com.scoutos.llm`.
-            output: Any JSON. `{"sequence": [...]}` gives one after the other, and the last again and again.
+            output: Any JSON, or a function as in `blocks`. A list gives one output after the other, and the last again
+                and again; a list that is itself the output stands in another: `[["a", "b"]]`.
 
         Raises:
             ConfigurationError: It cannot be an output.
@@ -323,7 +330,7 @@ def _check_options(
             raise ConfigurationError(f"{name} must be a mapping, not {type(value).__name__}.")
     for archetype, handler in cast("Mapping[object, object]", blocks).items():
         if not isinstance(archetype, str):
-            raise ConfigurationError(f"blocks must map archetypes to functions, and {archetype!r} is no archetype.")
+            raise ConfigurationError(f"blocks must map ids or archetypes to functions, and {archetype!r} is none.")
         if not callable(handler):
             raise ConfigurationError(f'blocks["{archetype}"] must be a function, not {type(handler).__name__}.')
     for variable, text in cast("Mapping[object, object]", env).items():

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 from scout.errors import ConfigurationError
 
 from .blocks import LLM, word_by_word
-from .jsons import is_list, is_object
+from .jsons import is_list
 
 if TYPE_CHECKING:
     from .blocks import BlockContext, Handler
@@ -27,8 +27,9 @@ StubsSource = str | os.PathLike[str] | Mapping[str, Any]
 class Stubs:
     """What blocks give instead of doing their work, by block id or by archetype; a block's id comes first.
 
-    An output is any JSON. `{"sequence": [first, second, ...]}` gives another output each time such a block runs, and in
-    the end the last one again and again. May be used by several threads at once.
+    An output is any JSON. A list is a sequence of outputs: another each time such a block runs, and in the end the last
+    one again and again. (A list that is itself the output stands in a list of its own.) A function is called as a
+    handler is. May be used by several threads at once.
 
     Args:
         outputs: The outputs by name, to which `reset` returns.
@@ -39,24 +40,26 @@ class Stubs:
 
     def __init__(self, outputs: Mapping[str, Any] | None = None) -> None:
         self._lock = threading.Lock()
-        self._first: dict[str, list[Any]] = {name: _sequence(name, output) for name, output in (outputs or {}).items()}
+        self._first: dict[str, list[Any] | Handler] = {
+            name: _checked(name, output) for name, output in (outputs or {}).items()
+        }
         self.reset()
 
     def set(self, name: str, output: Any) -> None:
-        """Let the blocks of this id or archetype give this output from now on.
+        """Let the blocks of this id or archetype give this output, or these outputs, from now on.
 
         Raises:
             ConfigurationError: The name is not text, or the output does not fit into JSON.
         """
-        sequence = _sequence(name, output)
+        outputs = _checked(name, output)
         with self._lock:
-            self._sequences[name] = sequence
+            self._outputs[name] = outputs
             self._turns.pop(name, None)
 
     def reset(self) -> None:
         """Forget what was set, and begin each sequence anew."""
         with self._lock:
-            self._sequences: dict[str, list[Any]] = dict(self._first)
+            self._outputs: dict[str, list[Any] | Handler] = dict(self._first)
             self._turns: dict[str, int] = {}
             self._era = object()
 
@@ -75,17 +78,19 @@ class Stubs:
             token_delay: Seconds between two tokens of a text that stands in for a language model's.
         """
         with self._lock:
-            name = next((name for name in (block_id, archetype) if name in self._sequences), None)
+            name = next((name for name in (block_id, archetype) if name in self._outputs), None)
             if name is None:
                 return None
-            sequence = self._sequences[name]
+            outputs = self._outputs[name]
+        if not isinstance(outputs, list):
+            return outputs
 
         async def stand_in(_: dict[str, Any], __: BlockContext) -> Any:
             with self._lock:
                 turn = self._turns.get(name, 0)
                 if era is None or era is self._era:
                     self._turns[name] = turn + 1
-            output = sequence[min(turn, len(sequence) - 1)]
+            output = outputs[min(turn, len(outputs) - 1)]
             # Whoever shows the text of a model as it comes wants to test that too.
             return word_by_word(output, token_delay) if archetype == LLM and isinstance(output, str) else output
 
@@ -112,19 +117,21 @@ def load_stubs(source: StubsSource) -> Stubs:
     return Stubs(_parse(path, text))
 
 
-def _sequence(name: object, output: Any) -> list[Any]:
+def _checked(name: object, output: Any) -> list[Any] | Handler:
+    """The outputs of a stub, or the function that gives them."""
     if not isinstance(name, str) or not name:
         raise ConfigurationError(f"a stub's name is a block id or an archetype, not {name!r}.")
+    if callable(output):
+        return cast("Handler", output)
     try:
         copy = json.loads(json.dumps(output, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
-        hint = " A function belongs into blocks={...}." if callable(output) else ""
-        raise ConfigurationError(f'the stub of "{name}" does not fit into JSON: {error}.{hint}') from None
-    if not (is_object(copy) and list(copy) == ["sequence"] and is_list(copy["sequence"])):
+        raise ConfigurationError(f'the stub of "{name}" does not fit into JSON: {error}.') from None
+    if not is_list(copy):
         return [copy]
-    if not copy["sequence"]:
-        raise ConfigurationError(f'the stub of "{name}" is a sequence without any output.')
-    return copy["sequence"]
+    if not copy:
+        raise ConfigurationError(f'the stub of "{name}" is a sequence without any output; an empty list is [[]].')
+    return copy
 
 
 # --- The file ------------------------------------------------------------------------------------------------------
@@ -159,7 +166,7 @@ def _parse(path: str, text: str) -> dict[str, Any]:
     marks: dict[str, Any] = {str(key.value): key.start_mark for key, _ in root.value}
     for name, output in cast("dict[Any, Any]", outputs).items():
         try:
-            _sequence(name, output)
+            _checked(name, output)
         except ConfigurationError as error:
             _refuse(path, marks.get(str(name)), str(error))
     return cast("dict[str, Any]", outputs)
