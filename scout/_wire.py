@@ -376,8 +376,7 @@ def _has_text_keys(value: Any) -> bool:
     rest: list[Any] = [value]
     for each in rest:
         if is_dict(each):
-            keys: list[object] = list(each)
-            if not all(isinstance(key, str) for key in keys):
+            if not all(isinstance(key, str) for key in cast("dict[object, Any]", each)):
                 return False
             rest += each.values()
         elif is_list(each):
@@ -473,6 +472,7 @@ def _decoded_workflow(told: Mapping[str, Any]) -> Workflow:
     strange = {name: config.pop(name) for name in list(config) if not _fits_config({name: config[name]})}
     workflow = models.Workflow.from_dict({**told, "workflow_config": config})
     workflow.workflow_config.additional_properties.update(strange)
+    workflow.workflow_config._order = tuple(told["workflow_config"])  # pyright: ignore[reportPrivateUsage]  # as above
     return workflow
 
 

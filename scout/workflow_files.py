@@ -274,7 +274,8 @@ def _check_blocks(config: Mapping[str, Any], place: PathInData, refuse: Callable
                 refuse(f"a block needs {name}, and this one has none", here)
             value = block[name]
             if not isinstance(value, str) or not (value or name == _MAY_BE_EMPTY):
-                refuse(f"must be text that is not empty, not {_kind(value)}", (*here, name))
+                wanted = "text" if name == _MAY_BE_EMPTY else "text that is not empty"
+                refuse(f"must be {wanted}, not {_kind(value)}", (*here, name))
 
 
 def _kind(value: object) -> str:

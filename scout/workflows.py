@@ -152,7 +152,8 @@ def _reword(error: APIError, message: str) -> None:
 class WorkflowList:
     """An iterator over stored workflows. Each page is asked for when it is needed; stopping early asks for no more.
 
-    After an error the same page is asked for again by the next step, so a loop can go on where it was.
+    After an error the same page is asked for again by the next step, so a loop can go on where it was. (A list that
+    leads in a circle, or nowhere, stays at its last page, and each further step raises the same.)
 
     Raises:
         APIError: a page could not be had; the message says which, and the `start_at` that leads to it.
@@ -362,7 +363,7 @@ class _Workflows(Generic[HttpT]):
         return None
 
 
-_ROUNDS = 3
+_ROUNDS = 2
 """How often a deployment is tried when its workflow is deleted between two of its calls."""
 
 

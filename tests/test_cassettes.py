@@ -375,9 +375,8 @@ def test_a_body_is_kept_byte_by_byte(body: bytes, path: Path) -> None:
 
 
 def test_a_body_is_kept_however_deep_it_is(path: Path) -> None:
-    for depth in range(
-        800, 1000, 3
-    ):  # in a few of these there is just enough of the stack for the body, but not for its line
+    # In a few of these there is just enough of the stack for the body, but not for its line.
+    for depth in range(800, 1000, 3):
         body = b"[" * depth + b"]" * depth
         assert sent(record(path, overwrite=True, transport=pretend(body)), body) == body
         assert sent(replay(path), body) == body
@@ -661,6 +660,105 @@ def test_only_the_owner_may_read_a_recording(path: Path) -> None:
     path.chmod(0o644)
     sent(record(path, overwrite=True, transport=pretend(b"1")))
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
+def test_a_pipe_may_have_it(path: Path) -> None:
+    os.mkfifo(path)
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(path.read_text()))
+    reader.start()
+    sent(record(path, overwrite=True, transport=pretend(b"1")))
+    reader.join(10)
+    assert json.loads(read[0].splitlines()[-1])["how"] == "complete"
+
+    program = (
+        "from scout.local import record; import httpx; t = record('/dev/stdout', overwrite=True, transport={}); {}"
+    )
+    transport = "httpx.MockTransport(lambda _: httpx.Response(200))"
+    ask = "t.handle_request(httpx.Request('GET', 'http://127.0.0.1/')).read(); t.close()"
+    done = subprocess.run(
+        [sys.executable, "-c", program.format(transport, ask)], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert len(done.stdout.splitlines()) == 4
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="nothing is forbidden to this user")
+def test_a_folder_that_allows_no_new_file(path: Path) -> None:
+    path.write_text("mine" * 1000)
+    path.parent.chmod(0o500)
+    try:
+        sent(record(path, overwrite=True, transport=pretend(b"1")))
+    finally:
+        path.parent.chmod(0o700)
+    assert sent(replay(path)) == b"1"
+
+
+@pytest.mark.parametrize("body", [b" " * 200_000, b"event: x" + b"\n" * 200_000, b"id: 1\n" * 50_000], ids=range(3))
+def test_looking_for_keys_takes_linear_time(body: bytes, path: Path) -> None:
+    began = time.monotonic()
+    sent(record(path, transport=pretend(body + b"then " + KEY.encode())))
+    assert time.monotonic() - began < 5
+    assert KEY not in path.read_text()
+
+
+def test_a_token_of_any_length_finds_its_answer(path: Path) -> None:
+    sent(record(path, transport=pretend(b"1")), url="/y?a=b&token=0123456789&c=d")
+    assert "0123456789" not in path.read_text()
+    for token in ("any", "another-of-some-length", ""):
+        assert sent(replay(path), url=f"/y?a=b&token={token or 'x'}&c=d") == b"1"
+    with pytest.raises(ConfigurationError, match="another url"):
+        sent(replay(path), url="/y?a=b&token=any&c=e")
+
+
+@pytest.mark.parametrize(
+    ("token", "form"),
+    [("\U0001f600" * 9, json.dumps("\U0001f600" * 9)), ("abc\tdefghij", '"abc\\tdefghij"'), ("äöüßäöüß", '"äöüßäöüß"')],
+)
+def test_a_token_in_the_escapes_of_json(token: str, form: str, path: Path) -> None:
+    url = str(httpx.URL("/", params={"token": token}))
+    sent(record(path, transport=pretend(form.encode())), url=url)
+    kept = path.read_text()
+    assert token not in kept
+    assert form.strip('"') not in kept
+    assert json.loads(kept.splitlines()[-2])["json"] == "[key]"
+
+
+def test_a_number_stays_one_in_any_frame(path: Path) -> None:
+    key = "12345678"
+    for body in (b'id: 1\nevent: x\ndata: {"n": 12345678, "s": "12345678"}\n\n', b'\xef\xbb\xbf{"n": 12345678}'):
+        sent(record(path, overwrite=True, transport=pretend(body, "text/event-stream")), key=key)
+        assert sent(replay(path), key=key) == body.replace(b'"12345678"', b'"[key]"')
+
+
+def test_a_transport_is_closed_by_a_with_block(path: Path) -> None:
+    with record(path, transport=pretend(b"1")) as recorder, Scout(KEY, base_url=NOWHERE, transport=recorder) as scout:
+        assert scout.raw.get_httpx_client().get("/").content == b"1"
+    with replay(path) as replayer:
+        assert replayer.handle_request(httpx.Request("GET", NOWHERE + "/")).read() == b"1"
+
+    async def both() -> None:
+        async with record(path, overwrite=True, transport=pretend(b"2")) as recorder:
+            request = httpx.Request("GET", NOWHERE + "/")
+            assert await (await recorder.handle_async_request(request)).aread() == b"2"
+        async with replay(path) as replayer:
+            assert await (await replayer.handle_async_request(request)).aread() == b"2"
+
+    asyncio.run(both())
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_replay_needs_no_key(value: str | None, both: Both, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Server(json_answer(run_answer("Hello"))) as server:
+        both.execute(server.url, record(path), WORKFLOW)
+    monkeypatch.delenv("SCOUT_API_KEY", raising=False)
+    if value is not None:
+        monkeypatch.setenv("SCOUT_API_KEY", value)
+    with Scout(transport=replay(path)) as scout:
+        assert scout.execute(WORKFLOW).output == "Hello"
+    AsyncScout(transport=replay(path))
+    with pytest.raises(ConfigurationError, match="SCOUT_API_KEY"):
+        Scout(transport=pretend(b"1"))
 
 
 def test_a_recording_stays_in_the_folder_that_was_meant(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,7 +85,7 @@ class TestList:
             client.workflows.create({"workflow_display_name": f"No. {n}"}, key=f"k{n}").workflow_id for n in range(5)
         ]
         client.workflows.update(ids[4], {"workflow_display_name": "Draft"})
-        done = workflows("list", "--limit", 2, url=server.url)
+        done = workflows("list", url=server.url)
 
         assert (done.returncode, done.stderr) == (0, "")
         heading, *rows = done.stdout.splitlines()
@@ -93,16 +93,34 @@ class TestList:
         assert [row.split()[:2] for row in rows] == [[ids[n], f"k{n}"] for n in range(5)]
         assert all(row.index(f"k{n}") == heading.index("KEY") for n, row in enumerate(rows))
         assert "(draft)" in rows[4]
-        assert len([request for request in server.requests if request.method == "GET"]) == 3
 
-    def test_each_as_a_line_of_json(self, client: Scout, server: LocalScout) -> None:
+    def test_a_json_array_with_each_on_a_line(self, client: Scout, server: LocalScout) -> None:
         for n in range(3):
             client.workflows.create({"new": [1, {"two": None}]}, key=f"k{n}")
-        done = workflows("list", "--limit", 1, "--json", url=server.url)
+        done = workflows("list", "--json", url=server.url)
 
-        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        rows = json.loads(done.stdout)
         assert [row["workflow_key"] for row in rows] == ["k0", "k1", "k2"]
         assert rows[0]["workflow_config"] == {"new": [1, {"two": None}]}
+        assert [json.loads(line[2:]) for line in done.stdout.splitlines()[:3]] == rows
+
+    @pytest.mark.parametrize("limit", [1, 2, 3, 5])
+    def test_no_more_than_so_many(self, limit: int) -> None:
+        pages = [
+            page(stored(1), stored(2), next_cursor="a"),
+            page(stored(3), next_cursor="b"),
+            page(stored(4), stored(5)),
+        ]
+        for option in ([], ["--json"]):
+            with Server([json_answer(each) for each in pages]) as server:
+                done = workflows("list", "--limit", limit, *option, url=server.url)
+            assert done.stdout.count("wf_") == limit
+            assert server.hits == {1: 1, 2: 1, 3: 2, 5: 3}[limit]
+
+    def test_an_array_that_lacks_a_page_is_not_closed(self) -> None:
+        with Server(json_answer(page(stored(), next_cursor="here")), json_answer({"detail": "no"}, 400)) as server:
+            done = workflows("list", "--json", url=server.url)
+        assert (done.returncode, done.stdout.count("]")) == (3, 0)
 
     def test_options_go_to_the_server(self) -> None:
         with Server(json_answer(page())) as server:
@@ -124,7 +142,7 @@ class TestList:
     def test_none_at_all(self, client: Scout, server: LocalScout) -> None:
         done = workflows("list", url=server.url)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "scout: there are no workflows\n")
-        assert workflows("list", "--json", url=server.url).stdout == ""
+        assert workflows("list", "--json", url=server.url).stdout == "[]\n"
 
     def test_what_is_strange_does_not_break_the_table(self) -> None:
         strange = [
@@ -327,6 +345,9 @@ class TestDelete:
     def test_a_server_that_says_nothing_to_it(self) -> None:
         with Server(answer(204, content_type=None)) as server:
             assert workflows("delete", "wf_1", "--yes", url=server.url).stdout == "deleted wf_1\n"
+        with Server(json_answer({"detail": "gone"})) as server:
+            told = json.loads(workflows("delete", "wf_1", "--yes", "--json", url=server.url).stdout)
+        assert told == {"workflow_id": "wf_1", "deleted": True, "detail": "gone"}
         with Server(answer(200, "<title>Sign in</title>", content_type="text/html")) as server:
             done = workflows("delete", "wf_1", "--yes", url=server.url)
         assert (done.returncode, done.stdout) == (3, "")

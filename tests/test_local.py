@@ -396,6 +396,31 @@ class TestHandlers:
             (message,) = self.run(function)["errors"]
             assert '"b"' in message
 
+    @pytest.mark.parametrize(
+        "error", [SystemExit(3), KeyboardInterrupt(), RuntimeError("late"), Unusual("odd")], ids=repr
+    )
+    def test_an_error_while_the_run_is_stopped_harms_nobody(
+        self, error: BaseException, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def slow(inputs: Json, context: BlockContext) -> str:
+            try:
+                await asyncio.sleep(30)
+            finally:
+                raise error
+
+        async def fails(inputs: Json, context: BlockContext) -> str:
+            await asyncio.sleep(0.1)
+            raise ValueError("the first")
+
+        with serving(blocks={"slow": slow, "fails": fails}) as client:
+            assert "the first" in client.error([block("a", "slow"), block("b", "fails")])
+            with client.streaming([block("a", "slow")]) as response:
+                next(response.iter_raw())
+            time.sleep(0.2)
+            assert client.state([text("t", "still here")])["t"]["output"] == "still here"
+        gc.collect()
+        assert "never retrieved" not in caplog.text
+
     def test_an_error_that_cannot_say_what_it_is(self) -> None:
         class MuteError(Exception):
             def __str__(self) -> str:
@@ -944,6 +969,33 @@ class TestLife:
             while [each for each in gc.get_objects() if isinstance(each, _SilentProtocol) and each.server == address]:
                 assert time.monotonic() < ends_at, "the server still holds connections that are gone"
                 time.sleep(0.05)
+
+    def test_it_can_start_after_it_could_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*args: Any, **options: Any) -> Any:
+            raise ConfigurationError("not now")
+
+        local = LocalScout()
+        with monkeypatch.context() as patch:
+            patch.setattr("scout.local.app.build_app", fail)
+            with pytest.raises(ConfigurationError, match="not now"):
+                local.start()
+        serving_it = threading.Thread(target=local.serve_forever)
+        serving_it.start()
+        serving_it.join(0.3)
+        assert serving_it.is_alive()
+        local.close()
+        serving_it.join(5)
+        assert not serving_it.is_alive()
+
+    def test_a_level_that_was_set_is_kept(self) -> None:
+        program = """
+import logging
+logging.getLogger("scout.local.http").setLevel(logging.INFO)
+from scout.local import LocalScout
+with LocalScout():
+    print(logging.getLogger("scout.local.http").level)
+"""
+        assert run_python(program) == "20"
 
     def test_serving_in_the_foreground_until_interrupted(self) -> None:
         program = """

@@ -527,6 +527,7 @@ def test_resets_and_closes_at_the_same_time() -> None:
         *({"blocks": {"x": 5}}, {"workflows": ["x"]}, {"faults": [{"status": 429}]}, {"faults": "status=429"}),
         *({"faults": Fault(status=429)}, {"llm_api_key": "x"}, {"faults": 5}, {"blocks": {1: print}}),
         *({"token_delay": True}, {"on_access": 3}, {"llm_base_url": "http://127.0.0.1:99999/v1"}),
+        {"llm_base_url": "http://127.0.0.1:0/v1"},
         {"llm_base_url": "http://127.0.0.1:1/v1", "llm_api_key": 5},
     ],
     ids=str,

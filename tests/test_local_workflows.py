@@ -442,20 +442,38 @@ class TestFile:
             assert client.keys() == ["mine"]
 
     def test_many_servers_may_begin_with_the_same_file(self, tmp_path: Path) -> None:
-        program = "import sys; sys.stdin.read(); from scout.local.store import Store; Store(sys.argv[1]).close()"
-        for number in range(3):
+        program = """
+import sys
+from scout.local.store import Store
+print("ready", flush=True)
+sys.stdin.read()
+Store(sys.argv[1]).close()
+"""
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        for number in range(5):
             path = tmp_path / f"{number}.db"
-            begins = [
-                subprocess.Popen([sys.executable, "-c", program, path], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
-                for _ in range(6)
-            ]
+            begins = [subprocess.Popen([sys.executable, "-c", program, path], **pipes) for _ in range(6)]
+            for process in begins:
+                assert process.stdout is not None
+                assert process.stdout.readline() == b"ready\n"
             for process in begins:
                 assert process.stdin is not None
                 process.stdin.close()
+                process.stdin = None
             for process in begins:
-                assert process.stderr is not None
-                with process.stderr:
-                    assert (process.stderr.read(), process.wait(30)) == (b"", 0)
+                assert process.communicate(timeout=30) == (b"", b"")
+                assert process.returncode == 0
+
+    def test_what_another_has_spelt_in_another_way_is_the_same(self, tmp_path: Path) -> None:
+        path = tmp_path / "scout.db"
+        with LocalScout(store=path, workflows={"mine": says("kept")}) as local, (client := Client(local)).http:
+            first = client.get(local.workflow_ids["mine"])
+        db = sqlite3.connect(path)
+        db.execute("UPDATE revisions SET config = ?", (json.dumps(says("kept"), indent=3),))
+        db.commit()
+        db.close()
+        with LocalScout(store=path, workflows={"mine": says("kept")}) as local, (client := Client(local)).http:
+            assert client.get(first["workflow_id"]) == first
 
     def test_a_file_that_is_locked_says_so(self, tmp_path: Path) -> None:
         path = tmp_path / "scout.db"

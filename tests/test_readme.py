@@ -133,9 +133,8 @@ def test_the_test_of_an_application_passes() -> None:
     assert len([line for line in block.splitlines() if line]) + 2 < 15  # with the two commands
     Path("test_app.py").write_text(block)
     if (ROOT / "pyproject.toml").is_file():
-        Path("pyproject.toml").symlink_to(
-            ROOT / "pyproject.toml"
-        )  # it counts for whoever follows the README at the root
+        # It counts for whoever follows the README at the root.
+        Path("pyproject.toml").symlink_to(ROOT / "pyproject.toml")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:asyncio", "-p", "no:timeout", "test_app.py"],
         capture_output=True,

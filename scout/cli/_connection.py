@@ -84,7 +84,7 @@ def connect(args: argparse.Namespace, hint: str = "", transport: Any = None) -> 
         raise UsageError(f"no API key: set SCOUT_API_KEY{hint}")
     from scout import Scout
 
-    return Scout(key or "replayed", base_url=args.base_url, transport=transport)
+    return Scout(key or None, base_url=args.base_url, transport=transport)
 
 
 def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,7 @@ from scout.cli import _exits, _local_options
 from scout.cli._terminal import answer, talk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping
 
     from scout.local import Access
 
@@ -72,17 +74,30 @@ def _serve(args: argparse.Namespace) -> int:
         if isinstance(error.__cause__, OSError):
             raise _exits.UsageError(f"{error} Choose another port with --port, or any with --port 0.") from None
         return _exits.explain(error)
-    # What ends a service, such as `kill` or a container's stop, ends it as Ctrl-C does. And a shell lets its scripts'
-    # background jobs ignore Ctrl-C; this one can be stopped.
-    for kind in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(kind, signal.default_int_handler)
-    for name, workflow_id in server.workflow_ids.items():
-        talk(f"workflow {name} is {workflow_id}")
-    talk(f"local Scout on {server.url}, for development and tests; stop it with Ctrl-C")
-    answer(f"export SCOUT_BASE_URL={server.url} SCOUT_API_KEY={_key_to_export(args.api_key_env)}")
-    server.serve_forever()
+    with _signals_end_it():
+        for name, workflow_id in server.workflow_ids.items():
+            talk(f"workflow {name} is {workflow_id}")
+        talk(f"local Scout on {server.url}, for development and tests; stop it with Ctrl-C")
+        answer(f"export SCOUT_BASE_URL={server.url} SCOUT_API_KEY={_key_to_export(args.api_key_env)}")
+        server.serve_forever()
     talk("local Scout stopped")
     return _exits.DONE
+
+
+@contextlib.contextmanager
+def _signals_end_it() -> Generator[None]:
+    """Let what ends a service (`kill`, a container's stop) end it as Ctrl-C does, also where a script started it.
+
+    A shell lets the background jobs of a script ignore Ctrl-C.
+    """
+    before: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():  # no other can set them
+        before = {kind: signal.signal(kind, signal.default_int_handler) for kind in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
 
 
 def _tell(access: Access) -> None:

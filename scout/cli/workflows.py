@@ -14,9 +14,9 @@ from scout.cli._terminal import answer, as_json, escape, talk
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
-    from scout import Scout, Workflow, Workflows
+    from scout import ListWorkflowsResponse, Scout, Workflow, Workflows
 
 NAME = "workflows"
 HELP = "list, get, pull, deploy, delete and run stored workflows"
@@ -43,9 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     each.add_argument("--tags", metavar="TAGS", help="those with these tags, as one text")
     each.add_argument("--sort", metavar="FIELD", help="the field to sort by, such as created_at")
     each.add_argument("--direction", metavar="asc|desc", help="which way to sort")
-    each.add_argument("--limit", type=int, metavar="N", help="how many are asked for at a time; all are listed")
+    each.add_argument("--limit", type=int, metavar="N", help="no more than so many")
     each.add_argument("--start-at", metavar="CURSOR", help="begin there, such as where an error stopped the list")
-    each.add_argument("--json", action="store_true", help="print each workflow as one line of JSON")
+    each.add_argument("--json", action="store_true", help="print a JSON array, with each workflow on a line of its own")
 
     each = _action(actions, "get", "show a stored workflow", _get)
     _add_id(each)
@@ -65,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     each = _action(actions, "delete", "delete a stored workflow and its revisions", _delete)
     _add_id(each)
     each.add_argument("--yes", action="store_true", help="do not ask")
+    each.add_argument("--json", action="store_true", help="print what was done as one JSON object")
 
     each = actions.add_parser("run", help="run a stored workflow and print its answer", allow_abbrev=False)
     _add_id(each)
@@ -105,16 +106,26 @@ def _add_id(parser: argparse.ArgumentParser) -> None:
 def _list(workflows: Workflows, args: argparse.Namespace) -> int:
     names = ("query", "tags", "sort", "direction", "limit", "start_at")
     pages = workflows.list(**_connection.given(args, *names)).pages()
+    found = _up_to(args.limit, pages)
+    if args.json:
+        _print_array(each.to_dict() for several in found for each in several)
+        return _exits.DONE
     table = _Table("ID", "KEY", "UPDATED", "NAME")
-    for page in pages:
-        if args.json:
-            for workflow in page.data:
-                answer(as_json(workflow.to_dict()), json=True)
-        else:
-            table.add(_row(workflow) for workflow in page.data)
-    if not args.json and not table.has_rows:
+    for several in found:
+        table.add(map(_row, several))
+    if not table.has_rows:
         talk("there are no workflows" if args.query is None and args.tags is None else "there are none like this")
     return _exits.DONE
+
+
+def _up_to(limit: int | None, pages: Iterable[ListWorkflowsResponse]) -> Iterator[list[Workflow]]:
+    """What pages hold, page by page, but no more than so many."""
+    for page in pages:
+        yield page.data[:limit]
+        if limit is not None:
+            limit -= len(page.data)
+            if limit <= 0:
+                return
 
 
 def _get(workflows: Workflows, args: argparse.Namespace) -> int:
@@ -179,7 +190,11 @@ def _delete(workflows: Workflows, args: argparse.Namespace) -> int:
         if not _agreed(f"delete {' '.join(filter(None, [workflow_id, key, name]))} and its revisions?"):
             talk("not deleted")
             return _exits.USAGE
-    answer(workflows.delete(args.id, **options) or f"deleted {_plain(args.id)}")
+    said = workflows.delete(args.id, **options)
+    if args.json:
+        answer(as_json({"workflow_id": args.id, "deleted": True, "detail": said}), json=True)
+    else:
+        answer(said or f"deleted {_plain(args.id)}")
     return _exits.DONE
 
 
@@ -203,6 +218,15 @@ def _run(args: argparse.Namespace) -> int:
 
 
 # --- What is shown ------------------------------------------------------------------------------------------------
+
+
+def _print_array(values: Iterable[object]) -> None:
+    """A JSON array, each value as soon as it is there; it is only closed when all of them came."""
+    before = "["
+    for value in values:
+        answer(f"{before} {as_json(value)}", json=True)
+        before = ","
+    answer("[]" if before == "[" else "]")
 
 
 class _Table:

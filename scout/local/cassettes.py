@@ -8,6 +8,7 @@ The times (`at`) are seconds since the request. A key never gets into the file; 
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
 import logging
@@ -19,8 +20,8 @@ import time
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from stat import S_ISDIR
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from stat import S_ISDIR, S_ISREG
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 import anyio
 import httpx
@@ -50,7 +51,6 @@ _SHORTEST_KEY = 8  # a shorter one is no secret, but a word that may be anywhere
 _COMPLETE = "complete"
 _LEFT = "the client left"
 _MOMENT = 0.01  # seconds from a piece of an answer to the client's look at its limit
-_STAYS = "a recording cannot travel to another process; make it there"
 
 _log = logging.getLogger(__name__)
 
@@ -101,7 +101,32 @@ def replay(path: str | os.PathLike[str], *, real_time: bool = False) -> Replayer
 # --- Recording ----------------------------------------------------------------------------------------------------
 
 
-class Recorder:
+class _Transport:
+    """A transport of both kinds, which a `with` block closes, like those of httpx."""
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a recording cannot travel to another process; make it there")
+
+
+class Recorder(_Transport):
     """What `record` returns: a transport for `Scout` and `AsyncScout`."""
 
     def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False, transport: Any = None) -> None:
@@ -110,9 +135,6 @@ class Recorder:
         self.inner_transports: tuple[Any, ...] = _own_transports() if transport is None else (transport,)
         if not any(hasattr(self.inner_transports[0], name) for name in ("handle_request", "handle_async_request")):
             raise ConfigurationError(f"a transport of httpx is wanted, which sends requests, not {transport!r}")
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(_STAYS)
 
     def handle_request(self, request: Any, /) -> Any:
         """Send, and keep."""
@@ -209,7 +231,7 @@ class _Tape:
     def _append(self, line: dict[str, Any]) -> None:
         if self._why_not is not None:
             return
-        data = _readable(line).encode() + b"\n"
+        data = json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
         try:
             if self._file is None:
                 self._file, self._process = self._open(), os.getpid()
@@ -220,12 +242,16 @@ class _Tape:
             self._why_not = error.strerror or str(error)
 
     def _open(self) -> io.FileIO:
-        is_device = self._overwrite and self._path.exists() and not self._path.is_file()
-        if self._overwrite and not is_device:
-            # Replaced instead of emptied: another recording may still write the old one, at a place of its own.
-            self._path.unlink(missing_ok=True)
+        mode = "xb"
+        if self._overwrite:
+            mode = "wb"
+            if self._path.is_file():  # and no device
+                # Replaced instead of emptied: another recording may still write the old one, at a place of its own.
+                with contextlib.suppress(OSError):  # of a folder that does not allow it
+                    self._path.unlink()
+                    mode = "xb"
         # Without a buffer, so that a line that was written is in the file, whatever happens to the program.
-        return io.FileIO(self._path, "wb" if is_device else "xb", opener=_open_private)
+        return io.FileIO(self._path, mode, opener=_open_private)
 
 
 def _open_private(name: str, flags: int) -> int:
@@ -252,9 +278,13 @@ def _free_place(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
     """
     place = _as_path(path)
     try:
-        place = place.resolve()  # now, because the program may change its folder before the first request
-        is_folder = S_ISDIR(place.stat().st_mode)
+        place = place.absolute()  # now, because the program may change its folder before the first request
+        mode = place.stat().st_mode
+        is_folder = S_ISDIR(mode)
+        if S_ISREG(mode):
+            place = place.resolve()  # a link stays, and a pipe has no other name
     except (FileNotFoundError, NotADirectoryError):
+        place = place.resolve()
         if place.parent.is_dir():
             return place
         reason = f"there is no folder {place.parent}"
@@ -432,7 +462,7 @@ def _asked(request: httpx.Request, keys: _Keys) -> dict[str, Any]:
     """A request as it is kept."""
     return {
         "method": request.method,
-        "url": keys.clean(request.url.raw_path.decode("latin-1")),
+        "url": keys.clean(_SECRET_PARAMETER.sub(rf"\1{_KEY}", request.url.raw_path.decode("latin-1"))),
         "headers": _kept(request.headers, _KEPT_OF_REQUEST, keys),
         **_as_body(request.content, keys),
     }
@@ -443,6 +473,10 @@ def _kept(headers: httpx.Headers, names: tuple[str, ...], keys: _Keys) -> dict[s
 
 
 _SECRET = re.compile("key|token|secret|authorization")
+# Whatever its length: the one of a test is another than the recorded one. The API's own `workflow_key` is a name.
+_SECRET_PARAMETER = re.compile(
+    r"((?<=[?&])(?!workflow_key=)[^=&]*(?:key|token|secret|authorization)[^=&]*=)[^&]+", re.IGNORECASE
+)
 _SCHEME = re.compile(r"\s*(?:basic|bearer|token)\s+", re.IGNORECASE)
 
 
@@ -457,7 +491,6 @@ def _secrets(request: httpx.Request) -> Iterator[str]:
             scheme = _SCHEME.match(value)
             yield value[scheme.end() if scheme else 0 :].strip()
     for name, value in request.url.params.multi_items():
-        # The API's own `workflow_key` is a name, and answers are found by it.
         if _SECRET.search(name.lower()) and name != "workflow_key":
             yield value
 
@@ -500,16 +533,17 @@ class _Keys:
         return quoted[0] if clean == plain else _readable(clean)
 
 
-_BEFORE_JSON = re.compile(r"\s*(?:event:[^\r\n]*[\r\n]+)?(?:data:)?\s*(?=[{\[])")
+_BEFORE_JSON = re.compile(r"\ufeff?+\s*+(?:(?:event|id|retry):[^\r\n]*+[\r\n]++)*+(?:data:)?+\s*+(?=[{\[])")
 _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"')
 
 
 def _in_any_form(character: str) -> str:
     """A pattern for a character, also in JSON, in JSON in JSON, with every escape that JSON allows, and in a URL."""
-    plain = {'"': r'\\{0,16}"', "\\": r"\\{1,16}", "/": r"\\{0,16}/", " ": "[ +]"}
-    code = f"{ord(character):04x}"
-    in_url = "".join(f"%{byte:02x}" for byte in character.encode())
-    return rf"(?:{plain.get(character, re.escape(character))}|\\{{1,16}}u(?i:{code})|(?i:{in_url}))"
+    plain = {'"': r'\\{0,16}"', "\\": r"\\{1,16}", "/": r"\\{0,16}/", " ": "[ +]", "\t": r"(?:\t|\\{1,16}t)"}
+    units = re.findall("....", character.encode("utf-16-be", "surrogatepass").hex())
+    in_json = "".join(rf"\\{{1,16}}u(?i:{unit})" for unit in units)
+    in_url = "".join(f"%{byte:02x}" for byte in character.encode(errors="surrogatepass"))
+    return rf"(?:{plain.get(character, re.escape(character))}|{in_json}|(?i:{in_url}))"
 
 
 def _as_body(content: bytes, keys: _Keys, *, is_frame: bool = False) -> dict[str, Any]:
@@ -569,9 +603,10 @@ class _Recorded:
     end: dict[str, Any] = field(default_factory=lambda: {"at": 0.0, "how": "nothing"})
 
 
-class Replayer:
-    """What `replay` returns: a transport for `Scout` and `AsyncScout`."""
+class Replayer(_Transport):
+    """What `replay` returns: a transport for `Scout` and `AsyncScout`, which then need no key."""
 
+    needs_key = False
     inner_transports: tuple[Any, ...] = ()
 
     def __init__(self, path: str | os.PathLike[str], *, real_time: bool = False) -> None:
@@ -579,9 +614,6 @@ class Replayer:
         self._left: list[_Recorded] = _read(self._name)
         self._real_time = real_time
         self._lock = threading.Lock()
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(_STAYS)
 
     def handle_request(self, request: Any, /) -> Any:
         """Answer from the file."""

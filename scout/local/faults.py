@@ -126,7 +126,7 @@ def _check_headers(headers: object) -> None:
         if not (isinstance(name, str) and re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name)):
             raise ConfigurationError(f"{name!r} is no name of a header")
         if name.lower() in ("content-length", "transfer-encoding"):
-            raise ConfigurationError(f"the header {name} comes from the body of the answer; cut_after breaks it off")
+            raise ConfigurationError(f"the header {name} comes from the body of the answer")
         if not (isinstance(value, str) and re.fullmatch(r"[\t\x20-\x7e\xa0-\xff]*", value)):
             raise ConfigurationError(f"the header {name} must be text that HTTP can carry, not {value!r}")
 
@@ -138,7 +138,9 @@ def is_seconds(value: object) -> bool:
 
 def _check_seconds(name: str, value: object) -> None:
     if value is not None and not is_seconds(value):
-        raise ConfigurationError(f"{name} must be a number of seconds, 0 or more, not {value!r}")
+        raise ConfigurationError(
+            f"{name} must be a number of seconds, 0 or more and no more than anyone waits, not {value!r}"
+        )
 
 
 def parse_fault(text: str) -> Fault:
@@ -177,11 +179,8 @@ class Faults:
 
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
         self._lock = threading.Lock()
-        try:
-            found = list[Any](faults)
-        except TypeError:  # one fault alone, or something else
-            found = [None]
-        if not all(isinstance(each, Fault) for each in found):
+        found = list[Any](faults) if hasattr(faults, "__iter__") else [faults]
+        if found == [faults] or not all(isinstance(each, Fault) for each in found):
             raise ConfigurationError("faults must be a list of Fault(...); parse_fault makes one of text")
         self._given = cast("list[Fault]", found)
         self.reset()

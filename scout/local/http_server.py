@@ -25,7 +25,8 @@ _FINISH_SECONDS = 0.6
 # What uvicorn says of requests that are none (a broken first line) is for those who set a lower level: without that,
 # Python would print it into the program that this server lives in.
 _log = logging.getLogger("scout.local.http")
-_log.setLevel(logging.ERROR)
+if _log.level == logging.NOTSET:
+    _log.setLevel(logging.ERROR)
 
 
 class _SilentProtocol(H11Protocol):

@@ -207,7 +207,7 @@ def _address(base_url: str) -> httpx.URL:
         url = httpx.URL(base_url)
     except (httpx.InvalidURL, TypeError, ValueError):
         raise ConfigurationError("llm_base_url is not an address.") from None
-    if url.scheme not in ("http", "https") or not url.host or not 0 < (url.port or 80) <= 65535:
+    if url.scheme not in ("http", "https") or not url.host or not 0 < (80 if url.port is None else url.port) <= 65535:
         raise ConfigurationError("llm_base_url must be an address such as http://127.0.0.1:11434/v1.")
     return url.copy_with(path=f"{url.path.rstrip('/')}/chat/completions", username="", password="", fragment=None)
 

@@ -107,7 +107,7 @@ class LocalScout:
         self._lock = threading.Lock()
         self._pid = 0
         self._thread: threading.Thread | None = None
-        self._ended = threading.Event()
+        self._ended: threading.Event = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: HttpServer | None = None
         self._closed = False
@@ -250,6 +250,7 @@ class LocalScout:
     def _start_thread(self, listener: socket.socket) -> None:
         self._port = listener.getsockname()[1]
         self._pid = os.getpid()
+        self._ended = threading.Event()
         started = threading.Event()
         failures: list[BaseException] = []
 

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import threading
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
@@ -145,7 +145,7 @@ class Store:
                 ).fetchone()
                 if row is None:
                     _create(db, config, key)
-                elif row[1] != _config_text(config):
+                elif json.loads(row[1]) != config:
                     _save(db, row[0], config, _now(db), deploy=True)
 
     def create(self, config: Mapping[str, Any], key: str | None) -> Stored:
@@ -301,7 +301,8 @@ def _open(name: str) -> sqlite3.Connection:
 def _prepare(db: sqlite3.Connection, name: str) -> None:
     db.execute("PRAGMA foreign_keys = ON")
     if _is_empty(db):
-        db.execute("PRAGMA journal_mode = WAL")  # who reads does not keep others from writing
+        with suppress(sqlite3.OperationalError):  # whoever has locked it, to begin with it too, does this as well
+            db.execute("PRAGMA journal_mode = WAL")  # who reads does not keep others from writing
         db.execute("BEGIN IMMEDIATE")
         if _is_empty(db):  # still: another server may have begun with the same file
             marks = f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {_VERSION};"
