@@ -440,13 +440,11 @@ def read_page(answer: Answer) -> ListWorkflowsResponse:
 
 
 def read_deletion(answer: Answer) -> str:
-    """What a 2xx answer to a deletion says; nothing when it has no body. Raises as `read_workflow`."""
-    if not answer.body:
-        return ""
-    detail = _decode(answer).get("detail")
-    if not isinstance(detail, str):
-        raise _not_understood(answer, "it does not say that something was deleted (detail)")
-    return detail
+    """What a 2xx answer to a deletion says, if anything. Raises as `read_workflow`."""
+    detail = _decode(answer).get("detail") if answer.body else None
+    if not isinstance(detail, str | None):
+        raise _not_understood(answer, f"its detail is {type(detail).__name__} where text belongs")
+    return detail or ""
 
 
 def _workflow(answer: Answer, told: Any, name: str) -> Workflow:
