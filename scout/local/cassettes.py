@@ -17,6 +17,7 @@ import os
 import re
 import threading
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -101,14 +102,14 @@ def replay(path: str | os.PathLike[str], *, real_time: bool = False) -> Replayer
 # --- Recording ----------------------------------------------------------------------------------------------------
 
 
-class _Transport:
+class _Transport(ABC):
     """A transport of both kinds, which a `with` block closes, like those of httpx."""
 
-    def close(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def close(self) -> None: ...
 
-    async def aclose(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def aclose(self) -> None: ...
 
     def __enter__(self) -> Self:
         return self
