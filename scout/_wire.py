@@ -470,7 +470,7 @@ def _decoded_workflow(told: Mapping[str, Any]) -> Workflow:
     strange = {name: config.pop(name) for name in list(config) if not _fits_config({name: config[name]})}
     workflow = models.Workflow.from_dict({**told, "workflow_config": config})
     workflow.workflow_config.additional_properties.update(strange)
-    workflow.workflow_config._order = tuple(told["workflow_config"])  # pyright: ignore[reportPrivateUsage]  # as above
+    workflow.workflow_config._order = tuple(told["workflow_config"])  # pyright: ignore[reportPrivateUsage]  # held by a test
     return workflow
 
 

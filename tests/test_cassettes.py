@@ -683,14 +683,14 @@ def test_a_pipe_may_have_it(path: Path) -> None:
     assert len(done.stdout.splitlines()) == 4
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="nothing is forbidden to this user")
-def test_a_folder_that_allows_no_new_file(path: Path) -> None:
+def test_a_folder_that_allows_no_new_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError  # as for everybody but root, whom a folder's mode does not stop
+
     path.write_text("mine" * 1000)
-    path.parent.chmod(0o500)
-    try:
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
         sent(record(path, overwrite=True, transport=pretend(b"1")))
-    finally:
-        path.parent.chmod(0o700)
     assert sent(replay(path)) == b"1"
 
 
@@ -734,6 +734,8 @@ def test_a_number_stays_one_in_any_frame(path: Path) -> None:
 def test_a_transport_is_closed_by_a_with_block(path: Path) -> None:
     with record(path, transport=pretend(b"1")) as recorder, Scout(KEY, base_url=NOWHERE, transport=recorder) as scout:
         assert scout.raw.get_httpx_client().get("/").content == b"1"
+    with pytest.raises(ConfigurationError, match="closed"):
+        recorder.handle_request(httpx.Request("GET", NOWHERE + "/"))
     with replay(path) as replayer:
         assert replayer.handle_request(httpx.Request("GET", NOWHERE + "/")).read() == b"1"
 
@@ -741,6 +743,8 @@ def test_a_transport_is_closed_by_a_with_block(path: Path) -> None:
         async with record(path, overwrite=True, transport=pretend(b"2")) as recorder:
             request = httpx.Request("GET", NOWHERE + "/")
             assert await (await recorder.handle_async_request(request)).aread() == b"2"
+        with pytest.raises(ConfigurationError, match="closed"):
+            await recorder.handle_async_request(request)
         async with replay(path) as replayer:
             assert await (await replayer.handle_async_request(request)).aread() == b"2"
 

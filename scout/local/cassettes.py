@@ -232,7 +232,7 @@ class _Tape:
     def _append(self, line: dict[str, Any]) -> None:
         if self._why_not is not None:
             return
-        data = json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+        data = _readable(line) + b"\n"
         try:
             if self._file is None:
                 self._file, self._process = self._open(), os.getpid()
@@ -259,9 +259,9 @@ def _open_private(name: str, flags: int) -> int:
     return os.open(name, flags, 0o600)
 
 
-def _readable(value: Any) -> str:
-    """JSON that UTF-8 can encode: half a character stays an escape."""
-    return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
+def _readable(value: Any) -> bytes:
+    """JSON in UTF-8, in which half a character stays an escape."""
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 def _as_path(path: str | os.PathLike[str]) -> Path:
@@ -475,9 +475,7 @@ def _kept(headers: httpx.Headers, names: tuple[str, ...], keys: _Keys) -> dict[s
 
 _SECRET = re.compile("key|token|secret|authorization")
 # Whatever its length: the one of a test is another than the recorded one. The API's own `workflow_key` is a name.
-_SECRET_PARAMETER = re.compile(
-    r"((?<=[?&])(?!workflow_key=)[^=&]*(?:key|token|secret|authorization)[^=&]*=)[^&]+", re.IGNORECASE
-)
+_SECRET_PARAMETER = re.compile(rf"((?<=[?&])(?!workflow_key=)[^=&]*(?:{_SECRET.pattern})[^=&]*=)[^&]+", re.IGNORECASE)
 _SCHEME = re.compile(r"\s*(?:basic|bearer|token)\s+", re.IGNORECASE)
 
 
@@ -531,7 +529,7 @@ class _Keys:
     def _clean_string(self, quoted: re.Match[str]) -> str:
         plain = json.loads(quoted[0])
         clean = self.clean(plain)
-        return quoted[0] if clean == plain else _readable(clean)
+        return quoted[0] if clean == plain else _readable(clean).decode()
 
 
 _BEFORE_JSON = re.compile(r"\ufeff?+\s*+(?:(?:event|id|retry):[^\r\n]*+[\r\n]++)*+(?:data:)?+\s*+(?=[{\[])")

@@ -179,10 +179,13 @@ class Faults:
 
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
         self._lock = threading.Lock()
-        found = list[Any](faults) if hasattr(faults, "__iter__") else [faults]
-        if found == [faults] or not all(isinstance(each, Fault) for each in found):
-            raise ConfigurationError("faults must be a list of Fault(...); parse_fault makes one of text")
-        self._given = cast("list[Fault]", found)
+        try:
+            found = list[Any](faults)
+        except TypeError:  # one fault alone, or something else that is no list
+            raise ConfigurationError(_NO_FAULTS) from None
+        if not all(isinstance(each, Fault) for each in found):
+            raise ConfigurationError(_NO_FAULTS)
+        self._given: list[Fault] = found
         self.reset()
 
     def reset(self) -> None:
@@ -222,6 +225,9 @@ class Faults:
         if fault.request is not None and fault.request != self._number:
             return False
         return fault.match is None or fault.match in first_line or fault.match.encode() in body
+
+
+_NO_FAULTS = "faults must be a list of Fault(...); parse_fault makes one of text"
 
 
 class BrokenOffError(Exception):
