@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from ._http import AsyncTransport, Transport
+    from ._call import AsyncTransport, Transport
     from ._runs import CallOptions, RunOptions
     from ._wire import Identity, ListWorkflowsResponse, Workflow, WorkflowConfig
     from .client import AsyncScout, Scout
@@ -119,7 +119,7 @@ __all__ = [
 _ROOMS = {
     "AsyncRunStream": "streaming",
     "AsyncScout": "client",
-    "AsyncTransport": "_http",
+    "AsyncTransport": "_call",
     "AsyncWorkflowList": "workflows",
     "AsyncWorkflows": "workflows",
     "BlockRun": "results",
@@ -138,7 +138,7 @@ _ROOMS = {
     "RunStatus": "results",
     "RunStream": "streaming",
     "Scout": "client",
-    "Transport": "_http",
+    "Transport": "_call",
     "UnknownEvent": "events",
     "Workflow": "_wire",
     "WorkflowConfig": "_wire",

@@ -132,6 +132,7 @@ class Config:
     deadline: float | None
     retries: int
     at_least_once: bool
+    max_connections: int
     headers: Mapping[str, str] = field(repr=False)
     allow_http: bool
 
@@ -142,6 +143,7 @@ class Config:
         check_seconds("connect_timeout", self.connect_timeout)
         check_seconds("deadline", self.deadline)
         check_retries(self.retries)
+        check_connections(self.max_connections)
         check_flag("at_least_once", self.at_least_once)
         check_flag("allow_http", self.allow_http)
         check_headers("headers", self.headers)
@@ -243,6 +245,12 @@ def check_retries(retries: object) -> None:
     """Refuse what is no number of repetitions."""
     if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
         raise ConfigurationError(f"retries must be a whole number, 0 or more, not {retries!r}")
+
+
+def check_connections(number: object) -> None:
+    """Refuse what is not a number of connections."""
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise ConfigurationError(f"max_connections must be a whole number, 1 or more, not {number!r}")
 
 
 def check_flag(name: str, flag: object) -> None:

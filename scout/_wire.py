@@ -698,10 +698,7 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def raw_client(base_url: str, secret: Secret, client: Any) -> AuthenticatedClient:
-    """The generated client around an httpx client of the facade's."""
+def raw_client(base_url: str, secret: Secret, **options: Any) -> AuthenticatedClient:
+    """Return the generated client with these options, which name the transport that it sends over."""
     # By attribute, because importing the name would load httpx, which the rest of this room does without.
-    raw = scout_generated.AuthenticatedClient(base_url=base_url, token=secret.reveal())
-    if hasattr(client, "aclose"):
-        return raw.set_async_httpx_client(client)
-    return raw.set_httpx_client(client)
+    return scout_generated.AuthenticatedClient(base_url=base_url, token=secret.reveal(), **options)

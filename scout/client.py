@@ -7,6 +7,7 @@ import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
 
+from ._call import AsyncTransport, OwnTransport, Transport
 from ._config import (
     NO_KEY,
     NOT_GIVEN,
@@ -18,7 +19,7 @@ from ._config import (
     environment_from,
     secret_from_environment,
 )
-from ._http import AsyncHttp, AsyncTransport, Http, Transport
+from ._http import AsyncHttp, Http
 from ._runs import RUN_OPTIONS, RunOptions, new_progress, read_any_run, sorted_out
 from ._wire import execute_request, raw_client
 from .errors import ConfigurationError
@@ -43,7 +44,8 @@ TransportT = TypeVar("TransportT", Transport, AsyncTransport)
 
 # What Scout.local() hands to the client; anything else is for the local Scout.
 _CLIENT_OPTIONS = (
-    "environment", "timeout", "connect_timeout", "deadline", "retries", "at_least_once", "headers", "transport",
+    "environment", "timeout", "connect_timeout", "deadline", "retries", "at_least_once", "max_connections",
+    "headers", "transport",
 )  # fmt: skip
 
 
@@ -63,14 +65,15 @@ class _Client(Generic[HttpT, TransportT]):
         deadline: float | None = None,
         retries: int = 2,
         at_least_once: bool = False,
+        max_connections: int = 1000,
         headers: Mapping[str, str] | None = None,
         transport: TransportT | None = None,
         allow_http: bool = False,
     ) -> None:
         secret = Secret(api_key) if api_key is not None else secret_from_environment()
         del api_key  # a traceback that shows locals must not show it
-        if secret is None and getattr(transport, "needs_key", True) is False:
-            secret = Secret("any")  # nobody will see it: the transport answers by itself, from a recording
+        if secret is None and isinstance(transport, OwnTransport) and not transport.needs_key:
+            secret = Secret("any")  # nobody will see it: the transport answers from a recording
         if secret is None:
             raise ConfigurationError(NO_KEY)
         self._config = Config(
@@ -82,6 +85,7 @@ class _Client(Generic[HttpT, TransportT]):
             deadline=deadline,
             retries=retries,
             at_least_once=at_least_once,
+            max_connections=max_connections,
             headers={} if headers is None else headers,
             allow_http=allow_http,
         )
@@ -129,13 +133,15 @@ class _Client(Generic[HttpT, TransportT]):
         deadline: float | NotGiven | None = NOT_GIVEN,
         retries: int | NotGiven = NOT_GIVEN,
         at_least_once: bool | NotGiven = NOT_GIVEN,
+        max_connections: int | NotGiven = NOT_GIVEN,
         headers: Mapping[str, str] | NotGiven = NOT_GIVEN,
         transport: TransportT | NotGiven | None = NOT_GIVEN,
         allow_http: bool | NotGiven = NOT_GIVEN,
     ) -> Self:
-        """A copy with other settings that shares the connections, unless it is given a transport of its own.
+        """Return a copy with other settings that shares the connections.
 
-        The original is not changed. Closing the copy leaves the connections open; closing the original closes them.
+        The original is not changed. Closing the copy leaves the connections open; closing the original closes them. A
+        copy that is given `transport` or `max_connections` has connections of its own.
 
         Raises:
             ConfigurationError: a setting cannot work, or the client is closed.
@@ -154,13 +160,15 @@ class _Client(Generic[HttpT, TransportT]):
             deadline=deadline,
             retries=retries,
             at_least_once=at_least_once,
+            max_connections=max_connections,
             headers=headers,
             allow_http=allow_http,
         )
         copy._server = None
-        copy._shares_connections = isinstance(transport, NotGiven)
         if not isinstance(transport, NotGiven):
             copy._transport = transport
+        copy._shares_connections = isinstance(transport, NotGiven) and isinstance(max_connections, NotGiven)
+        if not copy._shares_connections:
             copy._http = copy._connect()
         return copy
 
@@ -187,9 +195,9 @@ class _Client(Generic[HttpT, TransportT]):
         if self._closed or self._http.closed:
             raise ConfigurationError("this client is closed; make a new one")
 
-    def _raw(self, client: Any) -> AuthenticatedClient:
+    def _raw(self) -> AuthenticatedClient:
         self._refuse_when_closed()
-        return raw_client(self._config.base_url, self._config.secret(), client)
+        return raw_client(self._config.base_url, self._config.secret(), **self._http.raw_options(self._config))
 
     def __repr__(self) -> str:
         if "_config" not in self.__dict__:  # shown from a traceback of __init__
@@ -223,14 +231,17 @@ class Scout(_Client[Http, Transport]):
         environment: Which deployed revision is meant; without it `SCOUT_ENVIRONMENT`, else production. `None` sends
             none and leaves the choice to the server.
         timeout: The longest silence from the server, in seconds; `None` for no limit.
-        connect_timeout: The longest wait for a connection, in seconds; `None` for no limit.
+        connect_timeout: The longest time that making a connection may take, in seconds; `None` for no limit. Waiting
+            for one of `max_connections` does not count.
         deadline: The longest that a whole call may take, in seconds: all attempts, waits and the answer to its end;
             `None` for no limit. (Looking up a host name is up to the operating system and not bounded.)
         retries: How often a request is repeated, where it is certain that no run was started.
         at_least_once: Repeat also where a run may have been started, so that it may run twice.
+        max_connections: How many connections there may be at once. Further calls wait in order, for as long as their
+            `deadline` allows.
         headers: Sent with every request. Not for the key.
-        transport: Sends requests instead of httpx's own transport; for tests, proxies and other networks. It is closed
-            with the client.
+        transport: Sends requests instead of our own connections; for tests and other networks. It is closed with the
+            client. `deadline` is then looked at between the pieces of an answer, and not while the transport waits.
         allow_http: Allow `http://` to hosts other than this machine, which sends the key in the clear.
 
     Raises:
@@ -238,7 +249,7 @@ class Scout(_Client[Http, Transport]):
     """
 
     def _connect(self) -> Http:
-        return Http(self._transport)
+        return Http(self._transport, self._config.max_connections)
 
     def execute(
         self,
@@ -309,11 +320,14 @@ class Scout(_Client[Http, Transport]):
 
     @property
     def raw(self) -> AuthenticatedClient:
-        """The generated client on the same settings and connections, for edge cases.
+        """The generated client, for edge cases.
 
-        It sends once and raises httpx's own exceptions: none of the facade's promises hold for it.
+        It shares the connections, the API key, the headers, the timeouts and the user agent of this client; so does
+        everything derived from it (`with_headers`, `with_cookies`, `with_timeout`). It does not share `environment`,
+        retries, `deadline` and errors: it sends once and raises httpx's own exceptions. An answer to `streaming: true`
+        is read whole and parsed to `None`. Its `asyncio` functions are refused; they need `AsyncScout(...).raw`.
         """
-        return self._raw(self._http.raw(self._config))
+        return self._raw()
 
     def close(self) -> None:
         """Release the connections, and stop the local Scout of `Scout.local()`. May be called again."""
@@ -340,7 +354,7 @@ class AsyncScout(_Client[AsyncHttp, AsyncTransport]):
     """
 
     def _connect(self) -> AsyncHttp:
-        return AsyncHttp(self._transport)
+        return AsyncHttp(self._transport, self._config.max_connections)
 
     async def execute(
         self,
@@ -382,8 +396,8 @@ class AsyncScout(_Client[AsyncHttp, AsyncTransport]):
 
     @property
     def raw(self) -> AuthenticatedClient:
-        """The generated client on the same settings and connections, for its `asyncio` functions. As `Scout.raw`."""
-        return self._raw(self._http.raw(self._config))
+        """The generated client for its `asyncio` functions. As `Scout.raw`; its sync functions are refused."""
+        return self._raw()
 
     async def close(self) -> None:
         """Release this event loop's connections, and stop the local Scout. As `Scout.close`."""

@@ -6,13 +6,11 @@ import weakref
 from typing import TYPE_CHECKING, Any, Self
 from zlib import crc32
 
+from ._call import FAILURES
 from ._sse import EventTooLargeError, ServerSentEvent, SSEDecoder
 from ._wire import Answer, read_run, sentence
 from .errors import (
-    APIError,
-    APITimeoutError,
     ConfigurationError,
-    ScoutError,
     StreamDecodeError,
     StreamError,
     StreamInterruptedError,
@@ -139,16 +137,6 @@ class Progress:
             run=self.run(),
             last_event=self.last_event,
         )
-
-    def broken(self, error: APIError) -> ScoutError:
-        """What a broken connection means after a stream has begun."""
-        failure: ScoutError = error
-        if isinstance(error, APITimeoutError):
-            error.run, error.last_event = self.run(), self.last_event
-        else:
-            failure = self.interrupted(error.message)
-            failure.__cause__ = error.__cause__
-        return failure
 
     def give(self, block_id: str, text: str) -> str:
         """Note that a text is given to the caller."""
@@ -292,8 +280,8 @@ class RunStream(_Stream):
         if not body.is_stream:
             try:
                 progress.take_whole(body.read_whole())
-            except APIError as error:
-                failure = body.call.ended(error)
+            except FAILURES as error:
+                failure = body.call.stream_failed(error)
             else:
                 return
             finally:
@@ -308,8 +296,8 @@ class RunStream(_Stream):
             event = self._next() or self._wait()
         except ConfigurationError:
             raise
-        except (APIError, StreamError) as error:
-            failure = self._body.call.ended(error)
+        except FAILURES as error:
+            failure = self._body.call.stream_failed(error, self._progress)
         except BaseException:
             self.close()
             raise
@@ -327,8 +315,6 @@ class RunStream(_Stream):
             self._reading = True
             try:
                 piece = self._body.read()
-            except APIError as error:
-                raise self._progress.broken(error) from error.__cause__
             finally:
                 self._reading = False
             event = self._came(piece)
@@ -413,8 +399,8 @@ class AsyncRunStream(_Stream):
             return self
         try:
             self._progress.take_whole(await body.read_whole())
-        except APIError as error:
-            failure = body.call.ended(error)
+        except FAILURES as error:
+            failure = body.call.stream_failed(error)
         else:
             return self
         finally:
@@ -432,8 +418,8 @@ class AsyncRunStream(_Stream):
             event = self._next() or await self._wait()
         except ConfigurationError:
             raise
-        except (APIError, StreamError) as error:
-            failure = self._body.call.ended(error) if self._body is not None else error
+        except FAILURES as error:
+            failure = error if self._body is None else self._body.call.stream_failed(error, self._progress)
         except BaseException:
             await self.close()
             raise
@@ -460,8 +446,6 @@ class AsyncRunStream(_Stream):
             self._reading = True
             try:
                 piece = await body.read()
-            except APIError as error:
-                raise self._progress.broken(error) from error.__cause__
             finally:
                 self._reading = False
             event = self._came(piece)

@@ -1,14 +1,13 @@
 """What all tests share: a clean environment, both clients, and switches for waiting and DNS."""
 
+import asyncio
 import os
 import socket
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import stamina
 
 # `servers` is imported by name; pytest's importlib mode leaves the folder of the tests off the path.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -35,10 +34,14 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def no_waiting() -> Iterator[None]:
-    """Repeat at once. Caps nothing: the numbers of attempts stay the client's own."""
-    with stamina.set_testing(True, attempts=1000, cap=True):
-        yield
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Repeat at once. The numbers of attempts and the waits that they tell of stay the client's own."""
+
+    async def at_once(seconds: float) -> None:
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr("scout._http._sleep", lambda seconds: None)
+    monkeypatch.setattr("scout._http._async_sleep", at_once)
 
 
 @pytest.fixture

@@ -1,0 +1,428 @@
+"""`Call`: every decision of one call of a user. What is sent, its limits, and what each failure means. No I/O.
+
+| what fails                                   | becomes                                                        |
+|----------------------------------------------|----------------------------------------------------------------|
+| an exception of httpx or the system          | `APIConnectionError`, `APITimeoutError`, `APIResponseError`    |
+| an answer that is an error, or no run        | the `APIError` that `_answers` has raised                      |
+| a stream, after it has begun                 | `StreamInterruptedError`, or `APITimeoutError` with the run    |
+
+Each failure passes through `Call.failed` (before a stream begins) or `Call.stream_failed` (after that). There the error
+is put into our terms, freed from the API key and foreign frames, and completed with the attempts.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import socket
+import ssl
+import time
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+import httpx
+
+from . import __version__
+from ._retry import REFUSED, pause
+from ._wire import Answer
+from .errors import (
+    APIConnectionError,
+    APIError,
+    APIResponseError,
+    APITimeoutError,
+    Attempt,
+    ConfigurationError,
+    ScoutError,
+    StreamError,
+    StreamInterruptedError,
+)
+
+if TYPE_CHECKING:
+    from ._config import Config, Secret
+    from ._wire import Request
+    from .results import Run
+
+__all__ = ["FAILURES", "LIMITS", "AsyncTransport", "Call", "Limits", "OwnTransport", "StreamState", "Transport"]
+
+_log = logging.getLogger("scout")
+
+FAILURES = (APIError, StreamError, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError)
+"""The exceptions that mean that an attempt has failed. Every other exception passes through untouched."""
+
+USER_AGENT = f"scout-workflows/{__version__}"
+
+_HEADERS = {
+    "user-agent": USER_AGENT,
+    # Both, because either is understood as the answer to a run, whichever was asked for.
+    "accept": "application/json, text/event-stream",
+    "accept-encoding": "gzip, deflate",
+}
+_HEADERS_OF_A_BODY = {"content-type": "application/json"}
+
+
+class Transport(Protocol):
+    """An object that `Scout(transport=...)` takes, such as `httpx.HTTPTransport` or `httpx.MockTransport`."""
+
+    def handle_request(self, request: Any, /) -> Any:
+        """Send a request, and return its response."""
+        ...
+
+    def close(self) -> None:
+        """Release the connections."""
+        ...
+
+
+class AsyncTransport(Protocol):
+    """An object that `AsyncScout(transport=...)` takes, such as `httpx.AsyncHTTPTransport` or `httpx.MockTransport`."""
+
+    async def handle_async_request(self, request: Any, /) -> Any:
+        """Send a request, and return its response."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release the connections."""
+        ...
+
+
+@runtime_checkable
+class OwnTransport(Protocol):
+    """What a transport of this package tells the client about itself.
+
+    Attributes:
+        needs_key: Whether it sends the API key; `False` when it answers without a network.
+        proves_unsent: Whether its connect errors prove that no byte of the request was sent.
+    """
+
+    needs_key: bool
+    proves_unsent: bool
+
+
+LIMITS = "scout.limits"
+"""The name of the `Limits` among the extensions of an httpx request."""
+
+
+class Limits:
+    """When the network operations of one call have to be over. Moments are on the monotonic clock.
+
+    They travel with the request (`request.extensions[LIMITS]`). The connections of this package look at them, and a
+    recording does.
+
+    Attributes:
+        connect: Seconds for making a connection; `None` for no limit.
+        silence: Seconds for one read or write; `None` for no limit.
+        ends_at: When the whole call has to be over.
+        event_ends_at: When the next event of a stream has to be there.
+    """
+
+    __slots__ = ("connect", "ends_at", "event_ends_at", "silence")
+
+    def __init__(self, connect: float | None, silence: float | None, ends_at: float) -> None:
+        self.connect = connect
+        self.silence = silence
+        self.ends_at = ends_at
+        self.event_ends_at: float = math.inf
+
+
+class StreamState(Protocol):
+    """How far a stream has come, for the error that ends it."""
+
+    last_event: Any
+
+    def run(self) -> Run:
+        """Return the run so far."""
+        ...
+
+    def interrupted(self, reason: str) -> StreamInterruptedError:
+        """Return the error of a stream that ends before its run does."""
+        ...
+
+
+class Call:
+    """One call of a user: what is sent, its limits, and what has happened so far.
+
+    Args:
+        request: What is sent.
+        config: The settings of the call.
+        begun: When the call began, on the monotonic clock.
+        proves_unsent: Whether connect errors of the transport prove that nothing was sent.
+        streaming: Whether `timeout` is the time for an event, instead of for a read.
+
+    Attributes:
+        status: The status of the answer to the current attempt; `None` before it.
+        failure: The error for the caller, once `failed` has returned `None`.
+    """
+
+    failure: ScoutError
+
+    def __init__(
+        self, request: Request, config: Config, begun: float, *, proves_unsent: bool, streaming: bool = False
+    ) -> None:
+        self.config = config
+        self.proves_unsent = proves_unsent
+        self.status: int | None = None
+        self._streaming = streaming
+        self._request = request
+        self._begun = begun
+        self._attempts: list[Attempt] = []
+        self._attempt_begun = begun
+        self._received = 0
+        self._secret: Secret | None = None
+        ends_at = begun + config.deadline if config.deadline is not None else math.inf
+        self._limits = Limits(config.connect_timeout, config.timeout, ends_at)
+
+    # --- One attempt ---
+
+    def next_request(self) -> httpx.Request:
+        """Return the request of the next attempt.
+
+        Raises:
+            ConfigurationError: there is no key, or an argument is too long for an address.
+            APITimeoutError: the deadline has passed before it.
+        """
+        self._secret = self.config.secret()
+        self._attempt_begun = time.monotonic()
+        self.status, self._received = None, 0
+        request, config = self._request, self.config
+        timeouts = self._timeouts()
+        try:
+            sent = httpx.Request(
+                request.method,
+                config.base_url + request.path,
+                params=request.query or None,
+                headers={
+                    **_HEADERS,
+                    **(_HEADERS_OF_A_BODY if request.body else {}),
+                    **config.headers,
+                    **request.headers,
+                },
+                content=request.body,
+                extensions={"timeout": timeouts, LIMITS: self._limits},
+            )
+        except httpx.InvalidURL as error:
+            raise ConfigurationError(f"an argument cannot be a part of an address: {error}; nothing was sent") from None
+        self._secret.authorize(sent.headers)
+        return sent
+
+    def _timeouts(self) -> dict[str, float | None]:
+        """Return the limits as httpx's own transports understand them. They bound each operation alone."""
+        left = self._limits.ends_at - self._attempt_begun
+        if left <= 0:
+            raise self._deadline_error("before the next attempt could begin", run_may_have_started=False)
+        self._limits.event_ends_at = math.inf
+        connect, silence = self.config.connect_timeout, self.config.timeout
+        if left < math.inf:
+            connect = left if connect is None else min(connect, left)
+            silence = left if silence is None else min(silence, left)
+        return {"connect": connect, "pool": connect, "read": silence, "write": silence}
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the status is a 2xx."""
+        return 200 <= (self.status or 0) < 300
+
+    def await_event(self, seconds: float | None = None) -> None:
+        """From now on, the next event has this long to come whole; without `seconds` as long as `timeout` says."""
+        longest = self.config.timeout if seconds is None else seconds
+        self._limits.event_ends_at = math.inf if longest is None else time.monotonic() + longest
+
+    def received(self, piece: bytes) -> None:
+        """Count a piece of the body.
+
+        Raises:
+            APITimeoutError: the deadline has passed, or the time for the next event has. (The connections of this
+                package see to both while they wait; other transports may not.)
+        """
+        self._received += len(piece)
+        now = time.monotonic()
+        if now >= self._limits.ends_at:
+            raise self._deadline_error(self._progress(), run_may_have_started=self.status not in REFUSED)
+        if self._streaming and self.is_accepted and now >= self._limits.event_ends_at:
+            raise self._silence_error(run_may_have_started=True)
+
+    def has_enough(self) -> bool:
+        """Whether the rest of the body does not matter: an error says enough in its first megabyte."""
+        return not self.is_accepted and self._received > _LONGEST_ERROR
+
+    def may_do_without_the_rest(self) -> bool:
+        """Whether a body that breaks off does not matter: an error status says enough by itself."""
+        return not self.is_accepted and not self._is_over()
+
+    def answer(self, response: httpx.Response, body: bytes) -> Answer:
+        """Return the answer, as far as it has arrived."""
+        return Answer(response.status_code, dict(response.headers), body, self._request.doubt)
+
+    # --- Its failure ---
+
+    def failed(self, error: Exception) -> float | None:
+        """Decide what follows from the failure of an attempt.
+
+        Returns:
+            The seconds to wait before the next attempt; `None` when `failure` has to be raised.
+        """
+        failure = self._own(error)
+        seconds = pause(
+            failure,
+            len(self._attempts) + 1,
+            retries=self.config.retries,
+            repeat_unknown=self.config.at_least_once or self._request.repeatable,
+        )
+        fits = seconds is None or time.monotonic() + seconds < self._limits.ends_at
+        self._note(failure, seconds if fits else None)
+        if seconds is not None and fits:
+            _log.info("attempt %d failed: %s; waiting %.1f s", len(self._attempts), failure.message, seconds)
+            return seconds
+        if seconds is not None:
+            reason = f"the next attempt would have been {seconds:.1f} s later, after: {failure.message}"
+            failure, cause = self._deadline_error(reason, run_may_have_started=False), failure
+            failure.__cause__ = cause
+        self.failure = self._complete(failure, any(attempt.run_may_have_started for attempt in self._attempts))
+        return None
+
+    def stream_failed(self, error: Exception, stream: StreamState | None = None) -> ScoutError:
+        """Return the error for the caller of a stream that fails after it has been opened.
+
+        Args:
+            error: What happened.
+            stream: How far it has come; `None` when the answer is no stream of events.
+        """
+        failure = self._own(error)
+        if stream is not None and isinstance(failure, APITimeoutError):
+            failure.run, failure.last_event = stream.run(), stream.last_event
+        elif stream is not None and isinstance(failure, APIError):
+            failure, cause = stream.interrupted(failure.message), failure.__cause__
+            failure.__cause__ = cause
+        self._note(failure, None)
+        return self._complete(failure, True)
+
+    def _note(self, failure: ScoutError, wait: float | None) -> None:
+        self._attempts.append(
+            Attempt(
+                number=len(self._attempts) + 1,
+                started=self._attempt_begun - self._begun,
+                seconds=time.monotonic() - self._attempt_begun,
+                outcome=f"{type(failure).__name__}: {failure.message}",
+                run_may_have_started=failure.run_may_have_started,
+                wait=wait,
+            )
+        )
+
+    def _complete(self, failure: ScoutError, run_may_have_started: bool) -> ScoutError:
+        failure.attempts = tuple(self._attempts)
+        failure.run_may_have_started = run_may_have_started
+        return failure
+
+    def _own(self, error: Exception) -> ScoutError:
+        """Return an error in our own terms, without foreign frames, and without the key if the server has echoed it."""
+        failure = error if isinstance(error, ScoutError) else self._translate(error)
+        failure.__traceback__ = failure.__context__ = None
+        if self._secret is not None:
+            for name in ("message", "args", "body", "data", "headers", "details", "request_id"):
+                if name in failure.__dict__ or name == "args":
+                    setattr(failure, name, self._secret.redact(getattr(failure, name)))
+        if self._request.repeatable:
+            failure.run_may_have_started = False
+        return failure
+
+    def _translate(self, error: Exception) -> ScoutError:
+        cause = _system_error(error)
+        unsent = self._is_certainly_unsent(error, cause)
+        failure: ScoutError
+        if isinstance(error, httpx.DecodingError):
+            failure = APIResponseError(
+                self._unknown(f"the answer with status {self.status} cannot be decompressed: {error}"),
+                status=self.status or 0,
+                body=b"",
+                damaged=True,
+            )
+        elif isinstance(error, httpx.TimeoutException) and self._is_over():
+            failure = self._deadline_error(self._progress(), run_may_have_started=not unsent)
+        elif isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
+            failure = self._connect_error(error, run_may_have_started=not unsent)
+        elif isinstance(error, httpx.TimeoutException):
+            failure = self._silence_error(run_may_have_started=not unsent)
+        else:
+            why = _words(cause or error)
+            failure = APIConnectionError(
+                f"no connection to {self.config.base_url}: {why}"
+                if unsent
+                else self._unknown(f"the connection to {self.config.base_url} broke: {why} ({self._progress()})"),
+                run_may_have_started=not unsent,
+            )
+        failure.__cause__ = cause
+        return failure
+
+    def _connect_error(self, error: httpx.TimeoutException, *, run_may_have_started: bool) -> APITimeoutError:
+        seconds = self.config.connect_timeout or 0.0
+        what = "free connection" if isinstance(error, httpx.PoolTimeout) else "connection"
+        message = f"no {what} to {self.config.base_url} within {seconds:g} s (connect_timeout)"
+        return self._timeout_error(message, "connect", seconds, run_may_have_started)
+
+    def _silence_error(self, *, run_may_have_started: bool) -> APITimeoutError:
+        seconds = self.config.timeout or 0.0
+        silent = "the server sent no event" if self._streaming and self.status else "the server was silent"
+        message = f"{silent} for {seconds:g} s (timeout): {self._progress()}"
+        return self._timeout_error(message, "timeout", seconds, run_may_have_started)
+
+    def _deadline_error(self, progress: str, *, run_may_have_started: bool) -> APITimeoutError:
+        seconds = self.config.deadline or 0.0
+        message = f"the call was not done within {seconds:g} s (deadline): {progress}"
+        return self._timeout_error(message, "deadline", seconds, run_may_have_started)
+
+    def _timeout_error(
+        self, message: str, limit: Literal["connect", "timeout", "deadline"], seconds: float, unknown: bool
+    ) -> APITimeoutError:
+        message = self._unknown(message) if unknown else message
+        return APITimeoutError(message, limit=limit, seconds=seconds, run_may_have_started=unknown)
+
+    def _unknown(self, message: str) -> str:
+        return f"{message}; {self._request.doubt}" if self._request.doubt else message
+
+    def _is_over(self) -> bool:
+        return time.monotonic() >= self._limits.ends_at - _CLOCK
+
+    def _progress(self) -> str:
+        if self.status is None:
+            return "no answer had begun"
+        return f"the answer had begun, with status {self.status} and {self._received} bytes of its body"
+
+    def _is_certainly_unsent(self, error: Exception, cause: OSError | None) -> bool:
+        """Whether it is proved that the server has not accepted the request.
+
+        Only our own and httpx's transports are believed when they say "connect": others (aiohttp's) say so as well when
+        the server has read the request and then hung up. From those, only the operating system's own word counts.
+        """
+        if self.status is not None:
+            return self.status in REFUSED
+        if isinstance(error, httpx.PoolTimeout | httpx.ConnectTimeout | httpx.ConnectError | httpx.ProxyError):
+            return self.proves_unsent or isinstance(cause, ConnectionRefusedError | socket.gaierror)
+        return False
+
+
+_LONGEST_ERROR = 1024 * 1024  # bytes
+
+_CLOCK = 0.01  # seconds by which a timer may be early
+
+
+def _system_error(error: BaseException) -> OSError | None:
+    """Return the operating system's own error under one of httpx, alone: its frames would hold the headers sent."""
+    chain: list[BaseException] = [error]
+    found: list[OSError] = []
+    for each in chain:
+        if isinstance(each, OSError):
+            found.append(each)
+        # A group: one error for each address of a host, when none could be reached.
+        under: list[Any] = [each.__cause__ or each.__context__, *getattr(each, "exceptions", ())]
+        chain += [below for below in under if below is not None and below not in chain]
+    if not found:
+        return None
+    # One with a number came from the system; one without is a library's summary of several.
+    alone = next((each for each in found if each.errno is not None), found[0]).with_traceback(None)
+    alone.__cause__ = alone.__context__ = None
+    return alone
+
+
+def _words(error: Exception) -> str:
+    # asyncio puts words of its own where the system's are clearer.
+    if isinstance(error, OSError) and error.errno and not isinstance(error, socket.gaierror | ssl.SSLError):
+        return os.strerror(error.errno).lower()
+    return str(error) or type(error).__name__

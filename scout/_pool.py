@@ -1,0 +1,671 @@
+"""Connections of our own: a stack of idle ones for each origin, and a queue when there are too many.
+
+A call takes the newest idle connection to its origin, or makes one, and gives it back. The cost of that does not depend
+on how many calls are under way. `Pool` and `AsyncPool` are transports in httpx's sense, over the public connections of
+httpcore. Each process and each event loop has connections of its own, so that nothing has to be done after a fork.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections import deque
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import httpcore
+import httpx
+
+from ._call import LIMITS, Limits, OwnTransport
+from ._config import is_loopback
+from ._network import AsyncBackend, Backend
+from .errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import asyncio
+    import ssl
+    from collections.abc import AsyncIterator, Iterator
+
+__all__ = ["AsyncPool", "Pool", "proves_unsent"]
+
+_IDLE_SECONDS = 4.5
+"""How long an idle connection is kept: a little less than the 5 s after which common servers close it."""
+
+
+def proves_unsent(transport: object, method: str) -> bool:
+    """Whether the connect errors of a transport prove that no byte of the request was sent.
+
+    Args:
+        transport: The transport.
+        method: Its method that sends.
+    """
+    if isinstance(transport, OwnTransport):
+        return transport.proves_unsent
+    own = (httpx.HTTPTransport, httpx.AsyncHTTPTransport, httpx.MockTransport)
+    sends = getattr(type(transport), method, None)
+    return sends is not None and any(sends is getattr(kind, method, None) for kind in own)
+
+
+# --- Routes -------------------------------------------------------------------------------------------------------
+
+
+class _Origin(NamedTuple):
+    """The server of a request, as its address names it."""
+
+    scheme: bytes
+    host: bytes
+    port: int | None
+
+
+class _Route:
+    """The way to an origin: directly, or by a proxy of the environment.
+
+    Raises:
+        ConfigurationError: the settings for proxies or certificates cannot be used.
+    """
+
+    def __init__(self, origin: _Origin) -> None:
+        is_secure = origin.scheme == b"https"
+        self._origin = httpcore.Origin(origin.scheme, origin.host, origin.port or (443 if is_secure else 80))
+        self._proxy = _proxy_for(origin)
+        has_secure_proxy = self._proxy is not None and self._proxy.url.scheme == b"https"
+        self._handshakes = is_secure + has_secure_proxy
+        # Loading the certificates of all authorities takes longer than a call to this machine.
+        self._tls = _tls() if self._handshakes else None
+        self._proxy_tls = self._tls if has_secure_proxy else None
+
+    def connection(self) -> tuple[httpcore.ConnectionInterface, Backend]:
+        """Return a connection that has yet to be made, and its backend."""
+        backend = Backend(self._handshakes)
+        if self._proxy is None:
+            return httpcore.HTTPConnection(self._origin, self._tls, network_backend=backend), backend
+        url, auth = self._proxy
+        proxy: httpcore.ConnectionPool
+        if url.scheme == b"socks5":
+            proxy = httpcore.SOCKSProxy(url, auth, self._tls, network_backend=backend)
+        else:
+            proxy = httpcore.HTTPProxy(url, auth, None, self._tls, self._proxy_tls, network_backend=backend)
+        return proxy.create_connection(self._origin), backend
+
+    def async_connection(self) -> tuple[httpcore.AsyncConnectionInterface, AsyncBackend]:
+        """Return a connection for asyncio that has yet to be made, and its backend."""
+        backend = AsyncBackend(self._handshakes)
+        if self._proxy is None:
+            return httpcore.AsyncHTTPConnection(self._origin, self._tls, network_backend=backend), backend
+        url, auth = self._proxy
+        proxy: httpcore.AsyncConnectionPool
+        if url.scheme == b"socks5":
+            proxy = httpcore.AsyncSOCKSProxy(url, auth, self._tls, network_backend=backend)
+        else:
+            proxy = httpcore.AsyncHTTPProxy(url, auth, None, self._tls, self._proxy_tls, network_backend=backend)
+        return proxy.create_connection(self._origin), backend
+
+
+class _Proxy(NamedTuple):
+    url: httpcore.URL
+    auth: tuple[bytes, bytes] | None
+
+
+def _proxy_for(origin: _Origin) -> _Proxy | None:
+    """Return the proxy of the environment for an origin, as Python's standard library reads the variables."""
+    scheme, host = origin.scheme.decode(), origin.host.decode()
+    if is_loopback(host):
+        return None  # a proxy has no business with what stays on this machine
+    proxies = getproxies()
+    found = proxies.get(scheme) or proxies.get("all")
+    if not found or proxy_bypass(host):
+        return None
+    try:
+        url = urlsplit(found if "://" in found else f"http://{found}")
+        port = url.port
+    except ValueError:
+        raise _bad_proxy(scheme, "it is not a URL") from None
+    kind = "socks5" if url.scheme == "socks5h" else url.scheme
+    if kind not in _PROXY_PORTS or not url.hostname:
+        raise _bad_proxy(scheme, "it should look like http://proxy.example:3128 (or https://, socks5://)")
+    if kind == "socks5" and find_spec("socksio") is None:
+        raise _bad_proxy(scheme, "a SOCKS proxy needs the package socksio (pip install socksio)")
+    auth = None
+    if url.username is not None:
+        auth = unquote(url.username).encode(), unquote(url.password or "").encode()
+    return _Proxy(httpcore.URL(scheme=kind, host=url.hostname, port=port or _PROXY_PORTS[kind], target="/"), auth)
+
+
+_PROXY_PORTS = {"http": 80, "https": 443, "socks5": 1080}
+
+
+def _bad_proxy(scheme: str, reason: str) -> ConfigurationError:
+    # Without the value, which may hold a password.
+    return ConfigurationError(
+        f"the environment's settings for proxies cannot be used: that for {scheme}:// ({scheme.upper()}_PROXY or "
+        f"ALL_PROXY): {reason}"
+    )
+
+
+def _tls() -> ssl.SSLContext:
+    try:
+        return httpx.create_ssl_context()
+    except (OSError, ValueError) as error:
+        reason = str(error)
+    raise ConfigurationError(f"the environment's settings for certificates cannot be used: {reason}")
+
+
+def _route(routes: dict[_Origin, _Route], origin: _Origin) -> _Route:
+    return routes.get(origin) or routes.setdefault(origin, _Route(origin))
+
+
+# --- Books --------------------------------------------------------------------------------------------------------
+
+
+class _Waiter(Protocol):
+    """A call that waits for its turn."""
+
+    def wake(self) -> bool:
+        """Give it the turn; return `False` when it does not wait any more."""
+        ...
+
+
+WaiterT = TypeVar("WaiterT", bound=_Waiter)
+WireT = TypeVar("WireT", httpcore.ConnectionInterface, httpcore.AsyncConnectionInterface)
+
+
+class _Connection(Generic[WireT]):
+    """A connection to an origin, with the backend that knows its limits."""
+
+    __slots__ = ("backend", "idle_until", "origin", "wire")
+
+    def __init__(self, origin: _Origin, made: tuple[WireT, Backend | AsyncBackend]) -> None:
+        self.origin = origin
+        self.wire: WireT = made[0]
+        self.backend = made[1]
+        self.idle_until = 0.0
+
+    def close(self) -> None:
+        """Close it, in whatever state it is, without waiting."""
+        self.backend.close()
+
+
+class _Books(Generic[WireT]):
+    """Which connections are idle, how many calls have a turn, and which wait for one. No I/O and no lock."""
+
+    def __init__(self, limit: int) -> None:
+        self.is_closed = False
+        self._limit = limit
+        self._turns = 0
+        self._waiting: deque[_Waiter] = deque()
+        self._used: set[_Connection[WireT]] = set()
+        self._idle: dict[_Origin, deque[_Connection[WireT]]] = {}
+        self._idle_count = 0
+
+    def begin(self) -> bool:
+        """Take a turn, if there is one."""
+        if self.is_closed:
+            raise ConfigurationError(CLOSED)
+        if self._turns >= self._limit:
+            return False
+        self._turns += 1
+        return True
+
+    def queue(self, waiter: WaiterT) -> WaiterT:
+        """Let a call wait for its turn."""
+        self._waiting.append(waiter)
+        return waiter
+
+    def end(self) -> None:
+        """Pass a turn on to the first call that waits."""
+        while self._waiting:
+            if self._waiting.popleft().wake():
+                return
+        self._turns -= 1
+
+    def newest(self, origin: _Origin, unused: list[_Connection[WireT]]) -> _Connection[WireT] | None:
+        """Take the usable connection to an origin that became idle last; collect in `unused` those to be closed.
+
+        Raises:
+            ConfigurationError: the client was closed in the meantime.
+        """
+        if self.is_closed:
+            raise ConfigurationError(CLOSED)
+        now = time.monotonic()
+        stack = self._idle.get(origin)
+        found: _Connection[WireT] | None = None
+        while stack and found is None:
+            self._idle_count -= 1
+            found = stack.pop()
+            if found.idle_until <= now or found.wire.has_expired():
+                unused.append(found)
+                found = None
+        for each in self._idle.values():
+            while each and (each[0].idle_until <= now or self._turns + self._idle_count > self._limit):
+                self._idle_count -= 1
+                unused.append(each.popleft())
+        if found is not None:
+            self._used.add(found)
+        return found
+
+    def use(self, connection: _Connection[WireT]) -> None:
+        """Enter a new connection."""
+        self._used.add(connection)
+
+    def put(self, connection: _Connection[WireT], *, keep: bool) -> None:
+        """Take a connection back, and end the turn of its call."""
+        self._used.discard(connection)
+        if keep and not self.is_closed:
+            connection.backend.limits = None
+            connection.idle_until = time.monotonic() + _IDLE_SECONDS
+            self._idle.setdefault(connection.origin, deque()).append(connection)
+            self._idle_count += 1
+        self.end()
+
+    def close(self) -> list[_Connection[WireT]]:
+        """Give up all connections, and wake whoever waits for one."""
+        self.is_closed = True
+        connections = list(self._used)
+        for stack in self._idle.values():
+            connections += stack
+        self._idle.clear()
+        self._idle_count = 0
+        while self._waiting:
+            if self._waiting.popleft().wake():
+                self._turns += 1
+        return connections
+
+
+CLOSED = "this client is closed; make a new one"
+
+
+def _origin_of(request: httpx.Request) -> _Origin:
+    url = request.url
+    return _Origin(url.raw_scheme, url.raw_host, url.port)
+
+
+def _to_httpcore(request: httpx.Request, origin: _Origin) -> httpcore.Request:
+    url = httpcore.URL(scheme=origin.scheme, host=origin.host, port=origin.port, target=request.url.raw_path)
+    return httpcore.Request(
+        request.method, url, headers=request.headers.raw, content=request.stream, extensions=request.extensions
+    )
+
+
+def _extensions(response: Any) -> Any:
+    return response.extensions  # whose type httpcore does not say in full
+
+
+_NAMES = (
+    *("ConnectError", "ConnectTimeout", "LocalProtocolError", "NetworkError", "PoolTimeout", "ProtocolError"),
+    *("ProxyError", "ReadError", "ReadTimeout", "RemoteProtocolError", "TimeoutException", "UnsupportedProtocol"),
+    *("WriteError", "WriteTimeout"),
+)
+_KINDS: dict[type[Exception], type[httpx.TransportError]] = {
+    getattr(httpcore, name): getattr(httpx, name) for name in _NAMES
+}
+
+
+def _as_httpx(error: Exception, connection: _Connection[Any]) -> Exception:
+    """Return an error of httpcore as one of httpx; any other as it is."""
+    kind = _KINDS.get(type(error))
+    if kind is None:
+        return error
+    if connection.backend.is_connecting and issubclass(kind, httpx.NetworkError | httpx.ProtocolError):
+        kind = httpx.ConnectError  # of a proxy that was asked for a tunnel: the request itself was not sent
+    return kind(str(error))
+
+
+def _seconds_to_wait(request: httpx.Request) -> float | None:
+    """Return how long a request may wait for its turn: as long as its deadline allows; httpx's `pool` for raw ones."""
+    limits: Limits | None = request.extensions.get(LIMITS)
+    if limits is None:
+        seconds: float | None = request.extensions.get("timeout", {}).get("pool")
+        return seconds
+    left = limits.ends_at - time.monotonic()
+    return max(0.0, left) if left < threading.TIMEOUT_MAX else None
+
+
+# --- Sync ---------------------------------------------------------------------------------------------------------
+
+_Sync: TypeAlias = _Connection[httpcore.ConnectionInterface]
+
+
+class _ThreadWaiter:
+    """A thread that waits for its turn."""
+
+    def __init__(self) -> None:
+        self.has_left = False
+        self._turn = threading.Lock()
+        self._turn.acquire()
+
+    def wake(self) -> bool:
+        if self.has_left:
+            return False
+        self._turn.release()
+        return True
+
+    def wait(self, seconds: float | None) -> bool:
+        return self._turn.acquire(timeout=-1 if seconds is None else seconds)
+
+
+class _Desk:
+    """The connections of one process. As a context manager, it locks its books."""
+
+    def __init__(self, limit: int) -> None:
+        self._books: _Books[httpcore.ConnectionInterface] = _Books(limit)
+        self._lock = threading.Lock()
+        self._returned: deque[tuple[_Sync, bool]] = deque()
+
+    def __enter__(self) -> _Books[httpcore.ConnectionInterface]:
+        self._lock.acquire()
+        return self._books
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+        self._settle()
+
+    def take(self, origin: _Origin, route: _Route, seconds: float | None) -> _Sync:
+        """Wait for a turn, and return a connection, idle or new.
+
+        Raises:
+            httpx.PoolTimeout: there was no turn within so many seconds.
+            ConfigurationError: the client is closed.
+        """
+        with self as books:
+            waiter = None if books.begin() else books.queue(_ThreadWaiter())
+        if waiter is not None:
+            self._wait(waiter, seconds)
+        unused: list[_Sync] = []
+        try:
+            with self as books:
+                found = books.newest(origin, unused)
+            for each in unused:
+                each.close()
+            if found is None:
+                found = _Connection(origin, route.connection())
+                with self as books:
+                    books.use(found)
+        except BaseException:
+            with self as books:
+                books.end()
+            raise
+        return found
+
+    def _wait(self, waiter: _ThreadWaiter, seconds: float | None) -> None:
+        has_turn = False
+        try:
+            has_turn = waiter.wait(seconds)
+        finally:
+            if not has_turn:
+                with self as books:
+                    waiter.has_left = True
+                    if waiter.wait(0):  # it was given the turn at the last moment
+                        books.end()
+        if not has_turn:
+            raise httpx.PoolTimeout("no free connection in time")
+
+    def give_back(self, connection: _Sync, *, keep: bool) -> None:
+        """Take a connection back. The garbage collector may call this at any moment, so it never waits for the lock."""
+        self._returned.append((connection, keep))
+        self._settle()
+
+    def _settle(self) -> None:
+        # Whoever holds the lock comes here after releasing it, so that what could not be entered now is entered then.
+        while self._returned and self._lock.acquire(blocking=False):
+            try:
+                while self._returned:
+                    connection, keep = self._returned.popleft()
+                    self._books.put(connection, keep=keep)
+            finally:
+                self._lock.release()
+
+    def close(self) -> None:
+        with self as books:
+            connections = books.close()
+        for each in connections:
+            each.close()
+
+
+class Pool(httpx.BaseTransport):
+    """The connections of a `Scout` and its copies.
+
+    Args:
+        limit: How many connections there may be at once; further calls wait in order.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._is_closed = False
+        self._desks: dict[int, _Desk] = {}  # by process: those of a parent stay open, and unused
+        self._routes: dict[_Origin, _Route] = {}
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request, and return its response with the body unread."""
+        if self._is_closed:
+            raise ConfigurationError(CLOSED)
+        process = os.getpid()
+        desk = self._desks.get(process) or self._desks.setdefault(process, _Desk(self._limit))
+        origin = _origin_of(request)
+        connection = desk.take(origin, _route(self._routes, origin), _seconds_to_wait(request))
+        try:
+            connection.backend.limits = request.extensions.get(LIMITS)
+            response = connection.wire.handle_request(_to_httpcore(request, origin))
+        except BaseException as error:
+            connection.close()
+            desk.give_back(connection, keep=False)
+            if isinstance(error, Exception) and (ours := _as_httpx(error, connection)) is not error:
+                raise ours from error
+            raise
+        return httpx.Response(
+            response.status,
+            headers=response.headers,
+            stream=_Body(desk, connection, response),
+            extensions=_extensions(response),
+        )
+
+    def close(self) -> None:
+        """Close all connections of this process."""
+        self._is_closed = True
+        if desk := self._desks.get(os.getpid()):
+            desk.close()
+
+
+class _Body(httpx.SyncByteStream):
+    """The body of a response, which gives the connection back."""
+
+    def __init__(self, desk: _Desk, connection: _Sync, response: httpcore.Response) -> None:
+        self._desk = desk
+        self._connection = connection
+        self._response = response
+        self._is_whole = False
+        self._held = [connection]  # until it is given back, which only one thread can do: `pop` is atomic
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._response.iter_stream()
+        except Exception as error:
+            if (ours := _as_httpx(error, self._connection)) is not error:
+                raise ours from error
+            raise
+        self._is_whole = True
+
+    def close(self) -> None:
+        try:
+            connection = self._held.pop()
+        except IndexError:
+            return
+        keep = False
+        try:
+            if self._is_whole:
+                self._response.close()
+                keep = connection.wire.is_available()
+        finally:
+            if not keep:
+                connection.close()
+            self._desk.give_back(connection, keep=keep)
+
+
+# --- Async --------------------------------------------------------------------------------------------------------
+
+_Async: TypeAlias = _Connection[httpcore.AsyncConnectionInterface]
+
+
+class _TaskWaiter:
+    """A task that waits for its turn."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.turn: asyncio.Future[None] = loop.create_future()
+
+    def wake(self) -> bool:
+        if self.turn.done():  # cancelled, or out of time
+            return False
+        self.turn.set_result(None)
+        return True
+
+    def give_up(self) -> None:
+        """Stop waiting."""
+        if not self.turn.done():
+            self.turn.set_exception(httpx.PoolTimeout("no free connection in time"))
+
+    def has_turn(self) -> bool:
+        """Whether it has got the turn."""
+        return self.turn.done() and not self.turn.cancelled() and self.turn.exception() is None
+
+
+class _AsyncDesk:
+    """The connections of one event loop, all of which is one thread."""
+
+    def __init__(self, limit: int, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._books: _Books[httpcore.AsyncConnectionInterface] = _Books(limit)
+
+    async def take(self, origin: _Origin, route: _Route, seconds: float | None) -> _Async:
+        """Wait for a turn, and return a connection. As `_Desk.take`."""
+        books = self._books
+        if not books.begin():
+            await self._wait(books.queue(_TaskWaiter(self.loop)), seconds)
+        unused: list[_Async] = []
+        try:
+            found = books.newest(origin, unused)
+            for each in unused:
+                each.close()
+            if found is None:
+                found = _Connection(origin, route.async_connection())
+                books.use(found)
+        except BaseException:
+            books.end()
+            raise
+        return found
+
+    async def _wait(self, waiter: _TaskWaiter, seconds: float | None) -> None:
+        timer = None if seconds is None else self.loop.call_later(seconds, waiter.give_up)
+        try:
+            await waiter.turn
+        except BaseException:
+            if waiter.has_turn():  # cancelled at the moment when it was given the turn
+                self._books.end()
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def give_back(self, connection: _Async, *, keep: bool) -> None:
+        """Take a connection back."""
+        self._books.put(connection, keep=keep)
+
+    def close(self) -> None:
+        for each in self._books.close():
+            each.close()
+
+
+class AsyncPool(httpx.AsyncBaseTransport):
+    """The connections of an `AsyncScout` and its copies. As `Pool`."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._is_closed = False
+        self._desks: dict[tuple[int, asyncio.AbstractEventLoop], _AsyncDesk] = {}  # by process and event loop
+        self._routes: dict[_Origin, _Route] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request, and return its response with the body unread."""
+        if self._is_closed:
+            raise ConfigurationError(CLOSED)
+        desk = self._desk()
+        origin = _origin_of(request)
+        connection = await desk.take(origin, _route(self._routes, origin), _seconds_to_wait(request))
+        try:
+            connection.backend.limits = request.extensions.get(LIMITS)
+            response = await connection.wire.handle_async_request(_to_httpcore(request, origin))
+        except BaseException as error:
+            connection.close()
+            desk.give_back(connection, keep=False)
+            if isinstance(error, Exception) and (ours := _as_httpx(error, connection)) is not error:
+                raise ours from error
+            raise
+        return httpx.Response(
+            response.status,
+            headers=response.headers,
+            stream=_AsyncBody(desk, connection, response),
+            extensions=_extensions(response),
+        )
+
+    def _desk(self) -> _AsyncDesk:
+        import asyncio  # not for Scout, which has no use for it
+
+        loop = asyncio.get_running_loop()
+        key = os.getpid(), loop
+        desk = self._desks.get(key)
+        if desk is None:
+            for each in [each for each in self._desks if each[1].is_closed()]:
+                self._desks.pop(each, None)
+            desk = self._desks.setdefault(key, _AsyncDesk(self._limit, loop))
+        return desk
+
+    async def aclose(self) -> None:
+        """Close all connections of this process."""
+        import asyncio
+
+        self._is_closed = True
+        for (process, loop), desk in list(self._desks.items()):
+            if process != os.getpid():
+                continue
+            if loop is asyncio.get_running_loop():
+                desk.close()
+            else:
+                with contextlib.suppress(RuntimeError):  # it is closed, and its connections with it
+                    loop.call_soon_threadsafe(desk.close)
+        await asyncio.sleep(0)  # asyncio closes the sockets one step later
+
+
+class _AsyncBody(httpx.AsyncByteStream):
+    """The body of a response, which gives the connection back."""
+
+    def __init__(self, desk: _AsyncDesk, connection: _Async, response: httpcore.Response) -> None:
+        self._desk = desk
+        self._connection: _Async | None = connection
+        self._response = response
+        self._is_whole = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for piece in self._response.aiter_stream():
+                yield piece
+        except Exception as error:
+            if self._connection is not None and (ours := _as_httpx(error, self._connection)) is not error:
+                raise ours from error
+            raise
+        self._is_whole = True
+
+    async def aclose(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        keep = False
+        try:
+            if self._is_whole:
+                await self._response.aclose()
+                keep = connection.wire.is_available()
+        finally:
+            if not keep:
+                connection.close()
+            self._desk.give_back(connection, keep=keep)
