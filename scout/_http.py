@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from time import sleep as _sleep
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import httpx
 
 from ._call import FAILURES, USER_AGENT, AsyncTransport, Call, Transport
-from ._pool import CLOSED, AsyncPool, Pool, proves_unsent
+from ._foreign import async_bounded, bounded, proves_unsent
+from ._pool import CLOSED, AsyncPool, Pool
 from ._wire import Answer, is_stream, status_error
 from .errors import ConfigurationError
 
@@ -36,7 +37,7 @@ class Http:
 
     def __init__(self, transport: Transport | None, max_connections: int) -> None:
         self.closed = False
-        self._transport: Any = Pool(max_connections) if transport is None else transport
+        self._transport: Any = Pool(max_connections) if transport is None else bounded(transport)
         self._proves_unsent = transport is None or proves_unsent(transport, "handle_request")
         self._forgotten: deque[httpx.Response] = deque()
 
@@ -168,7 +169,7 @@ class AsyncHttp:
 
     def __init__(self, transport: AsyncTransport | None, max_connections: int) -> None:
         self.closed = False
-        self._transport: Any = AsyncPool(max_connections) if transport is None else transport
+        self._transport: Any = AsyncPool(max_connections) if transport is None else async_bounded(transport)
         self._proves_unsent = transport is None or proves_unsent(transport, "handle_async_request")
 
     async def call(self, request: Request, config: Config, read: Callable[[Answer], T], begun: float) -> T:
@@ -309,11 +310,18 @@ class _Key(httpx.Auth):
         yield request
 
 
-class _Raw(httpx.BaseTransport, httpx.AsyncBaseTransport):
-    """The connections of a `Scout` for its raw client, which does not close them."""
+class _Lent(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """The connections of a client for its raw client, which does not close them."""
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a raw client cannot travel to another process; make it there")
+
+
+class _Raw(_Lent):
+    """The connections of a `Scout`."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         response: httpx.Response = self._transport.handle_request(request)
@@ -323,11 +331,8 @@ class _Raw(httpx.BaseTransport, httpx.AsyncBaseTransport):
         raise ConfigurationError("this raw client is that of a Scout; the asyncio functions need AsyncScout(...).raw")
 
 
-class _AsyncRaw(httpx.BaseTransport, httpx.AsyncBaseTransport):
-    """The connections of an `AsyncScout` for its raw client."""
-
-    def __init__(self, transport: Any) -> None:
-        self._transport = transport
+class _AsyncRaw(_Lent):
+    """The connections of an `AsyncScout`."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         raise ConfigurationError("this raw client is that of an AsyncScout; the sync functions need Scout(...).raw")

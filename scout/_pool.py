@@ -20,7 +20,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpcore
 import httpx
 
-from ._call import LIMITS, Limits, OwnTransport
+from ._call import LIMITS, Limits
 from ._config import is_loopback
 from ._network import AsyncBackend, Backend
 from .errors import ConfigurationError
@@ -30,24 +30,10 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Iterator
 
-__all__ = ["AsyncPool", "Pool", "proves_unsent"]
+__all__ = ["CLOSED", "AsyncPool", "Pool"]
 
 _IDLE_SECONDS = 4.5
 """How long an idle connection is kept: a little less than the 5 s after which common servers close it."""
-
-
-def proves_unsent(transport: object, method: str) -> bool:
-    """Whether the connect errors of a transport prove that no byte of the request was sent.
-
-    Args:
-        transport: The transport.
-        method: Its method that sends.
-    """
-    if isinstance(transport, OwnTransport):
-        return transport.proves_unsent
-    own = (httpx.HTTPTransport, httpx.AsyncHTTPTransport, httpx.MockTransport)
-    sends = getattr(type(transport), method, None)
-    return sends is not None and any(sends is getattr(kind, method, None) for kind in own)
 
 
 # --- Routes -------------------------------------------------------------------------------------------------------
@@ -634,7 +620,7 @@ class AsyncPool(httpx.AsyncBaseTransport):
             else:
                 with contextlib.suppress(RuntimeError):  # it is closed, and its connections with it
                     loop.call_soon_threadsafe(desk.close)
-        await asyncio.sleep(0)  # asyncio closes the sockets one step later
+        await _next_step()  # in which asyncio closes the sockets
 
 
 class _AsyncBody(httpx.AsyncByteStream):
@@ -669,3 +655,11 @@ class _AsyncBody(httpx.AsyncByteStream):
             if not keep:
                 connection.close()
             self._desk.give_back(connection, keep=keep)
+        if not keep:
+            await _next_step()  # in which asyncio closes the socket
+
+
+async def _next_step() -> None:
+    import asyncio
+
+    await asyncio.sleep(0)

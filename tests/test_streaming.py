@@ -10,6 +10,7 @@ import time
 import weakref
 from typing import Any
 
+import httpx
 import pytest
 from servers import (
     KEY,
@@ -938,10 +939,13 @@ async def test_a_stream_of_a_closed_client_sends_nothing() -> None:
 
 
 def test_many_threads_may_forget_streams_at_once() -> None:
-    """The books of forgotten streams are kept by whoever opens the next one."""
-    with Server(chunked([WHOLE], content_type=SSE)) as server, Scout(KEY, base_url=server.url) as client:
+    """On a transport of the caller, forgotten streams are closed by whoever opens the next one."""
+    with (
+        Server(chunked([WHOLE], content_type=SSE)) as server,
+        Scout(KEY, base_url=server.url, transport=httpx.HTTPTransport()) as client,
+    ):
 
-        class Raced(type(client._http.pool.abandoned)):  # type: ignore[misc]
+        class Raced(type(client._http._forgotten)):  # type: ignore[misc]
             """Another thread takes the only entry between the look and the taking."""
 
             looks = 0
@@ -954,7 +958,7 @@ def test_many_threads_may_forget_streams_at_once() -> None:
                 self.looks += 1
                 return int(self.looks == 1)
 
-        client._http.pool.abandoned = Raced()
+        client._http._forgotten = Raced()
         assert client.stream(WORKFLOW).until_done().ok
 
 

@@ -1,0 +1,165 @@
+"""Transports of the caller (`transport=`): they keep to the deadline of a call, whatever they do themselves.
+
+Our own connections look at `Limits` before every read and write. A transport of the caller knows httpx's timeouts
+alone, which bound each operation and not the call. So it is waited for, and left alone when the time has passed.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import math
+import threading
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import httpx
+
+from ._call import LIMITS, Limits, OwnTransport
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+__all__ = ["async_bounded", "bounded", "proves_unsent"]
+
+T = TypeVar("T")
+
+
+def proves_unsent(transport: object, method: str) -> bool:
+    """Whether the connect errors of a transport prove that no byte of the request was sent.
+
+    Args:
+        transport: The transport.
+        method: Its method that sends.
+    """
+    if isinstance(transport, OwnTransport):
+        return transport.proves_unsent
+    own = (httpx.HTTPTransport, httpx.AsyncHTTPTransport, httpx.MockTransport)
+    sends = getattr(type(transport), method, None)
+    return sends is not None and any(sends is getattr(kind, method, None) for kind in own)
+
+
+def bounded(transport: Any) -> Any:
+    """Return a transport that keeps to `Limits`; one of this package does so by itself."""
+    return transport if isinstance(transport, OwnTransport) else _Bounded(transport)
+
+
+def async_bounded(transport: Any) -> Any:
+    """Return a transport for asyncio that keeps to `Limits`."""
+    return transport if isinstance(transport, OwnTransport) else _AsyncBounded(transport)
+
+
+def _seconds_left(request: httpx.Request) -> float:
+    limits: Limits | None = request.extensions.get(LIMITS)
+    return math.inf if limits is None else limits.ends_at - time.monotonic()
+
+
+class _Bounded(httpx.BaseTransport):
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response: httpx.Response = _within(
+            _seconds_left(request), lambda: self._transport.handle_request(request), _close
+        )
+        if _seconds_left(request) < math.inf:
+            response.stream = _BoundedStream(request, response.stream)
+        return response
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+class _BoundedStream(httpx.SyncByteStream):
+    def __init__(self, request: httpx.Request, stream: Any) -> None:
+        self._request = request
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[bytes]:
+        pieces = iter(self._stream)
+        while (piece := _within(_seconds_left(self._request), lambda: next(pieces, None))) is not None:
+            yield piece
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def _within(seconds: float, operation: Callable[[], T], discard: Callable[[T], None] | None = None) -> T:
+    """Run an operation in a thread of its own for as long as there is time, or right here when there is no limit.
+
+    Raises:
+        httpx.ReadTimeout: the time has passed. The thread goes on; what it still receives is handed to `discard`.
+    """
+    if seconds == math.inf:
+        return operation()
+    results: list[T] = []
+    errors: list[BaseException] = []
+    is_late = threading.Event()
+
+    def run() -> None:
+        try:
+            result = operation()
+        except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
+            errors.append(error)
+            return
+        results.append(result)
+        if is_late.is_set() and discard is not None:
+            discard(result)
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(run,), daemon=True)
+    thread.start()
+    thread.join(max(0.0, seconds))
+    if errors:
+        raise errors[0]
+    if results:
+        return results[0]
+    is_late.set()
+    raise httpx.ReadTimeout("the time has passed")
+
+
+def _close(response: httpx.Response) -> None:
+    response.close()
+
+
+class _AsyncBounded(httpx.AsyncBaseTransport):
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response: httpx.Response = await _within_async(
+            _seconds_left(request), self._transport.handle_async_request(request)
+        )
+        if _seconds_left(request) < math.inf:
+            response.stream = _AsyncBoundedStream(request, response.stream)
+        return response
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+class _AsyncBoundedStream(httpx.AsyncByteStream):
+    def __init__(self, request: httpx.Request, stream: Any) -> None:
+        self._request = request
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        pieces = aiter(self._stream)
+        while (piece := await _within_async(_seconds_left(self._request), anext(pieces, None))) is not None:
+            yield piece
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+async def _within_async(seconds: float, operation: Awaitable[T]) -> T:
+    if seconds == math.inf:
+        return await operation
+    import asyncio
+
+    limit = asyncio.timeout(max(0.0, seconds))
+    try:
+        async with limit:
+            return await operation
+    except TimeoutError as error:
+        if limit.expired():
+            raise httpx.ReadTimeout("the time has passed") from error
+        raise
