@@ -160,7 +160,7 @@ def call_pytest(args: list[str]) -> None:
         # It counts for whoever follows the page at the root of the repository.
         Path("pyproject.toml").symlink_to(ROOT / "pyproject.toml")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:asyncio", "-p", "no:timeout", *args],
+        [sys.executable, "-m", "pytest", "-q", *OTHER_PLUGINS_OFF, *args],
         capture_output=True,
         text=True,
         timeout=60,
@@ -198,6 +198,12 @@ PROGRAMS = {
     "pip": check_pip,
     **{name: check_script(name) for name in ("scripts/demo", "scripts/test", "scripts/regenerate")},
 }
+
+
+# As for a reader, who has pytest and this package alone. (Hypothesis takes two seconds to import.)
+OTHER_PLUGINS_OFF = [
+    word for name in ("asyncio", "timeout", "hypothesispytest", "xdist") for word in ("-p", f"no:{name}")
+]
 
 
 # --- Tests of the blocks ------------------------------------------------------------------------------------------
