@@ -1,4 +1,4 @@
-"""Chat in the terminal: each answer appears as it is written.
+"""Chat in the terminal; each answer appears while it is written.
 
     python examples/chat_sync.py
 
@@ -23,7 +23,7 @@ def connect() -> Scout:
 
 
 def main() -> None:
-    """Answer line after line, all in one session."""
+    """Answer each line of input, all in one session."""
     session = None
     with connect() as scout:
         while question := read_line():
@@ -33,12 +33,12 @@ def main() -> None:
                         print(text, end="", flush=True)
                 session = stream.run.session_id
                 print()
-            except ScoutError as error:  # an answer that broke off, too: what came of it is on the screen
+            except ScoutError as error:  # also for an answer that broke off: its first part is on the screen
                 print(f"\n({error})", file=sys.stderr)
 
 
 def read_line() -> str:
-    """Return the next line, without its end; nothing when there is none."""
+    """Return the next line without its line break, or an empty text at the end of the input."""
     if sys.stdin.isatty():
         print("> ", end="", flush=True)
     return sys.stdin.readline().strip()

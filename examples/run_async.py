@@ -29,7 +29,7 @@ def connect() -> AsyncScout:
 
 
 async def classify(scout: AsyncScout, review: str) -> str:
-    """Return what the workflow says of one review; one that fails does not stop the others."""
+    """Return the verdict on one review. A failed run does not stop the others."""
     try:
         run = await scout.execute(WORKFLOW, {"review": review})
     except ScoutError as error:

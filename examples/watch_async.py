@@ -24,7 +24,7 @@ def connect() -> AsyncScout:
 
 
 async def main() -> None:
-    """Print what each block does as it does it, and the answer."""
+    """Print what each block does while it runs, and then the answer."""
     review = " ".join(sys.argv[1:]) or "It came a day early and works as it should."
     try:
         async with connect() as scout, scout.stream(WORKFLOW, {"review": review}) as stream:
