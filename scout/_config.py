@@ -12,9 +12,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 from urllib.parse import urlsplit
 
+from ._json import is_mapping, redact
 from .environments import Environment
 from .errors import ConfigurationError
-from .workflow_files import is_list, is_mapping
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
@@ -37,10 +37,6 @@ NOT_GIVEN: Final = NotGiven.NOT_GIVEN
 
 Key: TypeAlias = str | Callable[[], str]
 """An API key, or a function that returns the one to use now (for keys that rotate)."""
-
-
-# A shorter key is a placeholder, such as `local`, and its text may stand in an answer by chance.
-_SHORTEST_SECRET = 8
 
 
 class Secret:
@@ -73,24 +69,8 @@ class Secret:
         headers["Authorization"] = f"Bearer {self._source}"
 
     def redact(self, value: Any) -> Any:
-        """Text, bytes or JSON with the key cut out, should a server have echoed it. Only of what `now()` returned."""
-        if len(str(self._source)) < _SHORTEST_SECRET:
-            return value
-        try:
-            return self._redacted(value)
-        except RecursionError:
-            return "[nested too deeply to be cleaned of the API key]"
-
-    def _redacted(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return value.replace(str(self._source), "[redacted]")
-        if isinstance(value, bytes):
-            return value.replace(str(self._source).encode(), b"[redacted]")
-        if is_mapping(value):
-            return {self._redacted(key): self._redacted(each) for key, each in value.items()}
-        if is_list(value):
-            return type(value)(map(self._redacted, value))
-        return value
+        """Return text, bytes or JSON without the key, should a server have echoed it. Only of what `now()` returned."""
+        return redact(value, [str(self._source)])
 
     def check(self) -> None:
         """Refuse a key that cannot be one; a function is believed until it is called.

@@ -18,10 +18,10 @@ import scout_generated
 from scout_generated.api.workflows import execute_workflow_config
 
 from . import errors
+from ._json import is_dict, is_list, is_mapping, json_fault, shorten
 from ._retry import REFUSED, retry_after
 from .errors import APIResponseError, APIStatusError, ConfigurationError, WorkflowFileError
 from .results import Run, RunStatus
-from .workflow_files import is_dict, is_list, is_mapping, json_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -642,7 +642,7 @@ def _text_of_page(text: str) -> str:
 
 
 def _shorten(text: str) -> str:
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + "… (the whole is in .body)"
+    return text if len(text) <= _LONGEST else f"{shorten(text, _LONGEST)} (the whole is in .body)"
 
 
 _LONGEST = 600

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ._json import is_dict, is_mapping
 from ._wire import (
     BlockRunCompleted,
     BlockRunFailed,
@@ -19,7 +20,7 @@ from ._wire import (
     output_block,
 )
 from .results import BlockRun, Run, RunStatus, as_text, output_of, parse_timestamp
-from .workflow_files import LoadedWorkflow, is_dict, is_mapping
+from .workflow_files import LoadedWorkflow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,6 +10,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any, cast
 
+from ._json import shorten
 from .errors import RunFailedError, RunOutputError
 
 __all__ = ["BlockRun", "Run", "RunStatus", "as_text", "output_of", "parse_timestamp"]
@@ -146,7 +147,7 @@ class Run:
                 return json.loads(candidate)
             except (ValueError, RecursionError):
                 continue
-        shown = output if len(output) <= 80 else output[:80] + "…"
+        shown = shorten(output, 80)
         raise RunOutputError(f"the output of block {self.output_block_id!r} is not JSON: {shown!r}", run=self)
 
     @property

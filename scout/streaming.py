@@ -6,6 +6,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Self
 from zlib import crc32
 
+from ._json import is_mapping
 from ._sse import EventTooLargeError, ServerSentEvent, SSEDecoder
 from ._wire import Answer, read_run, sentence
 from .errors import (
@@ -19,7 +20,6 @@ from .errors import (
 )
 from .events import Accumulator, Event, UnknownEvent, decode
 from .results import RunStatus
-from .workflow_files import is_mapping
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator

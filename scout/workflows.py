@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar, Unpack
 
+from ._json import json_fault, shorten
 from ._runs import CALL_OPTIONS, RUN_OPTIONS, CallOptions, RunOptions, new_progress, read_any_run, sorted_out
 from ._wire import (
     checked_body,
@@ -32,7 +33,7 @@ from .errors import (
     ScoutError,
     UnprocessableEntityError,
 )
-from .workflow_files import LoadedWorkflow, WorkflowSource, json_fault, load_workflow
+from .workflow_files import LoadedWorkflow, WorkflowSource, load_workflow
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
@@ -137,8 +138,7 @@ class _Walk:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+    return shorten(repr(value), _LONGEST_SHOWN)
 
 
 _LONGEST_SHOWN = 300

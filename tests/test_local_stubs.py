@@ -295,7 +295,7 @@ async def test_a_file_may_be_empty(content: str, renderer: Renderer, tmp_path: P
         ("a: 1\nb: &x [*x]\n", 2, 1, "does not fit into JSON"),
         ("a: !!python/object:os.system x\n", 1, 4, "is not YAML"),
         ("a: *nobody\n", 1, 4, "is not YAML"),
-        ("a: '\x07'\n", None, None, "is not YAML"),
+        ("a: '\x07'\n", 1, 5, "is not YAML"),
     ],
 )
 def test_a_wrong_file_is_told_with_its_place(

@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from .jsons import objects_in
+from scout._json import objects_in
+
 from .workers import Worker
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from scout._json import is_dict, is_list, is_too_deep, is_unicode, shorten
+
 from .blocks import BlockContext, BlockFailedError, Handler, call_handler, price_of, resolve_inputs, takes_inputs
-from .jsons import is_list, is_object, is_too_deep
 from .plan import Block, Plan, make_plan
 from .stubs import Stubs
 from .templates import TemplateFailedError
@@ -251,7 +252,7 @@ class Run:
                 return cast("dict[str, Any]", self._as_json(resolve_inputs(block.settings, self._call.inputs)))
             # The entry of such a block is its inputs themselves, wherever they come from.
             output = await self._handled(block, handler, block.settings)
-            return output if is_object(output) else {"output": output}
+            return output if is_dict(output) else {"output": output}
         if handler is None:
             raise BlockFailedError(
                 f'the local Scout cannot run "{block.archetype}" by itself. Give it a function:'
@@ -300,7 +301,7 @@ class Run:
         )
 
         async def on_text(piece: str) -> None:
-            if not _fits_utf8(piece):
+            if not is_unicode(piece):
                 raise BlockFailedError("it yielded text with half a surrogate pair, which no UTF-8 can hold")
             self.use_text(len(piece))
             if self._partials and piece:
@@ -414,7 +415,7 @@ def _texts(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
     elif is_list(value):
         for index, item in enumerate(value):
             yield from _texts(item, f"{path}[{index}]")
-    elif is_object(value):
+    elif is_dict(value):
         for key, item in value.items():
             yield from _texts(item, f"{path}.{key}" if path else str(key))
 
@@ -425,7 +426,7 @@ def _with_texts(value: Any, texts: Iterator[str]) -> Any:
         return next(texts)
     if is_list(value):
         return [_with_texts(item, texts) for item in value]
-    if is_object(value):
+    if is_dict(value):
         return {key: _with_texts(item, texts) for key, item in value.items()}
     return value
 
@@ -459,14 +460,6 @@ def _pacific() -> tzinfo:
         return timezone(timedelta(hours=-8))
 
 
-def _fits_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _described(error: BaseException) -> str:
     try:
         return f"{type(error).__name__}: {error}"
@@ -476,5 +469,4 @@ def _described(error: BaseException) -> str:
 
 def _presentable(text: str) -> str:
     """A message that always fits into an answer: lone surrogates escaped, not endless."""
-    safe = text.encode("utf-8", "backslashreplace").decode()
-    return safe if len(safe) <= 2000 else f"{safe[:2000]}..."
+    return shorten(text.encode("utf-8", "backslashreplace").decode(), 2000)

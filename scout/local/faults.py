@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+from scout._json import is_unicode
 from scout.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def _whole(name: str, value: object) -> int:
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str) and not re.search("[\ud800-\udfff]", value)
+    return isinstance(value, str) and is_unicode(value)
 
 
 def _check_headers(headers: object) -> None:

@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from .jsons import is_object
+from scout._json import is_dict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,7 +103,7 @@ class LocalRun:
     def outputs(self) -> Mapping[str, Any]:
         """Block id -> output, of the blocks that have one; an input block has none."""
         state = cast("Mapping[str, Any]", self.answer["run"]["state"])
-        blocks = {name: entry for name, entry in state.items() if name not in _NOT_BLOCKS and is_object(entry)}
+        blocks = {name: entry for name, entry in state.items() if name not in _NOT_BLOCKS and is_dict(entry)}
         return {name: entry["output"] for name, entry in blocks.items() if "output" in entry}
 
     @property

@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
+from scout._json import is_dict
 from scout.errors import ConfigurationError
 
 from .blocks import LLM, builtin_handlers
 from .faults import EVENT_FAULTS, Fault, Faults, is_seconds
 from .history import History, LocalRequest, LocalRun
-from .jsons import is_object
 from .store import Store
 from .stubs import StubsSource, load_stubs
 
@@ -349,7 +349,7 @@ def _plain(key: object, config: object) -> dict[str, Any]:
         plain: object = json.loads(json.dumps(config, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigurationError(f'workflows["{key}"] does not fit into JSON: {error}') from None
-    if not is_object(plain):
+    if not is_dict(plain):
         raise ConfigurationError(f'workflows["{key}"] must be a config, such as load_workflow(path).config.')
     return plain
 

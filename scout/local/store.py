@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
+from scout._json import shorten
 from scout.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -387,5 +388,4 @@ def _words(key: str | None, config: Mapping[str, Any]) -> str:
 
 
 def _quoted(text: str) -> str:
-    shown = text if len(text) <= _LONGEST_ECHO else f"{text[:_LONGEST_ECHO]}..."
-    return f'"{shown}"'
+    return f'"{shorten(text, _LONGEST_ECHO)}"'

@@ -1,8 +1,5 @@
 """Outputs that stand in for blocks: `stubs.yml`, and the same as a mapping."""
 
-# ruamel.yaml says little of its types:
-# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
-
 from __future__ import annotations
 
 import json
@@ -12,10 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from scout.errors import ConfigurationError
+from scout._json import is_dict, is_list
+from scout.errors import ConfigurationError, WorkflowFileError
+from scout.workflow_files import locate, parse_yaml
 
 from .blocks import LLM, word_by_word
-from .jsons import is_list
 
 if TYPE_CHECKING:
     from .blocks import BlockContext, Handler
@@ -82,7 +80,7 @@ class Stubs:
             if name is None:
                 return None
             outputs = self._outputs[name]
-        if not isinstance(outputs, list):
+        if callable(outputs):
             return outputs
 
         async def stand_in(_: dict[str, Any], __: BlockContext) -> Any:
@@ -131,47 +129,29 @@ def _checked(name: object, output: Any) -> list[Any] | Handler:
         return [copy]
     if not copy:
         raise ConfigurationError(f'the stub of "{name}" is a sequence without any output; an empty list is [[]].')
-    return copy
+    return list(copy)
 
 
 # --- The file ------------------------------------------------------------------------------------------------------
 
 
 def _parse(path: str, text: str) -> dict[str, Any]:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.constructor import SafeConstructor
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
-    from ruamel.yaml.nodes import MappingNode
-
-    class Constructor(SafeConstructor):
-        """JSON's types only: dates stay the text that they are."""
-
-    Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
-    yaml = YAML(typ="safe", pure=True)
-    yaml.Constructor = Constructor
     try:
-        root: Any = yaml.compose(text)
-        outputs: Any = yaml.load(text)
-    except MarkedYAMLError as error:
-        problem = " ".join(part for part in (error.context, error.problem) if part)
-        _refuse(path, error.problem_mark or error.context_mark, f"is not YAML: {problem}")
-    except (YAMLError, ValueError, IndexError, AssertionError, AttributeError, TypeError, RecursionError) as error:
-        # All but the first two are ruamel's own slips on files that are not YAML.
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ConfigurationError(f"{path}: is not YAML: {first}") from None
+        outputs = parse_yaml(path, text)
+    except WorkflowFileError as error:
+        raise ConfigurationError(str(error)) from None
     if outputs is None:  # nothing, or comments alone
         return {}
-    if not isinstance(root, MappingNode):
-        _refuse(path, root.start_mark, "stubs are a mapping of block ids or archetypes to outputs")
-    marks: dict[str, Any] = {str(key.value): key.start_mark for key, _ in root.value}
-    for name, output in cast("dict[Any, Any]", outputs).items():
+    if not is_dict(outputs):
+        _refuse(path, locate(text, ()), "stubs are a mapping of block ids or archetypes to outputs")
+    for name, output in outputs.items():
         try:
             _checked(name, output)
         except ConfigurationError as error:
-            _refuse(path, marks.get(str(name)), str(error))
-    return cast("dict[str, Any]", outputs)
+            _refuse(path, locate(text, (str(name),)), str(error))
+    return outputs
 
 
-def _refuse(path: str, mark: Any, problem: str) -> NoReturn:
-    place = f", line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
-    raise ConfigurationError(f"{path}{place}: {problem}") from None
+def _refuse(path: str, place: tuple[int | None, int | None], problem: str) -> NoReturn:
+    line, column = place
+    raise ConfigurationError(str(WorkflowFileError(problem, path=path, line=line, column=column))) from None

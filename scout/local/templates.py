@@ -17,7 +17,7 @@ from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
-from .jsons import is_object
+from scout._json import is_dict, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -53,7 +53,7 @@ class TemplateFailedError(Exception):
 
     def __init__(self, message: str, line: int | None = None, index: int = 0) -> None:
         super().__init__(message, line, index)
-        self.message: str = message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]}..."
+        self.message: str = shorten(message, _LONGEST_MESSAGE)
         self.line = line
         self.index = index
 
@@ -77,7 +77,7 @@ class BlockEntry(dict[str, Any]):
         if name in self:
             return self[name]
         output = self.get("output")
-        return output.get(name, missing) if is_object(output) else missing
+        return output.get(name, missing) if is_dict(output) else missing
 
 
 class _Variables(dict[str, Any]):
@@ -125,7 +125,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 def _own_field(owner: Any, name: Any) -> Any:
     if isinstance(owner, BlockEntry):
         return owner.field(name) if isinstance(name, str) else missing
-    if is_object(owner) and isinstance(name, str):
+    if is_dict(owner) and isinstance(name, str):
         return owner.get(name, missing)
     return missing
 
@@ -245,7 +245,7 @@ def _names(values: Mapping[str, Any], unfinished: Iterable[str]) -> dict[str, An
         for name in unfinished
     }
     for name, value in values.items():
-        names[name] = BlockEntry(name, value) if is_object(value) else value
+        names[name] = BlockEntry(name, value) if is_dict(value) else value
     if VARIABLES in values:
         names[VARIABLES] = _Variables(values[VARIABLES])
     return names

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from jsonschema import Draft202012Validator
 
-from .jsons import is_list, is_too_deep
+from scout._json import is_list, is_too_deep
+
 from .plan import Detail, InvalidRequestError
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ _TYPES = {
 
 
 def _as_list(rule: Any) -> list[Any]:
-    return rule if is_list(rule) else [rule]
+    return list(rule) if is_list(rule) else [rule]
 
 
 def _closest_branch(error: ValidationError) -> list[ValidationError]:
