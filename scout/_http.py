@@ -23,9 +23,9 @@ import httpcore
 import httpx
 
 from . import __version__
+from ._answers import Answer, is_stream, status_error
 from ._config import route
 from ._retry import REFUSED, pause
-from ._wire import Answer, is_stream, status_error
 from .errors import (
     APIConnectionError,
     APIError,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 
     from ._config import Config, Secret
-    from ._wire import Request
+    from ._requests import Request
 
 # Without a handler of its own Python would print stamina's note of every repetition; an application's handlers see it.
 logging.getLogger("stamina").addHandler(logging.NullHandler())
@@ -495,7 +495,7 @@ class Call:
 
     def answer(self, response: httpx.Response, body: bytes) -> Answer:
         """The answer, as far as it came."""
-        return Answer(response.status_code, dict(response.headers), body, self.request.doubt)
+        return Answer(response.status_code, dict(response.headers), body, self.request.unknown_outcome)
 
     def clean(self, failure: ScoutErrorT) -> ScoutErrorT:
         """An error without foreign frames, and without the key, should the server have echoed it."""
@@ -584,7 +584,7 @@ class Call:
         )
 
     def _doubtful(self, message: str) -> str:
-        return f"{message}; {self.request.doubt}" if self.request.doubt else message
+        return f"{message}; {self.request.unknown_outcome}" if self.request.unknown_outcome else message
 
     def _is_over(self) -> bool:
         return time.monotonic() >= self.ends_at - _CLOCK

@@ -19,6 +19,7 @@ __all__ = [
     "is_dict",
     "is_list",
     "is_mapping",
+    "is_same",
     "is_too_deep",
     "is_unicode",
     "json_fault",
@@ -169,6 +170,23 @@ def _children(value: object) -> Iterable[object]:
     if is_dict(value):
         return value.values()
     return value if is_list(value) else ()
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Return True when two values are the same JSON: an absent field is not a null, 1 is 1.0, and 1 is not true."""
+    pairs = [(one, other)]  # and not by recursion: a config may be nested deeper than Python calls
+    for left, right in pairs:
+        if is_mapping(left) and is_mapping(right):
+            if left.keys() != right.keys():
+                return False
+            pairs += ((left[key], right[key]) for key in left)
+        elif is_list(left) and is_list(right):
+            if len(left) != len(right):
+                return False
+            pairs += zip(left, right, strict=True)
+        elif isinstance(left, bool) != isinstance(right, bool) or left != right:
+            return False
+    return True
 
 
 def spell(place: PathInData) -> str:

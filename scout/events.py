@@ -6,19 +6,16 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from scout_generated.models.block_run_completed import BlockRunCompleted
+from scout_generated.models.block_run_failed import BlockRunFailed
+from scout_generated.models.block_run_started import BlockRunStarted
+from scout_generated.models.block_state_updated import BlockStateUpdated
+from scout_generated.models.json_object import JsonObject
+from scout_generated.models.workflow_run_completed import WorkflowRunCompleted
+from scout_generated.models.workflow_run_failed import WorkflowRunFailed
+from scout_generated.models.workflow_run_started import WorkflowRunStarted
+
 from ._json import is_dict, is_mapping
-from ._wire import (
-    BlockRunCompleted,
-    BlockRunFailed,
-    BlockRunStarted,
-    BlockStateUpdated,
-    JsonObject,
-    WorkflowRunCompleted,
-    WorkflowRunFailed,
-    WorkflowRunStarted,
-    block_ids,
-    output_block,
-)
 from .results import BlockRun, Run, RunStatus, as_text, output_of, parse_timestamp
 from .workflow_files import LoadedWorkflow
 
@@ -148,9 +145,10 @@ class Accumulator:
     """Folds the events of one run, as they come, into a `Run`. Unknown events change nothing."""
 
     def __init__(self, workflow: LoadedWorkflow | None) -> None:
-        self._run = Run(None, None, None, RunStatus.STARTED, output_block_id=output_block(workflow))
+        output_block_id = workflow.output_block_id if workflow else None
+        self._run = Run(None, None, None, RunStatus.STARTED, output_block_id=output_block_id)
         self._state: dict[str, Any] = {}
-        self._known = {"inputs", *block_ids(workflow)}
+        self._known = {"inputs", *(workflow.block_ids if workflow else ())}
         self._running: dict[str, None] = {}
         self._growing: dict[str, dict[str, _GrowingText]] = {}  # by block and key
         self._blocks: dict[str, BlockRun] = {}
@@ -244,9 +242,9 @@ class Accumulator:
         if isinstance(event.data.inputs, JsonObject):
             self._state.setdefault("inputs", _object(event.data.inputs))
         config = LoadedWorkflow(_object(event.data.workflow_config))
-        self._known.update(block_ids(config))
+        self._known.update(config.block_ids)
         if self._run.output_block_id is None:
-            self._run = replace(self._run, output_block_id=output_block(config))
+            self._run = replace(self._run, output_block_id=config.output_block_id)
 
     def _run_completed(self, event: WorkflowRunCompleted) -> None:
         output: Any = event.data.output

@@ -13,7 +13,7 @@ from typing import Any, cast
 from ._json import shorten
 from .errors import RunFailedError, RunOutputError
 
-__all__ = ["BlockRun", "Run", "RunStatus", "as_text", "output_of", "parse_timestamp"]
+__all__ = ["BlockRun", "Run", "RunStatus", "StoredWorkflow", "WorkflowPage", "as_text", "output_of", "parse_timestamp"]
 
 # How the wire says it, in `run.stop_reason` and in the names of the terminal events.
 _WIRE_PREFIX = "workflow_run_"
@@ -168,6 +168,46 @@ class Run:
         failed = [block.id for block in self.blocks if block.status == RunStatus.FAILED]
         where = f" in block {', '.join(map(repr, failed))}" if failed else ""
         raise RunFailedError(f"run {self.id} {self.status}{where}: {why}", run=self)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredWorkflow:
+    """A workflow that Scout stores, in one of its revisions. It can be run, saved and deployed as it is.
+
+    Attributes:
+        id: The workflow's id.
+        key: The key that its author chose; `None` without one.
+        revision_id: The revision that this is.
+        is_draft: True for a state that is saved and not deployed; `None` when the server does not say.
+        created_at: When the workflow was first stored, as an aware `datetime`; `None` when the server does not say.
+        last_updated_at: When it was last changed, likewise.
+        config: The config as it came: every field, in its order.
+        raw: The whole object as received, parsed.
+    """
+
+    id: str
+    key: str | None
+    revision_id: str
+    is_draft: bool | None
+    created_at: datetime | None
+    last_updated_at: datetime | None
+    config: dict[str, Any]
+    raw: Any = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowPage:
+    """One page of a list of stored workflows.
+
+    Attributes:
+        workflows: The workflows on it.
+        next_cursor: The `start_at` that leads to the next page; `None` on the last.
+        raw: The body as received, parsed.
+    """
+
+    workflows: list[StoredWorkflow]
+    next_cursor: str | None
+    raw: Any = field(default=None, compare=False, repr=False)
 
 
 def _fenced(text: str) -> list[str]:

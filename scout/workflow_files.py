@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast, runtime_checkab
 
 from ._json import PathInData, is_list, is_mapping, json_fault, spell
 from .errors import WorkflowFileError
+from .results import StoredWorkflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,9 +48,36 @@ class LoadedWorkflow:
     config: Mapping[str, Any]
     key: str | None = None
 
+    @property
+    def block_ids(self) -> list[str]:
+        """The ids of the blocks."""
+        return [block_id for block in self._blocks() if (block_id := _text(block.get("block_id")))]
 
-WorkflowSource = str | os.PathLike[str] | Mapping[str, Any] | SupportsToDict | LoadedWorkflow
-"""What can be run: a path to a YAML or JSON file, a mapping, a `WorkflowConfig`, or what was loaded already."""
+    @property
+    def output_block_id(self) -> str | None:
+        """The block whose output is that of the run: the one marked so, else the only leaf, else `None`."""
+        blocks = self._blocks()
+        # `block_is_output` is what the mark was called before May 2025, and still is in most files.
+        marked = [block.get("block_id") for block in blocks if block.get("is_output") or block.get("block_is_output")]
+        if marked:
+            return _text(marked[0])
+        edges = [edge for block in blocks if is_list(block.get("dependencies")) for edge in block["dependencies"]]
+        awaited = {_text(edge.get("block_id")) for edge in edges if is_mapping(edge)}
+        leaves = [block_id for block in blocks if (block_id := _text(block.get("block_id"))) not in awaited]
+        return leaves[0] if len(leaves) == 1 else None
+
+    def _blocks(self) -> list[Mapping[str, Any]]:
+        found: Any = self.config.get("blocks")
+        # A config from a server may hold anything; one from a file has been checked.
+        return [block for block in found if is_mapping(block)] if is_list(found) else []
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+WorkflowSource = str | os.PathLike[str] | Mapping[str, Any] | SupportsToDict | LoadedWorkflow | StoredWorkflow
+"""A workflow to run: a path to a YAML or JSON file, a mapping, a `WorkflowConfig`, a loaded or a stored workflow."""
 
 
 def load_workflow(workflow: WorkflowSource) -> LoadedWorkflow:
@@ -69,6 +97,8 @@ def load_workflow(workflow: WorkflowSource) -> LoadedWorkflow:
         return _load_bytes(name, _read(name))
     if isinstance(workflow, LoadedWorkflow):
         return workflow
+    if isinstance(workflow, StoredWorkflow):
+        return _unwrap({"workflow_key": workflow.key, "workflow_config": workflow.config}, _refuse_mapping)
     if isinstance(workflow, SupportsToDict) and not isinstance(workflow, type):
         return _unwrap(workflow.to_dict(), _refuse_mapping)
     raise WorkflowFileError(f"a workflow is a path, a mapping or a WorkflowConfig, not {type(workflow).__name__}")

@@ -7,16 +7,16 @@ import re
 import sys
 import unicodedata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from scout.cli import _connection, _exits, _runs
 from scout.cli._terminal import answer, as_json, escape, talk
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from scout import ListWorkflowsResponse, Scout, Workflow, Workflows
+    from scout import Scout, StoredWorkflow, WorkflowPage, Workflows
 
 NAME = "workflows"
 HELP = "list, get, pull, deploy, delete and run stored workflows"
@@ -108,7 +108,7 @@ def _list(workflows: Workflows, args: argparse.Namespace) -> int:
     pages = workflows.list(**_connection.given(args, *names)).pages()
     found = _up_to(args.limit, pages)
     if args.json:
-        _print_array(each.to_dict() for several in found for each in several)
+        _print_array(each.raw for several in found for each in several)
         return _exits.DONE
     table = _Table("ID", "KEY", "UPDATED", "NAME")
     for several in found:
@@ -118,12 +118,12 @@ def _list(workflows: Workflows, args: argparse.Namespace) -> int:
     return _exits.DONE
 
 
-def _up_to(limit: int | None, pages: Iterable[ListWorkflowsResponse]) -> Iterator[list[Workflow]]:
-    """What pages hold, page by page, but no more than so many."""
+def _up_to(limit: int | None, pages: Iterable[WorkflowPage]) -> Iterator[list[StoredWorkflow]]:
+    """Return the workflows of pages, page by page, up to a limit."""
     for page in pages:
-        yield page.data[:limit]
+        yield page.workflows[:limit]
         if limit is not None:
-            limit -= len(page.data)
+            limit -= len(page.workflows)
             if limit <= 0:
                 return
 
@@ -131,18 +131,17 @@ def _up_to(limit: int | None, pages: Iterable[ListWorkflowsResponse]) -> Iterato
 def _get(workflows: Workflows, args: argparse.Namespace) -> int:
     workflow = workflows.get(args.id, **_connection.given(args))
     if args.json:
-        answer(as_json(workflow.to_dict(), indent=2 if sys.stdout.isatty() else None), json=True)
+        answer(as_json(workflow.raw, indent=2 if sys.stdout.isatty() else None), json=True)
         return _exits.DONE
     workflow_id, key, updated, name = _row(workflow)
-    blocks = workflow.workflow_config.blocks or []
     facts = {
         "id": workflow_id,
         "key": key,
         "name": name,
         "revision": _plain(workflow.revision_id) + (" (a draft)" if workflow.is_draft is True else ""),
-        "created": _time(workflow.created_at),
+        "created": _time(workflow.created_at or workflow.raw.get("created_at")),
         "updated": updated,
-        "blocks": ", ".join(_plain(block.block_id) for block in blocks),
+        "blocks": ", ".join(map(_plain, _block_ids(workflow))),
     }
     for label, fact in facts.items():
         answer(f"{label:<9} {fact}".rstrip())
@@ -174,7 +173,7 @@ def _deploy(workflows: Workflows, args: argparse.Namespace) -> int:
     done = workflows.deploy(args.file, key=args.key, force=args.force, **_connection.given(args))
     if args.json:
         facts = {name: getattr(done, name) for name in ("workflow_id", "revision_id", "created", "changed")}
-        answer(as_json(facts | {"workflow_key": done.workflow.workflow_key or None}), json=True)
+        answer(as_json(facts | {"workflow_key": done.workflow.key or None}), json=True)
     else:
         what = "created" if done.created else "a new revision of" if done.changed else "nothing changed in"
         answer(_plain(f"{what} {done.workflow_id}, revision {done.revision_id}"))
@@ -252,14 +251,21 @@ class _Table:
             answer("  ".join(cells).rstrip())
 
 
-def _row(workflow: Workflow) -> tuple[str, str, str, str]:
-    """Id, key, time of the last change, and name; empty where there is none."""
+def _row(workflow: StoredWorkflow) -> tuple[str, str, str, str]:
+    """Return id, key, time of the last change, and name; empty where there is none, odd values as they came."""
     return (
-        _plain(workflow.workflow_id),
-        _plain(workflow.workflow_key or None),
-        _time(workflow.last_updated_at) + (" (draft)" if workflow.is_draft is True else ""),
-        _plain(workflow.workflow_config.workflow_display_name or None),
+        _plain(workflow.id),
+        _plain(workflow.raw.get("workflow_key") or None),
+        _time(workflow.last_updated_at or workflow.raw.get("last_updated_at"))
+        + (" (draft)" if workflow.is_draft is True else ""),
+        _plain(workflow.config.get("workflow_display_name") or None),
     )
+
+
+def _block_ids(workflow: StoredWorkflow) -> list[object]:
+    blocks: Any = workflow.config.get("blocks")
+    found = cast("Iterable[Any]", blocks) if isinstance(blocks, list) else []
+    return [cast("Mapping[str, Any]", block).get("block_id") for block in found if isinstance(block, dict)]
 
 
 def _time(value: object) -> str:
@@ -283,8 +289,8 @@ def _width(text: str) -> int:
     )
 
 
-def _file_name(workflow: Workflow) -> str:
+def _file_name(workflow: StoredWorkflow) -> str:
     """A name that is one file in this folder, whatever the key is."""
-    plain = re.sub(r"[^\w.-]+", "-", _plain(workflow.workflow_key or workflow.workflow_id)).strip(".-")
+    plain = re.sub(r"[^\w.-]+", "-", _plain(workflow.key or workflow.id)).strip(".-")
     short = plain.encode()[:_LONGEST_NAME].decode(errors="ignore")
     return f"{short or 'workflow'}.yml"
