@@ -84,15 +84,7 @@ def decode(frame: ServerSentEvent) -> Event:
         ValueError: its data is not JSON.
         RecursionError: its data is nested too deeply.
     """
-    text = frame.data.decode()
-    try:
-        payload, end = _scan(text, 0)  # json.loads() without its searches for an encoding and for blanks
-    except StopIteration:
-        payload, end = None, -1
-    return typed(payload if end == len(text) else json.loads(text), frame.event)
-
-
-_scan: Any = vars(json.JSONDecoder())["scan_once"]
+    return typed(json.loads(frame.data.decode()), frame.event)  # decoded here, so that JSON does not guess an encoding
 
 
 def typed(payload: Any, kind: str = "message") -> Event:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import StringIO
 from typing import TYPE_CHECKING
 
-from scout.cli._progress import open_progress
+from scout.cli._display import open_display
 from scout.cli._terminal import answer, as_json, end_line, piece, talk
 
 if TYPE_CHECKING:
@@ -26,22 +26,22 @@ def follow(stream: RunStream, *, json: bool) -> Run:
     """
     from scout import BlockStateUpdated, UnknownEvent
 
-    progress = open_progress(answer_is_text=not json)
+    display = open_display(answer_is_text=not json)
     text = _Text(stream)
     try:
         for event in stream:
             if json:
                 answer(as_json(event.data if isinstance(event, UnknownEvent) else event.to_dict()), json=True)
             elif added := text.added_by(event):
-                progress.make_room()
+                display.give_way()
                 piece(added)
             if not isinstance(event, BlockStateUpdated | UnknownEvent):
-                progress.show(stream.run.blocks)
+                display.show(stream.run.blocks)
         if not json and (rest := text.rest()):
-            progress.make_room()
+            display.give_way()
             piece(rest)
     finally:
-        progress.close()
+        display.close()
         end_line()
     if not json and text.was_replaced:
         talk("the answer was replaced after it had been printed; without --stream only the last one is")

@@ -9,7 +9,7 @@ import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from scout.cli import _connection, _exits, _runs
+from scout.cli import _connection, _execution, _exits
 from scout.cli._terminal import answer, as_json, escape, talk
 
 if TYPE_CHECKING:
@@ -31,14 +31,14 @@ Stored workflows. Tables and sentences are for people; --json is for programs.
 
 _LONGEST_NAME = 100  # bytes; file systems take 255
 _WIDEST = 40  # columns of the terminal; a longer cell pushes the rest of its row
-_DOUBT = "not repeated, because it may have been done all the same; look before you do it again"
+_UNKNOWN_OUTCOME = "not repeated, because it may have been done all the same; look before you do it again"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
 
-    each = _action(actions, "list", "list the stored workflows", _list)
+    each = _action(actions.add_parser, "list", "list the stored workflows", _list)
     each.add_argument("--query", metavar="WORDS", help="those that the server finds by these words")
     each.add_argument("--tags", metavar="TAGS", help="those with these tags, as one text")
     each.add_argument("--sort", metavar="FIELD", help="the field to sort by, such as created_at")
@@ -47,22 +47,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     each.add_argument("--start-at", metavar="CURSOR", help="begin there, such as where an error stopped the list")
     each.add_argument("--json", action="store_true", help="print a JSON array, with each workflow on a line of its own")
 
-    each = _action(actions, "get", "show a stored workflow", _get)
+    each = _action(actions.add_parser, "get", "show a stored workflow", _get)
     _add_id(each)
     each.add_argument("--json", action="store_true", help="print all of it as one JSON object")
 
-    each = _action(actions, "pull", "save a stored workflow as a file", _pull)
+    each = _action(actions.add_parser, "pull", "save a stored workflow as a file", _pull)
     _add_id(each)
     each.add_argument("-o", "--output", metavar="FILE", help="the file, .yml or .json (default: named after the key)")
     each.add_argument("--overwrite", action="store_true", help="replace a file that exists")
 
-    each = _action(actions, "deploy", "store a file: as a new workflow, or as a new revision if it changed", _deploy)
+    each = _action(
+        actions.add_parser, "deploy", "store a file: as a new workflow, or as a new revision if it changed", _deploy
+    )
     each.add_argument("file", metavar="FILE", help="the workflow, as YAML or JSON")
     each.add_argument("--key", metavar="KEY", help="the key to store it under (default: workflow_key in the file)")
     each.add_argument("--force", action="store_true", help="make a revision even if nothing changed")
     each.add_argument("--json", action="store_true", help="print what was done as one JSON object")
 
-    each = _action(actions, "delete", "delete a stored workflow and its revisions", _delete)
+    each = _action(actions.add_parser, "delete", "delete a stored workflow and its revisions", _delete)
     _add_id(each)
     each.add_argument("--yes", action="store_true", help="do not ask")
     each.add_argument("--json", action="store_true", help="print what was done as one JSON object")
@@ -70,12 +72,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     each = actions.add_parser("run", help="run a stored workflow and print its answer", allow_abbrev=False)
     _add_id(each)
     _connection.add_base_url(each)
-    _runs.add_arguments(each)
+    _execution.add_arguments(each)
     each.set_defaults(handler=_run)
 
 
 def _action(
-    actions: argparse._SubParsersAction[argparse.ArgumentParser],  # pyright: ignore[reportPrivateUsage] - has no other
+    add_parser: Callable[..., argparse.ArgumentParser],
     name: str,
     what: str,
     handler: Callable[[Workflows, argparse.Namespace], int],
@@ -87,9 +89,9 @@ def _action(
             with _connection.connect(args) as client:
                 return handler(client.workflows, args)
         except ScoutError as error:
-            return _exits.explain(error, doubt=_DOUBT)
+            return _exits.explain(error, unknown_outcome=_UNKNOWN_OUTCOME)
 
-    parser = actions.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.", allow_abbrev=False)
+    parser = add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.", allow_abbrev=False)
     _connection.add_base_url(parser)
     _connection.add_arguments(parser)
     parser.set_defaults(handler=handle)
@@ -213,7 +215,7 @@ def _run(args: argparse.Namespace) -> int:
     def connect() -> Scout:
         return _connection.connect(args, transport=_connection.transport(args))
 
-    return _runs.carry_out(args, args.id, connect, stored)
+    return _execution.carry_out(args, args.id, connect, stored)
 
 
 # --- What is shown ------------------------------------------------------------------------------------------------
@@ -264,7 +266,9 @@ def _row(workflow: StoredWorkflow) -> tuple[str, str, str, str]:
 
 def _block_ids(workflow: StoredWorkflow) -> list[object]:
     blocks: Any = workflow.config.get("blocks")
-    found = cast("Iterable[Any]", blocks) if isinstance(blocks, list) else []
+    if not isinstance(blocks, list):
+        return []
+    found = cast("Iterable[Any]", blocks)
     return [cast("Mapping[str, Any]", block).get("block_id") for block in found if isinstance(block, dict)]
 
 

@@ -293,8 +293,8 @@ async def _joined(pieces: AsyncIterator[Any], on_text: Callable[[str], Awaitable
 class _WorkerOnDemand:
     """A thread for one call of a sync handler, made when it is needed."""
 
-    def __init__(self, room: asyncio.Semaphore) -> None:
-        self._room = room
+    def __init__(self, slots: asyncio.Semaphore) -> None:
+        self._slots = slots
         self._worker: Worker | None = None
         self._at_end: Callable[[], object] | None = None
 
@@ -304,11 +304,11 @@ class _WorkerOnDemand:
     async def __aexit__(self, *_: object) -> None:
         if self._worker is not None:
             self._worker.close(self._at_end)
-            self._room.release()
+            self._slots.release()
 
     async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         if self._worker is None:
-            await self._room.acquire()
+            await self._slots.acquire()
             self._worker = Worker("scout-local-block")
         return await self._worker.call(function, *arguments)
 

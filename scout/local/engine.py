@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from .renderer import Renderer
 
-Event = dict[str, Any]
+EventData = dict[str, Any]
 """One event as it goes over the wire."""
 
 RUN_STARTED = "workflow_run_started"
@@ -46,7 +46,7 @@ _STOP_SECONDS = 0.5  # for a handler that takes its time, or refuses, to be canc
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class RunRequest:
     """What a client asked for.
 
     Attributes:
@@ -90,16 +90,16 @@ class Engine:
         self._token_delay = token_delay
 
     @property
-    def era(self) -> object:
-        """See `Stubs.era`."""
-        return self._stubs.era
+    def generation(self) -> object:
+        """See `Stubs.generation`."""
+        return self._stubs.generation
 
-    def handler(self, block: Block, era: object) -> Handler | None:
-        """What the block of a run that began in this era does, if the engine does not know it by itself."""
-        stub = self._stubs.handler(block.id, block.archetype, era=era, token_delay=self._token_delay)
+    def handler(self, block: Block, generation: object) -> Handler | None:
+        """What the block of a run that began in this generation does, if the engine does not know it by itself."""
+        stub = self._stubs.handler(block.id, block.archetype, generation=generation, token_delay=self._token_delay)
         return stub or self._handlers.get(block.id) or self._handlers.get(block.archetype)
 
-    def run(self, call: Call, *, partials: bool) -> Run:
+    def run(self, call: RunRequest, *, partials: bool) -> Execution:
         """Prepare a run.
 
         Args:
@@ -109,7 +109,7 @@ class Engine:
         Raises:
             InvalidRequestError: The blocks cannot be brought into an order.
         """
-        return Run(self, make_plan(call.workflow_config), call, partials=partials)
+        return Execution(self, make_plan(call.workflow_config), call, partials=partials)
 
 
 @dataclass(slots=True)
@@ -128,12 +128,12 @@ class _Step:
         return self.name in {BLOCK_COMPLETED, BLOCK_FAILED}
 
 
-class Run:
+class Execution:
     """One run of a workflow: iterate `events` to its end, then ask for the `answer`."""
 
-    def __init__(self, engine: Engine, plan: Plan, call: Call, *, partials: bool) -> None:
+    def __init__(self, engine: Engine, plan: Plan, call: RunRequest, *, partials: bool) -> None:
         self._engine = engine
-        self._era = engine.era
+        self._generation = engine.generation
         self._plan = plan
         self._call = call
         self._partials = partials
@@ -144,7 +144,7 @@ class Run:
         self._errors: list[str] = []
         self._price = Decimal(0)
         self._text_left = _MOST_TEXT_OF_A_RUN
-        self._patience = engine.renderer.patience()
+        self._time_budget = engine.renderer.time_budget()
         self._threads = asyncio.Semaphore(_MOST_THREADS_OF_A_RUN)
         self._waiting = {block.id: len(block.needs) for block in plan.blocks.values()}
         self._unended = len(plan.blocks)
@@ -154,7 +154,7 @@ class Run:
         self._steps: asyncio.Queue[_Step] = asyncio.Queue(maxsize=1)
         self._first_event_id: str | None = None
 
-    async def events(self) -> AsyncGenerator[Event, None]:
+    async def events(self) -> AsyncGenerator[EventData, None]:
         """Run the workflow. The last event says how it ended; closing the generator early cancels the run."""
         yield self._event(RUN_STARTED, self._started_data(), Decimal(0))
         try:
@@ -246,7 +246,7 @@ class Run:
 
     async def _entry(self, block: Block) -> dict[str, Any]:
         self.use_text(0)  # a run that holds too much already does nothing more, even where errors are ignored
-        handler = self._engine.handler(block, self._era)
+        handler = self._engine.handler(block, self._generation)
         if takes_inputs(block.archetype):
             if handler is None:
                 return cast("dict[str, Any]", self._as_json(resolve_inputs(block.settings, self._call.inputs)))
@@ -281,7 +281,7 @@ class Run:
                 self._state,
                 block_ids=self._plan.blocks.keys(),
                 most=most,
-                patience=self._patience,
+                time_budget=self._time_budget,
             )
         except TemplateFailedError as error:
             field = found[error.index][0]
@@ -381,13 +381,13 @@ class Run:
             "price": 0.0,
         }
 
-    def _last_event(self) -> Event:
+    def _last_event(self) -> EventData:
         data: dict[str, Any] = {**self._ids(), "session_id": self._session_id}
         if self._errors:
             return self._event(RUN_FAILED, {**data, "message": "\n".join(self._errors)}, self._price)
         return self._event(RUN_COMPLETED, {**data, "output": self._state}, self._price)
 
-    def _event(self, name: str, data: Mapping[str, Any], price: Decimal) -> Event:
+    def _event(self, name: str, data: Mapping[str, Any], price: Decimal) -> EventData:
         event_id = f"evt_{uuid.uuid4().hex}"
         self._first_event_id = self._first_event_id or event_id
         return {
@@ -434,7 +434,7 @@ def _with_texts(value: Any, texts: Iterator[str]) -> Any:
 # --- Small things --------------------------------------------------------------------------------------------------
 
 
-def _workflow_id(call: Call) -> str:
+def _workflow_id(call: RunRequest) -> str:
     """The same for the same workflow, so that runs of one workflow can be told from those of another."""
     identity = call.workflow_key or json.dumps(call.workflow_config, sort_keys=True)
     return f"wf_{hashlib.sha256(identity.encode()).hexdigest()[:24]}"

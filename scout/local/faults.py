@@ -15,7 +15,8 @@ from scout.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
-    from .engine import Event
+    from .engine import EventData
+
 
 __all__ = ["EVENT_FAULTS", "Fault", "Faults", "parse_fault"]
 
@@ -240,7 +241,7 @@ class BrokenOffError(Exception):
 
 
 async def spoil_events(
-    events: AsyncIterator[Event], fault: Fault | None, write: Callable[[Event], bytes]
+    events: AsyncIterator[EventData], fault: Fault | None, write: Callable[[EventData], bytes]
 ) -> AsyncIterator[bytes]:
     """The frames of a stream, with what the fault does to them.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from .answers import HANG_UP
+from .responses import HANG_UP
 
 if TYPE_CHECKING:
     import socket

@@ -59,20 +59,22 @@ class Stubs:
         with self._lock:
             self._outputs: dict[str, list[Any] | Handler] = dict(self._first)
             self._turns: dict[str, int] = {}
-            self._era = object()
+            self._generation = object()
 
     @property
-    def era(self) -> object:
+    def generation(self) -> object:
         """Which time between two resets it is."""
-        return self._era
+        return self._generation
 
-    def handler(self, block_id: str, archetype: str, *, era: object = None, token_delay: float = 0.0) -> Handler | None:
+    def handler(
+        self, block_id: str, archetype: str, *, generation: object = None, token_delay: float = 0.0
+    ) -> Handler | None:
         """What stands in for a block, if anything does; a sequence goes on by one when it is called.
 
         Args:
             block_id: The block's id.
             archetype: The block's archetype.
-            era: When the run began: after a reset, a run from before it takes nothing from those that follow.
+            generation: When the run began: after a reset, a run from before it takes nothing from those that follow.
             token_delay: Seconds between two tokens of a text that stands in for a language model's.
         """
         with self._lock:
@@ -86,7 +88,7 @@ class Stubs:
         async def stand_in(_: dict[str, Any], __: BlockContext) -> Any:
             with self._lock:
                 turn = self._turns.get(name, 0)
-                if era is None or era is self._era:
+                if generation is None or generation is self._generation:
                     self._turns[name] = turn + 1
             output = outputs[min(turn, len(outputs) - 1)]
             # Whoever shows the text of a model as it comes wants to test that too.

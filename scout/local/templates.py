@@ -197,13 +197,13 @@ def render_all(
         TemplateFailedError: One is not a template, or it failed, or there is too much text.
     """
     names = _names(values, unfinished)
-    room = most
+    left = most
     for index, source in enumerate(sources):
         try:
-            text = _within(room, [source]) if is_text(source) else _render(source, names, room)
+            text = _within(left, [source]) if is_text(source) else _render(source, names, left)
         except TemplateFailedError as error:
             raise TemplateFailedError(error.message, error.line, index) from None
-        room -= len(text)
+        left -= len(text)
         yield text
 
 
@@ -225,10 +225,10 @@ def _render(source: str, names: Mapping[str, Any], most: int) -> str:
 
 def _within(most: int, pieces: Iterable[str]) -> str:
     kept: list[str] = []
-    room = most
+    left = most
     for piece in pieces:
-        room -= len(piece)
-        if room < 0:
+        left -= len(piece)
+        if left < 0:
             raise TemplateFailedError(f"the text is longer than {most} characters, which is all that is left for it")
         kept.append(piece)
     return "".join(kept)

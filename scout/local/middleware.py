@@ -8,8 +8,8 @@ import time
 from typing import TYPE_CHECKING
 
 from .access import Access
-from .answers import Json, while_connected
 from .history import LocalRequest
+from .responses import Json, while_connected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ _MOST_DISCARDED = 8 * _MOST_BODY
 _SECRET_HEADERS = ("authorization", "proxy-authorization", "cookie")
 
 
-class Reception:
+class RequestMiddleware:
     """The outermost part of the application.
 
     Args:
