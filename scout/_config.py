@@ -208,7 +208,7 @@ _LONGEST = 10**9  # seconds, some thirty years; sockets and locks refuse more
 
 
 def check_seconds(name: str, seconds: object) -> None:
-    """Refuse what is no length of time."""
+    """Refuse a value that is not a length of time."""
     if seconds is None:
         return
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
@@ -220,13 +220,13 @@ def check_seconds(name: str, seconds: object) -> None:
 
 
 def check_retries(retries: object) -> None:
-    """Refuse what is no number of repetitions."""
+    """Refuse a value that is not a number of repetitions."""
     if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
         raise ConfigurationError(f"retries must be a whole number, 0 or more, not {retries!r}")
 
 
 def check_flag(name: str, flag: object) -> None:
-    """Refuse what only looks like a switch, such as the text "false"."""
+    """Refuse a value that only looks like a switch, such as the text "false"."""
     if not isinstance(flag, bool):
         raise ConfigurationError(f"{name} must be True or False, not {type(flag).__name__}")
 
@@ -292,13 +292,13 @@ def _is_host(host: str, netloc: str) -> bool:
 
 @lru_cache(maxsize=64)
 def route(base_url: str) -> tuple[bool, bool]:
-    """What decides how a URL is reached: whether with TLS, and whether on this machine."""
+    """Return how a URL is reached: whether over TLS, and whether on this machine."""
     url = urlsplit(base_url)
     return url.scheme == "https", is_loopback(url.hostname or "")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine."""
+    """Return True when a host name or address is this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     address = _address(host)

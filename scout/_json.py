@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 MAX_DEPTH = 200
-"""How deep a value may be nested: where the JSON parser of the real server stops. Ours is recursive as well."""
+"""The deepest nesting of a value: where the JSON parser of the real server stops. Ours is recursive as well."""
 
 SHORTEST_SECRET = 8
 """A shorter key is a placeholder, such as `local`, and its text may stand in an answer by chance."""

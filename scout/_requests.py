@@ -246,7 +246,7 @@ class _Body:
 
 
 def _segment(workflow_id: object) -> str:
-    """An id that stands for one segment of a path; the generated package encodes it."""
+    """Return an id that is one segment of a path; the generated package encodes it."""
     _check_name("id", workflow_id)
     if not isinstance(workflow_id, str):
         raise ConfigurationError(f"id must be the text of a workflow's id, not {type(workflow_id).__name__}")
@@ -267,10 +267,10 @@ def _check_mapping(name: str, value: object) -> None:
 
 
 def checked_body(extra_body: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """The option of that name; empty when it was not given.
+    """Return the option of that name; empty when it was not given.
 
     Raises:
-        ConfigurationError: it is no mapping.
+        ConfigurationError: it is not a mapping.
     """
     _check_mapping("extra_body", extra_body)
     return extra_body or {}
@@ -313,7 +313,7 @@ def _encode(body: Mapping[str, Any], *, is_config: bool) -> bytes:
 
 
 def _has_text_keys(value: Any) -> bool:
-    """Whether all keys are text: `json` makes text of numbers, and of `{1: "a", "1": "b"}` one value would be lost."""
+    """Return True when all keys are text: `json` makes text of numbers, and `{1: "a", "1": "b"}` would lose a value."""
     rest: list[Any] = [value]
     for each in rest:
         if is_dict(each):

@@ -1,4 +1,4 @@
-"""What a stream tells: typed events, and the run that they add up to. No I/O."""
+"""Typed events of a stream, and the accumulator that folds them into a `Run`. No I/O."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class UnknownEvent:
 
     Attributes:
         name: What it is called.
-        data: All of it, as it came: any JSON.
+        data: All of it, unchanged: any JSON.
         problem: What does not fit; `None` when only the name is unknown.
     """
 
@@ -88,7 +88,7 @@ def decode(frame: ServerSentEvent) -> Event:
 
 
 def typed(payload: Any, kind: str = "message") -> Event:
-    """The typed event in JSON, told by its `name`, else by the kind of its frame, else by its `event_type`."""
+    """Make the typed event, by the `name` in it, else by the kind of its frame, else by its `event_type`."""
     if not is_dict(payload):
         return UnknownEvent(kind, payload, f"an event is an object, and this is {type(payload).__name__}")
     name = payload.get("name")
@@ -151,12 +151,12 @@ class Accumulator:
         self.is_over: bool = False  # whether a terminal event has come
 
     def output_text(self, block_id: str) -> str:
-        """What a block's output says so far, as text."""
+        """Return a block's output so far, as text."""
         return as_text(output_of(self._entry(block_id)))
 
     @property
     def status(self) -> RunStatus:
-        """How far the run has come."""
+        """The status of the run."""
         return self._run.status
 
     @property
@@ -170,7 +170,7 @@ class Accumulator:
         return replace(self._run, state=state, blocks=list(self._blocks.values()))
 
     def finish(self, run: Run) -> None:
-        """Take a run that came whole, instead of events."""
+        """Take a run that was sent whole, instead of events."""
         self._run = run
         self._state = run.state
         self.is_over = True
@@ -371,7 +371,7 @@ class Accumulator:
         return output if isinstance(output, str) else ""
 
     def _added(self, block_id: str, before: str) -> tuple[str, str] | None:
-        """What a whole text says beyond the pieces before it; nothing when it says something else altogether."""
+        """Return the part of a whole text beyond the pieces before it; nothing when they differ."""
         after = self._output_text(block_id)
         added = after[len(before) :] if after.startswith(before) else ""
         return (block_id, added) if added else None

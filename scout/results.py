@@ -1,4 +1,4 @@
-"""What a caller receives: a run, its blocks, and what they gave."""
+"""Results: a run, its blocks and their outputs; a stored workflow, and a page of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FENCE = re.compile(r"^[ \t]*```[^\n]*\n?", re.MULTILINE)
 
 
 class RunStatus(StrEnum):
-    """How far a run, or one block of it, has come.
+    """The status of a run, or of one block of it.
 
     Open: a status that this version does not know becomes a member of its own, equal to its text, so that a new value
     from the server never costs a finished run. Such a run is not `ok`.
@@ -48,7 +48,7 @@ class RunStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BlockRun:
-    """One block's part in a run, as far as the events of a stream told it.
+    """One block's part in a run, as far as the events of a stream reported it.
 
     Attributes:
         id: The block's id in the workflow.
@@ -81,7 +81,7 @@ class BlockRun:
 class Run:
     """One run of a workflow.
 
-    Two runs are equal when everything is equal that both a plain answer and a stream of events can tell: `blocks` (with
+    Two runs are equal when everything is equal that both a plain answer and a stream of events report: `blocks` (with
     their times and prices) and `raw` do not count.
 
     Attributes:
@@ -93,8 +93,8 @@ class Run:
         errors: What went wrong, in the server's words.
         output_block_id: Which block holds the answer: the one the server named, else the one marked `is_output` in the
             workflow, else its only leaf, else `None`.
-        blocks: What the events of a stream told of each block, in the order in which they started; empty otherwise.
-        raw: The body as received, parsed; `None` for a run that came as a stream.
+        blocks: The blocks that the events of a stream reported, in the order in which they started; empty otherwise.
+        raw: The body as received, parsed; `None` for a run that was streamed.
     """
 
     id: str | None
@@ -109,12 +109,12 @@ class Run:
 
     @property
     def ok(self) -> bool:
-        """Whether the run completed."""
+        """True when the run completed."""
         return self.status == RunStatus.COMPLETED
 
     @property
     def outputs(self) -> dict[str, Any]:
-        """What each block gave, by block id.
+        """The output of each block, by block id.
 
         A block's entry in `state` is normally an object with the result under `output`; an entry of another form is
         the result itself. Reserved keys (`__...`) are left out.
@@ -123,7 +123,7 @@ class Run:
 
     @property
     def output(self) -> Any:
-        """What the output block gave: text, or any JSON. `None` when there is no output block or it gave nothing."""
+        """The output of the output block: text, or any JSON. `None` when there is no output block or no output."""
         if self.output_block_id is None:
             return None
         return output_of(self.state.get(self.output_block_id))
@@ -152,7 +152,7 @@ class Run:
 
     @property
     def price(self) -> float | None:
-        """The sum of what the blocks cost; `None` when nothing told a price."""
+        """The sum of the prices of the blocks; `None` when no price is known."""
         prices = [block.price for block in self.blocks if block.price is not None]
         return sum(prices) if prices else None
 
@@ -181,7 +181,7 @@ class StoredWorkflow:
         is_draft: True for a state that is saved and not deployed; `None` when the server does not say.
         created_at: When the workflow was first stored, as an aware `datetime`; `None` when the server does not say.
         last_updated_at: When it was last changed, likewise.
-        config: The config as it came: every field, in its order.
+        config: The config as received: every field, in its order.
         raw: The whole object as received, parsed.
     """
 
@@ -211,7 +211,7 @@ class WorkflowPage:
 
 
 def _fenced(text: str) -> list[str]:
-    """What stands in Markdown fences: between each fence and the next, and, as text may hold fences, the last."""
+    """Return the text in Markdown fences: between each fence and the next, and, as it may hold fences, the last."""
     fences = list(_FENCE.finditer(text))
     inside = [text[here.end() : there.start()] for here, there in pairwise(fences)]
     return [*inside, text[fences[0].end() : fences[-1].start()]] if len(fences) > 2 else inside
@@ -225,7 +225,7 @@ def as_text(output: Any) -> str:
 
 
 def output_of(entry: Any) -> Any:
-    """What a block gave, by its entry in the state."""
+    """Return the output of a block from its entry in the state."""
     if isinstance(entry, dict):
         return cast("dict[str, Any]", entry).get("output", cast("Any", entry))
     return entry

@@ -81,7 +81,7 @@ WorkflowSource = str | os.PathLike[str] | Mapping[str, Any] | SupportsToDict | L
 
 
 def load_workflow(workflow: WorkflowSource) -> LoadedWorkflow:
-    """Read a workflow and check what the server could not tell as well.
+    """Read a workflow and check it where we can name the place better than the server.
 
     A file or mapping may be a bare config, `{workflow_key, workflow_config}`, or a stored workflow as the API gives it
     (`{data: {workflow_config, ...}}`); wrappers are taken off, never sent.
@@ -345,7 +345,7 @@ def _blank(text: str, index: int) -> int:
 
 
 def _find_in_json(text: str, place: PathInData) -> int:
-    """Where in well-formed JSON a value stands, or the key that leads to it, or the nearest place above it."""
+    """Return the index of a value in well-formed JSON, of the key that leads to it, or of the nearest above it."""
     decoder = json.JSONDecoder()
     mark = index = _blank(text, 0)
     for step in place:
@@ -454,10 +454,10 @@ def _to_json(document: Any) -> str:
 
 
 _NEVER_RAW = re.compile(r"[^\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
-"""What YAML forbids, or reads as the end of a line; it can only be escaped."""
+"""Characters that YAML forbids, or reads as the end of a line; they can only be escaped."""
 
 _NOT_TEXT_TO_ALL = re.compile(r"yes|no|on|off|[-+]?\d[\d_]*(:[0-5]?\d)+(\.\d*)?", re.IGNORECASE)
-"""What readers of YAML 1.1 take for true, false or a number, so that it gets quotes that ours does not need."""
+"""Text that readers of YAML 1.1 take for true, false or a number; it gets quotes, which ours does not need."""
 
 
 def _to_json_in_yaml(document: Any) -> str:
@@ -522,7 +522,7 @@ def _put(target: Path, data: bytes, *, overwrite: bool) -> None:
     try:
         with open(temporary, "xb", opener=opener) as file:
             if mode is not None:
-                temporary.chmod(mode)  # all of it, also what the umask took
+                temporary.chmod(mode)  # all of it, also what the umask removed
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

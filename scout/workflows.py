@@ -47,7 +47,7 @@ __all__ = ["AsyncWorkflowList", "AsyncWorkflows", "Deployment", "WorkflowList", 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """What `deploy` came to.
+    """The result of `deploy`.
 
     Attributes:
         workflow_id: The id of the workflow.
@@ -116,7 +116,7 @@ class _Walk:
         return page
 
     def note_in(self, error: APIError) -> None:
-        """Let the error of a page say which page it was."""
+        """Add to the error of a page which page it was."""
         if not error.message.startswith(self._name()):
             _reword(error, f"{self._name()}: {error.message}")
 
@@ -357,7 +357,7 @@ class _Workflows(Generic[HttpT]):
 
 
 _ROUNDS = 2
-"""How often a deployment is tried when its workflow is deleted between two of its calls."""
+"""The number of times that a deployment is tried when its workflow is deleted between two of its calls."""
 
 
 def _note_earlier_attempt(error: NotFoundError) -> None:

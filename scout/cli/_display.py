@@ -1,4 +1,4 @@
-"""What the blocks of a run are doing, on stderr while it runs: lines, and on a terminal what runs now below them."""
+"""Show on stderr what the blocks of a run do: a line for each change and, on a terminal, the running blocks."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _MARKS = {"started": (">", "cyan"), "completed": ("+", "green"), "failed": ("x",
 
 
 class BlockDisplay(Protocol):
-    """Tells what has become of the blocks."""
+    """Shows the state of the blocks."""
 
     def show(self, blocks: list[BlockRun]) -> None:
-        """Tell what is new."""
+        """Show the changes."""
 
     def give_way(self) -> None:
-        """Let the answer have the terminal, if it goes there."""
+        """Leave the terminal to the answer, if that is written to it."""
 
     def close(self) -> None:
-        """Leave nothing that moves."""
+        """Stop every animation."""
 
 
 def open_display(*, answer_is_text: bool) -> BlockDisplay:
-    """What fits stderr: with rich on a terminal, plain lines elsewhere and where rich is missing."""
+    """Return the display that fits stderr: rich on a terminal; plain lines elsewhere and where rich is missing."""
     if not sys.stderr.isatty():
         return PlainDisplay()
     try:
@@ -40,13 +40,13 @@ def open_display(*, answer_is_text: bool) -> BlockDisplay:
 
 
 class PlainDisplay:
-    """A line for each thing that becomes of a block."""
+    """A line for each change of a block."""
 
     def __init__(self) -> None:
         self._known: dict[str, BlockRun] = {}
 
     def show(self, blocks: list[BlockRun]) -> None:
-        """Tell what is new."""
+        """Show the changes."""
         for block in blocks:
             if block != self._known.get(block.id):
                 self._known[block.id] = block
@@ -56,10 +56,10 @@ class PlainDisplay:
         talk(f"block {_words(block)}")
 
     def give_way(self) -> None:
-        """Lines are in nobody's way."""
+        """Do nothing: lines may stand above the answer."""
 
     def close(self) -> None:
-        """Nothing moves."""
+        """Do nothing: there is no animation."""
 
 
 class _RichDisplay(PlainDisplay):

@@ -1,4 +1,4 @@
-"""What the commands that run a workflow share, be it a file or a stored one: options, and how a run is shown."""
+"""Run a workflow, from a file or stored, and show the run: the shared part of the commands that do so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the `scout` command's exit codes mean, and how an error becomes one of them."""
+"""Exit codes of the `scout` command, and the one for an error."""
 
 from __future__ import annotations
 

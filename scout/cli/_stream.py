@@ -57,14 +57,14 @@ class _Text:
         self._said = StringIO()
 
     def added_by(self, event: Event) -> str:
-        """What the last event of the stream adds."""
+        """Return the text that the last event of the stream adds."""
         from scout import BlockStateUpdated, UnknownEvent
 
         if self._block_id is not None:
             added = self._stream.added
             return self._say(added[1]) if added is not None and added[0] == self._block_id else ""
         if isinstance(event, BlockStateUpdated | UnknownEvent):
-            return ""  # these do not tell which block gives the answer
+            return ""  # these do not say which block gives the answer
         run = self._stream.run
         self._block_id = run.output_block_id
         return self._say(run.output) if isinstance(run.output, str) else ""
@@ -74,12 +74,12 @@ class _Text:
         return words
 
     def rest(self) -> str:
-        """What a run that has completed says beyond its events: an output that is no text, or came whole."""
+        """Return the text of a completed run that its events did not hold: other than text, or sent whole."""
         run = self._stream.run
         return self._say(run.text) if run.ok and not self._said.getvalue() else ""
 
     @property
     def was_replaced(self) -> bool:
-        """Whether the answer is another than what the events added up to."""
+        """True when the answer differs from the sum of the events."""
         run = self._stream.run
         return run.ok and run.text != self._said.getvalue()

@@ -222,7 +222,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _print_array(values: Iterable[object]) -> None:
-    """A JSON array, each value as soon as it is there; it is only closed when all of them came."""
+    """Print a JSON array, each value as soon as it is there; it is only closed after the last."""
     before = "["
     for value in values:
         answer(f"{before} {as_json(value)}", json=True)
@@ -254,7 +254,7 @@ class _Table:
 
 
 def _row(workflow: StoredWorkflow) -> tuple[str, str, str, str]:
-    """Return id, key, time of the last change, and name; empty where there is none, odd values as they came."""
+    """Return id, key, time of the last change, and name; empty where there is none, odd values unchanged."""
     return (
         _plain(workflow.id),
         _plain(workflow.raw.get("workflow_key") or None),
@@ -273,14 +273,14 @@ def _block_ids(workflow: StoredWorkflow) -> list[object]:
 
 
 def _time(value: object) -> str:
-    """To the second, in the time zone that the server gave; as it came when it is no time."""
+    """Write a time to the second, in the time zone of the server; anything else unchanged."""
     if isinstance(value, datetime.datetime):
         return value.isoformat(sep=" ", timespec="seconds")
     return _plain(value or None)
 
 
 def _plain(value: object) -> str:
-    """What a server gave, on one line; nothing for nothing, and JSON where text was to be expected."""
+    """Write a value of the server on one line; empty for nothing, and JSON where it is not text."""
     text = value if isinstance(value, str) else "" if value is None else as_json(value)
     return escape(" ".join(text.split()))
 

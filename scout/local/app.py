@@ -258,7 +258,7 @@ class _Endpoints:
 
 
 def _filters(query: Mapping[str, str]) -> Filters:
-    """How a list is filtered and sorted. The specification leaves open what is right here, so this is stricter."""
+    """Read the filters and the order of a list. Stricter than the specification, which leaves open what is right."""
     details: list[Detail] = []
     sort, direction, start_at = query.get("sort", SORTS[0]), query.get("direction", "asc"), query.get("start_at")
     if sort not in SORTS:

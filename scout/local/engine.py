@@ -47,7 +47,7 @@ _STOP_SECONDS = 0.5  # for a handler that takes its time, or refuses, to be canc
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What a client asked for.
+    """A run as a client asked for it.
 
     Attributes:
         workflow_config: The workflow, already checked against the schema.
@@ -55,7 +55,7 @@ class RunRequest:
         workflow_key: The key the run is counted under, if any.
         environment: The environment asked for.
         session_id: The session to join, or `None` for a new one.
-        workflow_id: The id of the stored workflow, or `None` for one that came with the request.
+        workflow_id: The id of the stored workflow, or `None` for one in the request.
     """
 
     workflow_config: Mapping[str, Any]
@@ -67,7 +67,7 @@ class RunRequest:
 
 
 class Engine:
-    """What all runs share.
+    """The parts that all runs share.
 
     Args:
         handlers: What blocks do, by block id or archetype.
@@ -95,7 +95,7 @@ class Engine:
         return self._stubs.generation
 
     def handler(self, block: Block, generation: object) -> Handler | None:
-        """What the block of a run that began in this generation does, if the engine does not know it by itself."""
+        """Return the stub or handler of a block; `None` when the engine itself knows what the block does."""
         stub = self._stubs.handler(block.id, block.archetype, generation=generation, token_delay=self._token_delay)
         return stub or self._handlers.get(block.id) or self._handlers.get(block.archetype)
 
@@ -114,7 +114,7 @@ class Engine:
 
 @dataclass(slots=True)
 class _Step:
-    """What a block's task tells the run: an event to send, and whether the block has ended."""
+    """A message from a block's task to the run: an event to send, and whether the block has ended."""
 
     name: str
     block: Block
@@ -399,7 +399,7 @@ class Execution:
             "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
             "data": data,
             "price": f"{price:.5f}",
-            # Applications in the field tell events apart by this one, so on the wire it holds the name.
+            # Applications in the field distinguish events by this one, so on the wire it holds the name.
             "event_type": name,
             "version": "1.0",
         }
@@ -435,7 +435,7 @@ def _with_texts(value: Any, texts: Iterator[str]) -> Any:
 
 
 def _workflow_id(call: RunRequest) -> str:
-    """The same for the same workflow, so that runs of one workflow can be told from those of another."""
+    """Return the same id for the same workflow, so that runs of one can be distinguished from those of another."""
     identity = call.workflow_key or json.dumps(call.workflow_config, sort_keys=True)
     return f"wf_{hashlib.sha256(identity.encode()).hexdigest()[:24]}"
 

@@ -93,7 +93,7 @@ class Fault:
 
     @property
     def is_of_run(self) -> bool:
-        """Whether it concerns the events or the answer of a run, and so no other request."""
+        """True when it concerns the events or the answer of a run, and so no other request."""
         return any(getattr(self, name) is not None for name in EVENT_FAULTS)
 
     @property
@@ -134,7 +134,7 @@ def _check_headers(headers: object) -> None:
 
 
 def is_seconds(value: object) -> bool:
-    """Whether it is a number of seconds that one can wait."""
+    """Return True for a number of seconds that one can wait."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= threading.TIMEOUT_MAX
 
 

@@ -56,7 +56,7 @@ class ChatCompletions:
         return f"<ChatCompletions {self._shown}>"
 
     async def answer(self, inputs: dict[str, Any], _: BlockContext) -> Any:
-        """What the block's model says: text as it comes, or the JSON that the block asked for.
+        """Answer with the words of the block's model: text in pieces, or the JSON that the block asked for.
 
         Raises:
             BlockFailedError: There is no prompt, or the server did not give an answer.
@@ -265,7 +265,7 @@ def _text_of(message: object) -> str:
 
 
 def _message(answer: object) -> str:
-    """What a server says about its failure; they all do it in another way."""
+    """Return the words of a server about its failure; each puts them in another place."""
     said: object = answer
     for name in ("error", "message", "detail"):
         said = said.get(name, said) if is_dict(said) else said

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("scout.local")
 
 FAULT = "scout.local.fault"
-"""Where a request's fault is in its scope."""
+"""The key of a request's fault in its scope."""
 
 _MOST_BODY = 20 * 1024 * 1024
 # Read and thrown away, so that a client that is still sending gets to see the 413 and not a broken connection.

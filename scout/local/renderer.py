@@ -31,7 +31,7 @@ _CODE = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from scout.loc
 
 
 class TimeBudget:
-    """How long the templates of one run may still take, and whose turn it is.
+    """The time that is left for the templates of one run, and a lock that serves them in turn.
 
     A run has one process at a time, so that no run keeps all of them from the others.
 
@@ -83,7 +83,7 @@ class Renderer:
         self._room = asyncio.Semaphore(_MOST_PROCESSES)
 
     def time_budget(self) -> TimeBudget:
-        """What a new run gets."""
+        """Return the time budget of a new run."""
         return TimeBudget(self._seconds_of_a_run)
 
     async def render(

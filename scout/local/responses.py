@@ -1,4 +1,4 @@
-"""What the local Scout answers with: JSON, the result of a run, and a run as a stream of events."""
+"""Responses of the local Scout: JSON, the result of a run, and a run as a stream of events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .faults import Fault
 
 HANG_UP = "scout.local.hang_up"
-"""Where the server puts, among a scope's extensions, the function that ends the connection."""
+"""The key, among a scope's extensions, of the function that ends the connection."""
 
 
 class Json(JSONResponse):

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from .blocks import BlockContext, Handler
 
 StubsSource = str | os.PathLike[str] | Mapping[str, Any]
-"""Where stubs come from: a path to a YAML or JSON file, or a mapping."""
+"""Stubs: a path to a YAML or JSON file, or a mapping."""
 
 
 class Stubs:
-    """What blocks give instead of doing their work, by block id or by archetype; a block's id comes first.
+    """Outputs that blocks give instead of doing their work, by block id or archetype; a block's id wins.
 
     An output is any JSON. A list is a sequence of outputs: another each time such a block runs, and in the end the last
     one again and again. (A list that is itself the output stands in a list of its own.) A function is called as a
@@ -44,7 +44,7 @@ class Stubs:
         self.reset()
 
     def set(self, name: str, output: Any) -> None:
-        """Let the blocks of this id or archetype give this output, or these outputs, from now on.
+        """Set the output, or the outputs, of the blocks of this id or archetype from now on.
 
         Raises:
             ConfigurationError: The name is not text, or the output does not fit into JSON.
@@ -63,18 +63,18 @@ class Stubs:
 
     @property
     def generation(self) -> object:
-        """Which time between two resets it is."""
+        """A mark that `reset` replaces."""
         return self._generation
 
     def handler(
         self, block_id: str, archetype: str, *, generation: object = None, token_delay: float = 0.0
     ) -> Handler | None:
-        """What stands in for a block, if anything does; a sequence goes on by one when it is called.
+        """Return the stub of a block, if it has one; calling it advances a sequence by one.
 
         Args:
             block_id: The block's id.
             archetype: The block's archetype.
-            generation: When the run began: after a reset, a run from before it takes nothing from those that follow.
+            generation: The mark at the start of the run: a run from before a reset takes nothing from those after it.
             token_delay: Seconds between two tokens of a text that stands in for a language model's.
         """
         with self._lock:

@@ -81,13 +81,13 @@ class BlockEntry(dict[str, Any]):
 
 
 class _Variables(dict[str, Any]):
-    """The variables that the user has given, told from other mappings for the sake of better messages."""
+    """The variables that the user has given, distinguished from other mappings for better messages."""
 
     __slots__ = ()
 
 
 class _Missing(StrictUndefined):
-    """Whatever a template asked for and did not get: an error in words a workflow's author understands."""
+    """A value that a template asked for and did not get: an error in words a workflow's author understands."""
 
     __slots__ = ()
 
@@ -153,12 +153,12 @@ _environment = _make_environment()
 
 
 def is_text(source: str) -> bool:
-    """Whether there is nothing to render in it."""
+    """Return True when there is nothing to render in it."""
     return not any(marker in source for marker in _MARKERS)
 
 
 def are_harmless(sources: Iterable[str]) -> bool:
-    """Whether templates only look values up, so that rendering them takes no more than their output's size.
+    """Return True when templates only look values up, so that rendering takes no more than their output's size.
 
     Loops, calls, filters and arithmetic can all be made to run for ever or to fill the memory, and a thread cannot be
     stopped; so everything but `{{ name.field['key'] }}` counts as harmful.
