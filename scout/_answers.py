@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
 from . import errors
-from ._json import is_dict, is_list, is_mapping, shorten
+from ._json import is_dict, is_list, is_mapping, shorten, text_or_none
 from ._requests import RUN_MAY_HAVE_STARTED
 from ._retry import REFUSED, retry_after
 from .errors import APIResponseError, APIStatusError
@@ -91,13 +91,13 @@ def read_run(answer: Answer, workflow: LoadedWorkflow | None) -> Run:
         raise _not_understood(answer, f"its run.state is {type(state).__name__} where an object belongs")
     problems = found.get("errors")
     return Run(
-        id=_text(found.get("workflow_run_id")),
-        session_id=_text(found.get("session_id")),
-        workflow_id=_text(data.get("workflow_id")),
+        id=text_or_none(found.get("workflow_run_id")),
+        session_id=text_or_none(found.get("session_id")),
+        workflow_id=text_or_none(data.get("workflow_id")),
         status=RunStatus(status),
         state=dict(state or {}),
         errors=[sentence(each) for each in (problems if is_list(problems) else [problems] if problems else [])],
-        output_block_id=_text(data.get("output_block_id")) or (workflow.output_block_id if workflow else None),
+        output_block_id=text_or_none(data.get("output_block_id")) or (workflow.output_block_id if workflow else None),
         raw=data,
     )
 
@@ -122,7 +122,7 @@ def read_page(answer: Answer) -> WorkflowPage:
         raise _not_understood(answer, "it holds no list of workflows (data)")
     return WorkflowPage(
         workflows=[_stored(answer, each, f"its data[{number}]") for number, each in enumerate(found)],
-        next_cursor=_text(data.get("next_cursor")),
+        next_cursor=text_or_none(data.get("next_cursor")),
         raw=data,
     )
 
@@ -143,7 +143,7 @@ def _stored(answer: Answer, found: Any, name: str) -> StoredWorkflow:
         is_draft = found.get("is_draft")
         return StoredWorkflow(
             id=workflow_id,
-            key=_text(found.get("workflow_key")),
+            key=text_or_none(found.get("workflow_key")),
             revision_id=revision_id,
             is_draft=is_draft if isinstance(is_draft, bool) else None,
             created_at=parse_timestamp(found.get("created_at")),
@@ -312,7 +312,3 @@ def _not_understood(answer: Answer, reason: str, *, damaged: bool = False) -> AP
         body=answer.body,
         damaged=damaged,
     )
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None

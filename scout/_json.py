@@ -27,6 +27,7 @@ __all__ = [
     "redact",
     "shorten",
     "spell",
+    "text_or_none",
 ]
 
 MAX_DEPTH = 200
@@ -69,6 +70,11 @@ def is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def text_or_none(value: object) -> str | None:
+    """Return a value that is text; `None` for any other."""
+    return value if isinstance(value, str) else None
 
 
 # --- What JSON cannot carry ---------------------------------------------------------------------------------------

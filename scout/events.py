@@ -15,7 +15,7 @@ from scout_generated.models.workflow_run_completed import WorkflowRunCompleted
 from scout_generated.models.workflow_run_failed import WorkflowRunFailed
 from scout_generated.models.workflow_run_started import WorkflowRunStarted
 
-from ._json import is_dict, is_mapping
+from ._json import is_dict, is_mapping, text_or_none
 from .results import BlockRun, Run, RunStatus, as_text, output_of, parse_timestamp
 from .workflow_files import LoadedWorkflow
 
@@ -222,9 +222,9 @@ class Accumulator:
         if run.id is None or run.session_id is None or run.workflow_id is None:
             self._run = replace(
                 run,
-                id=run.id or _text(data.workflow_run_id),
-                session_id=run.session_id or _text(getattr(data, "session_id", None)),
-                workflow_id=run.workflow_id or _text(data.workflow_id),
+                id=run.id or text_or_none(data.workflow_run_id),
+                session_id=run.session_id or text_or_none(getattr(data, "session_id", None)),
+                workflow_id=run.workflow_id or text_or_none(data.workflow_id),
             )
 
     # --- The run ---
@@ -273,7 +273,7 @@ class Accumulator:
             if block is None or block.status != RunStatus.COMPLETED:
                 self._growing.pop(block_id, None)
                 self._state.pop(block_id, None)
-        message = _text(event.data.message)
+        message = text_or_none(event.data.message)
         self._run = replace(self._run, status=RunStatus.FAILED, errors=[message] if message else [])
         self.is_over = True
 
@@ -285,7 +285,9 @@ class Accumulator:
             return None
         config = _object(event.data.config)
         block = self._blocks.get(block_id, BlockRun(block_id))
-        archetype = _text(event.data.block_type) or _text(config.get("block_archetype_id")) or block.archetype
+        archetype = (
+            text_or_none(event.data.block_type) or text_or_none(config.get("block_archetype_id")) or block.archetype
+        )
         moment = parse_timestamp(event.timestamp)
         if isinstance(event, BlockRunStarted):
             self._blocks[block_id] = BlockRun(block_id, archetype, started=moment)
@@ -300,7 +302,7 @@ class Accumulator:
             added = self._added(block_id, before)
         status, error, price = RunStatus.COMPLETED, None, None
         if isinstance(event, BlockRunFailed):
-            status, error = RunStatus.FAILED, _text(event.data.message)
+            status, error = RunStatus.FAILED, text_or_none(event.data.message)
         else:
             price = _number(event.data.price)
         if price is None:
@@ -381,10 +383,6 @@ def _object(value: Any) -> dict[str, Any]:
     if isinstance(value, JsonObject):
         return dict(value.additional_properties)
     return dict(value) if is_mapping(value) else {}
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 def _number(value: Any) -> float | None:

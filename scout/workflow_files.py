@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast, runtime_checkable
 
-from ._json import PathInData, is_list, is_mapping, json_fault, spell
+from ._json import PathInData, is_list, is_mapping, json_fault, spell, text_or_none
 from .errors import WorkflowFileError
 from .results import StoredWorkflow
 
@@ -51,7 +51,7 @@ class LoadedWorkflow:
     @property
     def block_ids(self) -> list[str]:
         """The ids of the blocks."""
-        return [block_id for block in self._blocks() if (block_id := _text(block.get("block_id")))]
+        return [block_id for block in self._blocks() if (block_id := text_or_none(block.get("block_id")))]
 
     @property
     def output_block_id(self) -> str | None:
@@ -60,20 +60,16 @@ class LoadedWorkflow:
         # `block_is_output` is what the mark was called before May 2025, and still is in most files.
         marked = [block.get("block_id") for block in blocks if block.get("is_output") or block.get("block_is_output")]
         if marked:
-            return _text(marked[0])
+            return text_or_none(marked[0])
         edges = [edge for block in blocks if is_list(block.get("dependencies")) for edge in block["dependencies"]]
-        awaited = {_text(edge.get("block_id")) for edge in edges if is_mapping(edge)}
-        leaves = [block_id for block in blocks if (block_id := _text(block.get("block_id"))) not in awaited]
+        awaited = {text_or_none(edge.get("block_id")) for edge in edges if is_mapping(edge)}
+        leaves = [block_id for block in blocks if (block_id := text_or_none(block.get("block_id"))) not in awaited]
         return leaves[0] if len(leaves) == 1 else None
 
     def _blocks(self) -> list[Mapping[str, Any]]:
         found: Any = self.config.get("blocks")
         # A config from a server may hold anything; one from a file has been checked.
         return [block for block in found if is_mapping(block)] if is_list(found) else []
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 WorkflowSource = str | os.PathLike[str] | Mapping[str, Any] | SupportsToDict | LoadedWorkflow | StoredWorkflow

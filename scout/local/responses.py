@@ -46,8 +46,10 @@ class RunResponse(Response):
         on_end: Called with the answer's bytes when the run has ended.
     """
 
+    media_type = "application/json"
+
     def __init__(self, run: Execution, fault: Fault | None, on_end: Callable[[bytes], None]) -> None:
-        super().__init__(media_type="application/json")
+        super().__init__()
         self._run = run
         self._fault = fault
         self._on_end = on_end
@@ -74,20 +76,16 @@ class RunResponse(Response):
         await send({"type": "http.response.body", "body": part, "more_body": len(part) < len(content)})
 
 
-class EventStream(Response):
+class EventStream(RunResponse):
     """The answer to a streamed run: one frame for each event. Arguments as for `RunResponse`."""
 
+    media_type = "text/event-stream"
+
     def __init__(self, run: Execution, fault: Fault | None, on_end: Callable[[bytes], None]) -> None:
-        super().__init__(headers={"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"})
+        super().__init__(run, fault, on_end)
+        self.headers["cache-control"] = "no-cache"
         # Set for a body of no bytes; a stream does not know its length.
         del self.headers["content-length"]
-        self._run = run
-        self._fault = fault
-        self._on_end = on_end
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run, and send."""
-        await while_connected(receive, _or_broken_off(self._work(send), scope))
 
     async def _work(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
