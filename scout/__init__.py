@@ -12,8 +12,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from ._call import AsyncTransport, Transport
-    from ._runs import CallOptions, RunOptions
-    from ._wire import Identity, ListWorkflowsResponse, Workflow, WorkflowConfig
+    from ._options import CallOptions, RunOptions
+    from ._requests import WorkflowConfig
     from .client import AsyncScout, Scout
     from .environments import Environment
     from .errors import (
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
         WorkflowRunFailed,
         WorkflowRunStarted,
     )
-    from .results import BlockRun, Run, RunStatus
+    from .results import BlockRun, Run, RunStatus, StoredWorkflow, WorkflowPage
     from .streaming import AsyncRunStream, RunStream
     from .workflow_files import LoadedWorkflow, WorkflowSource, load_workflow, save_workflow
     from .workflows import AsyncWorkflowList, AsyncWorkflows, Deployment, WorkflowList, Workflows
@@ -81,9 +81,7 @@ __all__ = [
     "Deployment",
     "Environment",
     "Event",
-    "Identity",
     "InternalServerError",
-    "ListWorkflowsResponse",
     "LoadedWorkflow",
     "NotFoundError",
     "PermissionDeniedError",
@@ -96,16 +94,17 @@ __all__ = [
     "RunStream",
     "Scout",
     "ScoutError",
+    "StoredWorkflow",
     "StreamDecodeError",
     "StreamError",
     "StreamInterruptedError",
     "Transport",
     "UnknownEvent",
     "UnprocessableEntityError",
-    "Workflow",
     "WorkflowConfig",
     "WorkflowFileError",
     "WorkflowList",
+    "WorkflowPage",
     "WorkflowRunCompleted",
     "WorkflowRunFailed",
     "WorkflowRunStarted",
@@ -116,53 +115,66 @@ __all__ = [
     "save_workflow",
 ]
 
-_ROOMS = {
-    "AsyncRunStream": "streaming",
-    "AsyncScout": "client",
-    "AsyncTransport": "_call",
-    "AsyncWorkflowList": "workflows",
-    "AsyncWorkflows": "workflows",
-    "BlockRun": "results",
-    "BlockRunCompleted": "events",
-    "BlockRunFailed": "events",
-    "BlockRunStarted": "events",
-    "BlockStateUpdated": "events",
-    "CallOptions": "_runs",
-    "Deployment": "workflows",
-    "Environment": "environments",
-    "Event": "events",
-    "Identity": "_wire",
-    "ListWorkflowsResponse": "_wire",
-    "Run": "results",
-    "RunOptions": "_runs",
-    "RunStatus": "results",
-    "RunStream": "streaming",
-    "Scout": "client",
-    "Transport": "_call",
-    "UnknownEvent": "events",
-    "Workflow": "_wire",
-    "WorkflowConfig": "_wire",
-    "WorkflowList": "workflows",
-    "WorkflowRunCompleted": "events",
-    "WorkflowRunFailed": "events",
-    "WorkflowRunStarted": "events",
-    "WorkflowSource": "workflow_files",
-    "LoadedWorkflow": "workflow_files",
-    "load_workflow": "workflow_files",
-    "Workflows": "workflows",
-    "save_workflow": "workflow_files",
-}
-
 
 def __getattr__(name: str) -> object:
     # PEP 562: a name is imported when it is first used, so that `import scout` costs next to nothing.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    value: object = getattr(importlib.import_module(f".{_ROOMS.get(name, 'errors')}", __name__), name)
+    value: object = getattr(_home_of(name), name)
     globals()[name] = value
     return value
+
+
+def _home_of(name: str) -> object:
+    """Import the module of a public name. Each import is written out, so that a freezer such as PyInstaller sees it."""
+    match name:
+        case "Scout" | "AsyncScout":
+            from . import client
+
+            return client
+        case "Transport" | "AsyncTransport":
+            from . import _call
+
+            return _call
+        case "CallOptions" | "RunOptions":
+            from . import _options
+
+            return _options
+        case "WorkflowConfig":
+            from . import _requests
+
+            return _requests
+        case "Environment":
+            from . import environments
+
+            return environments
+        case "BlockRun" | "Run" | "RunStatus" | "StoredWorkflow" | "WorkflowPage":
+            from . import results
+
+            return results
+        case "RunStream" | "AsyncRunStream":
+            from . import streaming
+
+            return streaming
+        case "LoadedWorkflow" | "WorkflowSource" | "load_workflow" | "save_workflow":
+            from . import workflow_files
+
+            return workflow_files
+        case "Workflows" | "AsyncWorkflows" | "WorkflowList" | "AsyncWorkflowList" | "Deployment":
+            from . import workflows
+
+            return workflows
+        case (
+            "BlockRunCompleted" | "BlockRunFailed" | "BlockRunStarted" | "BlockStateUpdated" | "Event" | "UnknownEvent"
+            | "WorkflowRunCompleted" | "WorkflowRunFailed" | "WorkflowRunStarted"
+        ):  # fmt: skip
+            from . import events
+
+            return events
+        case _:
+            from . import errors
+
+            return errors
 
 
 def __dir__() -> list[str]:

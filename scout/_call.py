@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 import httpx
 
 from . import __version__
+from ._answers import Answer
 from ._retry import REFUSED, pause
-from ._wire import Answer
 from .errors import (
     APIConnectionError,
     APIError,
@@ -39,7 +39,7 @@ from .errors import (
 
 if TYPE_CHECKING:
     from ._config import Config, Secret
-    from ._wire import Request
+    from ._requests import Request
     from .results import Run
 
 __all__ = ["FAILURES", "LIMITS", "AsyncTransport", "Call", "Limits", "OwnTransport", "StreamState", "Transport"]
@@ -249,7 +249,7 @@ class Call:
 
     def answer(self, response: httpx.Response, body: bytes) -> Answer:
         """Return the answer, as far as it has arrived."""
-        return Answer(response.status_code, dict(response.headers), body, self._request.doubt)
+        return Answer(response.status_code, dict(response.headers), body, self._request.unknown_outcome)
 
     # --- Its failure ---
 
@@ -375,7 +375,7 @@ class Call:
         return APITimeoutError(message, limit=limit, seconds=seconds, run_may_have_started=unknown)
 
     def _unknown(self, message: str) -> str:
-        return f"{message}; {self._request.doubt}" if self._request.doubt else message
+        return f"{message}; {self._request.unknown_outcome}" if self._request.unknown_outcome else message
 
     def _is_over(self) -> bool:
         return time.monotonic() >= self._limits.ends_at - _CLOCK

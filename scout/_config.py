@@ -12,9 +12,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 from urllib.parse import urlsplit
 
+from ._json import is_mapping, redact
 from .environments import Environment
 from .errors import ConfigurationError
-from .workflow_files import is_list, is_mapping
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
@@ -37,10 +37,6 @@ NOT_GIVEN: Final = NotGiven.NOT_GIVEN
 
 Key: TypeAlias = str | Callable[[], str]
 """An API key, or a function that returns the one to use now (for keys that rotate)."""
-
-
-# A shorter key is a placeholder, such as `local`, and its text may stand in an answer by chance.
-_SHORTEST_SECRET = 8
 
 
 class Secret:
@@ -73,24 +69,8 @@ class Secret:
         headers["Authorization"] = f"Bearer {self._source}"
 
     def redact(self, value: Any) -> Any:
-        """Text, bytes or JSON with the key cut out, should a server have echoed it. Only of what `now()` returned."""
-        if len(str(self._source)) < _SHORTEST_SECRET:
-            return value
-        try:
-            return self._redacted(value)
-        except RecursionError:
-            return "[nested too deeply to be cleaned of the API key]"
-
-    def _redacted(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return value.replace(str(self._source), "[redacted]")
-        if isinstance(value, bytes):
-            return value.replace(str(self._source).encode(), b"[redacted]")
-        if is_mapping(value):
-            return {self._redacted(key): self._redacted(each) for key, each in value.items()}
-        if is_list(value):
-            return type(value)(map(self._redacted, value))
-        return value
+        """Return text, bytes or JSON without the key, should a server have echoed it. Only of what `now()` returned."""
+        return redact(value, [str(self._source)])
 
     def check(self) -> None:
         """Refuse a key that cannot be one; a function is believed until it is called.
@@ -230,7 +210,7 @@ _LONGEST = 10**9  # seconds, some thirty years; sockets and locks refuse more
 
 
 def check_seconds(name: str, seconds: object) -> None:
-    """Refuse what is no length of time."""
+    """Refuse a value that is not a length of time."""
     if seconds is None:
         return
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
@@ -242,7 +222,7 @@ def check_seconds(name: str, seconds: object) -> None:
 
 
 def check_retries(retries: object) -> None:
-    """Refuse what is no number of repetitions."""
+    """Refuse a value that is not a number of repetitions."""
     if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
         raise ConfigurationError(f"retries must be a whole number, 0 or more, not {retries!r}")
 
@@ -254,7 +234,7 @@ def check_connections(number: object) -> None:
 
 
 def check_flag(name: str, flag: object) -> None:
-    """Refuse what only looks like a switch, such as the text "false"."""
+    """Refuse a value that only looks like a switch, such as the text "false"."""
     if not isinstance(flag, bool):
         raise ConfigurationError(f"{name} must be True or False, not {type(flag).__name__}")
 
@@ -320,13 +300,13 @@ def _is_host(host: str, netloc: str) -> bool:
 
 @lru_cache(maxsize=64)
 def route(base_url: str) -> tuple[bool, bool]:
-    """What decides how a URL is reached: whether with TLS, and whether on this machine."""
+    """Return how a URL is reached: whether over TLS, and whether on this machine."""
     url = urlsplit(base_url)
     return url.scheme == "https", is_loopback(url.hostname or "")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine."""
+    """Return True when a host name or address is this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     address = _address(host)

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import httpx
 
+from ._answers import Answer, is_stream, status_error
 from ._call import FAILURES, USER_AGENT, AsyncTransport, Call, Transport
 from ._foreign import async_bounded, bounded, proves_unsent
 from ._pool import CLOSED, AsyncPool, Pool
-from ._wire import Answer, is_stream, status_error
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 
     from ._config import Config
-    from ._wire import Request
+    from ._requests import Request
 
 __all__ = ["AsyncHttp", "Http"]
 

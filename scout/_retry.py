@@ -1,4 +1,4 @@
-"""May this failure be repeated, and after how long? No sleeping in here.
+"""Decide whether a failure may be retried, and after how long. No sleeping in here.
 
 | what happened to an execute                               | may have started | repeated             |
 |-----------------------------------------------------------|------------------|----------------------|

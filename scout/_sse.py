@@ -16,7 +16,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class ServerSentEvent(NamedTuple):
-    """One event: its data, the name of its kind, and the id that was last told."""
+    """One event: its data, the name of its kind, and the last id that was sent."""
 
     data: bytes
     event: str = "message"
@@ -94,7 +94,7 @@ class SSEDecoder:
             self._check()
 
     def left(self) -> bytes:
-        """What stands after the last whole event: at the end of a stream, what was cut off."""
+        """Return the bytes after the last whole event: at the end of a stream, the part that was cut off."""
         return b"\n".join([*self._data, b"".join(self._unfinished)]).strip(b"\n")
 
     def _hold(self, value: bytes) -> None:

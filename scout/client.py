@@ -7,6 +7,7 @@ import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
 
+from ._answers import read_any_run
 from ._call import AsyncTransport, OwnTransport, Transport
 from ._config import (
     NO_KEY,
@@ -20,8 +21,8 @@ from ._config import (
     secret_from_environment,
 )
 from ._http import AsyncHttp, Http
-from ._runs import RUN_OPTIONS, RunOptions, new_progress, read_any_run, sorted_out
-from ._wire import execute_request, raw_client
+from ._options import RUN_OPTIONS, RunOptions, apply_options
+from ._requests import execute_request, raw_client
 from .errors import ConfigurationError
 from .workflow_files import WorkflowSource, load_workflow
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    from ._wire import AuthenticatedClient, Request
+    from ._requests import AuthenticatedClient, Request
     from .environments import Environment
     from .results import Run
     from .streaming import AsyncRunStream, RunStream
@@ -182,7 +183,7 @@ class _Client(Generic[HttpT, TransportT]):
     ) -> tuple[Request, Config, LoadedWorkflow, float]:
         begun = time.monotonic()  # a deadline counts from here: reading the workflow is a part of the call
         self._refuse_when_closed()
-        config, parts = sorted_out(self._config, options, RUN_OPTIONS)
+        config, parts = apply_options(self._config, options, RUN_OPTIONS)
         loaded = load_workflow(workflow)
         request = execute_request(loaded, inputs, environment=config.environment, streaming=streaming, **parts)
         return request, config, loaded, begun
@@ -305,7 +306,7 @@ class Scout(_Client[Http, Transport]):
         Raises:
             ScoutError: as `execute`, for everything up to the answer's status; see `RunStream` for what comes later.
         """
-        from .streaming import RunStream  # the classes of the events take a while to make
+        from .streaming import RunStream, new_progress  # the classes of the events take a while to make
 
         request, config, loaded, begun = self._prepare(workflow, inputs, options, streaming=True)
         progress = new_progress(loaded, check=check, max_event_bytes=max_event_bytes)
@@ -381,7 +382,7 @@ class AsyncScout(_Client[AsyncHttp, AsyncTransport]):
         **options: Unpack[RunOptions],
     ) -> AsyncRunStream:
         """Run a workflow and watch it. As `Scout.stream`; the request is sent on entering the stream or awaiting it."""
-        from .streaming import AsyncRunStream  # as in Scout.stream
+        from .streaming import AsyncRunStream, new_progress  # as in Scout.stream
 
         request, config, loaded, begun = self._prepare(workflow, inputs, options, streaming=True)
         progress = new_progress(loaded, check=check, max_event_bytes=max_event_bytes)

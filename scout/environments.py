@@ -6,7 +6,7 @@ __all__ = ["Environment"]
 
 
 class Environment(StrEnum):
-    """Which deployed revision of a workflow a run uses.
+    """The environment whose deployed revision of a workflow a run uses.
 
     Source: the query parameter `environment` of
     https://docs.scoutos.com (API, Workflows, "Execute a workflow with provided config").

@@ -1,4 +1,4 @@
-"""What a stream tells: typed events, and the run that they add up to. No I/O."""
+"""Typed events of a stream, and the accumulator that folds them into a `Run`. No I/O."""
 
 from __future__ import annotations
 
@@ -6,20 +6,18 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ._wire import (
-    BlockRunCompleted,
-    BlockRunFailed,
-    BlockRunStarted,
-    BlockStateUpdated,
-    JsonObject,
-    WorkflowRunCompleted,
-    WorkflowRunFailed,
-    WorkflowRunStarted,
-    block_ids,
-    output_block,
-)
+from scout_generated.models.block_run_completed import BlockRunCompleted
+from scout_generated.models.block_run_failed import BlockRunFailed
+from scout_generated.models.block_run_started import BlockRunStarted
+from scout_generated.models.block_state_updated import BlockStateUpdated
+from scout_generated.models.json_object import JsonObject
+from scout_generated.models.workflow_run_completed import WorkflowRunCompleted
+from scout_generated.models.workflow_run_failed import WorkflowRunFailed
+from scout_generated.models.workflow_run_started import WorkflowRunStarted
+
+from ._json import is_dict, is_mapping, text_or_none
 from .results import BlockRun, Run, RunStatus, as_text, output_of, parse_timestamp
-from .workflow_files import LoadedWorkflow, is_dict, is_mapping
+from .workflow_files import LoadedWorkflow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +45,7 @@ class UnknownEvent:
 
     Attributes:
         name: What it is called.
-        data: All of it, as it came: any JSON.
+        data: All of it, unchanged: any JSON.
         problem: What does not fit; `None` when only the name is unknown.
     """
 
@@ -86,19 +84,11 @@ def decode(frame: ServerSentEvent) -> Event:
         ValueError: its data is not JSON.
         RecursionError: its data is nested too deeply.
     """
-    text = frame.data.decode()
-    try:
-        payload, end = _scan(text, 0)  # json.loads() without its searches for an encoding and for blanks
-    except StopIteration:
-        payload, end = None, -1
-    return typed(payload if end == len(text) else json.loads(text), frame.event)
-
-
-_scan: Any = vars(json.JSONDecoder())["scan_once"]
+    return typed(json.loads(frame.data.decode()), frame.event)  # decoded here, so that JSON does not guess an encoding
 
 
 def typed(payload: Any, kind: str = "message") -> Event:
-    """The typed event in JSON, told by its `name`, else by the kind of its frame, else by its `event_type`."""
+    """Make the typed event, by the `name` in it, else by the kind of its frame, else by its `event_type`."""
     if not is_dict(payload):
         return UnknownEvent(kind, payload, f"an event is an object, and this is {type(payload).__name__}")
     name = payload.get("name")
@@ -147,9 +137,10 @@ class Accumulator:
     """Folds the events of one run, as they come, into a `Run`. Unknown events change nothing."""
 
     def __init__(self, workflow: LoadedWorkflow | None) -> None:
-        self._run = Run(None, None, None, RunStatus.STARTED, output_block_id=output_block(workflow))
+        output_block_id = workflow.output_block_id if workflow else None
+        self._run = Run(None, None, None, RunStatus.STARTED, output_block_id=output_block_id)
         self._state: dict[str, Any] = {}
-        self._known = {"inputs", *block_ids(workflow)}
+        self._known = {"inputs", *(workflow.block_ids if workflow else ())}
         self._running: dict[str, None] = {}
         self._growing: dict[str, dict[str, _GrowingText]] = {}  # by block and key
         self._blocks: dict[str, BlockRun] = {}
@@ -160,12 +151,12 @@ class Accumulator:
         self.is_over: bool = False  # whether a terminal event has come
 
     def output_text(self, block_id: str) -> str:
-        """What a block's output says so far, as text."""
+        """Return a block's output so far, as text."""
         return as_text(output_of(self._entry(block_id)))
 
     @property
     def status(self) -> RunStatus:
-        """How far the run has come."""
+        """The status of the run."""
         return self._run.status
 
     @property
@@ -179,7 +170,7 @@ class Accumulator:
         return replace(self._run, state=state, blocks=list(self._blocks.values()))
 
     def finish(self, run: Run) -> None:
-        """Take a run that came whole, instead of events."""
+        """Take a run that was sent whole, instead of events."""
         self._run = run
         self._state = run.state
         self.is_over = True
@@ -231,9 +222,9 @@ class Accumulator:
         if run.id is None or run.session_id is None or run.workflow_id is None:
             self._run = replace(
                 run,
-                id=run.id or _text(data.workflow_run_id),
-                session_id=run.session_id or _text(getattr(data, "session_id", None)),
-                workflow_id=run.workflow_id or _text(data.workflow_id),
+                id=run.id or text_or_none(data.workflow_run_id),
+                session_id=run.session_id or text_or_none(getattr(data, "session_id", None)),
+                workflow_id=run.workflow_id or text_or_none(data.workflow_id),
             )
 
     # --- The run ---
@@ -243,9 +234,9 @@ class Accumulator:
         if isinstance(event.data.inputs, JsonObject):
             self._state.setdefault("inputs", _object(event.data.inputs))
         config = LoadedWorkflow(_object(event.data.workflow_config))
-        self._known.update(block_ids(config))
+        self._known.update(config.block_ids)
         if self._run.output_block_id is None:
-            self._run = replace(self._run, output_block_id=output_block(config))
+            self._run = replace(self._run, output_block_id=config.output_block_id)
 
     def _run_completed(self, event: WorkflowRunCompleted) -> None:
         output: Any = event.data.output
@@ -282,7 +273,7 @@ class Accumulator:
             if block is None or block.status != RunStatus.COMPLETED:
                 self._growing.pop(block_id, None)
                 self._state.pop(block_id, None)
-        message = _text(event.data.message)
+        message = text_or_none(event.data.message)
         self._run = replace(self._run, status=RunStatus.FAILED, errors=[message] if message else [])
         self.is_over = True
 
@@ -294,7 +285,9 @@ class Accumulator:
             return None
         config = _object(event.data.config)
         block = self._blocks.get(block_id, BlockRun(block_id))
-        archetype = _text(event.data.block_type) or _text(config.get("block_archetype_id")) or block.archetype
+        archetype = (
+            text_or_none(event.data.block_type) or text_or_none(config.get("block_archetype_id")) or block.archetype
+        )
         moment = parse_timestamp(event.timestamp)
         if isinstance(event, BlockRunStarted):
             self._blocks[block_id] = BlockRun(block_id, archetype, started=moment)
@@ -309,7 +302,7 @@ class Accumulator:
             added = self._added(block_id, before)
         status, error, price = RunStatus.COMPLETED, None, None
         if isinstance(event, BlockRunFailed):
-            status, error = RunStatus.FAILED, _text(event.data.message)
+            status, error = RunStatus.FAILED, text_or_none(event.data.message)
         else:
             price = _number(event.data.price)
         if price is None:
@@ -380,7 +373,7 @@ class Accumulator:
         return output if isinstance(output, str) else ""
 
     def _added(self, block_id: str, before: str) -> tuple[str, str] | None:
-        """What a whole text says beyond the pieces before it; nothing when it says something else altogether."""
+        """Return the part of a whole text beyond the pieces before it; nothing when they differ."""
         after = self._output_text(block_id)
         added = after[len(before) :] if after.startswith(before) else ""
         return (block_id, added) if added else None
@@ -390,10 +383,6 @@ def _object(value: Any) -> dict[str, Any]:
     if isinstance(value, JsonObject):
         return dict(value.additional_properties)
     return dict(value) if is_mapping(value) else {}
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 def _number(value: Any) -> float | None:

@@ -1,4 +1,4 @@
-"""What a caller receives: a run, its blocks, and what they gave."""
+"""Results: a run, its blocks and their outputs; a stored workflow, and a page of them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any, cast
 
+from ._json import shorten
 from .errors import RunFailedError, RunOutputError
 
-__all__ = ["BlockRun", "Run", "RunStatus", "as_text", "output_of", "parse_timestamp"]
+__all__ = ["BlockRun", "Run", "RunStatus", "StoredWorkflow", "WorkflowPage", "as_text", "output_of", "parse_timestamp"]
 
 # How the wire says it, in `run.stop_reason` and in the names of the terminal events.
 _WIRE_PREFIX = "workflow_run_"
@@ -21,7 +22,7 @@ _FENCE = re.compile(r"^[ \t]*```[^\n]*\n?", re.MULTILINE)
 
 
 class RunStatus(StrEnum):
-    """How far a run, or one block of it, has come.
+    """The status of a run, or of one block of it.
 
     Open: a status that this version does not know becomes a member of its own, equal to its text, so that a new value
     from the server never costs a finished run. Such a run is not `ok`.
@@ -47,7 +48,7 @@ class RunStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BlockRun:
-    """One block's part in a run, as far as the events of a stream told it.
+    """One block's part in a run, as far as the events of a stream reported it.
 
     Attributes:
         id: The block's id in the workflow.
@@ -80,7 +81,7 @@ class BlockRun:
 class Run:
     """One run of a workflow.
 
-    Two runs are equal when everything is equal that both a plain answer and a stream of events can tell: `blocks` (with
+    Two runs are equal when everything is equal that both a plain answer and a stream of events report: `blocks` (with
     their times and prices) and `raw` do not count.
 
     Attributes:
@@ -92,8 +93,8 @@ class Run:
         errors: What went wrong, in the server's words.
         output_block_id: Which block holds the answer: the one the server named, else the one marked `is_output` in the
             workflow, else its only leaf, else `None`.
-        blocks: What the events of a stream told of each block, in the order in which they started; empty otherwise.
-        raw: The body as received, parsed; `None` for a run that came as a stream.
+        blocks: The blocks that the events of a stream reported, in the order in which they started; empty otherwise.
+        raw: The body as received, parsed; `None` for a run that was streamed.
     """
 
     id: str | None
@@ -108,12 +109,12 @@ class Run:
 
     @property
     def ok(self) -> bool:
-        """Whether the run completed."""
+        """True when the run completed."""
         return self.status == RunStatus.COMPLETED
 
     @property
     def outputs(self) -> dict[str, Any]:
-        """What each block gave, by block id.
+        """The output of each block, by block id.
 
         A block's entry in `state` is normally an object with the result under `output`; an entry of another form is
         the result itself. Reserved keys (`__...`) are left out.
@@ -122,7 +123,7 @@ class Run:
 
     @property
     def output(self) -> Any:
-        """What the output block gave: text, or any JSON. `None` when there is no output block or it gave nothing."""
+        """The output of the output block: text, or any JSON. `None` when there is no output block or no output."""
         if self.output_block_id is None:
             return None
         return output_of(self.state.get(self.output_block_id))
@@ -146,12 +147,12 @@ class Run:
                 return json.loads(candidate)
             except (ValueError, RecursionError):
                 continue
-        shown = output if len(output) <= 80 else output[:80] + "…"
+        shown = shorten(output, 80)
         raise RunOutputError(f"the output of block {self.output_block_id!r} is not JSON: {shown!r}", run=self)
 
     @property
     def price(self) -> float | None:
-        """The sum of what the blocks cost; `None` when nothing told a price."""
+        """The sum of the prices of the blocks; `None` when no price is known."""
         prices = [block.price for block in self.blocks if block.price is not None]
         return sum(prices) if prices else None
 
@@ -169,8 +170,48 @@ class Run:
         raise RunFailedError(f"run {self.id} {self.status}{where}: {why}", run=self)
 
 
+@dataclass(frozen=True, slots=True)
+class StoredWorkflow:
+    """A workflow that Scout stores, in one of its revisions. It can be run, saved and deployed as it is.
+
+    Attributes:
+        id: The workflow's id.
+        key: The key that its author chose; `None` without one.
+        revision_id: The revision that this is.
+        is_draft: True for a state that is saved and not deployed; `None` when the server does not say.
+        created_at: When the workflow was first stored, as an aware `datetime`; `None` when the server does not say.
+        last_updated_at: When it was last changed, likewise.
+        config: The config as received: every field, in its order.
+        raw: The whole object as received, parsed.
+    """
+
+    id: str
+    key: str | None
+    revision_id: str
+    is_draft: bool | None
+    created_at: datetime | None
+    last_updated_at: datetime | None
+    config: dict[str, Any]
+    raw: Any = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowPage:
+    """One page of a list of stored workflows.
+
+    Attributes:
+        workflows: The workflows on it.
+        next_cursor: The `start_at` that leads to the next page; `None` on the last.
+        raw: The body as received, parsed.
+    """
+
+    workflows: list[StoredWorkflow]
+    next_cursor: str | None
+    raw: Any = field(default=None, compare=False, repr=False)
+
+
 def _fenced(text: str) -> list[str]:
-    """What stands in Markdown fences: between each fence and the next, and, as text may hold fences, the last."""
+    """Return the text in Markdown fences: between each fence and the next, and, as it may hold fences, the last."""
     fences = list(_FENCE.finditer(text))
     inside = [text[here.end() : there.start()] for here, there in pairwise(fences)]
     return [*inside, text[fences[0].end() : fences[-1].start()]] if len(fences) > 2 else inside
@@ -184,7 +225,7 @@ def as_text(output: Any) -> str:
 
 
 def output_of(entry: Any) -> Any:
-    """What a block gave, by its entry in the state."""
+    """Return the output of a block from its entry in the state."""
     if isinstance(entry, dict):
         return cast("dict[str, Any]", entry).get("output", cast("Any", entry))
     return entry

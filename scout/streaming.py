@@ -6,9 +6,10 @@ import weakref
 from typing import TYPE_CHECKING, Any, Self
 from zlib import crc32
 
+from ._answers import Answer, read_run, sentence
 from ._call import FAILURES
+from ._json import is_mapping
 from ._sse import EventTooLargeError, ServerSentEvent, SSEDecoder
-from ._wire import Answer, read_run, sentence
 from .errors import (
     ConfigurationError,
     StreamDecodeError,
@@ -17,7 +18,6 @@ from .errors import (
 )
 from .events import Accumulator, Event, UnknownEvent, decode
 from .results import RunStatus
-from .workflow_files import is_mapping
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .results import Run
     from .workflow_files import LoadedWorkflow
 
-__all__ = ["MAX_EVENT_BYTES", "AsyncRunStream", "RunStream"]
+__all__ = ["MAX_EVENT_BYTES", "AsyncRunStream", "RunStream", "new_progress"]
 
 MAX_EVENT_BYTES = 64 * 1024 * 1024
 
@@ -181,6 +181,18 @@ def run_from_events(answer: Answer, workflow: LoadedWorkflow | None) -> Run:
     if not progress.is_over:
         raise progress.interrupted(progress.end_reason or "the connection was closed")
     return progress.run()
+
+
+def new_progress(workflow: LoadedWorkflow | None, *, check: bool, max_event_bytes: int | None) -> Progress:
+    """Begin a stream.
+
+    Raises:
+        ConfigurationError: `max_event_bytes` is not a number of bytes.
+    """
+    limit: Any = MAX_EVENT_BYTES if max_event_bytes is None else max_event_bytes
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise ConfigurationError(f"max_event_bytes must be a whole number, 1 or more, not {max_event_bytes!r}")
+    return Progress(workflow, check=check, max_event_bytes=limit)
 
 
 class _Texts:

@@ -6,21 +6,22 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeGuard, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast, runtime_checkable
 
+from ._json import PathInData, is_list, is_mapping, json_fault, spell, text_or_none
 from .errors import WorkflowFileError
+from .results import StoredWorkflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Fault", "LoadedWorkflow", "WorkflowSource", "json_fault", "load_workflow", "save_workflow"]
+__all__ = ["LoadedWorkflow", "WorkflowSource", "load_workflow", "save_workflow"]
 
 _MAY_BE_EMPTY = "block_display_name"
 _REQUIRED_IN_A_BLOCK = ("block_id", "block_archetype_id", _MAY_BE_EMPTY)
@@ -35,24 +36,6 @@ class SupportsToDict(Protocol):
         ...
 
 
-PathInData = tuple[str | int, ...]
-
-
-def is_mapping(value: object) -> TypeGuard[Mapping[str, Any]]:
-    """Whether a piece of JSON or YAML is a mapping."""
-    return isinstance(value, Mapping)
-
-
-def is_dict(value: object) -> TypeGuard[dict[str, Any]]:
-    """Whether a piece of parsed JSON is an object; faster than `is_mapping`."""
-    return isinstance(value, dict)
-
-
-def is_list(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
-    """Whether a piece of JSON or YAML is a list."""
-    return isinstance(value, list | tuple)
-
-
 @dataclass(frozen=True, slots=True)
 class LoadedWorkflow:
     """A workflow that is ready to be sent.
@@ -65,13 +48,36 @@ class LoadedWorkflow:
     config: Mapping[str, Any]
     key: str | None = None
 
+    @property
+    def block_ids(self) -> list[str]:
+        """The ids of the blocks."""
+        return [block_id for block in self._blocks() if (block_id := text_or_none(block.get("block_id")))]
 
-WorkflowSource = str | os.PathLike[str] | Mapping[str, Any] | SupportsToDict | LoadedWorkflow
-"""What can be run: a path to a YAML or JSON file, a mapping, a `WorkflowConfig`, or what was loaded already."""
+    @property
+    def output_block_id(self) -> str | None:
+        """The block whose output is that of the run: the one marked so, else the only leaf, else `None`."""
+        blocks = self._blocks()
+        # `block_is_output` is what the mark was called before May 2025, and still is in most files.
+        marked = [block.get("block_id") for block in blocks if block.get("is_output") or block.get("block_is_output")]
+        if marked:
+            return text_or_none(marked[0])
+        edges = [edge for block in blocks if is_list(block.get("dependencies")) for edge in block["dependencies"]]
+        awaited = {text_or_none(edge.get("block_id")) for edge in edges if is_mapping(edge)}
+        leaves = [block_id for block in blocks if (block_id := text_or_none(block.get("block_id"))) not in awaited]
+        return leaves[0] if len(leaves) == 1 else None
+
+    def _blocks(self) -> list[Mapping[str, Any]]:
+        found: Any = self.config.get("blocks")
+        # A config from a server may hold anything; one from a file has been checked.
+        return [block for block in found if is_mapping(block)] if is_list(found) else []
+
+
+WorkflowSource = str | os.PathLike[str] | Mapping[str, Any] | SupportsToDict | LoadedWorkflow | StoredWorkflow
+"""A workflow to run: a path to a YAML or JSON file, a mapping, a `WorkflowConfig`, a loaded or a stored workflow."""
 
 
 def load_workflow(workflow: WorkflowSource) -> LoadedWorkflow:
-    """Read a workflow and check what the server could not tell as well.
+    """Read a workflow and check it where we can name the place better than the server.
 
     A file or mapping may be a bare config, `{workflow_key, workflow_config}`, or a stored workflow as the API gives it
     (`{data: {workflow_config, ...}}`); wrappers are taken off, never sent.
@@ -87,13 +93,15 @@ def load_workflow(workflow: WorkflowSource) -> LoadedWorkflow:
         return _load_bytes(name, _read(name))
     if isinstance(workflow, LoadedWorkflow):
         return workflow
+    if isinstance(workflow, StoredWorkflow):
+        return _unwrap({"workflow_key": workflow.key, "workflow_config": workflow.config}, _refuse_mapping)
     if isinstance(workflow, SupportsToDict) and not isinstance(workflow, type):
         return _unwrap(workflow.to_dict(), _refuse_mapping)
     raise WorkflowFileError(f"a workflow is a path, a mapping or a WorkflowConfig, not {type(workflow).__name__}")
 
 
 def _refuse_mapping(problem: str, place: PathInData) -> NoReturn:
-    raise WorkflowFileError(f"{_spell(place)}: {problem}" if place else problem)
+    raise WorkflowFileError(f"{spell(place)}: {problem}" if place else problem)
 
 
 def _is_json(name: str) -> bool:
@@ -103,11 +111,11 @@ def _is_json(name: str) -> bool:
 def _load_bytes(name: str, data: bytes) -> LoadedWorkflow:
     text = _decode(name, data)
     is_json = _is_json(name)
-    parsed = _parse_json(name, text) if is_json else _parse_yaml(name, text)
+    parsed = _parse_json(name, text) if is_json else parse_yaml(name, text)
 
     def refuse(problem: str, place: PathInData) -> NoReturn:
-        line, column = _locate(text, place, is_json=is_json)
-        where = f"{_spell(place)}: " if place else ""
+        line, column = locate(text, place, is_json=is_json)
+        where = f"{spell(place)}: " if place else ""
         raise WorkflowFileError(where + problem, path=name, line=line, column=column)
 
     if not is_mapping(parsed):
@@ -181,14 +189,14 @@ def _parse_json(name: str, text: str) -> Any:
 def _place_of_duplicate(name: str, text: str) -> tuple[int | None, int | None]:
     # The YAML reader refuses duplicates too, and knows where. JSON is YAML but for tabs between tokens.
     try:
-        _parse_yaml(name, text.replace("\t", " "))
+        parse_yaml(name, text.replace("\t", " "))
     except WorkflowFileError as error:
         if "duplicate key" in str(error):
             return error.line, error.column
     return None, None
 
 
-def _parse_yaml(name: str, text: str) -> Any:
+def parse_yaml(name: str, text: str) -> Any:
     from ruamel.yaml.constructor import ConstructorError, SafeConstructor
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
     from ruamel.yaml.reader import ReaderError
@@ -296,97 +304,7 @@ def _kind(value: object) -> str:
             return type(value).__name__
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What JSON cannot carry, and where it stands."""
-
-    place: PathInData
-    problem: str
-
-    def __str__(self) -> str:
-        return f"{_spell(self.place)}: {self.problem}" if self.place else self.problem
-
-
-_INSTEAD = {
-    "bytes": "pass text, for example base64",
-    "bytearray": "pass text, for example base64",
-    "set": "pass a list",
-    "frozenset": "pass a list",
-    "datetime": "pass text, for example .isoformat()",
-    "date": "pass text, for example .isoformat()",
-    "time": "pass text, for example .isoformat()",
-    "Decimal": "pass a float or text",
-    "UUID": "pass text, for example str(...)",
-    "PosixPath": "pass text, for example str(...)",
-}
-
-
-def json_fault(
-    value: Any, place: PathInData = (), _above: tuple[int, ...] = (), _sound: dict[int, Any] | None = None
-) -> Fault | None:
-    """The first thing in a value that JSON cannot carry; `None` when there is nothing."""
-    sound = _sound if _sound is not None else {}  # what YAML's aliases share is looked at once
-    if id(value) in sound:
-        return None
-    if isinstance(value, str):
-        return None if _is_unicode(value) else Fault(place, "the text holds half of a surrogate pair")
-    if value is None or isinstance(value, bool):
-        return None
-    if isinstance(value, int):
-        return None if _is_writable(value) else Fault(place, "the number has more digits than Python writes")
-    if isinstance(value, float):
-        return None if math.isfinite(value) else Fault(place, f"{value} is not JSON")
-    items: Iterable[tuple[Any, Any]]
-    if is_dict(value):
-        items = value.items()
-    elif is_list(value):
-        items = enumerate(value)
-    else:
-        kind = type(value).__name__
-        return Fault(place, f"JSON cannot carry a {kind}; {_INSTEAD.get(kind, 'pass plain JSON')}")
-    if id(value) in _above:
-        return Fault(place, "the value holds itself (a circular reference)")
-    if len(_above) > _DEEPEST:
-        return Fault(place[:8], f"is nested more than {_DEEPEST} levels deep")
-    for key, item in items:
-        if is_dict(value) and not isinstance(key, str):
-            return Fault(place, f"the key {key!r} is not text; put it in quotes")
-        if isinstance(key, str) and not _is_unicode(key):
-            return Fault(place, f"the key {key!r} holds half of a surrogate pair")
-        fault = json_fault(item, (*place, key), (*_above, id(value)), sound)
-        if fault:
-            return fault
-    sound[id(value)] = value
-    return None
-
-
-_DEEPEST = 400
-
-
-def _is_writable(number: int) -> bool:
-    try:
-        str(number)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _spell(place: PathInData) -> str:
-    spelled = ""
-    for step in place:
-        spelled += f"[{step}]" if isinstance(step, int) else f".{step}" if spelled else step
-    return spelled
-
-
-def _locate(text: str, place: PathInData, *, is_json: bool) -> tuple[int | None, int | None]:
+def locate(text: str, place: PathInData, *, is_json: bool = False) -> tuple[int | None, int | None]:
     """Line and column of a value, or of the key that leads to it; the nearest place above it when it has none."""
     from ruamel.yaml.error import YAMLError
     from ruamel.yaml.nodes import MappingNode, SequenceNode
@@ -423,7 +341,7 @@ def _blank(text: str, index: int) -> int:
 
 
 def _find_in_json(text: str, place: PathInData) -> int:
-    """Where in well-formed JSON a value stands, or the key that leads to it, or the nearest place above it."""
+    """Return the index of a value in well-formed JSON, of the key that leads to it, or of the nearest above it."""
     decoder = json.JSONDecoder()
     mark = index = _blank(text, 0)
     for step in place:
@@ -532,10 +450,10 @@ def _to_json(document: Any) -> str:
 
 
 _NEVER_RAW = re.compile(r"[^\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
-"""What YAML forbids, or reads as the end of a line; it can only be escaped."""
+"""Characters that YAML forbids, or reads as the end of a line; they can only be escaped."""
 
 _NOT_TEXT_TO_ALL = re.compile(r"yes|no|on|off|[-+]?\d[\d_]*(:[0-5]?\d)+(\.\d*)?", re.IGNORECASE)
-"""What readers of YAML 1.1 take for true, false or a number, so that it gets quotes that ours does not need."""
+"""Text that readers of YAML 1.1 take for true, false or a number; it gets quotes, which ours does not need."""
 
 
 def _to_json_in_yaml(document: Any) -> str:
@@ -584,7 +502,7 @@ def _to_yaml(document: Any) -> str:
     try:
         yaml.dump(document, text)
     except (YAMLError, ValueError, IndexError, AssertionError, AttributeError, TypeError) as error:
-        # As in _parse_yaml: ruamel's own slips, for which there is another way to write.
+        # As in parse_yaml: ruamel's own slips, for which there is another way to write.
         raise WorkflowFileError(f"cannot be written as YAML: {error}") from None
     return text.getvalue()
 
@@ -600,7 +518,7 @@ def _put(target: Path, data: bytes, *, overwrite: bool) -> None:
     try:
         with open(temporary, "xb", opener=opener) as file:
             if mode is not None:
-                temporary.chmod(mode)  # all of it, also what the umask took
+                temporary.chmod(mode)  # all of it, also what the umask removed
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

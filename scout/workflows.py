@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar, Unpack
 
-from ._runs import CALL_OPTIONS, RUN_OPTIONS, CallOptions, RunOptions, new_progress, read_any_run, sorted_out
-from ._wire import (
+from ._answers import read_any_run, read_deletion, read_page, read_workflow
+from ._json import is_same, json_fault, shorten
+from ._options import CALL_OPTIONS, RUN_OPTIONS, CallOptions, RunOptions, apply_options
+from ._requests import (
     checked_body,
     create_request,
     delete_request,
     execute_stored_request,
     get_request,
-    is_same_config,
     list_request,
-    read_deletion,
-    read_page,
-    read_workflow,
     revision_request,
     update_request,
 )
@@ -32,15 +30,16 @@ from .errors import (
     ScoutError,
     UnprocessableEntityError,
 )
-from .workflow_files import LoadedWorkflow, WorkflowSource, json_fault, load_workflow
+from .workflow_files import LoadedWorkflow, WorkflowSource, load_workflow
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 
+    from ._answers import Answer
     from ._config import Config
     from ._http import AsyncHttp, Http
-    from ._wire import Answer, ListWorkflowsResponse, Request, Workflow
-    from .results import Run
+    from ._requests import Request
+    from .results import Run, StoredWorkflow, WorkflowPage
     from .streaming import AsyncRunStream, RunStream
 
 __all__ = ["AsyncWorkflowList", "AsyncWorkflows", "Deployment", "WorkflowList", "Workflows"]
@@ -48,7 +47,7 @@ __all__ = ["AsyncWorkflowList", "AsyncWorkflows", "Deployment", "WorkflowList", 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """What `deploy` came to.
+    """The result of `deploy`.
 
     Attributes:
         workflow_id: The id of the workflow.
@@ -61,7 +60,7 @@ class Deployment:
     workflow_id: str
     revision_id: str
     created: bool
-    workflow: Workflow
+    workflow: StoredWorkflow
     changed: bool = True
 
 
@@ -84,7 +83,7 @@ class _Walk:
         self._prepare = prepare
         self._cursor = start_at
         self._number = 1
-        self._landmark: str | None = None
+        self._seen = {start_at}
         self._is_over = False
         self._problem: str | None = None
 
@@ -95,34 +94,29 @@ class _Walk:
             APIResponseError: the last page does not lead to another, although it says so.
         """
         if self._problem is not None:
-            raise self._astray(self._problem)
+            raise self._failure(self._problem)
         return None if self._is_over else self._prepare(self._cursor)
 
-    def took(self, page: ListWorkflowsResponse) -> ListWorkflowsResponse:
-        """Note a page. Where it leads astray, that is said when the next one is wanted: nothing that came is lost."""
-        cursor: Any = page.next_cursor or None  # of a server, so it may be anything
-        if page.has_more is False or (cursor is None and page.has_more is not True):
+    def follow(self, page: WorkflowPage) -> WorkflowPage:
+        """Follow the cursor of a page. A bad one raises on the next request, so that this page is still delivered."""
+        cursor: Any = page.raw.get("next_cursor") or None  # of a server, so it may be anything
+        has_more = page.raw.get("has_more")
+        if has_more is False or (cursor is None and has_more is not True):
             self._is_over = True
         elif cursor is None:
             self._problem = "says that more follow (has_more), and not where (next_cursor)"
         elif not isinstance(cursor, str) or json_fault(cursor):
             self._problem = f"has a next_cursor that is no text, {_shown(cursor)}"
-        elif cursor in (self._cursor, self._landmark):
+        elif cursor in self._seen:
             self._problem = f"leads back to {_shown(cursor)} (next_cursor), so that the list would never end"
         else:
-            self._go_on(cursor)
+            self._seen.add(cursor)
+            self._cursor = cursor
+            self._number += 1
         return page
 
-    def _go_on(self, cursor: str) -> None:
-        # A circle is found without remembering all cursors: each of the pages 1, 2, 4, 8, ... is looked out for until
-        # the next of them. (Brent's method.)
-        if self._number & (self._number - 1) == 0:
-            self._landmark = cursor
-        self._cursor = cursor
-        self._number += 1
-
     def note_in(self, error: APIError) -> None:
-        """Let the error of a page say which page it was."""
+        """Add to the error of a page which page it was."""
         if not error.message.startswith(self._name()):
             _reword(error, f"{self._name()}: {error.message}")
 
@@ -130,15 +124,14 @@ class _Walk:
         where = f" (start_at={_shown(self._cursor)})" if self._cursor is not None else ""
         return f"page {self._number} of the list{where}"
 
-    def _astray(self, what: str) -> APIResponseError:
+    def _failure(self, what: str) -> APIResponseError:
         error = APIResponseError(f"{self._name()} {what}", status=200, body=b"")
         error.run_may_have_started = False
         return error
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+    return shorten(repr(value), _LONGEST_SHOWN)
 
 
 _LONGEST_SHOWN = 300
@@ -163,18 +156,18 @@ class WorkflowList:
         self._http = http
         self._new_walk = walk
         self._pages = self.pages()
-        self._items: Iterator[Workflow] = iter(())
+        self._items: Iterator[StoredWorkflow] = iter(())
 
-    def pages(self) -> Iterator[ListWorkflowsResponse]:
+    def pages(self) -> Iterator[WorkflowPage]:
         """The pages, from the first on: each with `data`, a list of workflows, and `next_cursor`."""
         return _Pages(self._http, self._new_walk())
 
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> Workflow:
+    def __next__(self) -> StoredWorkflow:
         while (workflow := next(self._items, None)) is None:
-            self._items = iter(next(self._pages).data)
+            self._items = iter(next(self._pages).workflows)
         return workflow
 
 
@@ -186,16 +179,16 @@ class _Pages:
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> ListWorkflowsResponse:
+    def __next__(self) -> WorkflowPage:
         prepared = self._walk.next()
         if prepared is None:
             raise StopIteration
         try:
-            page: ListWorkflowsResponse = self._http.call(*prepared)
+            page: WorkflowPage = self._http.call(*prepared)
         except APIError as error:
             self._walk.note_in(error)
             raise
-        return self._walk.took(page)
+        return self._walk.follow(page)
 
 
 class AsyncWorkflowList:
@@ -205,18 +198,18 @@ class AsyncWorkflowList:
         self._http = http
         self._new_walk = walk
         self._pages = self.pages()
-        self._items: Iterator[Workflow] = iter(())
+        self._items: Iterator[StoredWorkflow] = iter(())
 
-    def pages(self) -> AsyncIterator[ListWorkflowsResponse]:
+    def pages(self) -> AsyncIterator[WorkflowPage]:
         """The pages, from the first on. As `WorkflowList.pages`."""
         return _AsyncPages(self._http, self._new_walk())
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Workflow:
+    async def __anext__(self) -> StoredWorkflow:
         while (workflow := next(self._items, None)) is None:
-            self._items = iter((await anext(self._pages)).data)
+            self._items = iter((await anext(self._pages)).workflows)
         return workflow
 
 
@@ -228,16 +221,16 @@ class _AsyncPages:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> ListWorkflowsResponse:
+    async def __anext__(self) -> WorkflowPage:
         prepared = self._walk.next()
         if prepared is None:
             raise StopAsyncIteration
         try:
-            page: ListWorkflowsResponse = await self._http.call(*prepared)
+            page: WorkflowPage = await self._http.call(*prepared)
         except APIError as error:
             self._walk.note_in(error)
             raise
-        return self._walk.took(page)
+        return self._walk.follow(page)
 
 
 # --- Calls --------------------------------------------------------------------------------------------------------
@@ -265,12 +258,12 @@ class _Workflows(Generic[HttpT]):
         begun: float | None = None,
     ) -> _Prepared:
         begun = time.monotonic() if begun is None else begun
-        config, extra = sorted_out(self._settings(), options, CALL_OPTIONS)
+        config, extra = apply_options(self._settings(), options, CALL_OPTIONS)
         return _Prepared(make(**extra), config, read, begun)
 
     def _run(self, id: str, inputs: Mapping[str, Any] | None, options: RunOptions, *, streaming: bool) -> _Prepared:
         begun = time.monotonic()
-        config, parts = sorted_out(self._settings(), options, RUN_OPTIONS)
+        config, parts = apply_options(self._settings(), options, RUN_OPTIONS)
         request = execute_stored_request(id, inputs, environment=config.environment, streaming=streaming, **parts)
         return _Prepared(request, config, partial(read_any_run, workflow=None), begun)
 
@@ -323,24 +316,24 @@ class _Workflows(Generic[HttpT]):
         while True:
             rounds_left -= 1
             try:
-                created: Workflow = yield self._call(create, read_workflow, options, begun)
-                return Deployment(created.workflow_id, created.revision_id, True, created)
+                created: StoredWorkflow = yield self._call(create, read_workflow, options, begun)
+                return Deployment(created.id, created.revision_id, True, created)
             except ConflictError as error:
                 taken = error
             if not force:
                 found = yield from self._find(key, options, begun)
-                if found is not None and found.is_draft is not True and is_same_config(found.workflow_config, source):
-                    return Deployment(found.workflow_id, found.revision_id, False, found, changed=False)
+                if found is not None and found.is_draft is not True and is_same(found.config, source.config):
+                    return Deployment(found.id, found.revision_id, False, found, changed=False)
             try:
-                revised: Workflow = yield self._call(revise, read_workflow, options, begun)
-                return Deployment(revised.workflow_id, revised.revision_id, False, revised)
+                revised: StoredWorkflow = yield self._call(revise, read_workflow, options, begun)
+                return Deployment(revised.id, revised.revision_id, False, revised)
             except NotFoundError as error:
                 # Either it was deleted in the meantime, or the conflict is about something else, and stays.
                 if not rounds_left:
                     _reword(taken, f"{taken.message}; and for a revision of {key!r}: {error.message}")
                     raise taken from None
 
-    def _find(self, key: str, options: CallOptions, begun: float) -> Generator[_Prepared, Any, Workflow | None]:
+    def _find(self, key: str, options: CallOptions, begun: float) -> Generator[_Prepared, Any, StoredWorkflow | None]:
         """The workflow with a key; `None` when there is none.
 
         The API has no call for this, so the lists are looked through: first what the server's search finds, of which no
@@ -350,8 +343,8 @@ class _Workflows(Generic[HttpT]):
             walk = self._walk(None, options, begun, query=query)()
             try:
                 while (prepared := walk.next()) is not None:
-                    page = walk.took((yield prepared))
-                    found = next((each for each in page.data if each.workflow_key == key), None)
+                    page = walk.follow((yield prepared))
+                    found = next((each for each in page.workflows if each.key == key), None)
                     if found is not None:
                         return found
             except APIError as error:
@@ -364,7 +357,7 @@ class _Workflows(Generic[HttpT]):
 
 
 _ROUNDS = 2
-"""How often a deployment is tried when its workflow is deleted between two of its calls."""
+"""The number of times that a deployment is tried when its workflow is deleted between two of its calls."""
 
 
 def _note_earlier_attempt(error: NotFoundError) -> None:
@@ -417,7 +410,7 @@ class Workflows(_Workflows["Http"]):
         filters: dict[str, Any] = {"query": query, "sort": sort, "direction": direction, "tags": tags, "limit": limit}
         return WorkflowList(self._http, self._walk(start_at, options, **filters))
 
-    def get(self, id: str, **options: Unpack[CallOptions]) -> Workflow:
+    def get(self, id: str, **options: Unpack[CallOptions]) -> StoredWorkflow:
         """The newest saved state of a workflow. It can be run, saved and deployed as it is.
 
         https://docs.scoutos.com, "Get a workflow by ID".
@@ -426,10 +419,12 @@ class Workflows(_Workflows["Http"]):
             NotFoundError: there is no such workflow.
             ScoutError: as `Scout.execute`.
         """
-        workflow: Workflow = self._http.call(*self._call(partial(get_request, id), read_workflow, options))
+        workflow: StoredWorkflow = self._http.call(*self._call(partial(get_request, id), read_workflow, options))
         return workflow
 
-    def create(self, workflow: WorkflowSource, *, key: str | None = None, **options: Unpack[CallOptions]) -> Workflow:
+    def create(
+        self, workflow: WorkflowSource, *, key: str | None = None, **options: Unpack[CallOptions]
+    ) -> StoredWorkflow:
         """Store a new workflow.
 
         https://docs.scoutos.com, "Create a new workflow".
@@ -444,10 +439,10 @@ class Workflows(_Workflows["Http"]):
             WorkflowFileError: the workflow cannot be read; nothing was sent.
             ScoutError: as `Scout.execute`. `run_may_have_started` then says that the workflow may have been created.
         """
-        stored: Workflow = self._http.call(*self._create(workflow, key, options))
+        stored: StoredWorkflow = self._http.call(*self._create(workflow, key, options))
         return stored
 
-    def update(self, id: str, workflow: WorkflowSource, **options: Unpack[CallOptions]) -> Workflow:
+    def update(self, id: str, workflow: WorkflowSource, **options: Unpack[CallOptions]) -> StoredWorkflow:
         """Save a config as the newest state of a workflow, as the editor does; see `deploy` for a new revision.
 
         https://docs.scoutos.com, "Update a workflow".
@@ -457,7 +452,7 @@ class Workflows(_Workflows["Http"]):
             WorkflowFileError: the workflow cannot be read; nothing was sent.
             ScoutError: as `Scout.execute`.
         """
-        stored: Workflow = self._http.call(*self._update(id, workflow, options))
+        stored: StoredWorkflow = self._http.call(*self._update(id, workflow, options))
         return stored
 
     def delete(self, id: str, **options: Unpack[CallOptions]) -> str:
@@ -484,7 +479,7 @@ class Workflows(_Workflows["Http"]):
         id: str | None = None,
         key: str | None = None,
         **options: Unpack[CallOptions],
-    ) -> Workflow:
+    ) -> StoredWorkflow:
         """Store a new revision of a workflow.
 
         https://docs.scoutos.com, "Create a new workflow revision".
@@ -499,7 +494,7 @@ class Workflows(_Workflows["Http"]):
             NotFoundError: there is no such workflow.
             ScoutError: as `create`.
         """
-        stored: Workflow = self._http.call(*self._revise(workflow, id, key, options))
+        stored: StoredWorkflow = self._http.call(*self._revise(workflow, id, key, options))
         return stored
 
     def deploy(
@@ -569,7 +564,7 @@ class Workflows(_Workflows["Http"]):
         **options: Unpack[RunOptions],
     ) -> RunStream:
         """Run a stored workflow and watch it. As `Scout.stream`, with an id instead of a config. Raises as that."""
-        from .streaming import RunStream  # the classes of the events take a while to make
+        from .streaming import RunStream, new_progress  # the classes of the events take a while to make
 
         request, config, _, begun = self._run(id, inputs, options, streaming=True)
         progress = new_progress(None, check=check, max_event_bytes=max_event_bytes)
@@ -594,21 +589,21 @@ class AsyncWorkflows(_Workflows["AsyncHttp"]):
         filters: dict[str, Any] = {"query": query, "sort": sort, "direction": direction, "tags": tags, "limit": limit}
         return AsyncWorkflowList(self._http, self._walk(start_at, options, **filters))
 
-    async def get(self, id: str, **options: Unpack[CallOptions]) -> Workflow:
+    async def get(self, id: str, **options: Unpack[CallOptions]) -> StoredWorkflow:
         """The newest saved state of a workflow. As `Workflows.get`."""
-        workflow: Workflow = await self._http.call(*self._call(partial(get_request, id), read_workflow, options))
+        workflow: StoredWorkflow = await self._http.call(*self._call(partial(get_request, id), read_workflow, options))
         return workflow
 
     async def create(
         self, workflow: WorkflowSource, *, key: str | None = None, **options: Unpack[CallOptions]
-    ) -> Workflow:
+    ) -> StoredWorkflow:
         """Store a new workflow. As `Workflows.create`."""
-        stored: Workflow = await self._http.call(*self._create(workflow, key, options))
+        stored: StoredWorkflow = await self._http.call(*self._create(workflow, key, options))
         return stored
 
-    async def update(self, id: str, workflow: WorkflowSource, **options: Unpack[CallOptions]) -> Workflow:
+    async def update(self, id: str, workflow: WorkflowSource, **options: Unpack[CallOptions]) -> StoredWorkflow:
         """Save a config as the newest state of a workflow. As `Workflows.update`."""
-        stored: Workflow = await self._http.call(*self._update(id, workflow, options))
+        stored: StoredWorkflow = await self._http.call(*self._update(id, workflow, options))
         return stored
 
     async def delete(self, id: str, **options: Unpack[CallOptions]) -> str:
@@ -627,9 +622,9 @@ class AsyncWorkflows(_Workflows["AsyncHttp"]):
         id: str | None = None,
         key: str | None = None,
         **options: Unpack[CallOptions],
-    ) -> Workflow:
+    ) -> StoredWorkflow:
         """Store a new revision of a workflow. As `Workflows.create_revision`."""
-        stored: Workflow = await self._http.call(*self._revise(workflow, id, key, options))
+        stored: StoredWorkflow = await self._http.call(*self._revise(workflow, id, key, options))
         return stored
 
     async def deploy(
@@ -679,7 +674,7 @@ class AsyncWorkflows(_Workflows["AsyncHttp"]):
         **options: Unpack[RunOptions],
     ) -> AsyncRunStream:
         """Run a stored workflow and watch it. As `AsyncScout.stream`, with an id instead of a config."""
-        from .streaming import AsyncRunStream  # as in Workflows.stream
+        from .streaming import AsyncRunStream, new_progress  # as in Workflows.stream
 
         request, config, _, begun = self._run(id, inputs, options, streaming=True)
         progress = new_progress(None, check=check, max_event_bytes=max_event_bytes)

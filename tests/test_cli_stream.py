@@ -436,7 +436,7 @@ def test_help_names_it_and_loads_nothing_for_it() -> None:
 import sys
 from scout.cli import main
 assert main(["run", "--help"]) == 0
-heavy = ("rich", "httpx", "scout.streaming", "scout.cli._stream", "scout.cli._progress")
+heavy = ("rich", "httpx", "scout.streaming", "scout.cli._stream", "scout.cli._display")
 print("loaded:", [name for name in heavy if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE)

@@ -81,9 +81,7 @@ def page(*found: dict[str, Any], next_cursor: str | None = None) -> dict[str, An
 
 class TestList:
     def test_a_table_of_all_pages(self, client: Scout, server: LocalScout) -> None:
-        ids = [
-            client.workflows.create({"workflow_display_name": f"No. {n}"}, key=f"k{n}").workflow_id for n in range(5)
-        ]
+        ids = [client.workflows.create({"workflow_display_name": f"No. {n}"}, key=f"k{n}").id for n in range(5)]
         client.workflows.update(ids[4], {"workflow_display_name": "Draft"})
         done = workflows("list", url=server.url)
 
@@ -194,37 +192,37 @@ class TestList:
 class TestGetAndPull:
     def test_get_for_people_and_programs(self, client: Scout, server: LocalScout, folder: Path) -> None:
         made = client.workflows.create(folder / "echo.yml")
-        done = workflows("get", made.workflow_id, url=server.url)
+        done = workflows("get", made.id, url=server.url)
 
         facts = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
-        assert facts["id"] == made.workflow_id
+        assert facts["id"] == made.id
         assert (facts["key"], facts["name"], facts["blocks"]) == ("echo", "Echo", "echo")
         assert facts["revision"] == made.revision_id
-        whole = json.loads(workflows("get", made.workflow_id, "--json", url=server.url).stdout)
-        assert whole == made.to_dict()
+        whole = json.loads(workflows("get", made.id, "--json", url=server.url).stdout)
+        assert whole == made.raw
         assert list(whole["workflow_config"]["a_field_that_nobody_knows"]) == ["z", "a"]
 
     def test_pull_and_deploy_change_nothing(self, client: Scout, server: LocalScout, folder: Path) -> None:
         made = client.workflows.create(folder / "echo.yml")
         for name in ("pulled.yml", "pulled.json"):
-            done = workflows("pull", made.workflow_id, "-o", name, url=server.url, cwd=folder)
+            done = workflows("pull", made.id, "-o", name, url=server.url, cwd=folder)
             assert (done.returncode, done.stdout) == (0, f"{name}\n")
             assert made.revision_id in done.stderr
             done = workflows("deploy", name, url=server.url, cwd=folder)
-            assert done.stdout == f"nothing changed in {made.workflow_id}, revision {made.revision_id}\n"
+            assert done.stdout == f"nothing changed in {made.id}, revision {made.revision_id}\n"
 
     def test_pull_overwrites_only_when_told(self, client: Scout, server: LocalScout, folder: Path) -> None:
         made = client.workflows.create(folder / "echo.yml", key="../a key/")
-        first = workflows("pull", made.workflow_id, url=server.url, cwd=folder)
+        first = workflows("pull", made.id, url=server.url, cwd=folder)
         assert first.stdout == "a-key.yml\n"
         (folder / "a-key.yml").write_text("mine")
 
         for more in ([], ["-o", "a-key.yml"]):
-            done = workflows("pull", made.workflow_id, *more, url=server.url, cwd=folder)
+            done = workflows("pull", made.id, *more, url=server.url, cwd=folder)
             assert (done.returncode, done.stdout) == (2, "")
             assert "--overwrite" in done.stderr
         assert (folder / "a-key.yml").read_text() == "mine"
-        assert workflows("pull", made.workflow_id, "--overwrite", url=server.url, cwd=folder).returncode == 0
+        assert workflows("pull", made.id, "--overwrite", url=server.url, cwd=folder).returncode == 0
         assert "you said" in (folder / "a-key.yml").read_text()
         assert sorted(path.name for path in folder.iterdir()) == ["a-key.yml", "echo.yml"]
 
@@ -235,14 +233,14 @@ class TestGetAndPull:
     def test_what_is_no_file(self, output: str, said: str, client: Scout, server: LocalScout, folder: Path) -> None:
         made = client.workflows.create(folder / "echo.yml")
         for more in ([], ["--overwrite"]):
-            done = workflows("pull", made.workflow_id, "-o", output, *more, url=server.url, cwd=folder)
+            done = workflows("pull", made.id, "-o", output, *more, url=server.url, cwd=folder)
             assert (done.returncode, done.stdout) == (2, "")
             assert said in done.stderr
         assert [path.name for path in folder.iterdir()] == ["echo.yml"]
 
     def test_a_long_key_is_a_file_name(self, client: Scout, server: LocalScout, folder: Path) -> None:
         made = client.workflows.create(folder / "echo.yml", key="鍵" * 100)
-        done = workflows("pull", made.workflow_id, url=server.url, cwd=folder)
+        done = workflows("pull", made.id, url=server.url, cwd=folder)
         assert done.stdout == "鍵" * 33 + ".yml\n"
 
     def test_an_odd_workflow_is_shown_as_far_as_can_be(self) -> None:
@@ -255,7 +253,7 @@ class TestGetAndPull:
 
     def test_a_folder_that_is_not_there(self, client: Scout, server: LocalScout, folder: Path) -> None:
         made = client.workflows.create(folder / "echo.yml")
-        done = workflows("pull", made.workflow_id, "-o", "no/where.yml", url=server.url, cwd=folder)
+        done = workflows("pull", made.id, "-o", "no/where.yml", url=server.url, cwd=folder)
         assert done.returncode == 2
         assert "no/where.yml" in done.stderr
 
@@ -337,7 +335,7 @@ def take_terminal() -> None:
 class TestDelete:
     def test_yes_deletes_without_a_question(self, client: Scout, server: LocalScout) -> None:
         made = client.workflows.create({}, key="gone")
-        done = workflows("delete", made.workflow_id, "--yes", url=server.url)
+        done = workflows("delete", made.id, "--yes", url=server.url)
 
         assert (done.returncode, done.stdout, done.stderr) == (0, "Workflow deleted\n", "")
         assert list(client.workflows.list()) == []
@@ -355,7 +353,7 @@ class TestDelete:
 
     def test_without_a_terminal_it_needs_yes(self, client: Scout, server: LocalScout) -> None:
         made = client.workflows.create({}, key="kept")
-        done = workflows("delete", made.workflow_id, url=server.url)
+        done = workflows("delete", made.id, url=server.url)
 
         assert done.returncode == 2
         assert "--yes" in done.stderr
@@ -375,7 +373,7 @@ class TestDelete:
         made = client.workflows.create({"workflow_display_name": "Precious"}, key="gone")
         ours, theirs = pty.openpty()
         with subprocess.Popen(
-            command("delete", made.workflow_id),
+            command("delete", made.id),
             env=environment(server.url),
             stdin=theirs,
             stdout=subprocess.PIPE,
@@ -390,14 +388,14 @@ class TestDelete:
             os.write(ours, reply)
             assert process.wait(PATIENCE) == code
         os.close(ours)
-        assert f"delete {made.workflow_id} gone Precious and its revisions?".encode() in said
-        assert [each.workflow_key for each in client.workflows.list()] == ([] if is_gone else ["gone"])
+        assert f"delete {made.id} gone Precious and its revisions?".encode() in said
+        assert [each.key for each in client.workflows.list()] == ([] if is_gone else ["gone"])
 
 
 class TestRun:
     def test_the_answer_is_on_stdout(self, client: Scout, server: LocalScout, folder: Path) -> None:
         made = client.workflows.create(folder / "echo.yml")
-        done = workflows("run", made.workflow_id, "--input", "text=Hi", url=server.url)
+        done = workflows("run", made.id, "--input", "text=Hi", url=server.url)
 
         assert (done.returncode, done.stdout) == (0, "you said Hi\n")
         assert done.stderr.startswith("scout: run run_")
@@ -405,30 +403,30 @@ class TestRun:
 
     def test_stream_and_json(self, client: Scout, server: LocalScout, folder: Path) -> None:
         made = client.workflows.create(folder / "echo.yml")
-        done = workflows("run", made.workflow_id, "--input", "text=Hi", "--stream", url=server.url)
+        done = workflows("run", made.id, "--input", "text=Hi", "--stream", url=server.url)
         assert done.stdout == "you said Hi\n"
-        done = workflows("run", made.workflow_id, "--input", "text=Hi", "--json", url=server.url)
+        done = workflows("run", made.id, "--input", "text=Hi", "--json", url=server.url)
         assert json.loads(done.stdout)["output"] == "you said Hi"
-        done = workflows("run", made.workflow_id, "--input", "text=Hi", "--json", "--stream", url=server.url)
+        done = workflows("run", made.id, "--input", "text=Hi", "--json", "--stream", url=server.url)
         assert json.loads(done.stdout.splitlines()[-1])["name"] == "workflow_run_completed"
 
     def test_drafts_and_revisions(self, client: Scout, server: LocalScout, folder: Path) -> None:
         made = client.workflows.create(folder / "echo.yml")
         (folder / "echo.yml").write_text(ECHO.replace("you said", "you say"))
-        client.workflows.update(made.workflow_id, folder / "echo.yml")
+        client.workflows.update(made.id, folder / "echo.yml")
 
         def said(*options: str) -> str:
-            return workflows("run", made.workflow_id, "--input", "text=Hi", *options, url=server.url).stdout
+            return workflows("run", made.id, "--input", "text=Hi", *options, url=server.url).stdout
 
         assert said() == "you said Hi\n"
         assert said("--environment", "console") == "you say Hi\n"
         assert said("--environment", "console", "--revision-id", made.revision_id) == "you said Hi\n"
-        assert workflows("run", made.workflow_id, "--revision-id", "no", url=server.url).returncode == 3
+        assert workflows("run", made.id, "--revision-id", "no", url=server.url).returncode == 3
 
     def test_a_run_that_fails(self, client: Scout, server: LocalScout, folder: Path) -> None:
         (folder / "echo.yml").write_text(ECHO.replace("{{ inputs.text }}", "{{ 1 / 0 }}"))
         made = client.workflows.create(folder / "echo.yml")
-        assert workflows("run", made.workflow_id, url=server.url).returncode == 1
+        assert workflows("run", made.id, url=server.url).returncode == 1
 
 
 @pytest.mark.parametrize("action", ["list", "get", "pull", "deploy", "delete", "run"])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from scout import Attempt, BlockRun, Run, RunStatus, ScoutError, errors
-from scout._wire import Answer, status_error
+from scout._answers import Answer, status_error
 
 CLASSES: dict[str, type[ScoutError]] = {
     name: value

@@ -1039,12 +1039,13 @@ for block in ({"text": "{{ 'a'|upper }}"}, None):
     def test_the_client_never_needs_it(self) -> None:
         program = """
 import sys, scout, scout.local
-heavy = {"jinja2", "jsonschema", "starlette", "uvicorn", "httpx", "scout._wire", "scout_generated"}
+heavy = {"jinja2", "jsonschema", "starlette", "uvicorn", "httpx",
+         "scout._requests", "scout._answers", "scout_generated"}
 print(sorted(heavy & set(sys.modules)))
 from scout.local import LocalScout
 with LocalScout():
     pass
-print("scout._wire" in sys.modules, "scout_generated.models" in sys.modules)
+print("scout._requests" in sys.modules, "scout_generated.models" in sys.modules)
 """
         assert run_python(program) == "[]\nFalse False"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from scout.local.blocks import BlockContext, BlockFailedError, builtin_handlers, resolve_inputs
-from scout.local.engine import Call, Engine
+from scout.local.engine import Engine, RunRequest
 from scout.local.plan import InvalidRequestError, make_plan
 from scout.local.renderer import Renderer
 
@@ -174,7 +174,7 @@ async def collect(
     workflow: Config, renderer: Renderer, handlers: dict[str, Any] | None = None, **call: Any
 ) -> list[Event]:
     engine = Engine({**builtin_handlers(0), **(handlers or {})}, renderer)
-    return [event async for event in engine.run(Call(workflow, **call), partials=True).events()]
+    return [event async for event in engine.run(RunRequest(workflow, **call), partials=True).events()]
 
 
 async def final_state(workflow: Config, renderer: Renderer, handlers: dict[str, Any] | None = None, **call: Any) -> Any:
@@ -294,7 +294,9 @@ class TestEvents:
             finally:
                 ended.set()
 
-        run = Engine({"com.scoutos.endless": endless}, renderer).run(Call(config(block("a", "endless"))), partials=True)
+        run = Engine({"com.scoutos.endless": endless}, renderer).run(
+            RunRequest(config(block("a", "endless"))), partials=True
+        )
         events = run.events()
         for _ in range(5):
             await anext(events)
@@ -360,7 +362,7 @@ class TestState:
 
     async def test_a_stored_workflow_keeps_its_id(self, renderer: Renderer) -> None:
         engine = Engine(builtin_handlers(0), renderer)
-        answer = await engine.run(Call(config(block("a")), workflow_id="wf_stored"), partials=False).finish()
+        answer = await engine.run(RunRequest(config(block("a")), workflow_id="wf_stored"), partials=False).finish()
 
         assert answer["workflow_id"] == "wf_stored"
         assert answer["run"]["state"]["__exp_global"]["workflow"]["workflow_id"] == "wf_stored"
@@ -535,7 +537,9 @@ class TestHandlers:
                 made += 1
                 yield ""
 
-        run = Engine({"com.scoutos.nothing": nothing}, renderer).run(Call(config(block("a", "nothing"))), partials=True)
+        run = Engine({"com.scoutos.nothing": nothing}, renderer).run(
+            RunRequest(config(block("a", "nothing"))), partials=True
+        )
         task = asyncio.create_task(run.finish())
         await asyncio.sleep(0.2)
         task.cancel()

@@ -15,7 +15,7 @@ from servers import Behaviour, Peer, Server
 
 from scout.errors import ConfigurationError
 from scout.local.blocks import builtin_handlers
-from scout.local.engine import Call, Engine
+from scout.local.engine import Engine, RunRequest
 from scout.local.llm import ChatCompletions
 from scout.local.renderer import Renderer
 
@@ -101,7 +101,7 @@ async def run(handler: Any, *blocks: Json, inputs: Json | None = None) -> list[J
     renderer = Renderer()
     try:
         engine = Engine({**builtin_handlers(0), "com.scoutos.llm": handler}, renderer)
-        call = Call({"blocks": list(blocks)}, inputs or {})
+        call = RunRequest({"blocks": list(blocks)}, inputs or {})
         return [each async for each in engine.run(call, partials=True).events()]
     finally:
         renderer.close()
@@ -258,7 +258,7 @@ async def test_pieces_are_passed_on_at_once() -> None:
     with Server(behaviour) as server:
         model = ChatCompletions(server.url)
         engine = Engine({"com.scoutos.llm": model.answer}, Renderer())
-        async for each in engine.run(Call({"blocks": [llm()]}), partials=True).events():
+        async for each in engine.run(RunRequest({"blocks": [llm()]}), partials=True).events():
             if each["data"].get("update_type") == "partial":
                 times.append(time.perf_counter())
         await model.aclose()
@@ -327,7 +327,9 @@ async def test_two_blocks_ask_at_the_same_time_and_the_third_reads_both() -> Non
 async def test_a_run_that_is_cancelled_hangs_up() -> None:
     with Server(servers.chunked([event({"content": "a"}), 20.0], content_type=SSE)) as server:
         model = ChatCompletions(server.url)
-        events = Engine({"com.scoutos.llm": model.answer}, Renderer()).run(Call({"blocks": [llm()]}), partials=True)
+        events = Engine({"com.scoutos.llm": model.answer}, Renderer()).run(
+            RunRequest({"blocks": [llm()]}), partials=True
+        )
         async with contextlib.aclosing(events.events()) as stream:
             async for each in stream:
                 if each["data"].get("update_type") == "partial":

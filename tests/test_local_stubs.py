@@ -12,7 +12,7 @@ import pytest
 
 from scout.errors import ConfigurationError
 from scout.local.blocks import BlockContext, builtin_handlers
-from scout.local.engine import Call, Engine
+from scout.local.engine import Engine, RunRequest
 from scout.local.renderer import Renderer
 from scout.local.stubs import Stubs, load_stubs
 
@@ -54,7 +54,7 @@ class Runner:
         self.engine = Engine({**builtin_handlers(0), **(handlers or {})}, renderer, stubs=stubs)
 
     async def events(self, *blocks: Json, inputs: Json | None = None) -> list[Json]:
-        run = self.engine.run(Call({"blocks": list(blocks)}, inputs or {}), partials=True)
+        run = self.engine.run(RunRequest({"blocks": list(blocks)}, inputs or {}), partials=True)
         return [event async for event in run.events()]
 
     async def state(self, *blocks: Json, inputs: Json | None = None) -> Json:
@@ -295,7 +295,7 @@ async def test_a_file_may_be_empty(content: str, renderer: Renderer, tmp_path: P
         ("a: 1\nb: &x [*x]\n", 2, 1, "does not fit into JSON"),
         ("a: !!python/object:os.system x\n", 1, 4, "is not YAML"),
         ("a: *nobody\n", 1, 4, "is not YAML"),
-        ("a: '\x07'\n", None, None, "is not YAML"),
+        ("a: '\x07'\n", 1, 5, "is not YAML"),
     ],
 )
 def test_a_wrong_file_is_told_with_its_place(
@@ -347,12 +347,17 @@ def test_a_wrong_stub_changes_nothing() -> None:
 
 def test_a_run_from_before_a_reset_takes_nothing_from_those_that_follow() -> None:
     stubs = load_stubs({"a": ["one", "two"]})
-    before = stubs.era
+    before = stubs.generation
     stubs.reset()
 
-    def taken(era: object) -> Any:
-        stand_in = stubs.handler("a", "any", era=era)
+    def taken(generation: object) -> Any:
+        stand_in = stubs.handler("a", "any", generation=generation)
         assert stand_in is not None
         return asyncio.run(stand_in({}, None))  # type: ignore[arg-type]
 
-    assert [taken(before), taken(stubs.era), taken(before), taken(stubs.era)] == ["one", "one", "two", "two"]
+    assert [taken(before), taken(stubs.generation), taken(before), taken(stubs.generation)] == [
+        "one",
+        "one",
+        "two",
+        "two",
+    ]

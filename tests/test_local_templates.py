@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from scout.local.renderer import Patience, Renderer
+from scout.local.renderer import Renderer, TimeBudget
 from scout.local.templates import TemplateFailedError, are_harmless, render_all
 
 STATE = {
@@ -23,9 +23,11 @@ FOREVER = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% 
 NEEDS_A_PROCESS = "{{ text|upper }}"
 
 
-async def render(renderer: Renderer, *sources: str, most: int = 1000, patience: Patience | None = None) -> list[str]:
+async def render(
+    renderer: Renderer, *sources: str, most: int = 1000, time_budget: TimeBudget | None = None
+) -> list[str]:
     return await renderer.render(
-        sources, STATE, block_ids={"later", *STATE}, most=most, patience=patience or renderer.patience()
+        sources, STATE, block_ids={"later", *STATE}, most=most, time_budget=time_budget or renderer.time_budget()
     )
 
 
@@ -97,7 +99,11 @@ async def test_templates_are_rendered_together_and_stay_in_order(renderer: Rende
 async def test_a_block_named_like_a_function_wins(renderer: Renderer) -> None:
     state = {"datetime": {"output": "noon"}}
     texts = await renderer.render(
-        ["{{ datetime }}{{ datetime|upper }}"], state, block_ids=state.keys(), most=99, patience=renderer.patience()
+        ["{{ datetime }}{{ datetime|upper }}"],
+        state,
+        block_ids=state.keys(),
+        most=99,
+        time_budget=renderer.time_budget(),
     )
 
     assert texts == ["noonNOON"]
@@ -342,21 +348,21 @@ async def test_many_templates_of_a_block_have_the_time_of_one(impatient: Rendere
 
 
 async def test_all_templates_of_a_run_have_a_limit_too(impatient: Renderer) -> None:
-    patience = Patience(1.5)
+    time_budget = TimeBudget(1.5)
     for message in ("longer than 1 seconds", "longer than 0.", "of this run took longer than 1.5 seconds"):
         with pytest.raises(TemplateFailedError, match=message):
-            await render(impatient, FOREVER, patience=patience)
+            await render(impatient, FOREVER, time_budget=time_budget)
 
     with pytest.raises(TemplateFailedError, match="of this run"):
-        await render(impatient, "{{text}}", patience=patience)
+        await render(impatient, "{{text}}", time_budget=time_budget)
     # What is no template goes on, and so do other runs.
-    assert await render(impatient, "text", patience=patience) == ["text"]
+    assert await render(impatient, "text", time_budget=time_budget) == ["text"]
     assert await render(impatient, NEEDS_A_PROCESS) == ["HELLO"]
 
 
 async def test_a_run_has_one_process_at_a_time(impatient: Renderer) -> None:
-    patience = impatient.patience()
-    hostile = [asyncio.create_task(render(impatient, FOREVER, patience=patience)) for _ in range(20)]
+    time_budget = impatient.time_budget()
+    hostile = [asyncio.create_task(render(impatient, FOREVER, time_budget=time_budget)) for _ in range(20)]
     await asyncio.sleep(0.3)
     began = time.perf_counter()
 
@@ -381,10 +387,10 @@ async def test_more_hostile_runs_than_processes(impatient: Renderer) -> None:
 async def test_waiting_for_a_process_costs_a_run_nothing(impatient: Renderer) -> None:
     hostile = [asyncio.create_task(render(impatient, FOREVER)) for _ in range(4)]
     await asyncio.sleep(0)
-    patience = Patience(0.9)
+    time_budget = TimeBudget(0.9)
 
-    assert await render(impatient, NEEDS_A_PROCESS, patience=patience) == ["HELLO"]
-    assert patience.left > 0.4
+    assert await render(impatient, NEEDS_A_PROCESS, time_budget=time_budget) == ["HELLO"]
+    assert time_budget.left > 0.4
     await asyncio.gather(*hostile, return_exceptions=True)
 
 

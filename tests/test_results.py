@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scout import BlockRun, Run, RunFailedError, RunOutputError, RunStatus
+from scout import BlockRun, Run, RunFailedError, RunOutputError, RunStatus, StoredWorkflow, WorkflowPage
 from scout.results import parse_timestamp
 
 
@@ -389,3 +389,40 @@ def test_a_zone_that_nobody_knows_is_not_taken_for_utc(text: str) -> None:
 def test_a_row_of_digits_is_no_timestamp() -> None:
     """Nanoseconds since 1970, which Python 3.11 reads as a day in the year 1712."""
     assert parse_timestamp("1712052012345178901") is None
+
+
+# --- Stored workflows ---------------------------------------------------------------------------------------------
+
+
+def stored(**changes: Any) -> StoredWorkflow:
+    values: dict[str, Any] = {
+        "id": "wf_1",
+        "key": "mine",
+        "revision_id": "rev_1",
+        "is_draft": False,
+        "created_at": MOMENT,
+        "last_updated_at": None,
+        "config": {"z": 1, "a": [None]},
+        "raw": {"workflow_id": "wf_1"},
+    }
+    return StoredWorkflow(**values | changes)
+
+
+def test_a_stored_workflow_is_a_value() -> None:
+    workflow = stored()
+
+    assert pickle.loads(pickle.dumps(workflow)) == workflow == copy.deepcopy(workflow)
+    assert pickle.loads(pickle.dumps(workflow)).raw == workflow.raw
+    assert workflow != stored(revision_id="rev_2")
+    assert workflow != stored(config={"z": 1})
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        workflow.key = "other"  # type: ignore[misc]
+
+
+def test_the_raw_object_is_neither_compared_nor_shown() -> None:
+    for one, other in (
+        (stored(), stored(raw={"secret": 1})),
+        (WorkflowPage([stored()], "c"), WorkflowPage([stored()], "c", {"secret": 1})),
+    ):
+        assert one == other
+        assert "secret" not in repr(other)

@@ -23,8 +23,8 @@ from scout import (
     StreamInterruptedError,
     WorkflowFileError,
 )
+from scout._answers import Answer, status_error
 from scout._retry import LONGEST_RETRY_AFTER, REFUSED, pause, retry_after
-from scout._wire import Answer, status_error
 
 RUN = Run("run_1", None, None, RunStatus.FAILED)
 NOW = datetime(2025, 1, 15, 16, 0, 0, tzinfo=UTC)

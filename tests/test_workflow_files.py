@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from scout import WorkflowConfig, WorkflowFileError
-from scout.workflow_files import json_fault, load_workflow
+from scout._json import json_fault
+from scout.workflow_files import load_workflow
 
 Write = Callable[..., Path]
 

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scout import Workflow, WorkflowConfig, WorkflowFileError, save_workflow
+from scout import StoredWorkflow, WorkflowConfig, WorkflowFileError, save_workflow
 from scout import workflow_files as room
 from scout.workflow_files import load_workflow
 
@@ -236,7 +236,8 @@ def test_a_stored_workflow_leaves_its_key_and_its_config(tmp_path: Path) -> None
         "last_updated_by": {"id": "u", "type": "user"},
         "is_draft": True,
     }
-    sources: list[Any] = [stored, {"data": stored}, Workflow.from_dict(copy.deepcopy(stored))]
+    ours = StoredWorkflow("wf_1", "mine", "rev_1", True, None, None, CONFIG, stored)
+    sources: list[Any] = [stored, {"data": stored}, ours]
 
     for number, source in enumerate(sources):
         path = tmp_path / f"{number}.yml"
@@ -418,9 +419,9 @@ def test_yaml_that_does_not_give_it_back_is_not_written(
     assert assert_same(tmp_path / "w.yml", config).startswith('{\n  "one": 1,\n')
 
 
-def test_a_very_deep_workflow_is_written_as_the_json_that_yaml_is(tmp_path: Path) -> None:
+def test_a_very_deep_workflow_comes_back(tmp_path: Path) -> None:
     config: dict[str, Any] = {"a": "x\ny"}
-    for _ in range(350):
+    for _ in range(190):
         config = {"a": config}
 
     save_workflow(config, tmp_path / "w.yml")

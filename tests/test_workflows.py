@@ -200,11 +200,11 @@ def test_what_comes_back(call: Caller) -> None:
     for method, args in (("get", ("wf_1",)), ("create", ({},)), ("update", ("wf_1", {}))):
         with Server(json_answer(single(7, config, **more))) as server:
             workflow = ask(call, server.url, method, *args)
-        assert isinstance(workflow, scout.Workflow)
-        assert (workflow.workflow_id, workflow.revision_id, workflow.is_draft) == ("wf_7", "rev_7", True)
+        assert isinstance(workflow, scout.StoredWorkflow)
+        assert (workflow.id, workflow.revision_id, workflow.is_draft) == ("wf_7", "rev_7", True)
         assert workflow.created_at.microsecond == 678901
-        assert json.dumps(workflow.to_dict()["workflow_config"]) == json.dumps(config)
-        assert workflow.to_dict()["new"] == 1
+        assert json.dumps(workflow.config) == json.dumps(config)
+        assert workflow.raw["new"] == 1
     with Server(json_answer({"detail": "It is gone."})) as server:
         assert ask(call, server.url, "delete", "wf_1") == "It is gone."
     with Server(answer(204, content_type=None)) as server:
@@ -245,8 +245,7 @@ def test_a_config_beyond_the_specification_is_handed_on_whole(call: Caller) -> N
     config = {"blocks": {"not": "a list"}, "tags": 5, "workflow_display_name": "still a name", "notes": [5], "new": 1}
     with Server(json_answer(single(1, config))) as server:
         workflow = ask(call, server.url, "get", "wf_1")
-    assert json.dumps(workflow.workflow_config.to_dict()) == json.dumps(config)
-    assert workflow.workflow_config.workflow_display_name == "still a name"
+    assert json.dumps(workflow.config) == json.dumps(config)
 
 
 # --- What is repeated ---------------------------------------------------------------------------------------------
@@ -373,7 +372,7 @@ def test_a_list_goes_over_all_pages(call: Caller) -> None:
     with Server(linked(2, 0, 3)) as server:
         found = all_of(call, server.url, query="a b", sort="s", direction="desc", tags="x,y", limit=2)
 
-    assert [each.workflow_id for each in found] == [f"wf_{number}" for number in range(5)]
+    assert [each.id for each in found] == [f"wf_{number}" for number in range(5)]
     filters = {"query": "a b", "sort": "s", "direction": "desc", "tags": "x,y", "limit": "2"}
     assert [request.query for request in server.requests] == [
         filters,
@@ -385,7 +384,7 @@ def test_a_list_goes_over_all_pages(call: Caller) -> None:
 def test_pages(call: Caller) -> None:
     with Server(linked(2, 1)) as server:
         pages = all_of(call, server.url, pages=True, start_at="c0")
-    assert [len(each.data) for each in pages] == [2, 1]
+    assert [len(each.workflows) for each in pages] == [2, 1]
     assert [each.next_cursor for each in pages] == ["c1", None]
     assert [request.query for request in server.requests] == [{"start_at": "c0"}, {"start_at": "c1"}]
 
@@ -472,7 +471,7 @@ def test_nothing_is_asked_for_before_it_is_needed(call: Caller) -> None:
                 yield take
                 assert server.hits == hits
 
-        assert listed(call, server.url, read).workflow_id == "wf_2"
+        assert listed(call, server.url, read).id == "wf_2"
     assert server.hits == 2
 
 
@@ -497,7 +496,7 @@ def test_a_page_that_fails_says_which_and_is_asked_for_again(call: Caller) -> No
             yield failing
             yield take
 
-        assert listed(call, server.url, read).workflow_id == "wf_1"
+        assert listed(call, server.url, read).id == "wf_1"
     assert [request.query.get("start_at") for request in server.requests] == [None, "c1", "c1"]
 
 
@@ -589,7 +588,7 @@ def test_deploy_creates(call: Caller) -> None:
     with Server(json_answer(single(5))) as server:
         done = ask(call, server.url, "deploy", WORKFLOW, key="mine")
     assert (done.workflow_id, done.revision_id, done.created, done.changed) == ("wf_5", "rev_5", True, True)
-    assert done.workflow.workflow_key == "key-5"
+    assert done.workflow.key == "key-5"
     (request,) = server.requests
     assert request.query == {"workflow_key": "mine"}
     assert request.json() == WORKFLOW
@@ -609,7 +608,7 @@ def test_deploy_of_the_same_does_nothing(call: Caller) -> None:
     with Server([TAKEN, json_answer(page(stored(2, WORKFLOW, workflow_key="mine")))]) as server:
         done = ask(call, server.url, "deploy", WORKFLOW, key="mine")
     assert (done.workflow_id, done.created, done.changed) == ("wf_2", False, False)
-    assert done.workflow.workflow_config.to_dict() == WORKFLOW
+    assert done.workflow.config == WORKFLOW
     assert script_of(server) == [CREATE, LIST]
 
 
@@ -895,9 +894,7 @@ def test_threads_may_share_one(call: Caller) -> None:
 
     with Server(route(choose), keep_alive=True) as server, scout.Scout(**SETTINGS, base_url=server.url) as client:
         workflows = client.workflows
-        threads = [
-            threading.Thread(target=lambda n=n: found.append(workflows.get(f"wf_{n}").workflow_id)) for n in range(20)
-        ]
+        threads = [threading.Thread(target=lambda n=n: found.append(workflows.get(f"wf_{n}").id)) for n in range(20)]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -153,33 +153,33 @@ def test_drafts_and_revisions_run_where_they_are(client: Scout) -> None:
         return {"blocks": [{**block, "block_inputs": {"text": text}}]}
 
     first = client.workflows.create(says("one"))
-    client.workflows.create_revision(says("two"), id=first.workflow_id)
-    client.workflows.update(first.workflow_id, says("draft"))
+    client.workflows.create_revision(says("two"), id=first.id)
+    client.workflows.update(first.id, says("draft"))
 
-    assert client.workflows.execute(first.workflow_id).text == "two"
-    assert client.workflows.execute(first.workflow_id, environment="staging").text == "two"
-    assert client.workflows.execute(first.workflow_id, environment="console").text == "draft"
-    assert client.workflows.execute(first.workflow_id, revision_id=first.revision_id).text == "one"
+    assert client.workflows.execute(first.id).text == "two"
+    assert client.workflows.execute(first.id, environment="staging").text == "two"
+    assert client.workflows.execute(first.id, environment="console").text == "draft"
+    assert client.workflows.execute(first.id, revision_id=first.revision_id).text == "one"
 
 
 def test_what_is_deleted_is_gone(client: Scout) -> None:
     stored = client.workflows.create({})
-    assert client.workflows.delete(stored.workflow_id) == "Workflow deleted"
+    assert client.workflows.delete(stored.id) == "Workflow deleted"
     for call in (client.workflows.get, client.workflows.delete, client.workflows.execute):
-        with pytest.raises(NotFoundError, match=stored.workflow_id):
-            call(stored.workflow_id)
+        with pytest.raises(NotFoundError, match=stored.id):
+            call(stored.id)
 
 
 def test_lists_of_the_local_scout(client: Scout) -> None:
     for number in range(25):
         client.workflows.create({"tags": ["even"] if number % 2 == 0 else []}, key=f"k{number}")
 
-    assert [each.workflow_key for each in client.workflows.list(limit=4)] == [f"k{number}" for number in range(25)]
+    assert [each.key for each in client.workflows.list(limit=4)] == [f"k{number}" for number in range(25)]
     assert len(list(client.workflows.list(tags="even", limit=4))) == 13
-    assert [len(page.data) for page in client.workflows.list(limit=10, direction="desc").pages()] == [10, 10, 5]
+    assert [len(page.workflows) for page in client.workflows.list(limit=10, direction="desc").pages()] == [10, 10, 5]
     third = list(client.workflows.list(limit=10).pages())[1]
     assert isinstance(third.next_cursor, str)
-    assert next(client.workflows.list(start_at=third.next_cursor)).workflow_key == "k20"
+    assert next(client.workflows.list(start_at=third.next_cursor)).key == "k20"
 
 
 def test_all_of_it_from_asyncio(server: LocalScout) -> None:
@@ -191,12 +191,12 @@ def test_all_of_it_from_asyncio(server: LocalScout) -> None:
             done = await asyncio.gather(*(client.workflows.deploy(path, force=True) for _ in range(20)))
             assert Counter(each.created for each in done) == {True: 1, False: 19}
             (stored,) = [each async for each in client.workflows.list()]
-            run = await client.workflows.execute(stored.workflow_id, {"user_message": "Hi"})
-            async with client.workflows.stream(stored.workflow_id, {"user_message": "Hi"}) as stream:
+            run = await client.workflows.execute(stored.id, {"user_message": "Hi"})
+            async with client.workflows.stream(stored.id, {"user_message": "Hi"}) as stream:
                 assert "".join([piece async for piece in stream.text()]) == run.text
-            await client.workflows.update(stored.workflow_id, path)
-            assert (await client.workflows.get(stored.workflow_id)).is_draft is True
-            assert await client.workflows.delete(stored.workflow_id)
+            await client.workflows.update(stored.id, path)
+            assert (await client.workflows.get(stored.id)).is_draft is True
+            assert await client.workflows.delete(stored.id)
             assert [each async for each in client.workflows.list()] == []
 
     asyncio.run(main())

@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _open_closed_streams() -> None:
-    """Let a standard stream that the caller has closed (`>&-`) lead nowhere; Python leaves `None` in its place."""
+    """Open the null device for a standard stream that the caller has closed (`>&-`); Python leaves `None` there."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for all of the process

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from scout.cli._exits import UsageError
 
@@ -29,9 +29,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_base_url(
-    parser: argparse._ActionsContainer,  # pyright: ignore[reportPrivateUsage] - a parser, or a group in one
-) -> None:
+class TakesArguments(Protocol):
+    """A parser, or a group of arguments in one; argparse has no public name for both."""
+
+    def add_argument(self, *names: str, metavar: str, help: str) -> object:  # noqa: A002 - argparse's own name
+        """Add an argument."""
+        ...
+
+
+def add_base_url(parser: TakesArguments) -> None:
     """Add the address of the API."""
     parser.add_argument("--base-url", metavar="URL", help="the API to call (default: SCOUT_BASE_URL, or Scout's own)")
 

@@ -1,4 +1,4 @@
-"""What the `scout` command's exit codes mean, and how an error becomes one of them."""
+"""Exit codes of the `scout` command, and the one for an error."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class UsageError(Exception):
     """The command cannot do what it was asked, for a reason that its caller can put right."""
 
 
-_DOUBT = "not repeated, because the run may have started; make sure before you run it again"
+_UNKNOWN_OUTCOME = "not repeated, because the run may have started; make sure before you run it again"
 
 
-def explain(error: ScoutError, *, doubt: str = _DOUBT) -> int:
+def explain(error: ScoutError, *, unknown_outcome: str = _UNKNOWN_OUTCOME) -> int:
     """Say on stderr what went wrong; return the exit code for it.
 
     Args:
         error: What went wrong.
-        doubt: Said as well when it is not known whether the server did what it was asked.
+        unknown_outcome: Said as well when it is not known whether the server did what it was asked.
     """
     from scout import APIError, ConfigurationError, StreamError, WorkflowFileError
 
@@ -39,5 +39,5 @@ def explain(error: ScoutError, *, doubt: str = _DOUBT) -> int:
     if isinstance(error, StreamError) or getattr(error, "run", None) is not None:
         talk("this is not the whole answer; the run may go on, so make sure before you run it again")
     elif isinstance(error, APIError) and error.run_may_have_started:
-        talk(doubt)
+        talk(unknown_outcome)
     return API

@@ -1,4 +1,4 @@
-"""What the local Scout can be told on the command line, be it embedded in a run or a server of its own."""
+"""Command-line options of the local Scout, embedded in a run or as a server of its own."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import StringIO
 from typing import TYPE_CHECKING
 
-from scout.cli._progress import open_progress
+from scout.cli._display import open_display
 from scout.cli._terminal import answer, as_json, end_line, piece, talk
 
 if TYPE_CHECKING:
@@ -26,22 +26,22 @@ def follow(stream: RunStream, *, json: bool) -> Run:
     """
     from scout import BlockStateUpdated, UnknownEvent
 
-    progress = open_progress(answer_is_text=not json)
+    display = open_display(answer_is_text=not json)
     text = _Text(stream)
     try:
         for event in stream:
             if json:
                 answer(as_json(event.data if isinstance(event, UnknownEvent) else event.to_dict()), json=True)
             elif added := text.added_by(event):
-                progress.make_room()
+                display.give_way()
                 piece(added)
             if not isinstance(event, BlockStateUpdated | UnknownEvent):
-                progress.show(stream.run.blocks)
+                display.show(stream.run.blocks)
         if not json and (rest := text.rest()):
-            progress.make_room()
+            display.give_way()
             piece(rest)
     finally:
-        progress.close()
+        display.close()
         end_line()
     if not json and text.was_replaced:
         talk("the answer was replaced after it had been printed; without --stream only the last one is")
@@ -57,14 +57,14 @@ class _Text:
         self._said = StringIO()
 
     def added_by(self, event: Event) -> str:
-        """What the last event of the stream adds."""
+        """Return the text that the last event of the stream adds."""
         from scout import BlockStateUpdated, UnknownEvent
 
         if self._block_id is not None:
             added = self._stream.added
             return self._say(added[1]) if added is not None and added[0] == self._block_id else ""
         if isinstance(event, BlockStateUpdated | UnknownEvent):
-            return ""  # these do not tell which block gives the answer
+            return ""  # these do not say which block gives the answer
         run = self._stream.run
         self._block_id = run.output_block_id
         return self._say(run.output) if isinstance(run.output, str) else ""
@@ -74,12 +74,12 @@ class _Text:
         return words
 
     def rest(self) -> str:
-        """What a run that has completed says beyond its events: an output that is no text, or came whole."""
+        """Return the text of a completed run that its events did not hold: other than text, or sent whole."""
         run = self._stream.run
         return self._say(run.text) if run.ok and not self._said.getvalue() else ""
 
     @property
     def was_replaced(self) -> bool:
-        """Whether the answer is another than what the events added up to."""
+        """True when the answer differs from the sum of the events."""
         run = self._stream.run
         return run.ok and run.text != self._said.getvalue()

@@ -36,10 +36,10 @@ def answer(text: str, *, json: bool = False) -> None:
 
 
 class _Line:
-    """Where the answer's line stands when it comes in pieces."""
+    """State of the answer's last line when the answer is written in pieces."""
 
     is_open = False  # its last character was no newline
-    is_shown = False  # ... and nothing else came after it on the terminal
+    is_shown = False  # ... and nothing else was written after it on the terminal
 
 
 _line = _Line()
@@ -52,7 +52,7 @@ def piece(text: str) -> None:
 
 
 def end_line() -> None:
-    """End the line of an answer that came in pieces."""
+    """End the line of an answer that was written in pieces."""
     # On a terminal it may have been left already; a file needs its newline all the same.
     if _line.is_shown or (_line.is_open and not sys.stdout.isatty()):
         _write(sys.stdout, "\n")

@@ -86,7 +86,7 @@ def _serve(args: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _signals_end_it() -> Generator[None]:
-    """Let what ends a service (`kill`, a container's stop) end it as Ctrl-C does, also where a script started it.
+    """Handle the signals that end a service (`kill`, a container's stop) as Ctrl-C, also where a script started it.
 
     A shell lets the background jobs of a script ignore Ctrl-C.
     """
@@ -138,5 +138,5 @@ def _port(text: str) -> int:
 
 
 def _key_to_export(variable: str | None) -> str:
-    """Any key will do, or the shell is told where the real one is: a key is never printed."""
+    """Return any key, or the name of the variable that holds the real one: a key is never printed."""
     return "local" if variable is None else f'"${variable}"'

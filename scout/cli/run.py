@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scout.cli import _connection, _exits, _local_options, _runs
+from scout.cli import _connection, _execution, _exits, _local_options
 
 if TYPE_CHECKING:
     import argparse
@@ -27,7 +27,7 @@ Run a workflow file (YAML or JSON) and print its answer on stdout; everything el
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     parser.add_argument("file", metavar="FILE", help="the workflow, as YAML or JSON")
-    _runs.add_arguments(parser)
+    _execution.add_arguments(parser)
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--local", action="store_true", help="run on an embedded local Scout: no key, no network")
     _connection.add_base_url(where)
@@ -52,4 +52,4 @@ def _run(args: argparse.Namespace) -> int:
         _local_options.refuse(args)
     elif args.replay is not None:
         raise _exits.UsageError("--replay answers from a file, without --local")
-    return _runs.carry_out(args, args.file, connect, itself, "workflow_key", is_local=args.local)
+    return _execution.carry_out(args, args.file, connect, itself, "workflow_key", is_local=args.local)

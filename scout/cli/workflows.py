@@ -7,16 +7,16 @@ import re
 import sys
 import unicodedata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
-from scout.cli import _connection, _exits, _runs
+from scout.cli import _connection, _execution, _exits
 from scout.cli._terminal import answer, as_json, escape, talk
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from scout import ListWorkflowsResponse, Scout, Workflow, Workflows
+    from scout import Scout, StoredWorkflow, WorkflowPage, Workflows
 
 NAME = "workflows"
 HELP = "list, get, pull, deploy, delete and run stored workflows"
@@ -31,14 +31,14 @@ Stored workflows. Tables and sentences are for people; --json is for programs.
 
 _LONGEST_NAME = 100  # bytes; file systems take 255
 _WIDEST = 40  # columns of the terminal; a longer cell pushes the rest of its row
-_DOUBT = "not repeated, because it may have been done all the same; look before you do it again"
+_UNKNOWN_OUTCOME = "not repeated, because it may have been done all the same; look before you do it again"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
 
-    each = _action(actions, "list", "list the stored workflows", _list)
+    each = _action(actions.add_parser, "list", "list the stored workflows", _list)
     each.add_argument("--query", metavar="WORDS", help="those that the server finds by these words")
     each.add_argument("--tags", metavar="TAGS", help="those with these tags, as one text")
     each.add_argument("--sort", metavar="FIELD", help="the field to sort by, such as created_at")
@@ -47,22 +47,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     each.add_argument("--start-at", metavar="CURSOR", help="begin there, such as where an error stopped the list")
     each.add_argument("--json", action="store_true", help="print a JSON array, with each workflow on a line of its own")
 
-    each = _action(actions, "get", "show a stored workflow", _get)
+    each = _action(actions.add_parser, "get", "show a stored workflow", _get)
     _add_id(each)
     each.add_argument("--json", action="store_true", help="print all of it as one JSON object")
 
-    each = _action(actions, "pull", "save a stored workflow as a file", _pull)
+    each = _action(actions.add_parser, "pull", "save a stored workflow as a file", _pull)
     _add_id(each)
     each.add_argument("-o", "--output", metavar="FILE", help="the file, .yml or .json (default: named after the key)")
     each.add_argument("--overwrite", action="store_true", help="replace a file that exists")
 
-    each = _action(actions, "deploy", "store a file: as a new workflow, or as a new revision if it changed", _deploy)
+    each = _action(
+        actions.add_parser, "deploy", "store a file: as a new workflow, or as a new revision if it changed", _deploy
+    )
     each.add_argument("file", metavar="FILE", help="the workflow, as YAML or JSON")
     each.add_argument("--key", metavar="KEY", help="the key to store it under (default: workflow_key in the file)")
     each.add_argument("--force", action="store_true", help="make a revision even if nothing changed")
     each.add_argument("--json", action="store_true", help="print what was done as one JSON object")
 
-    each = _action(actions, "delete", "delete a stored workflow and its revisions", _delete)
+    each = _action(actions.add_parser, "delete", "delete a stored workflow and its revisions", _delete)
     _add_id(each)
     each.add_argument("--yes", action="store_true", help="do not ask")
     each.add_argument("--json", action="store_true", help="print what was done as one JSON object")
@@ -70,12 +72,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     each = actions.add_parser("run", help="run a stored workflow and print its answer", allow_abbrev=False)
     _add_id(each)
     _connection.add_base_url(each)
-    _runs.add_arguments(each)
+    _execution.add_arguments(each)
     each.set_defaults(handler=_run)
 
 
 def _action(
-    actions: argparse._SubParsersAction[argparse.ArgumentParser],  # pyright: ignore[reportPrivateUsage] - has no other
+    add_parser: Callable[..., argparse.ArgumentParser],
     name: str,
     what: str,
     handler: Callable[[Workflows, argparse.Namespace], int],
@@ -87,9 +89,9 @@ def _action(
             with _connection.connect(args) as client:
                 return handler(client.workflows, args)
         except ScoutError as error:
-            return _exits.explain(error, doubt=_DOUBT)
+            return _exits.explain(error, unknown_outcome=_UNKNOWN_OUTCOME)
 
-    parser = actions.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.", allow_abbrev=False)
+    parser = add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.", allow_abbrev=False)
     _connection.add_base_url(parser)
     _connection.add_arguments(parser)
     parser.set_defaults(handler=handle)
@@ -108,7 +110,7 @@ def _list(workflows: Workflows, args: argparse.Namespace) -> int:
     pages = workflows.list(**_connection.given(args, *names)).pages()
     found = _up_to(args.limit, pages)
     if args.json:
-        _print_array(each.to_dict() for several in found for each in several)
+        _print_array(each.raw for several in found for each in several)
         return _exits.DONE
     table = _Table("ID", "KEY", "UPDATED", "NAME")
     for several in found:
@@ -118,12 +120,12 @@ def _list(workflows: Workflows, args: argparse.Namespace) -> int:
     return _exits.DONE
 
 
-def _up_to(limit: int | None, pages: Iterable[ListWorkflowsResponse]) -> Iterator[list[Workflow]]:
-    """What pages hold, page by page, but no more than so many."""
+def _up_to(limit: int | None, pages: Iterable[WorkflowPage]) -> Iterator[list[StoredWorkflow]]:
+    """Return the workflows of pages, page by page, up to a limit."""
     for page in pages:
-        yield page.data[:limit]
+        yield page.workflows[:limit]
         if limit is not None:
-            limit -= len(page.data)
+            limit -= len(page.workflows)
             if limit <= 0:
                 return
 
@@ -131,18 +133,17 @@ def _up_to(limit: int | None, pages: Iterable[ListWorkflowsResponse]) -> Iterato
 def _get(workflows: Workflows, args: argparse.Namespace) -> int:
     workflow = workflows.get(args.id, **_connection.given(args))
     if args.json:
-        answer(as_json(workflow.to_dict(), indent=2 if sys.stdout.isatty() else None), json=True)
+        answer(as_json(workflow.raw, indent=2 if sys.stdout.isatty() else None), json=True)
         return _exits.DONE
     workflow_id, key, updated, name = _row(workflow)
-    blocks = workflow.workflow_config.blocks or []
     facts = {
         "id": workflow_id,
         "key": key,
         "name": name,
         "revision": _plain(workflow.revision_id) + (" (a draft)" if workflow.is_draft is True else ""),
-        "created": _time(workflow.created_at),
+        "created": _time(workflow.created_at or workflow.raw.get("created_at")),
         "updated": updated,
-        "blocks": ", ".join(_plain(block.block_id) for block in blocks),
+        "blocks": ", ".join(map(_plain, _block_ids(workflow))),
     }
     for label, fact in facts.items():
         answer(f"{label:<9} {fact}".rstrip())
@@ -174,7 +175,7 @@ def _deploy(workflows: Workflows, args: argparse.Namespace) -> int:
     done = workflows.deploy(args.file, key=args.key, force=args.force, **_connection.given(args))
     if args.json:
         facts = {name: getattr(done, name) for name in ("workflow_id", "revision_id", "created", "changed")}
-        answer(as_json(facts | {"workflow_key": done.workflow.workflow_key or None}), json=True)
+        answer(as_json(facts | {"workflow_key": done.workflow.key or None}), json=True)
     else:
         what = "created" if done.created else "a new revision of" if done.changed else "nothing changed in"
         answer(_plain(f"{what} {done.workflow_id}, revision {done.revision_id}"))
@@ -214,14 +215,14 @@ def _run(args: argparse.Namespace) -> int:
     def connect() -> Scout:
         return _connection.connect(args, transport=_connection.transport(args))
 
-    return _runs.carry_out(args, args.id, connect, stored)
+    return _execution.carry_out(args, args.id, connect, stored)
 
 
 # --- What is shown ------------------------------------------------------------------------------------------------
 
 
 def _print_array(values: Iterable[object]) -> None:
-    """A JSON array, each value as soon as it is there; it is only closed when all of them came."""
+    """Print a JSON array, each value as soon as it is there; it is only closed after the last."""
     before = "["
     for value in values:
         answer(f"{before} {as_json(value)}", json=True)
@@ -252,25 +253,34 @@ class _Table:
             answer("  ".join(cells).rstrip())
 
 
-def _row(workflow: Workflow) -> tuple[str, str, str, str]:
-    """Id, key, time of the last change, and name; empty where there is none."""
+def _row(workflow: StoredWorkflow) -> tuple[str, str, str, str]:
+    """Return id, key, time of the last change, and name; empty where there is none, odd values unchanged."""
     return (
-        _plain(workflow.workflow_id),
-        _plain(workflow.workflow_key or None),
-        _time(workflow.last_updated_at) + (" (draft)" if workflow.is_draft is True else ""),
-        _plain(workflow.workflow_config.workflow_display_name or None),
+        _plain(workflow.id),
+        _plain(workflow.raw.get("workflow_key") or None),
+        _time(workflow.last_updated_at or workflow.raw.get("last_updated_at"))
+        + (" (draft)" if workflow.is_draft is True else ""),
+        _plain(workflow.config.get("workflow_display_name") or None),
     )
 
 
+def _block_ids(workflow: StoredWorkflow) -> list[object]:
+    blocks: Any = workflow.config.get("blocks")
+    if not isinstance(blocks, list):
+        return []
+    found = cast("Iterable[Any]", blocks)
+    return [cast("Mapping[str, Any]", block).get("block_id") for block in found if isinstance(block, dict)]
+
+
 def _time(value: object) -> str:
-    """To the second, in the time zone that the server gave; as it came when it is no time."""
+    """Write a time to the second, in the time zone of the server; anything else unchanged."""
     if isinstance(value, datetime.datetime):
         return value.isoformat(sep=" ", timespec="seconds")
     return _plain(value or None)
 
 
 def _plain(value: object) -> str:
-    """What a server gave, on one line; nothing for nothing, and JSON where text was to be expected."""
+    """Write a value of the server on one line; empty for nothing, and JSON where it is not text."""
     text = value if isinstance(value, str) else "" if value is None else as_json(value)
     return escape(" ".join(text.split()))
 
@@ -283,8 +293,8 @@ def _width(text: str) -> int:
     )
 
 
-def _file_name(workflow: Workflow) -> str:
+def _file_name(workflow: StoredWorkflow) -> str:
     """A name that is one file in this folder, whatever the key is."""
-    plain = re.sub(r"[^\w.-]+", "-", _plain(workflow.workflow_key or workflow.workflow_id)).strip(".-")
+    plain = re.sub(r"[^\w.-]+", "-", _plain(workflow.key or workflow.id)).strip(".-")
     short = plain.encode()[:_LONGEST_NAME].decode(errors="ignore")
     return f"{short or 'workflow'}.yml"

@@ -18,8 +18,7 @@ misreading of the API must not agree with itself.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .access import Access
@@ -44,29 +43,43 @@ __all__ = [
     "replay",
 ]
 
-_MODULES = {
-    "Access": "access",
-    "BlockContext": "blocks",
-    "Fault": "faults",
-    "Handler": "blocks",
-    "LocalRequest": "history",
-    "LocalRun": "history",
-    "LocalScout": "server",
-    "Recorder": "cassettes",
-    "Replayer": "cassettes",
-    "parse_fault": "faults",
-    "record": "cassettes",
-    "replay": "cassettes",
-}
 
-
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     # Loaded when asked for, because a test session loads this package whether or not it uses any of it.
-    if name not in _MODULES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
+    value: object = getattr(_home_of(name), name)
     globals()[name] = value
     return value
+
+
+def _home_of(name: str) -> object:
+    """Import the module of a public name. Each import is written out, so that a freezer such as PyInstaller sees it."""
+    match name:
+        case "LocalScout":
+            from . import server
+
+            return server
+        case "BlockContext" | "Handler":
+            from . import blocks
+
+            return blocks
+        case "LocalRequest" | "LocalRun":
+            from . import history
+
+            return history
+        case "Fault" | "parse_fault":
+            from . import faults
+
+            return faults
+        case "Access":
+            from . import access
+
+            return access
+        case _:
+            from . import cassettes
+
+            return cassettes
 
 
 def __dir__() -> list[str]:

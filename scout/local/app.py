@@ -17,11 +17,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
-from .answers import EventStream, Json, RunAnswer, json_bytes
-from .engine import Call, Engine
+from .engine import Engine, RunRequest
 from .history import LocalRun
+from .middleware import FAULT, RequestMiddleware
 from .plan import Detail, InvalidRequestError
-from .reception import FAULT, Reception
+from .responses import EventStream, Json, RunResponse, json_bytes
 from .store import SORTS, Filters, KeyTakenError, NotThereError, as_time
 from .validation import RequestRules, parse_body
 from .workers import Worker
@@ -81,7 +81,7 @@ def build_app(
     )
     # The API does not redirect to a path with or without a slash at its end.
     app.router.redirect_slashes = False
-    return Reception(app, history, faults, on_access)
+    return RequestMiddleware(app, history, faults, on_access)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +238,7 @@ class _Endpoints:
         return self._run(asked, asked.body["workflow_config"], asked.body.get("workflow_key"), None)
 
     def _run(self, asked: _Asked, config: Mapping[str, Any], key: str | None, workflow_id: str | None) -> Response:
-        call = Call(
+        call = RunRequest(
             workflow_config=config,
             inputs=asked.body.get("inputs") or {},
             workflow_key=key,
@@ -254,11 +254,11 @@ class _Endpoints:
             runs.add(LocalRun(call.workflow_key, call.environment, json.dumps(call.inputs).encode(), answer))
 
         fault = asked.request.scope.get(FAULT)
-        return EventStream(run, fault, note) if streaming else RunAnswer(run, fault, note)
+        return EventStream(run, fault, note) if streaming else RunResponse(run, fault, note)
 
 
 def _filters(query: Mapping[str, str]) -> Filters:
-    """How a list is filtered and sorted. The specification leaves open what is right here, so this is stricter."""
+    """Read the filters and the order of a list. Stricter than the specification, which leaves open what is right."""
     details: list[Detail] = []
     sort, direction, start_at = query.get("sort", SORTS[0]), query.get("direction", "asc"), query.get("start_at")
     if sort not in SORTS:

@@ -1,4 +1,4 @@
-"""What blocks do: the built-in ones, handlers given by the user, and how a handler is called."""
+"""Blocks: the built-in ones, handlers given by the user, and how a handler is called."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from .jsons import objects_in
+from scout._json import objects_in
+
 from .workers import Worker
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class BlockFailedError(Exception):
 
 
 class BlockContext:
-    """What a handler may know besides its block's settings. To be read, not changed.
+    """The context of a block, for its handler. To be read, not changed.
 
     Attributes:
         block_id: The block that runs.
@@ -75,7 +76,7 @@ class BlockContext:
 
 
 Handler = Callable[[dict[str, Any], BlockContext], Any]
-"""What a block does: `(inputs, context) -> output`, sync or async.
+"""The work of a block: `(inputs, context) -> output`, sync or async.
 
 `inputs` are the block's `block_inputs` with all templates rendered. The output is any JSON, or an iterator or
 async iterator of text, which is streamed. For an Input or trigger block, whose `block_inputs` come as they are, an
@@ -86,7 +87,7 @@ it raises fails its block.
 
 
 def takes_inputs(archetype: str) -> bool:
-    """Whether a block of this archetype hands the run's inputs to the others, as Input and trigger blocks do."""
+    """Return True for an archetype that hands the run's inputs to the others, as Input and trigger blocks do."""
     return archetype == INPUT or archetype.startswith(_TRIGGERS)
 
 
@@ -94,7 +95,7 @@ def takes_inputs(archetype: str) -> bool:
 
 
 def resolve_inputs(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """What an Input block makes of the run's inputs: checked, with defaults, and the undeclared ones as they are.
+    """Return the inputs of a run as an Input block reads them: checked, with defaults, undeclared ones unchanged.
 
     Raises:
         BlockFailedError: A required input is missing, or one has the wrong type.
@@ -198,7 +199,7 @@ def prompts(inputs: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def wants_json(inputs: Mapping[str, Any]) -> bool:
-    """Whether a language model's block asks for a JSON object instead of text."""
+    """Return True when a language model's block asks for a JSON object instead of text."""
     return inputs.get("response_format") in ("json_object", {"type": "json_object"})
 
 
@@ -217,7 +218,7 @@ async def word_by_word(text: str, delay: float) -> AsyncGenerator[str, None]:
 
 
 def price_of(archetype: str, output: Any) -> Decimal:
-    """What a block is said to have cost; see `_PRICE_PER_WORD`."""
+    """Return the price of a block; see `_PRICE_PER_WORD`."""
     if archetype != LLM:
         return Decimal(0)
     return _PRICE_PER_WORD * sum(1 for _ in _WORD.finditer(str(output)))
@@ -292,8 +293,8 @@ async def _joined(pieces: AsyncIterator[Any], on_text: Callable[[str], Awaitable
 class _WorkerOnDemand:
     """A thread for one call of a sync handler, made when it is needed."""
 
-    def __init__(self, room: asyncio.Semaphore) -> None:
-        self._room = room
+    def __init__(self, slots: asyncio.Semaphore) -> None:
+        self._slots = slots
         self._worker: Worker | None = None
         self._at_end: Callable[[], object] | None = None
 
@@ -303,11 +304,11 @@ class _WorkerOnDemand:
     async def __aexit__(self, *_: object) -> None:
         if self._worker is not None:
             self._worker.close(self._at_end)
-            self._room.release()
+            self._slots.release()
 
     async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         if self._worker is None:
-            await self._room.acquire()
+            await self._slots.acquire()
             self._worker = Worker("scout-local-block")
         return await self._worker.call(function, *arguments)
 

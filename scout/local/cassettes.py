@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 import anyio
 import httpx
 
+from scout._json import is_dict as is_object
+from scout._json import is_list, is_too_deep
 from scout.errors import ConfigurationError
-
-from .jsons import is_list, is_object, is_too_deep
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

@@ -13,8 +13,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from scout._json import is_dict, is_list, is_too_deep, is_unicode, shorten
+
 from .blocks import BlockContext, BlockFailedError, Handler, call_handler, price_of, resolve_inputs, takes_inputs
-from .jsons import is_list, is_object, is_too_deep
 from .plan import Block, Plan, make_plan
 from .stubs import Stubs
 from .templates import TemplateFailedError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from .renderer import Renderer
 
-Event = dict[str, Any]
+EventData = dict[str, Any]
 """One event as it goes over the wire."""
 
 RUN_STARTED = "workflow_run_started"
@@ -45,8 +46,8 @@ _STOP_SECONDS = 0.5  # for a handler that takes its time, or refuses, to be canc
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """What a client asked for.
+class RunRequest:
+    """A run as a client asked for it.
 
     Attributes:
         workflow_config: The workflow, already checked against the schema.
@@ -54,7 +55,7 @@ class Call:
         workflow_key: The key the run is counted under, if any.
         environment: The environment asked for.
         session_id: The session to join, or `None` for a new one.
-        workflow_id: The id of the stored workflow, or `None` for one that came with the request.
+        workflow_id: The id of the stored workflow, or `None` for one in the request.
     """
 
     workflow_config: Mapping[str, Any]
@@ -66,7 +67,7 @@ class Call:
 
 
 class Engine:
-    """What all runs share.
+    """The parts that all runs share.
 
     Args:
         handlers: What blocks do, by block id or archetype.
@@ -89,16 +90,16 @@ class Engine:
         self._token_delay = token_delay
 
     @property
-    def era(self) -> object:
-        """See `Stubs.era`."""
-        return self._stubs.era
+    def generation(self) -> object:
+        """See `Stubs.generation`."""
+        return self._stubs.generation
 
-    def handler(self, block: Block, era: object) -> Handler | None:
-        """What the block of a run that began in this era does, if the engine does not know it by itself."""
-        stub = self._stubs.handler(block.id, block.archetype, era=era, token_delay=self._token_delay)
+    def handler(self, block: Block, generation: object) -> Handler | None:
+        """Return the stub or handler of a block; `None` when the engine itself knows what the block does."""
+        stub = self._stubs.handler(block.id, block.archetype, generation=generation, token_delay=self._token_delay)
         return stub or self._handlers.get(block.id) or self._handlers.get(block.archetype)
 
-    def run(self, call: Call, *, partials: bool) -> Run:
+    def run(self, call: RunRequest, *, partials: bool) -> Execution:
         """Prepare a run.
 
         Args:
@@ -108,12 +109,12 @@ class Engine:
         Raises:
             InvalidRequestError: The blocks cannot be brought into an order.
         """
-        return Run(self, make_plan(call.workflow_config), call, partials=partials)
+        return Execution(self, make_plan(call.workflow_config), call, partials=partials)
 
 
 @dataclass(slots=True)
 class _Step:
-    """What a block's task tells the run: an event to send, and whether the block has ended."""
+    """A message from a block's task to the run: an event to send, and whether the block has ended."""
 
     name: str
     block: Block
@@ -127,12 +128,12 @@ class _Step:
         return self.name in {BLOCK_COMPLETED, BLOCK_FAILED}
 
 
-class Run:
+class Execution:
     """One run of a workflow: iterate `events` to its end, then ask for the `answer`."""
 
-    def __init__(self, engine: Engine, plan: Plan, call: Call, *, partials: bool) -> None:
+    def __init__(self, engine: Engine, plan: Plan, call: RunRequest, *, partials: bool) -> None:
         self._engine = engine
-        self._era = engine.era
+        self._generation = engine.generation
         self._plan = plan
         self._call = call
         self._partials = partials
@@ -143,7 +144,7 @@ class Run:
         self._errors: list[str] = []
         self._price = Decimal(0)
         self._text_left = _MOST_TEXT_OF_A_RUN
-        self._patience = engine.renderer.patience()
+        self._time_budget = engine.renderer.time_budget()
         self._threads = asyncio.Semaphore(_MOST_THREADS_OF_A_RUN)
         self._waiting = {block.id: len(block.needs) for block in plan.blocks.values()}
         self._unended = len(plan.blocks)
@@ -153,7 +154,7 @@ class Run:
         self._steps: asyncio.Queue[_Step] = asyncio.Queue(maxsize=1)
         self._first_event_id: str | None = None
 
-    async def events(self) -> AsyncGenerator[Event, None]:
+    async def events(self) -> AsyncGenerator[EventData, None]:
         """Run the workflow. The last event says how it ended; closing the generator early cancels the run."""
         yield self._event(RUN_STARTED, self._started_data(), Decimal(0))
         try:
@@ -245,13 +246,13 @@ class Run:
 
     async def _entry(self, block: Block) -> dict[str, Any]:
         self.use_text(0)  # a run that holds too much already does nothing more, even where errors are ignored
-        handler = self._engine.handler(block, self._era)
+        handler = self._engine.handler(block, self._generation)
         if takes_inputs(block.archetype):
             if handler is None:
                 return cast("dict[str, Any]", self._as_json(resolve_inputs(block.settings, self._call.inputs)))
             # The entry of such a block is its inputs themselves, wherever they come from.
             output = await self._handled(block, handler, block.settings)
-            return output if is_object(output) else {"output": output}
+            return output if is_dict(output) else {"output": output}
         if handler is None:
             raise BlockFailedError(
                 f'the local Scout cannot run "{block.archetype}" by itself. Give it a function:'
@@ -280,7 +281,7 @@ class Run:
                 self._state,
                 block_ids=self._plan.blocks.keys(),
                 most=most,
-                patience=self._patience,
+                time_budget=self._time_budget,
             )
         except TemplateFailedError as error:
             field = found[error.index][0]
@@ -300,7 +301,7 @@ class Run:
         )
 
         async def on_text(piece: str) -> None:
-            if not _fits_utf8(piece):
+            if not is_unicode(piece):
                 raise BlockFailedError("it yielded text with half a surrogate pair, which no UTF-8 can hold")
             self.use_text(len(piece))
             if self._partials and piece:
@@ -380,13 +381,13 @@ class Run:
             "price": 0.0,
         }
 
-    def _last_event(self) -> Event:
+    def _last_event(self) -> EventData:
         data: dict[str, Any] = {**self._ids(), "session_id": self._session_id}
         if self._errors:
             return self._event(RUN_FAILED, {**data, "message": "\n".join(self._errors)}, self._price)
         return self._event(RUN_COMPLETED, {**data, "output": self._state}, self._price)
 
-    def _event(self, name: str, data: Mapping[str, Any], price: Decimal) -> Event:
+    def _event(self, name: str, data: Mapping[str, Any], price: Decimal) -> EventData:
         event_id = f"evt_{uuid.uuid4().hex}"
         self._first_event_id = self._first_event_id or event_id
         return {
@@ -398,7 +399,7 @@ class Run:
             "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
             "data": data,
             "price": f"{price:.5f}",
-            # Applications in the field tell events apart by this one, so on the wire it holds the name.
+            # Applications in the field distinguish events by this one, so on the wire it holds the name.
             "event_type": name,
             "version": "1.0",
         }
@@ -414,7 +415,7 @@ def _texts(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
     elif is_list(value):
         for index, item in enumerate(value):
             yield from _texts(item, f"{path}[{index}]")
-    elif is_object(value):
+    elif is_dict(value):
         for key, item in value.items():
             yield from _texts(item, f"{path}.{key}" if path else str(key))
 
@@ -425,7 +426,7 @@ def _with_texts(value: Any, texts: Iterator[str]) -> Any:
         return next(texts)
     if is_list(value):
         return [_with_texts(item, texts) for item in value]
-    if is_object(value):
+    if is_dict(value):
         return {key: _with_texts(item, texts) for key, item in value.items()}
     return value
 
@@ -433,8 +434,8 @@ def _with_texts(value: Any, texts: Iterator[str]) -> Any:
 # --- Small things --------------------------------------------------------------------------------------------------
 
 
-def _workflow_id(call: Call) -> str:
-    """The same for the same workflow, so that runs of one workflow can be told from those of another."""
+def _workflow_id(call: RunRequest) -> str:
+    """Return the same id for the same workflow, so that runs of one can be distinguished from those of another."""
     identity = call.workflow_key or json.dumps(call.workflow_config, sort_keys=True)
     return f"wf_{hashlib.sha256(identity.encode()).hexdigest()[:24]}"
 
@@ -459,14 +460,6 @@ def _pacific() -> tzinfo:
         return timezone(timedelta(hours=-8))
 
 
-def _fits_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _described(error: BaseException) -> str:
     try:
         return f"{type(error).__name__}: {error}"
@@ -476,5 +469,4 @@ def _described(error: BaseException) -> str:
 
 def _presentable(text: str) -> str:
     """A message that always fits into an answer: lone surrogates escaped, not endless."""
-    safe = text.encode("utf-8", "backslashreplace").decode()
-    return safe if len(safe) <= 2000 else f"{safe[:2000]}..."
+    return shorten(text.encode("utf-8", "backslashreplace").decode(), 2000)

@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+from scout._json import is_unicode
 from scout.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
-    from .engine import Event
+    from .engine import EventData
+
 
 __all__ = ["EVENT_FAULTS", "Fault", "Faults", "parse_fault"]
 
@@ -91,7 +93,7 @@ class Fault:
 
     @property
     def is_of_run(self) -> bool:
-        """Whether it concerns the events or the answer of a run, and so no other request."""
+        """True when it concerns the events or the answer of a run, and so no other request."""
         return any(getattr(self, name) is not None for name in EVENT_FAULTS)
 
     @property
@@ -116,7 +118,7 @@ def _whole(name: str, value: object) -> int:
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str) and not re.search("[\ud800-\udfff]", value)
+    return isinstance(value, str) and is_unicode(value)
 
 
 def _check_headers(headers: object) -> None:
@@ -132,7 +134,7 @@ def _check_headers(headers: object) -> None:
 
 
 def is_seconds(value: object) -> bool:
-    """Whether it is a number of seconds that one can wait."""
+    """Return True for a number of seconds that one can wait."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= threading.TIMEOUT_MAX
 
 
@@ -239,7 +241,7 @@ class BrokenOffError(Exception):
 
 
 async def spoil_events(
-    events: AsyncIterator[Event], fault: Fault | None, write: Callable[[Event], bytes]
+    events: AsyncIterator[EventData], fault: Fault | None, write: Callable[[EventData], bytes]
 ) -> AsyncIterator[bytes]:
     """The frames of a stream, with what the fault does to them.
 

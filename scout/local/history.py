@@ -1,4 +1,4 @@
-"""What came to a local Scout, and what it ran, for tests to look at."""
+"""Requests that a local Scout received and runs that it made, for tests to look at."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from .jsons import is_object
+from scout._json import is_dict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,11 +22,11 @@ _MOST_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class LocalRequest:
-    """One request that came to the local Scout.
+    """One request that the local Scout received.
 
     Attributes:
         method: For example `POST`.
-        path: As it came over the wire, percent-encoded and without the query.
+        path: As it was sent, percent-encoded and without the query.
         query: The query parameters.
         headers: With names in lower case, and without those that carry keys (`authorization`, `cookie`).
         content: The body.
@@ -58,9 +58,9 @@ class LocalRun:
     """One run that the local Scout carried out to its end, completed or failed.
 
     Attributes:
-        workflow_key: The key that came with the request, or that the stored workflow has.
+        workflow_key: The key in the request, or the one that the stored workflow has.
         environment: The environment asked for.
-        sent: The inputs that came with the request, as JSON.
+        sent: The inputs in the request, as JSON.
         content: What a plain run is answered with, as JSON.
     """
 
@@ -71,7 +71,7 @@ class LocalRun:
 
     @property
     def inputs(self) -> Mapping[str, Any]:
-        """The inputs that came with the request."""
+        """The inputs in the request."""
         return cast("Mapping[str, Any]", json.loads(self.sent))
 
     @property
@@ -81,7 +81,7 @@ class LocalRun:
 
     @property
     def answer(self) -> Mapping[str, Any]:
-        """What a plain run is answered with: `run`, `workflow_id`, `output_block_id`."""
+        """The answer to a plain run: `run`, `workflow_id`, `output_block_id`."""
         return cast("Mapping[str, Any]", json.loads(self.content))
 
     @property
@@ -91,7 +91,7 @@ class LocalRun:
 
     @property
     def ok(self) -> bool:
-        """Whether it completed."""
+        """True when it completed."""
         return bool(self.answer["run"]["stop_reason"] == "workflow_run_completed")
 
     @property
@@ -103,7 +103,7 @@ class LocalRun:
     def outputs(self) -> Mapping[str, Any]:
         """Block id -> output, of the blocks that have one; an input block has none."""
         state = cast("Mapping[str, Any]", self.answer["run"]["state"])
-        blocks = {name: entry for name, entry in state.items() if name not in _NOT_BLOCKS and is_object(entry)}
+        blocks = {name: entry for name, entry in state.items() if name not in _NOT_BLOCKS and is_dict(entry)}
         return {name: entry["output"] for name, entry in blocks.items() if "output" in entry}
 
     @property
@@ -128,7 +128,7 @@ class History:
 
 
 class _Newest(Generic[EntryT]):
-    """May be used by several threads."""
+    """A bounded list. May be used by several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

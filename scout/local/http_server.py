@@ -1,4 +1,4 @@
-"""uvicorn, made to live inside somebody else's program: silent, and gone at once when told to stop."""
+"""uvicorn, made to live inside somebody else's program: silent, and gone at once when stopped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from .answers import HANG_UP
+from .responses import HANG_UP
 
 if TYPE_CHECKING:
     import socket
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-# Longer than clients keep idle connections. One that closes just as a request comes leaves the client in doubt.
+# Longer than clients keep idle connections. When one closes just as a request is sent, its outcome is unknown.
 _KEEP_ALIVE_SECONDS = 75
 _FINISH_SECONDS = 0.6
 
@@ -30,7 +30,7 @@ if _log.level == logging.NOTSET:
 
 
 class _SilentProtocol(H11Protocol):
-    """Writes no access log, and tells the application how to hang up.
+    """Writes no access log, and gives the application a way to hang up.
 
     `access_log=False` would do the same, but by changing a logger that a uvicorn of the user's may be using.
     """
@@ -41,7 +41,7 @@ class _SilentProtocol(H11Protocol):
         self.logger = _log
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Let the application end this connection."""
+        """End this connection, for the application."""
         super().connection_made(transport)
         app = self.app
 
@@ -58,7 +58,7 @@ class _SilentProtocol(H11Protocol):
 
 
 class HttpServer(uvicorn.Server):
-    """Serves one app on one socket until it is told to stop.
+    """Serves one app on one socket until it is stopped.
 
     Args:
         app: The application.

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import json
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from scout._config import is_loopback
+from scout._json import SHORTEST_SECRET, is_dict, is_list, redact, shorten
 from scout.errors import ConfigurationError
 
 from .blocks import BlockFailedError, prompts, wants_json
-from .jsons import is_list, is_object
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -29,7 +29,6 @@ _LONGEST_LINE = 4 * 1024 * 1024
 _LONGEST_ANSWER = 16 * 1024 * 1024
 _LONGEST_REFUSAL = 64 * 1024
 _LONGEST_QUOTE = 300
-_SHORTEST_KEY = 8
 
 
 class ChatCompletions:
@@ -57,7 +56,7 @@ class ChatCompletions:
         return f"<ChatCompletions {self._shown}>"
 
     async def answer(self, inputs: dict[str, Any], _: BlockContext) -> Any:
-        """What the block's model says: text as it comes, or the JSON that the block asked for.
+        """Answer with the words of the block's model: text in pieces, or the JSON that the block asked for.
 
         Raises:
             BlockFailedError: There is no prompt, or the server did not give an answer.
@@ -71,7 +70,7 @@ class ChatCompletions:
             answer: object = json.loads(text)
         except (ValueError, RecursionError):
             answer = None
-        if not is_object(answer):
+        if not is_dict(answer):
             raise self._failure(f"was asked for a JSON object and answered {self._quote(text)}")
         return answer
 
@@ -115,7 +114,7 @@ class ChatCompletions:
                 timeout=self._timeout,
                 limits=httpx.Limits(max_connections=None),
                 # A proxy has no business with what stays on this machine.
-                trust_env=not _is_loopback(self._url.host),
+                trust_env=not is_loopback(self._url.host),
             )
         return self._client
 
@@ -145,7 +144,7 @@ class ChatCompletions:
         if not complete:
             raise self._failure(f"answered more than {_LONGEST_ANSWER} bytes")
         choice = _first_choice(self._parsed(body))
-        if not is_object(choice.get("message")):
+        if not is_dict(choice.get("message")):
             raise self._failure(f"gave an answer that is not a chat completion: {self._quote(body)}")
         yield _text_of(choice["message"])
 
@@ -154,7 +153,7 @@ class ChatCompletions:
             parsed: object = json.loads(data)
         except (ValueError, RecursionError):
             parsed = None
-        if not is_object(parsed):
+        if not is_dict(parsed):
             raise self._failure(f"sent something that is not a JSON object: {self._quote(data)}")
         if parsed.get("error"):
             raise self._failure(f"failed: {self._quote(_message(parsed))}")
@@ -186,16 +185,12 @@ class ChatCompletions:
         return BlockFailedError(f"the model server at {self._shown} {self._without_secrets(what)}", status)
 
     def _without_secrets(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
+        return str(redact(text, self._secrets, "***", shortest=1))
 
     def _quote(self, said: str | bytes) -> str:
         text = said if isinstance(said, str) else said.decode(errors="replace")
         text = " ".join(self._without_secrets(text).split())  # before anything is cut off
-        if len(text) > _LONGEST_QUOTE:
-            text = f"{text[:_LONGEST_QUOTE]}..."
-        return text or "nothing"
+        return shorten(text, _LONGEST_QUOTE) or "nothing"
 
 
 # --- Settings ------------------------------------------------------------------------------------------------------
@@ -227,19 +222,11 @@ def _checked_key(api_key: object) -> str | None:
 
 
 def _secrets(base_url: str, key: str | None) -> list[str]:
-    """What a server could quote and nobody may see."""
+    """Return the texts that a server could quote and nobody may see."""
     url = httpx.URL(base_url)
     # Not every parameter is a key, but one of this length may be.
-    long = [value for value in url.params.values() if len(value) >= _SHORTEST_KEY]
-    plain = [secret for secret in (key, url.password, *long) if secret]
-    return plain + [secret.replace("/", "\\/") for secret in plain if "/" in secret]  # as some write it in JSON
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    long = [value for value in url.params.values() if len(value) >= SHORTEST_SECRET]
+    return [secret for secret in (key, url.password, *long) if secret]
 
 
 # --- Requests and answers ------------------------------------------------------------------------------------------
@@ -251,7 +238,7 @@ def _request(inputs: Mapping[str, Any]) -> dict[str, Any]:
     request.update((name, inputs[name]) for name in _PASSED_ON if inputs.get(name) is not None)
     if wants_json(inputs):
         request["response_format"] = {"type": "json_object"}
-    elif is_object(inputs.get("response_format")):
+    elif is_dict(inputs.get("response_format")):
         request["response_format"] = inputs["response_format"]
     return request
 
@@ -268,18 +255,18 @@ async def _read(response: httpx.Response, most: int) -> tuple[bytes, bool]:
 
 def _first_choice(answer: Mapping[str, Any]) -> dict[str, Any]:
     choices = answer.get("choices")
-    return choices[0] if is_list(choices) and choices and is_object(choices[0]) else {}
+    return choices[0] if is_list(choices) and choices and is_dict(choices[0]) else {}
 
 
 def _text_of(message: object) -> str:
     """The text of a message or of a piece of one. Its content is `null` when the model only calls tools or thinks."""
-    content = message.get("content") if is_object(message) else None
+    content = message.get("content") if is_dict(message) else None
     return content if isinstance(content, str) else ""
 
 
 def _message(answer: object) -> str:
-    """What a server says about its failure; they all do it in another way."""
+    """Return the words of a server about its failure; each puts them in another place."""
     said: object = answer
     for name in ("error", "message", "detail"):
-        said = said.get(name, said) if is_object(said) else said
+        said = said.get(name, said) if is_dict(said) else said
     return said if isinstance(said, str) else json.dumps(said)

@@ -109,7 +109,7 @@ def _followers(blocks: Mapping[str, Block]) -> dict[str, list[str]]:
 
 
 def _blocks_in_or_after_cycles(blocks: Mapping[str, Block], followers: Mapping[str, Sequence[str]]) -> dict[str, Block]:
-    """What is left when every block that can run has been taken away."""
+    """Return the blocks that are left when every block that can run has been removed."""
     waiting = {block.id: len(block.needs) for block in blocks.values()}
     free = [block_id for block_id, count in waiting.items() if count == 0]
     while free:

@@ -30,8 +30,8 @@ _LONGEST_TEMPLATE = 1024 * 1024
 _CODE = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from scout.local.template_process import main; main()"
 
 
-class Patience:
-    """How long the templates of one run may still take, and whose turn it is.
+class TimeBudget:
+    """The time that is left for the templates of one run, and a lock that serves them in turn.
 
     A run has one process at a time, so that no run keeps all of them from the others.
 
@@ -82,9 +82,9 @@ class Renderer:
         self._all: set[_TemplateProcess] = set()
         self._room = asyncio.Semaphore(_MOST_PROCESSES)
 
-    def patience(self) -> Patience:
-        """What a new run gets."""
-        return Patience(self._seconds_of_a_run)
+    def time_budget(self) -> TimeBudget:
+        """Return the time budget of a new run."""
+        return TimeBudget(self._seconds_of_a_run)
 
     async def render(
         self,
@@ -93,7 +93,7 @@ class Renderer:
         *,
         block_ids: AbstractSet[str],
         most: int,
-        patience: Patience,
+        time_budget: TimeBudget,
     ) -> list[str]:
         """Render the templates of a block.
 
@@ -102,7 +102,7 @@ class Renderer:
             state: The state of the run so far.
             block_ids: All blocks of the workflow, for a better message about one that has not run yet.
             most: How many characters the texts may have altogether.
-            patience: The run's.
+            time_budget: The run's.
 
         Raises:
             TemplateFailedError: One failed, or they took too long, or made too much text.
@@ -118,25 +118,27 @@ class Renderer:
             values[templates.VARIABLES] = self._env
         unfinished = [name for name in used if name in block_ids and name not in state]
         if templates.are_harmless(sources):
-            patience.check()
-            with patience.charged():
+            time_budget.check()
+            with time_budget.charged():
                 return list(templates.render_all(sources, values, unfinished=unfinished, most=most))
         request = {"sources": sources, "values": values, "unfinished": unfinished, "most": most}
-        async with patience.turn:
-            patience.check()
-            answers = await self._render_apart(request, len(sources), patience)
+        async with time_budget.turn:
+            time_budget.check()
+            answers = await self._render_apart(request, len(sources), time_budget)
         if "problem" in answers[-1]:
             raise TemplateFailedError(answers[-1]["problem"], answers[-1]["line"], len(answers) - 1)
         return [answer["text"] for answer in answers]
 
-    async def _render_apart(self, request: Mapping[str, Any], count: int, patience: Patience) -> list[dict[str, Any]]:
+    async def _render_apart(
+        self, request: Mapping[str, Any], count: int, time_budget: TimeBudget
+    ) -> list[dict[str, Any]]:
         async with self._room:
             process = self._idle.pop() if self._idle else _TemplateProcess()
             self._all.add(process)
             try:
                 await process.start()
-                seconds = min(self._seconds, patience.left)
-                with patience.charged():
+                seconds = min(self._seconds, time_budget.left)
+                with time_budget.charged():
                     answers = await process.ask(json.dumps({**request, "seconds": seconds}), count, seconds)
             except BaseException:
                 # Also when the run was cancelled: the process may be busy with our template for ever.

@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
+from scout._json import is_dict
 from scout.errors import ConfigurationError
 
 from .blocks import LLM, builtin_handlers
 from .faults import EVENT_FAULTS, Fault, Faults, is_seconds
 from .history import History, LocalRequest, LocalRun
-from .jsons import is_object
 from .store import Store
 from .stubs import StubsSource, load_stubs
 
@@ -125,12 +125,12 @@ class LocalScout:
 
     @property
     def requests(self) -> list[LocalRequest]:
-        """The requests that came, oldest first: the last thousand, or as many of them as fit into 64 MiB."""
+        """The requests received, oldest first: the last thousand, or as many of them as fit into 64 MiB."""
         return self._history.requests.all()
 
     @property
     def runs(self) -> list[LocalRun]:
-        """The runs that came to their end, oldest first; as many as of `requests`."""
+        """The runs that ended, oldest first; as many as of `requests`."""
         return self._history.runs.all()
 
     @property
@@ -140,7 +140,7 @@ class LocalScout:
             return {} if self._store is None or self._closed else self._store.ids()
 
     def fail_next(self, status: int | Fault | None = None, *, times: int = 1, **fault: Any) -> None:
-        """Let something go wrong with the next request: `fail_next(503)`, `fail_next(429, retry_after=1, times=2)`.
+        """Make the next request go wrong: `fail_next(503)`, `fail_next(429, retry_after=1, times=2)`.
 
         Args:
             status: Answer with this status; 500 when nothing else is said to go wrong, or 429 with `retry_after`. Or a
@@ -161,7 +161,7 @@ class LocalScout:
         self._faults.add(Fault(status=status, times=times, **fault))
 
     def stub(self, name: str, output: Any) -> None:
-        """Let a block have this output from now on.
+        """Set the output of a block from now on.
 
         Args:
             name: The block's id or its archetype, such as `com.scoutos.llm`.
@@ -349,7 +349,7 @@ def _plain(key: object, config: object) -> dict[str, Any]:
         plain: object = json.loads(json.dumps(config, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigurationError(f'workflows["{key}"] does not fit into JSON: {error}') from None
-    if not is_object(plain):
+    if not is_dict(plain):
         raise ConfigurationError(f'workflows["{key}"] must be a config, such as load_workflow(path).config.')
     return plain
 

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
+from scout._json import shorten
 from scout.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
 SORTS = ("created_at", "last_updated_at")
-"""What a list can be sorted by. Each is different for any two workflows, so that it can tell where a page begins."""
+"""Fields to sort a list by. Each is different for any two workflows, so that it can mark where a page begins."""
 
 _APPLICATION_ID = 0x53434F54  # marks a file of ours: "SCOT"
 _VERSION = 1
@@ -82,7 +83,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which workflows a list has, and in which order.
+    """The filters and the order of a list.
 
     Attributes:
         sort: One of `SORTS`.
@@ -221,7 +222,7 @@ class Store:
 
         Args:
             workflow_id: The workflow.
-            revision_id: The revision; without one, `deployed` tells.
+            revision_id: The revision; without one, `deployed` decides.
             deployed: The one that is deployed, or the newest that is saved.
 
         Raises:
@@ -368,7 +369,7 @@ def _new_id(kind: str) -> str:
 
 
 def _now(db: sqlite3.Connection) -> str:
-    """The time, but later than any that is stored: times tell workflows apart, and a list where its page begins."""
+    """The time, but later than any that is stored: times distinguish workflows, and mark where a page begins."""
     (last,) = db.execute("SELECT max(last_updated_at) FROM workflows").fetchone()
     now = datetime.now(UTC)
     if last is not None:
@@ -387,5 +388,4 @@ def _words(key: str | None, config: Mapping[str, Any]) -> str:
 
 
 def _quoted(text: str) -> str:
-    shown = text if len(text) <= _LONGEST_ECHO else f"{text[:_LONGEST_ECHO]}..."
-    return f'"{shown}"'
+    return f'"{shorten(text, _LONGEST_ECHO)}"'

@@ -1,8 +1,5 @@
 """Outputs that stand in for blocks: `stubs.yml`, and the same as a mapping."""
 
-# ruamel.yaml says little of its types:
-# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
-
 from __future__ import annotations
 
 import json
@@ -12,20 +9,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from scout.errors import ConfigurationError
+from scout._json import is_dict, is_list
+from scout.errors import ConfigurationError, WorkflowFileError
+from scout.workflow_files import locate, parse_yaml
 
 from .blocks import LLM, word_by_word
-from .jsons import is_list
 
 if TYPE_CHECKING:
     from .blocks import BlockContext, Handler
 
 StubsSource = str | os.PathLike[str] | Mapping[str, Any]
-"""Where stubs come from: a path to a YAML or JSON file, or a mapping."""
+"""Stubs: a path to a YAML or JSON file, or a mapping."""
 
 
 class Stubs:
-    """What blocks give instead of doing their work, by block id or by archetype; a block's id comes first.
+    """Outputs that blocks give instead of doing their work, by block id or archetype; a block's id wins.
 
     An output is any JSON. A list is a sequence of outputs: another each time such a block runs, and in the end the last
     one again and again. (A list that is itself the output stands in a list of its own.) A function is called as a
@@ -46,7 +44,7 @@ class Stubs:
         self.reset()
 
     def set(self, name: str, output: Any) -> None:
-        """Let the blocks of this id or archetype give this output, or these outputs, from now on.
+        """Set the output, or the outputs, of the blocks of this id or archetype from now on.
 
         Raises:
             ConfigurationError: The name is not text, or the output does not fit into JSON.
@@ -61,20 +59,22 @@ class Stubs:
         with self._lock:
             self._outputs: dict[str, list[Any] | Handler] = dict(self._first)
             self._turns: dict[str, int] = {}
-            self._era = object()
+            self._generation = object()
 
     @property
-    def era(self) -> object:
-        """Which time between two resets it is."""
-        return self._era
+    def generation(self) -> object:
+        """A mark that `reset` replaces."""
+        return self._generation
 
-    def handler(self, block_id: str, archetype: str, *, era: object = None, token_delay: float = 0.0) -> Handler | None:
-        """What stands in for a block, if anything does; a sequence goes on by one when it is called.
+    def handler(
+        self, block_id: str, archetype: str, *, generation: object = None, token_delay: float = 0.0
+    ) -> Handler | None:
+        """Return the stub of a block, if it has one; calling it advances a sequence by one.
 
         Args:
             block_id: The block's id.
             archetype: The block's archetype.
-            era: When the run began: after a reset, a run from before it takes nothing from those that follow.
+            generation: The mark at the start of the run: a run from before a reset takes nothing from those after it.
             token_delay: Seconds between two tokens of a text that stands in for a language model's.
         """
         with self._lock:
@@ -82,13 +82,13 @@ class Stubs:
             if name is None:
                 return None
             outputs = self._outputs[name]
-        if not isinstance(outputs, list):
+        if callable(outputs):
             return outputs
 
         async def stand_in(_: dict[str, Any], __: BlockContext) -> Any:
             with self._lock:
                 turn = self._turns.get(name, 0)
-                if era is None or era is self._era:
+                if generation is None or generation is self._generation:
                     self._turns[name] = turn + 1
             output = outputs[min(turn, len(outputs) - 1)]
             # Whoever shows the text of a model as it comes wants to test that too.
@@ -131,47 +131,29 @@ def _checked(name: object, output: Any) -> list[Any] | Handler:
         return [copy]
     if not copy:
         raise ConfigurationError(f'the stub of "{name}" is a sequence without any output; an empty list is [[]].')
-    return copy
+    return list(copy)
 
 
 # --- The file ------------------------------------------------------------------------------------------------------
 
 
 def _parse(path: str, text: str) -> dict[str, Any]:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.constructor import SafeConstructor
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
-    from ruamel.yaml.nodes import MappingNode
-
-    class Constructor(SafeConstructor):
-        """JSON's types only: dates stay the text that they are."""
-
-    Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
-    yaml = YAML(typ="safe", pure=True)
-    yaml.Constructor = Constructor
     try:
-        root: Any = yaml.compose(text)
-        outputs: Any = yaml.load(text)
-    except MarkedYAMLError as error:
-        problem = " ".join(part for part in (error.context, error.problem) if part)
-        _refuse(path, error.problem_mark or error.context_mark, f"is not YAML: {problem}")
-    except (YAMLError, ValueError, IndexError, AssertionError, AttributeError, TypeError, RecursionError) as error:
-        # All but the first two are ruamel's own slips on files that are not YAML.
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ConfigurationError(f"{path}: is not YAML: {first}") from None
+        outputs = parse_yaml(path, text)
+    except WorkflowFileError as error:
+        raise ConfigurationError(str(error)) from None
     if outputs is None:  # nothing, or comments alone
         return {}
-    if not isinstance(root, MappingNode):
-        _refuse(path, root.start_mark, "stubs are a mapping of block ids or archetypes to outputs")
-    marks: dict[str, Any] = {str(key.value): key.start_mark for key, _ in root.value}
-    for name, output in cast("dict[Any, Any]", outputs).items():
+    if not is_dict(outputs):
+        _refuse(path, locate(text, ()), "stubs are a mapping of block ids or archetypes to outputs")
+    for name, output in outputs.items():
         try:
             _checked(name, output)
         except ConfigurationError as error:
-            _refuse(path, marks.get(str(name)), str(error))
-    return cast("dict[str, Any]", outputs)
+            _refuse(path, locate(text, (str(name),)), str(error))
+    return outputs
 
 
-def _refuse(path: str, mark: Any, problem: str) -> NoReturn:
-    place = f", line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
-    raise ConfigurationError(f"{path}{place}: {problem}") from None
+def _refuse(path: str, place: tuple[int | None, int | None], problem: str) -> NoReturn:
+    line, column = place
+    raise ConfigurationError(str(WorkflowFileError(problem, path=path, line=line, column=column))) from None

@@ -48,7 +48,7 @@ def _answers(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _live_in_utc() -> None:
-    """Let `datetime.now()` be the same hour on every machine, as `__exp_global` is."""
+    """Set the time zone to UTC, so that `datetime.now()` is the same on every machine, as `__exp_global` is."""
     os.environ["TZ"] = "UTC"
     if hasattr(time, "tzset"):  # not on Windows
         time.tzset()

@@ -17,7 +17,7 @@ from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
-from .jsons import is_object
+from scout._json import is_dict, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -53,7 +53,7 @@ class TemplateFailedError(Exception):
 
     def __init__(self, message: str, line: int | None = None, index: int = 0) -> None:
         super().__init__(message, line, index)
-        self.message: str = message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]}..."
+        self.message: str = shorten(message, _LONGEST_MESSAGE)
         self.line = line
         self.index = index
 
@@ -77,17 +77,17 @@ class BlockEntry(dict[str, Any]):
         if name in self:
             return self[name]
         output = self.get("output")
-        return output.get(name, missing) if is_object(output) else missing
+        return output.get(name, missing) if is_dict(output) else missing
 
 
 class _Variables(dict[str, Any]):
-    """The variables that the user has given, told from other mappings for the sake of better messages."""
+    """The variables that the user has given, distinguished from other mappings for better messages."""
 
     __slots__ = ()
 
 
 class _Missing(StrictUndefined):
-    """Whatever a template asked for and did not get: an error in words a workflow's author understands."""
+    """A value that a template asked for and did not get: an error in words a workflow's author understands."""
 
     __slots__ = ()
 
@@ -125,7 +125,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 def _own_field(owner: Any, name: Any) -> Any:
     if isinstance(owner, BlockEntry):
         return owner.field(name) if isinstance(name, str) else missing
-    if is_object(owner) and isinstance(name, str):
+    if is_dict(owner) and isinstance(name, str):
         return owner.get(name, missing)
     return missing
 
@@ -153,12 +153,12 @@ _environment = _make_environment()
 
 
 def is_text(source: str) -> bool:
-    """Whether there is nothing to render in it."""
+    """Return True when there is nothing to render in it."""
     return not any(marker in source for marker in _MARKERS)
 
 
 def are_harmless(sources: Iterable[str]) -> bool:
-    """Whether templates only look values up, so that rendering them takes no more than their output's size.
+    """Return True when templates only look values up, so that rendering takes no more than their output's size.
 
     Loops, calls, filters and arithmetic can all be made to run for ever or to fill the memory, and a thread cannot be
     stopped; so everything but `{{ name.field['key'] }}` counts as harmful.
@@ -197,13 +197,13 @@ def render_all(
         TemplateFailedError: One is not a template, or it failed, or there is too much text.
     """
     names = _names(values, unfinished)
-    room = most
+    left = most
     for index, source in enumerate(sources):
         try:
-            text = _within(room, [source]) if is_text(source) else _render(source, names, room)
+            text = _within(left, [source]) if is_text(source) else _render(source, names, left)
         except TemplateFailedError as error:
             raise TemplateFailedError(error.message, error.line, index) from None
-        room -= len(text)
+        left -= len(text)
         yield text
 
 
@@ -225,10 +225,10 @@ def _render(source: str, names: Mapping[str, Any], most: int) -> str:
 
 def _within(most: int, pieces: Iterable[str]) -> str:
     kept: list[str] = []
-    room = most
+    left = most
     for piece in pieces:
-        room -= len(piece)
-        if room < 0:
+        left -= len(piece)
+        if left < 0:
             raise TemplateFailedError(f"the text is longer than {most} characters, which is all that is left for it")
         kept.append(piece)
     return "".join(kept)
@@ -245,7 +245,7 @@ def _names(values: Mapping[str, Any], unfinished: Iterable[str]) -> dict[str, An
         for name in unfinished
     }
     for name, value in values.items():
-        names[name] = BlockEntry(name, value) if is_object(value) else value
+        names[name] = BlockEntry(name, value) if is_dict(value) else value
     if VARIABLES in values:
         names[VARIABLES] = _Variables(values[VARIABLES])
     return names

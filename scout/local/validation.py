@@ -1,4 +1,4 @@
-"""Is a request what the API takes? Checked against the specification itself, answered in the shape of the real 422s."""
+"""Check requests against the specification itself, and answer in the shape of the real 422s."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from jsonschema import Draft202012Validator
 
-from .jsons import is_list, is_too_deep
+from scout._json import is_list, is_too_deep
+
 from .plan import Detail, InvalidRequestError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _HUGE_NUMBER = re.compile(rb"[0-9][eE]\+?[0-9]{3}|[0-9]{300}")
 
 
 class RequestRules:
-    """What the specification says about the requests of one operation."""
+    """The rules of the specification for the requests of one operation."""
 
     def __init__(self, path: str, method: str) -> None:
         spec = load_spec()
@@ -41,7 +42,7 @@ class RequestRules:
         }
 
     def check_query(self, query: Mapping[str, str]) -> list[Detail]:
-        """What is wrong with the query parameters."""
+        """Return what is wrong with the query parameters."""
         return [
             detail
             for name, (schema, validator) in self._query.items()
@@ -50,7 +51,7 @@ class RequestRules:
         ]
 
     def check_body(self, body: Any) -> list[Detail]:
-        """What is wrong with a parsed body."""
+        """Return what is wrong with a parsed body."""
         return _details(self._body, body, ["body"])
 
 
@@ -163,7 +164,7 @@ _TYPES = {
 
 
 def _as_list(rule: Any) -> list[Any]:
-    return rule if is_list(rule) else [rule]
+    return list(rule) if is_list(rule) else [rule]
 
 
 def _closest_branch(error: ValidationError) -> list[ValidationError]:

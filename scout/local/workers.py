@@ -37,7 +37,7 @@ class Worker:
         return await future
 
     def close(self, last: Callable[[], object] | None = None) -> None:
-        """Let the thread end after the calls it already has, and after `last`, whose errors nobody hears."""
+        """End the thread after the calls it already has, and after `last`, whose errors are dropped."""
         if last is not None:
             self._jobs.put(last)
         self._jobs.put(None)

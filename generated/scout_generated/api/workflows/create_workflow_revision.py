@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ...models.workflow_response import WorkflowResponse
 
 
-def _get_kwargs(
+def get_kwargs(
     *,
     body: WorkflowConfig,
     workflow_id: None | str | Unset = UNSET,
@@ -155,7 +155,7 @@ def sync_detailed(
         Response[ErrorBody | HttpValidationError | WorkflowResponse]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = get_kwargs(
         body=body,
         workflow_id=workflow_id,
         workflow_key=workflow_key,
@@ -228,7 +228,7 @@ async def asyncio_detailed(
         Response[ErrorBody | HttpValidationError | WorkflowResponse]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = get_kwargs(
         body=body,
         workflow_id=workflow_id,
         workflow_key=workflow_key,

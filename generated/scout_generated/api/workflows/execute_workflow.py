@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ...models.workflow_run_started import WorkflowRunStarted
 
 
-def _get_kwargs(
+def get_kwargs(
     workflow_id: str,
     *,
     body: ExecuteWorkflowRequest,
@@ -296,7 +296,7 @@ def sync_detailed(
         Response[BlockRunCompleted | BlockRunFailed | BlockRunStarted | BlockStateUpdated | WorkflowRunCompleted | WorkflowRunFailed | WorkflowRunResponse | WorkflowRunStarted | ErrorBody | HttpValidationError]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = get_kwargs(
         workflow_id=workflow_id,
         body=body,
         environment=environment,
@@ -402,7 +402,7 @@ async def asyncio_detailed(
         Response[BlockRunCompleted | BlockRunFailed | BlockRunStarted | BlockStateUpdated | WorkflowRunCompleted | WorkflowRunFailed | WorkflowRunResponse | WorkflowRunStarted | ErrorBody | HttpValidationError]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = get_kwargs(
         workflow_id=workflow_id,
         body=body,
         environment=environment,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ...models.workflow_run_started import WorkflowRunStarted
 
 
-def _get_kwargs(
+def get_kwargs(
     *,
     body: ExecuteWorkflowConfigRequest,
     environment: ExecutionEnvironment | None | Unset = UNSET,
@@ -296,7 +296,7 @@ def sync_detailed(
         Response[BlockRunCompleted | BlockRunFailed | BlockRunStarted | BlockStateUpdated | WorkflowRunCompleted | WorkflowRunFailed | WorkflowRunResponse | WorkflowRunStarted | ErrorBody | HttpValidationError]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = get_kwargs(
         body=body,
         environment=environment,
         revision_id=revision_id,
@@ -408,7 +408,7 @@ async def asyncio_detailed(
         Response[BlockRunCompleted | BlockRunFailed | BlockRunStarted | BlockStateUpdated | WorkflowRunCompleted | WorkflowRunFailed | WorkflowRunResponse | WorkflowRunStarted | ErrorBody | HttpValidationError]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = get_kwargs(
         body=body,
         environment=environment,
         revision_id=revision_id,

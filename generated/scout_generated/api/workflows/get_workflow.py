@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ...models.workflow_response import WorkflowResponse
 
 
-def _get_kwargs(
+def get_kwargs(
     workflow_id: str,
 ) -> dict[str, Any]:
 
@@ -123,7 +123,7 @@ def sync_detailed(
         Response[ErrorBody | HttpValidationError | WorkflowResponse]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = get_kwargs(
         workflow_id=workflow_id,
     )
 
@@ -180,7 +180,7 @@ async def asyncio_detailed(
         Response[ErrorBody | HttpValidationError | WorkflowResponse]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = get_kwargs(
         workflow_id=workflow_id,
     )
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ...models.list_workflows_response import ListWorkflowsResponse
 
 
-def _get_kwargs(
+def get_kwargs(
     *,
     sort: None | str | Unset = UNSET,
     direction: None | str | Unset = UNSET,
@@ -193,7 +193,7 @@ def sync_detailed(
         Response[ErrorBody | HttpValidationError | ListWorkflowsResponse]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = get_kwargs(
         sort=sort,
         direction=direction,
         start_at=start_at,
@@ -286,7 +286,7 @@ async def asyncio_detailed(
         Response[ErrorBody | HttpValidationError | ListWorkflowsResponse]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = get_kwargs(
         sort=sort,
         direction=direction,
         start_at=start_at,

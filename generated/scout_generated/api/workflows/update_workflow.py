@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ...models.workflow_response import WorkflowResponse
 
 
-def _get_kwargs(
+def get_kwargs(
     workflow_id: str,
     *,
     body: WorkflowConfig,
@@ -135,7 +135,7 @@ def sync_detailed(
         Response[ErrorBody | HttpValidationError | WorkflowResponse]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = get_kwargs(
         workflow_id=workflow_id,
         body=body,
     )
@@ -200,7 +200,7 @@ async def asyncio_detailed(
         Response[ErrorBody | HttpValidationError | WorkflowResponse]
     """
 
-    kwargs = _get_kwargs(
+    kwargs = get_kwargs(
         workflow_id=workflow_id,
         body=body,
     )

@@ -8,8 +8,8 @@ import time
 from typing import TYPE_CHECKING
 
 from .access import Access
-from .answers import Json, while_connected
 from .history import LocalRequest
+from .responses import Json, while_connected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("scout.local")
 
 FAULT = "scout.local.fault"
-"""Where a request's fault is in its scope."""
+"""The key of a request's fault in its scope."""
 
 _MOST_BODY = 20 * 1024 * 1024
 # Read and thrown away, so that a client that is still sending gets to see the 413 and not a broken connection.
@@ -30,7 +30,7 @@ _MOST_DISCARDED = 8 * _MOST_BODY
 _SECRET_HEADERS = ("authorization", "proxy-authorization", "cookie")
 
 
-class Reception:
+class RequestMiddleware:
     """The outermost part of the application.
 
     Args:

@@ -1,4 +1,4 @@
-"""What the blocks of a run are doing, on stderr while it runs: lines, and on a terminal what runs now below them."""
+"""Show on stderr what the blocks of a run do: a line for each change and, on a terminal, the running blocks."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ if TYPE_CHECKING:
 _MARKS = {"started": (">", "cyan"), "completed": ("+", "green"), "failed": ("x", "red")}
 
 
-class Progress(Protocol):
-    """Tells what has become of the blocks."""
+class BlockDisplay(Protocol):
+    """Shows the state of the blocks."""
 
     def show(self, blocks: list[BlockRun]) -> None:
-        """Tell what is new."""
+        """Show the changes."""
 
-    def make_room(self) -> None:
-        """Let the answer have the terminal, if it goes there."""
+    def give_way(self) -> None:
+        """Leave the terminal to the answer, if that is written to it."""
 
     def close(self) -> None:
-        """Leave nothing that moves."""
+        """Stop every animation."""
 
 
-def open_progress(*, answer_is_text: bool) -> Progress:
-    """What fits stderr: with rich on a terminal, plain lines elsewhere and where rich is missing."""
+def open_display(*, answer_is_text: bool) -> BlockDisplay:
+    """Return the display that fits stderr: rich on a terminal; plain lines elsewhere and where rich is missing."""
     if not sys.stderr.isatty():
-        return PlainProgress()
+        return PlainDisplay()
     try:
-        return _RichProgress(answer_is_text=answer_is_text)
+        return _RichDisplay(answer_is_text=answer_is_text)
     except ImportError:  # the extra `cli` is not installed
-        return PlainProgress()
+        return PlainDisplay()
 
 
-class PlainProgress:
-    """A line for each thing that becomes of a block."""
+class PlainDisplay:
+    """A line for each change of a block."""
 
     def __init__(self) -> None:
         self._known: dict[str, BlockRun] = {}
 
     def show(self, blocks: list[BlockRun]) -> None:
-        """Tell what is new."""
+        """Show the changes."""
         for block in blocks:
             if block != self._known.get(block.id):
                 self._known[block.id] = block
@@ -55,14 +55,14 @@ class PlainProgress:
     def _changed(self, block: BlockRun) -> None:
         talk(f"block {_words(block)}")
 
-    def make_room(self) -> None:
-        """Lines are in nobody's way."""
+    def give_way(self) -> None:
+        """Do nothing: lines may stand above the answer."""
 
     def close(self) -> None:
-        """Nothing moves."""
+        """Do nothing: there is no animation."""
 
 
-class _RichProgress(PlainProgress):
+class _RichDisplay(PlainDisplay):
     """The same in colour, with the blocks that run now and their seconds below."""
 
     def __init__(self, *, answer_is_text: bool) -> None:
@@ -101,7 +101,7 @@ class _RichProgress(PlainProgress):
         lines = [f"… {escape(block_id)} {now - since:.1f} s" for block_id, since in list(self._running.items())]
         return Text("\n".join(lines), style="dim", no_wrap=True, overflow="ellipsis")
 
-    def make_room(self) -> None:
+    def give_way(self) -> None:
         if sys.stdout.isatty():
             self.close()
 
@@ -112,9 +112,9 @@ class _RichProgress(PlainProgress):
 def _words(block: BlockRun) -> str:
     if block.status == "started":
         return f"{block.id} started"
-    took = (
+    duration = (
         "" if block.duration is None else f" {'in' if block.status == 'completed' else 'after'} {block.duration:.2f} s"
     )
     price = "" if block.price is None else f", price {block.price:.8f}".rstrip("0").rstrip(".")
     error = f": {block.error}" if block.error else ""
-    return f"{block.id} {block.status}{took}{price}{error}"
+    return f"{block.id} {block.status}{duration}{price}{error}"

@@ -1,4 +1,4 @@
-"""What the commands that run a workflow share, be it a file or a stored one: options, and how a run is shown."""
+"""Run a workflow, from a file or stored, and show the run: the shared part of the commands that do so."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def carry_out(
     args: argparse.Namespace,
     workflow: str,
     connect: Callable[[], Scout],
-    door: Callable[[Scout], Scout | Workflows],
+    runner: Callable[[Scout], Scout | Workflows],
     *more_options: str,
     is_local: bool = False,
 ) -> int:
@@ -47,9 +47,9 @@ def carry_out(
 
     Args:
         args: The arguments of the command.
-        workflow: A file or an id, as the door takes it.
+        workflow: A file or an id, as the runner takes it.
         connect: Makes the client.
-        door: What of the client runs the workflow.
+        runner: What of the client runs the workflow.
         more_options: Names of arguments that are options of the run as well.
         is_local: Whether it is the embedded local Scout.
     """
@@ -61,7 +61,7 @@ def carry_out(
     try:
         with connect() as client:
             started = time.monotonic()
-            run = _run(door(client), workflow, inputs, args, options)
+            run = _run(runner(client), workflow, inputs, args, options)
             seconds = time.monotonic() - started
     except ScoutError as error:
         return _exits.explain(error)
@@ -77,13 +77,13 @@ def carry_out(
 
 
 def _run(
-    door: Scout | Workflows, workflow: str, inputs: dict[str, Any], args: argparse.Namespace, options: dict[str, Any]
+    runner: Scout | Workflows, workflow: str, inputs: dict[str, Any], args: argparse.Namespace, options: dict[str, Any]
 ) -> Run:
     if not args.stream:
-        return door.execute(workflow, inputs, check=False, **options)
+        return runner.execute(workflow, inputs, check=False, **options)
     from scout.cli._stream import follow
 
-    with door.stream(workflow, inputs, check=False, **options) as stream:
+    with runner.stream(workflow, inputs, check=False, **options) as stream:
         return follow(stream, json=args.json)
 
 

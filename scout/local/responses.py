@@ -1,4 +1,4 @@
-"""What the local Scout answers with: JSON, the result of a run, and a run as a stream of events."""
+"""Responses of the local Scout: JSON, the result of a run, and a run as a stream of events."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-    from .engine import Event, Run
+    from .engine import EventData, Execution
     from .faults import Fault
 
 HANG_UP = "scout.local.hang_up"
-"""Where the server puts, among a scope's extensions, the function that ends the connection."""
+"""The key, among a scope's extensions, of the function that ends the connection."""
 
 
 class Json(JSONResponse):
@@ -37,7 +37,7 @@ def json_bytes(content: Any) -> bytes:
     return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
-class RunAnswer(Response):
+class RunResponse(Response):
     """The answer to a plain run, which goes on only as long as somebody waits for it.
 
     Args:
@@ -46,8 +46,10 @@ class RunAnswer(Response):
         on_end: Called with the answer's bytes when the run has ended.
     """
 
-    def __init__(self, run: Run, fault: Fault | None, on_end: Callable[[bytes], None]) -> None:
-        super().__init__(media_type="application/json")
+    media_type = "application/json"
+
+    def __init__(self, run: Execution, fault: Fault | None, on_end: Callable[[bytes], None]) -> None:
+        super().__init__()
         self._run = run
         self._fault = fault
         self._on_end = on_end
@@ -74,20 +76,16 @@ class RunAnswer(Response):
         await send({"type": "http.response.body", "body": part, "more_body": len(part) < len(content)})
 
 
-class EventStream(Response):
-    """The answer to a streamed run: one frame for each event. Arguments as for `RunAnswer`."""
+class EventStream(RunResponse):
+    """The answer to a streamed run: one frame for each event. Arguments as for `RunResponse`."""
 
-    def __init__(self, run: Run, fault: Fault | None, on_end: Callable[[bytes], None]) -> None:
-        super().__init__(headers={"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"})
+    media_type = "text/event-stream"
+
+    def __init__(self, run: Execution, fault: Fault | None, on_end: Callable[[bytes], None]) -> None:
+        super().__init__(run, fault, on_end)
+        self.headers["cache-control"] = "no-cache"
         # Set for a body of no bytes; a stream does not know its length.
         del self.headers["content-length"]
-        self._run = run
-        self._fault = fault
-        self._on_end = on_end
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run, and send."""
-        await while_connected(receive, _or_broken_off(self._work(send), scope))
 
     async def _work(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -96,7 +94,7 @@ class EventStream(Response):
                 await send({"type": "http.response.body", "body": frame, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _noted(self, events: AsyncIterator[Event]) -> AsyncIterator[Event]:
+    async def _noted(self, events: AsyncIterator[EventData]) -> AsyncIterator[EventData]:
         """The events; the run is noted before its last one goes out, so that whoever has that finds it."""
         async for event in events:
             if event["name"] in {RUN_COMPLETED, RUN_FAILED}:
@@ -135,5 +133,5 @@ async def _or_broken_off(work: Coroutine[Any, Any, None], scope: Scope) -> None:
         await asyncio.Event().wait()  # until the client has gone
 
 
-def _frame(event: Event) -> bytes:
+def _frame(event: EventData) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (event["name"].encode(), json_bytes(event))

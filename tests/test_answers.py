@@ -1,7 +1,8 @@
-"""A body becomes a run or an error; a call becomes a request. Without a server: `test_statuses.py` has one."""
+"""A body becomes a run or an error. Without a server: `test_statuses.py` has one."""
 
 import json
 import math
+from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
 
@@ -12,13 +13,10 @@ from servers import run_answer
 from scout import (
     APIResponseError,
     APIStatusError,
-    ConfigurationError,
-    Environment,
     RunStatus,
     UnprocessableEntityError,
-    WorkflowFileError,
 )
-from scout._wire import Answer, execute_request, read_run, status_error
+from scout._answers import Answer, read_page, read_run, read_workflow, status_error
 from scout.workflow_files import LoadedWorkflow
 
 EMPTY = LoadedWorkflow({"blocks": []})
@@ -229,6 +227,51 @@ def test_a_dependency_that_the_server_let_pass_costs_no_run(dependencies: object
     assert run.ok
 
 
+# --- Stored workflows ---------------------------------------------------------------------------------------------
+
+
+def test_a_stored_workflow_is_read_whole_and_in_order() -> None:
+    told = {
+        "new": {"x": None},
+        "workflow_id": "wf_1",
+        "workflow_key": "mine",
+        "revision_id": "rev_1",
+        "is_draft": True,
+        "created_at": "2025-01-15T18:12:36+02:00",
+        "last_updated_at": "2025-01-15T16:12:36",
+        "workflow_config": {"z": 1, "blocks": {"not": "a list"}, "a": None},
+    }
+
+    workflow = read_workflow(answer({"data": told}))
+
+    assert (workflow.id, workflow.key, workflow.revision_id, workflow.is_draft) == ("wf_1", "mine", "rev_1", True)
+    assert workflow.created_at == workflow.last_updated_at == datetime(2025, 1, 15, 16, 12, 36, tzinfo=UTC)
+    assert json.dumps(workflow.config) == json.dumps(told["workflow_config"])
+    assert json.dumps(workflow.raw) == json.dumps(told)
+
+
+@pytest.mark.parametrize("value", [None, 5, [], {}])
+def test_an_odd_field_of_a_stored_workflow_costs_nothing_else(value: object) -> None:
+    least = {"workflow_id": "wf_1", "revision_id": "rev_1", "workflow_config": {}}
+    names = ("workflow_key", "is_draft", "created_at", "last_updated_at")
+
+    for told in (least, least | dict.fromkeys(names, value)):
+        workflow = read_workflow(answer({"data": told}))
+
+        assert [workflow.key, workflow.is_draft, workflow.created_at, workflow.last_updated_at] == [None] * 4
+        assert workflow.raw == told
+
+
+def test_a_page_of_stored_workflows() -> None:
+    told = {"workflow_id": "wf_1", "revision_id": "rev_1", "workflow_config": {}}
+
+    page = read_page(answer({"data": [told, told], "next_cursor": "c", "new": 1}))
+
+    assert ([each.id for each in page.workflows], page.next_cursor) == (["wf_1", "wf_1"], "c")
+    assert page.raw["new"] == 1
+    assert read_page(answer({"data": [], "next_cursor": 5})).next_cursor is None
+
+
 # --- Errors -------------------------------------------------------------------------------------------------------
 
 
@@ -286,87 +329,3 @@ def test_the_id_of_the_request_is_found(name: str) -> None:
 
     assert error.request_id == "abc"
     assert str(error).endswith("(request id abc)")
-
-
-# --- Requests -----------------------------------------------------------------------------------------------------
-
-
-def request_body(*args: Any, **options: Any) -> Any:
-    return json.loads(execute_request(*args, **options).body)
-
-
-def test_the_smallest_request() -> None:
-    request = execute_request(LoadedWorkflow({}), None)
-
-    assert (request.method, request.path, dict(request.query)) == ("post", "/v2/workflows/execute", {})
-    assert without(json.loads(request.body), "streaming") == {"workflow_config": {}}
-    assert not request.repeatable
-
-
-def test_the_key_of_the_call_comes_before_that_of_the_file() -> None:
-    workflow = LoadedWorkflow({}, "from_file")
-
-    assert request_body(workflow, None)["workflow_key"] == "from_file"
-    assert request_body(workflow, None, workflow_key="from_call")["workflow_key"] == "from_call"
-
-
-def test_values_travel_as_they_are() -> None:
-    inputs = {"z": "é😀\u2028", "a": 10**30, "f": 0.1, "n": None, "t": (1, [2])}
-    config = {"z": 1, "blocks": [], "a": 2}
-
-    body = execute_request(LoadedWorkflow(config), inputs).body
-
-    assert json.loads(body)["inputs"] == inputs | {"t": [1, [2]]}
-    assert b'"workflow_config":{"z":1,"blocks":[],"a":2}' in body
-
-
-def test_the_extras_win() -> None:
-    request = execute_request(
-        LoadedWorkflow({}, "key"),
-        {"a": 1},
-        environment=Environment.STAGING,
-        session_id="s",
-        extra_query={"environment": "moon", "new": "1"},
-        extra_body={"inputs": {"b": 2}, "more": True},
-    )
-
-    assert dict(request.query) == {"environment": "moon", "session_id": "s", "new": "1"}
-    assert without(json.loads(request.body), "streaming") == {
-        "workflow_config": {},
-        "workflow_key": "key",
-        "inputs": {"b": 2},
-        "more": True,
-    }
-
-
-@pytest.mark.parametrize(
-    ("inputs", "options", "message"),
-    [
-        ({"rows": [1, {"when": math.nan}]}, {}, "inputs.rows[1].when: nan is not JSON"),
-        ({"a": b""}, {}, "inputs.a: JSON cannot carry a bytes; pass text, for example base64"),
-        ({"a": "\ud800"}, {}, "inputs.a: the text holds half of a surrogate pair"),
-        ({}, {"extra_body": {"more": {1}}}, "more: JSON cannot carry a set; pass a list"),
-        (["a"], {}, "inputs must be a mapping of names to values, not list"),
-        ({}, {"session_id": 5}, "session_id must be text, not int"),
-        ({}, {"revision_id": b"r"}, "revision_id must be text, not bytes"),
-        ({}, {"workflow_key": 5}, "workflow_key must be text, not int"),
-        ({}, {"extra_query": "a=b"}, "extra_query must be a mapping of names to values, not str"),
-        ({}, {"extra_body": [1]}, "extra_body must be a mapping of names to values, not list"),
-    ],
-)
-def test_what_cannot_be_sent_is_named(inputs: Any, options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        execute_request(EMPTY, inputs, **options)
-
-    assert str(caught.value) == message
-
-
-def test_what_cannot_be_sent_of_a_workflow_is_the_workflows_fault() -> None:
-    with pytest.raises(WorkflowFileError, match=r"^workflow: blocks\[0\]\.x: JSON cannot carry a set"):
-        execute_request(sent(block("a", x={1})), None)
-
-
-@pytest.mark.parametrize("name", ["session_id", "revision_id"])
-def test_an_id_with_half_a_character(name: str) -> None:
-    with pytest.raises(ConfigurationError, match=name):
-        execute_request(EMPTY, None, **{name: "\ud800"})

@@ -1,0 +1,314 @@
+"""Turn an `Answer` into a `Run`, a `StoredWorkflow`, a page of them, or an error. No I/O."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, cast
+
+from . import errors
+from ._json import is_dict, is_list, is_mapping, shorten, text_or_none
+from ._requests import RUN_MAY_HAVE_STARTED
+from ._retry import REFUSED, retry_after
+from .errors import APIResponseError, APIStatusError
+from .results import Run, RunStatus, StoredWorkflow, WorkflowPage, parse_timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .workflow_files import LoadedWorkflow
+
+__all__ = [
+    "Answer",
+    "is_stream",
+    "read_any_run",
+    "read_deletion",
+    "read_page",
+    "read_run",
+    "read_workflow",
+    "sentence",
+    "status_error",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response, read to its end.
+
+    Attributes:
+        status: The HTTP status.
+        headers: Names in lower case.
+        body: The body, decompressed.
+        unknown_outcome: As in the request.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    unknown_outcome: str = RUN_MAY_HAVE_STARTED
+
+
+def is_stream(headers: Mapping[str, str]) -> bool:
+    """Return True when a response is a stream of events, by its content type."""
+    return headers.get("content-type", "").lower().startswith("text/event-stream")
+
+
+# --- Runs ---------------------------------------------------------------------------------------------------------
+
+
+def read_any_run(answer: Answer, workflow: LoadedWorkflow | None) -> Run:
+    """Read the run from a 2xx answer, which is JSON or a stream of events. Raises as `read_run`."""
+    if is_stream(answer.headers):
+        from .streaming import run_from_events  # rare: only servers that stream unasked
+
+        return run_from_events(answer, workflow)
+    return read_run(answer, workflow)
+
+
+def read_run(answer: Answer, workflow: LoadedWorkflow | None) -> Run:
+    """Read the run from a 2xx answer that is JSON.
+
+    Args:
+        answer: The answer.
+        workflow: The workflow that was sent, for its output block; `None` when a stored workflow ran.
+
+    Raises:
+        APIResponseError: the answer holds no run.
+    """
+    # By hand, and not through the generated class: that is strict where a paid answer must not be lost, and the attrs
+    # classes take longer to make than a call to this machine. A test holds the names to the spec.
+    data = _decode(answer)
+    found = data.get("run")
+    status = found.get("stop_reason") if is_mapping(found) else None
+    if not is_mapping(found) or not isinstance(status, str):
+        name = data.get("name")
+        what = f"one event, {name!r}, and" if isinstance(name, str) else "JSON, but"
+        raise _not_understood(answer, f"it holds {what} no run that says how it ended (run.stop_reason)")
+    state = found.get("state")
+    if state is not None and not is_mapping(state):
+        raise _not_understood(answer, f"its run.state is {type(state).__name__} where an object belongs")
+    problems = found.get("errors")
+    return Run(
+        id=text_or_none(found.get("workflow_run_id")),
+        session_id=text_or_none(found.get("session_id")),
+        workflow_id=text_or_none(data.get("workflow_id")),
+        status=RunStatus(status),
+        state=dict(state or {}),
+        errors=[sentence(each) for each in (problems if is_list(problems) else [problems] if problems else [])],
+        output_block_id=text_or_none(data.get("output_block_id")) or (workflow.output_block_id if workflow else None),
+        raw=data,
+    )
+
+
+# --- Stored workflows ---------------------------------------------------------------------------------------------
+
+
+def read_workflow(answer: Answer) -> StoredWorkflow:
+    """Read the stored workflow from a 2xx answer.
+
+    Raises:
+        APIResponseError: the answer holds none.
+    """
+    return _stored(answer, _decode(answer).get("data"), "its data")
+
+
+def read_page(answer: Answer) -> WorkflowPage:
+    """Read a page of stored workflows from a 2xx answer. Raises as `read_workflow`."""
+    data = _decode(answer)
+    found = data.get("data")
+    if not is_list(found):
+        raise _not_understood(answer, "it holds no list of workflows (data)")
+    return WorkflowPage(
+        workflows=[_stored(answer, each, f"its data[{number}]") for number, each in enumerate(found)],
+        next_cursor=text_or_none(data.get("next_cursor")),
+        raw=data,
+    )
+
+
+def read_deletion(answer: Answer) -> str:
+    """Read the server's words from a 2xx answer to a deletion; empty when there are none. Raises as `read_workflow`."""
+    detail = _decode(answer).get("detail") if answer.body else None
+    if not isinstance(detail, str | None):
+        raise _not_understood(answer, f"its detail is {type(detail).__name__} where text belongs")
+    return detail or ""
+
+
+def _stored(answer: Answer, found: Any, name: str) -> StoredWorkflow:
+    if not is_mapping(found):
+        raise _not_understood(answer, f"{name} is no stored workflow: it is no object")
+    workflow_id, revision_id, config = (found.get(each) for each in ("workflow_id", "revision_id", "workflow_config"))
+    if isinstance(workflow_id, str) and isinstance(revision_id, str) and is_dict(config):
+        is_draft = found.get("is_draft")
+        return StoredWorkflow(
+            id=workflow_id,
+            key=text_or_none(found.get("workflow_key")),
+            revision_id=revision_id,
+            is_draft=is_draft if isinstance(is_draft, bool) else None,
+            created_at=parse_timestamp(found.get("created_at")),
+            last_updated_at=parse_timestamp(found.get("last_updated_at")),
+            config=config,
+            raw=found,
+        )
+    lacking = [each for each in ("workflow_id", "revision_id") if not isinstance(found.get(each), str)]
+    lacking += [] if is_dict(config) else ["workflow_config"]
+    raise _not_understood(answer, f"{name} is no stored workflow: it lacks {' and '.join(lacking)}")
+
+
+# --- Errors -------------------------------------------------------------------------------------------------------
+
+
+def status_error(answer: Answer) -> APIStatusError:
+    """Return the error for a status other than 2xx; any status and any body give one."""
+    body = _body(answer)
+    detail = body.get("detail") if is_mapping(body) else None
+    request_id = next((answer.headers[name] for name in _REQUEST_IDS if name in answer.headers), None)
+    advice = _advice(answer)
+    message = f"{_status_line(answer.status)}: {_server_words(body)}"
+    if advice:
+        message += f"; {advice}"
+    if request_id:
+        message += f" (request id {request_id})"
+    kind, extra = _class_for(answer, detail)
+    return kind(
+        message,
+        status=answer.status,
+        body=body,
+        headers=answer.headers,
+        request_id=request_id,
+        run_may_have_started=answer.status not in REFUSED,
+        **extra,
+    )
+
+
+_CLASSES: dict[int, type[APIStatusError]] = {
+    400: errors.BadRequestError,
+    401: errors.AuthenticationError,
+    403: errors.PermissionDeniedError,
+    404: errors.NotFoundError,
+    409: errors.ConflictError,
+}
+
+_REQUEST_IDS = ("x-request-id", "request-id", "x-correlation-id", "x-cloud-trace-context", "cf-ray")
+
+
+def _class_for(answer: Answer, detail: Any) -> tuple[type[APIStatusError], dict[str, Any]]:
+    if answer.status == 422:
+        details = [each for each in detail if is_mapping(each)] if is_list(detail) else []
+        return errors.UnprocessableEntityError, {"details": details}
+    if answer.status == 429:
+        return errors.RateLimitError, {"retry_after": retry_after(answer.headers)}
+    if answer.status >= 500:
+        return errors.InternalServerError, {}
+    return _CLASSES.get(answer.status, APIStatusError), {}
+
+
+def _advice(answer: Answer) -> str:
+    match answer.status:
+        case 401:
+            return "check the API key (api_key= or SCOUT_API_KEY)"
+        case 403:
+            return "this API key may not do this"
+        case 413:
+            return "make the workflow or the inputs smaller"
+        case 429:
+            seconds = retry_after(answer.headers)
+            return f"retry after {seconds:g} s" if seconds is not None else "retry later"
+        case status if 300 <= status < 400:
+            target = answer.headers.get("location")
+            where = f" to {target}" if target else ""
+            return f"the server redirects{where}, which is not followed; check base_url (SCOUT_BASE_URL)"
+        case status if status == 408 or status >= 500:
+            return answer.unknown_outcome
+        case _:
+            return ""
+
+
+def _server_words(body: Any) -> str:
+    if isinstance(body, str):
+        return _quoted(_text_of_page(body)) if body.strip() else "no body"
+    if not is_mapping(body):
+        return _quoted(json.dumps(body, ensure_ascii=False))
+    words: list[str] = []
+    for name in ("detail", "message", "error", "errors"):
+        said = body.get(name)
+        if said:
+            words += map(sentence, said if is_list(said) else [said])
+    return _quoted("; ".join(words) or json.dumps(body, ensure_ascii=False))
+
+
+def sentence(said: Any) -> str:
+    """Write as text what a server reports: a text, a pydantic detail (`loc`, `msg`), a `{field, message}`, any JSON."""
+    if isinstance(said, str):
+        return said
+    if is_mapping(said):
+        words = said.get("msg") or said.get("message")
+        place = said.get("loc") or said.get("field")
+        if isinstance(words, str):
+            where = ".".join(map(str, place)) if is_list(place) else place
+            return f"{where}: {words}" if where else words
+    try:
+        return json.dumps(said, ensure_ascii=False, default=str)
+    except RecursionError:
+        return "(nested too deeply to be shown)"
+
+
+def _text_of_page(text: str) -> str:
+    title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
+    if title:
+        return f"an HTML page titled {title[1].strip()!r}"
+    return " ".join(text.split())
+
+
+def _quoted(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{shorten(text, _LONGEST)} (the whole is in .body)"
+
+
+_LONGEST = 600
+
+
+def _status_line(status: int) -> str:
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+def _body(answer: Answer) -> Any:
+    try:
+        return json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return answer.body.decode("utf-8", "replace")
+
+
+def _decode(answer: Answer) -> dict[str, Any]:
+    try:
+        data: Any = json.loads(answer.body)
+    except (ValueError, RecursionError) as problem:
+        damaged = bool(answer.body.strip()) and not answer.body.lstrip().startswith(b"<")
+        raise _not_understood(answer, _why_not_json(answer, problem), damaged=damaged) from None
+    if not isinstance(data, dict):
+        raise _not_understood(answer, f"it is JSON, but {type(data).__name__} where an object belongs")
+    return cast("dict[str, Any]", data)
+
+
+def _why_not_json(answer: Answer, problem: Exception) -> str:
+    if not answer.body.strip():
+        return "it has no body"
+    if isinstance(problem, RecursionError):
+        return "its JSON is nested too deeply"
+    kind = answer.headers.get("content-type", "no content type")
+    start = _quoted(_text_of_page(answer.body[:_LONGEST].decode("utf-8", "replace")))
+    return f"it is not whole JSON ({kind}; {problem}): {start}"
+
+
+def _not_understood(answer: Answer, reason: str, *, damaged: bool = False) -> APIResponseError:
+    outcome = f"; {answer.unknown_outcome}" if answer.unknown_outcome else ""
+    return APIResponseError(
+        f"the answer with status {answer.status} cannot be understood: {reason}{outcome}; "
+        "check base_url (SCOUT_BASE_URL) if this is not Scout's API",
+        status=answer.status,
+        body=answer.body,
+        damaged=damaged,
+    )

@@ -1,0 +1,254 @@
+"""JSON values: type guards, what JSON cannot carry, shortening for messages, and redaction of secrets.
+
+Standard library only. The local Scout uses this module too, because nothing here reads the API.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+__all__ = [
+    "MAX_DEPTH",
+    "SHORTEST_SECRET",
+    "Fault",
+    "PathInData",
+    "is_dict",
+    "is_list",
+    "is_mapping",
+    "is_same",
+    "is_too_deep",
+    "is_unicode",
+    "json_fault",
+    "objects_in",
+    "redact",
+    "shorten",
+    "spell",
+    "text_or_none",
+]
+
+MAX_DEPTH = 200
+"""The deepest nesting of a value: where the JSON parser of the real server stops. Ours is recursive as well."""
+
+SHORTEST_SECRET = 8
+"""A shorter key is a placeholder, such as `local`, and its text may stand in an answer by chance."""
+
+PathInData = tuple[str | int, ...]
+"""The keys and list indexes that lead from the top of a value to a part of it."""
+
+
+# --- Type guards --------------------------------------------------------------------------------------------------
+
+
+def is_mapping(value: object) -> TypeGuard[Mapping[str, Any]]:
+    """Return True for a mapping, as in JSON or YAML."""
+    return isinstance(value, Mapping)
+
+
+def is_dict(value: object) -> TypeGuard[dict[str, Any]]:
+    """Return True for an object of parsed JSON, whose keys are always text; faster than `is_mapping`."""
+    return isinstance(value, dict)
+
+
+def is_list(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
+    """Return True for a list or a tuple, which JSON writes as a list."""
+    return isinstance(value, list | tuple)
+
+
+def objects_in(value: object) -> list[dict[str, Any]]:
+    """Return the objects in a list; none when the value is not a list."""
+    return [item for item in value if is_dict(item)] if is_list(value) else []
+
+
+def is_unicode(text: str) -> bool:
+    """Return True for text that UTF-8 can hold: without half a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def text_or_none(value: object) -> str | None:
+    """Return a value that is text; `None` for any other."""
+    return value if isinstance(value, str) else None
+
+
+# --- What JSON cannot carry ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A part of a value that JSON cannot carry, and its place in the value."""
+
+    place: PathInData
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{spell(self.place)}: {self.problem}" if self.place else self.problem
+
+
+_INSTEAD = {
+    "bytes": "pass text, for example base64",
+    "bytearray": "pass text, for example base64",
+    "set": "pass a list",
+    "frozenset": "pass a list",
+    "datetime": "pass text, for example .isoformat()",
+    "date": "pass text, for example .isoformat()",
+    "time": "pass text, for example .isoformat()",
+    "Decimal": "pass a float or text",
+    "UUID": "pass text, for example str(...)",
+    "PosixPath": "pass text, for example str(...)",
+}
+
+
+def json_fault(
+    value: Any, place: PathInData = (), _above: tuple[int, ...] = (), _sound: dict[int, Any] | None = None
+) -> Fault | None:
+    """Return the first thing in a value that JSON cannot carry; `None` when there is nothing."""
+    sound = _sound if _sound is not None else {}  # a part that YAML's aliases share is checked once
+    if id(value) in sound:
+        return None
+    if isinstance(value, str):
+        return None if is_unicode(value) else Fault(place, "the text holds half of a surrogate pair")
+    if value is None or isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return None if _is_writable(value) else Fault(place, "the number has more digits than Python writes")
+    if isinstance(value, float):
+        return None if math.isfinite(value) else Fault(place, f"{value} is not JSON")
+    items: Iterable[tuple[Any, Any]]
+    if is_dict(value):
+        items = value.items()
+    elif is_list(value):
+        items = enumerate(value)
+    else:
+        kind = type(value).__name__
+        return Fault(place, f"JSON cannot carry a {kind}; {_INSTEAD.get(kind, 'pass plain JSON')}")
+    if id(value) in _above:
+        return Fault(place, "the value holds itself (a circular reference)")
+    if len(_above) >= MAX_DEPTH:
+        return Fault(place[:8], f"is nested more than {MAX_DEPTH} levels deep")
+    for key, item in items:
+        if is_dict(value) and not isinstance(key, str):
+            return Fault(place, f"the key {key!r} is not text; put it in quotes")
+        if isinstance(key, str) and not is_unicode(key):
+            return Fault(place, f"the key {key!r} holds half of a surrogate pair")
+        fault = json_fault(item, (*place, key), (*_above, id(value)), sound)
+        if fault:
+            return fault
+    sound[id(value)] = value
+    return None
+
+
+def _is_writable(number: int) -> bool:
+    try:
+        str(number)
+    except ValueError:
+        return False
+    return True
+
+
+def is_too_deep(value: object, text: str | bytes) -> bool:
+    """Return True when lists and objects are nested more than 200 deep.
+
+    Args:
+        value: The parsed value.
+        text: The JSON that it was parsed from; most texts have too few brackets to need a closer look.
+    """
+    brackets = text.count("[") + text.count("{") if isinstance(text, str) else text.count(b"[") + text.count(b"{")
+    return brackets > MAX_DEPTH and _depth(value) > MAX_DEPTH
+
+
+def _depth(value: object) -> int:
+    depth = 0
+    level = [value]
+    while any(is_dict(each) or is_list(each) for each in level):
+        depth += 1
+        level = [child for each in level for child in _children(each)]
+    return depth
+
+
+def _children(value: object) -> Iterable[object]:
+    if is_dict(value):
+        return value.values()
+    return value if is_list(value) else ()
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Return True when two values are the same JSON: an absent field is not a null, 1 is 1.0, and 1 is not true."""
+    pairs = [(one, other)]  # and not by recursion: a config may be nested deeper than Python calls
+    for left, right in pairs:
+        if is_mapping(left) and is_mapping(right):
+            if left.keys() != right.keys():
+                return False
+            pairs += ((left[key], right[key]) for key in left)
+        elif is_list(left) and is_list(right):
+            if len(left) != len(right):
+                return False
+            pairs += zip(left, right, strict=True)
+        elif isinstance(left, bool) != isinstance(right, bool) or left != right:
+            return False
+    return True
+
+
+def spell(place: PathInData) -> str:
+    """Write a place as people do: `blocks[0].block_id`."""
+    spelled = ""
+    for step in place:
+        spelled += f"[{step}]" if isinstance(step, int) else f".{step}" if spelled else step
+    return spelled
+
+
+# --- Text for messages --------------------------------------------------------------------------------------------
+
+
+def shorten(text: str, limit: int) -> str:
+    """Return the text, or its first `limit` characters and an ellipsis."""
+    return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+def redact(value: Any, secrets: Iterable[str], mark: str = "[redacted]", *, shortest: int = SHORTEST_SECRET) -> Any:
+    """Return text, bytes or JSON with every secret replaced, in values and keys.
+
+    Found are the exact text of a secret and its JSON-escaped forms. Not found are other encodings (base64, percent
+    signs), parts of a secret, and secrets of fewer than `shortest` characters.
+
+    Args:
+        value: Text, bytes, or JSON. A value nested too deeply is replaced whole.
+        secrets: The texts to replace.
+        mark: The text to put in their place.
+        shortest: The length from which a text counts as a secret.
+    """
+    forms = {form for secret in secrets if len(secret) >= shortest for form in _escaped(secret)}
+    if not forms:
+        return value
+    try:
+        return _redacted(value, sorted(forms, key=len, reverse=True), mark)
+    except RecursionError:
+        return "[nested too deeply to be cleaned of the API key]"
+
+
+def _escaped(secret: str) -> list[str]:
+    """Return the secret as it is, and as JSON may write it: with or without non-ASCII characters and plain slashes."""
+    forms = [secret, *(json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False))]
+    return [*forms, *(form.replace("/", "\\/") for form in forms)]
+
+
+def _redacted(value: Any, forms: list[str], mark: str) -> Any:
+    if isinstance(value, str):
+        for form in forms:
+            value = value.replace(form, mark)
+        return value
+    if isinstance(value, bytes):
+        for form in forms:
+            value = value.replace(form.encode("utf-8", "surrogatepass"), mark.encode())
+        return value
+    if is_mapping(value):
+        return {_redacted(key, forms, mark): _redacted(each, forms, mark) for key, each in value.items()}
+    if is_list(value):
+        return type(value)(_redacted(each, forms, mark) for each in value)
+    return value

@@ -1,0 +1,332 @@
+"""Turn a call into a `Request`: path, query and body, all checked. No I/O."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from ._json import is_dict, is_list, is_mapping, json_fault
+from .errors import ConfigurationError, WorkflowFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from scout_generated import AuthenticatedClient
+    from scout_generated.models.workflow_config import WorkflowConfig
+
+    from ._config import Secret
+    from .environments import Environment
+    from .workflow_files import LoadedWorkflow
+
+__all__ = [
+    "RUN_MAY_HAVE_STARTED",
+    "AuthenticatedClient",
+    "Request",
+    "WorkflowConfig",
+    "checked_body",
+    "create_request",
+    "delete_request",
+    "execute_request",
+    "execute_stored_request",
+    "get_request",
+    "list_request",
+    "raw_client",
+    "revision_request",
+    "update_request",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when asked for, because classes of attrs are slow to make.
+    if name == "WorkflowConfig":
+        from scout_generated.models.workflow_config import WorkflowConfig
+
+        return WorkflowConfig
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+RUN_MAY_HAVE_STARTED = "the run may have started"
+
+# The modules of the generated operations are imported where they are used, because most programs use one or two of
+# them; and each by its written-out name, so that a freezer such as PyInstaller finds it.
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An HTTP request, without the host and the key.
+
+    Attributes:
+        method: The HTTP method.
+        path: The path, with everything in it encoded.
+        query: Names and values.
+        body: The body, as JSON in UTF-8.
+        headers: Further headers of this one call.
+        repeatable: True when sending it twice does no more than sending it once, so that it may be repeated when the
+            outcome is unknown.
+        unknown_outcome: The part of an error message that says what the server may have done when the outcome is
+            unknown; empty for a request that changes nothing.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, Any]
+    body: bytes
+    headers: Mapping[str, str]
+    repeatable: bool
+    unknown_outcome: str
+
+
+def execute_request(
+    workflow: LoadedWorkflow, inputs: Mapping[str, Any] | None, *, workflow_key: str | None = None, **options: Any
+) -> Request:
+    """`POST /v2/workflows/execute`, https://docs.scoutos.com (API, Workflows).
+
+    Raises:
+        ConfigurationError: an argument holds what cannot be sent.
+        WorkflowFileError: the workflow does.
+    """
+    from scout_generated.api.workflows.execute_workflow_config import get_kwargs
+
+    _check_text("workflow_key", workflow_key)
+    key = workflow_key if workflow_key is not None else workflow.key
+    config = {"workflow_config": workflow.config, "workflow_key": key}
+    return _run_request(get_kwargs, config, inputs, **options)
+
+
+def execute_stored_request(
+    workflow_id: str, inputs: Mapping[str, Any] | None, *, workflow_key: None = None, **options: Any
+) -> Request:
+    """`POST /v2/workflows/{workflow_id}/execute`. Raises as `execute_request`."""
+    from scout_generated.api.workflows.execute_workflow import get_kwargs
+
+    if workflow_key is not None:
+        raise ConfigurationError("workflow_key is not for a stored workflow, which has a key of its own")
+    segment = _segment(workflow_id)
+    return _run_request(partial(get_kwargs, segment), {}, inputs, **options)
+
+
+def _run_request(
+    make: Callable[..., dict[str, Any]],
+    config: Mapping[str, Any],
+    inputs: Mapping[str, Any] | None,
+    *,
+    streaming: bool = False,
+    environment: Environment | None = None,
+    revision_id: str | None = None,
+    session_id: str | None = None,
+    **extra: Any,
+) -> Request:
+    _check_mapping("inputs", inputs)
+    _check_text("revision_id", revision_id)
+    _check_text("session_id", session_id)
+    parts = make(
+        body=_body({**config, "inputs": inputs, "streaming": streaming}),
+        environment=environment.value if environment is not None else None,
+        revision_id=revision_id,
+        session_id=session_id,
+    )
+    return _request(parts, repeatable=False, unknown_outcome=RUN_MAY_HAVE_STARTED, **extra)
+
+
+def list_request(
+    *,
+    query: str | None = None,
+    sort: str | None = None,
+    direction: str | None = None,
+    tags: str | None = None,
+    limit: int | None = None,
+    start_at: str | None = None,
+    **extra: Any,
+) -> Request:
+    """`GET /v2/workflows`. Raises as `execute_request`."""
+    from scout_generated.api.workflows.list_workflows import get_kwargs
+
+    texts: dict[str, Any] = {"query": query, "sort": sort, "direction": direction, "tags": tags, "start_at": start_at}
+    for name, text in texts.items():
+        _check_text(name, text)
+    _check_limit(limit)
+    return _request(get_kwargs(**texts, limit=limit), repeatable=True, **extra)
+
+
+def _check_limit(limit: object) -> None:
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise ConfigurationError(f"limit must be a whole number, 1 or more, not {limit!r}")
+
+
+def get_request(workflow_id: str, **extra: Any) -> Request:
+    """`GET /v2/workflows/{workflow_id}`. Raises as `execute_request`."""
+    from scout_generated.api.workflows.get_workflow import get_kwargs
+
+    return _request(get_kwargs(_segment(workflow_id)), repeatable=True, **extra)
+
+
+def create_request(workflow: LoadedWorkflow, key: str | None, **extra: Any) -> Request:
+    """`POST /v2/workflows`. Raises as `execute_request`."""
+    from scout_generated.api.workflows.create_workflow import get_kwargs
+
+    _check_name("key", key)
+    parts = get_kwargs(body=_body(workflow.config, is_config=True), workflow_key=key)
+    outcome = "the workflow may have been created"
+    return _request(parts, repeatable=False, unknown_outcome=outcome, is_config=True, **extra)
+
+
+def revision_request(workflow: LoadedWorkflow, *, workflow_id: str | None, key: str | None, **extra: Any) -> Request:
+    """`POST /v2/workflows/revisions`. Raises as `execute_request`."""
+    from scout_generated.api.workflows.create_workflow_revision import get_kwargs
+
+    _check_name("id", workflow_id)
+    _check_name("key", key)
+    parts = get_kwargs(body=_body(workflow.config, is_config=True), workflow_id=workflow_id, workflow_key=key)
+    outcome = "the revision may have been made"
+    return _request(parts, repeatable=False, unknown_outcome=outcome, is_config=True, **extra)
+
+
+def update_request(workflow_id: str, workflow: LoadedWorkflow, **extra: Any) -> Request:
+    """`PUT /v2/workflows/{workflow_id}`. Raises as `execute_request`."""
+    from scout_generated.api.workflows.update_workflow import get_kwargs
+
+    parts = get_kwargs(_segment(workflow_id), body=_body(workflow.config, is_config=True))
+    outcome = "the workflow may have been updated"
+    return _request(parts, repeatable=True, unknown_outcome=outcome, is_config=True, **extra)
+
+
+def delete_request(workflow_id: str, **extra: Any) -> Request:
+    """`DELETE /v2/workflows/{workflow_id}`. Raises as `execute_request`."""
+    from scout_generated.api.workflows.delete_workflow import get_kwargs
+
+    parts = get_kwargs(_segment(workflow_id))
+    return _request(parts, repeatable=True, unknown_outcome="the workflow may have been deleted", **extra)
+
+
+def _request(
+    parts: Mapping[str, Any],
+    *,
+    repeatable: bool,
+    unknown_outcome: str = "",
+    is_config: bool = False,
+    extra_headers: Mapping[str, str] | None = None,
+    extra_query: Mapping[str, Any] | None = None,
+    extra_body: Mapping[str, Any] | None = None,
+) -> Request:
+    _check_mapping("extra_query", extra_query)
+    _check_query(extra_query or {})
+    extra_body = checked_body(extra_body)
+    body = parts.get("json")
+    if body is None and extra_body:
+        raise ConfigurationError("extra_body is not for this call, whose request has no body")
+    return Request(
+        method=parts["method"],
+        path=parts["url"],
+        query={**parts.get("params", {}), **(extra_query or {})},
+        body=b"" if body is None else _encode({**body, **extra_body}, is_config=is_config),
+        headers={name.lower(): value for name, value in (extra_headers or {}).items()},
+        repeatable=repeatable,
+        unknown_outcome=unknown_outcome,
+    )
+
+
+def _body(members: Mapping[str, Any], *, is_config: bool = False) -> Any:
+    """Return what the generated functions take for a body, without the generated class.
+
+    That would take a config apart and put it together again.
+    """
+    return _Body(members, is_config)
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    members: Mapping[str, Any]
+    is_config: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        # A null in a config is its author's, and is sent.
+        return {name: value for name, value in self.members.items() if value is not None or self.is_config}
+
+
+def _segment(workflow_id: object) -> str:
+    """Return an id that is one segment of a path; the generated package encodes it."""
+    _check_name("id", workflow_id)
+    if not isinstance(workflow_id, str):
+        raise ConfigurationError(f"id must be the text of a workflow's id, not {type(workflow_id).__name__}")
+    if workflow_id in (".", ".."):
+        raise ConfigurationError(f"id must not be {workflow_id!r}, which in an address means another place")
+    return workflow_id
+
+
+def _check_name(name: str, value: object) -> None:
+    _check_text(name, value)
+    if value == "":
+        raise ConfigurationError(f"{name} must not be empty")
+
+
+def _check_mapping(name: str, value: object) -> None:
+    if value is not None and not is_mapping(value):
+        raise ConfigurationError(f"{name} must be a mapping of names to values, not {type(value).__name__}")
+
+
+def checked_body(extra_body: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return the option of that name; empty when it was not given.
+
+    Raises:
+        ConfigurationError: it is not a mapping.
+    """
+    _check_mapping("extra_body", extra_body)
+    return extra_body or {}
+
+
+def _check_query(query: Mapping[Any, Any]) -> None:
+    for name, value in query.items():
+        _check_text("a name in extra_query", name)
+        for each in value if is_list(value) else [value]:
+            if not isinstance(each, str | int | float | None):
+                raise ConfigurationError(f"extra_query[{name!r}] must be text, a number or a list of them")
+            fault = json_fault(each, ("extra_query", name))
+            if fault:
+                raise ConfigurationError(str(fault))
+
+
+def _check_text(name: str, value: object) -> None:
+    if value is not None and not isinstance(value, str):
+        raise ConfigurationError(f"{name} must be text, not {type(value).__name__}")
+    fault = json_fault(value, (name,))
+    if fault:
+        raise ConfigurationError(str(fault))
+
+
+def _encode(body: Mapping[str, Any], *, is_config: bool) -> bytes:
+    plain: dict[str, Any] = {name: dict(value) if is_mapping(value) else value for name, value in body.items()}
+    config: Any = plain if is_config else plain.get("workflow_config")
+    try:
+        encoded = json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        if _has_text_keys(config):
+            return encoded
+        reason = "a key is not text"
+    except (TypeError, ValueError, RecursionError) as problem:
+        reason = str(problem)
+    if fault := json_fault(config):
+        raise WorkflowFileError(str(fault))
+    if fault := json_fault(plain):
+        raise ConfigurationError(str(fault))
+    raise ConfigurationError(f"the request is not JSON: {reason}")
+
+
+def _has_text_keys(value: Any) -> bool:
+    """Return True when all keys are text: `json` makes text of numbers, and `{1: "a", "1": "b"}` would lose a value."""
+    rest: list[Any] = [value]
+    for each in rest:
+        if is_dict(each):
+            if not all(isinstance(key, str) for key in cast("dict[object, Any]", each)):
+                return False
+            rest += each.values()
+        elif is_list(each):
+            rest += each
+    return True
+
+
+def raw_client(base_url: str, secret: Secret, **options: Any) -> AuthenticatedClient:
+    """Return the generated client with these options, which name the transport that it sends over."""
+    from scout_generated import AuthenticatedClient  # brings httpx, which this module does without
+
+    return AuthenticatedClient(base_url=base_url, token=secret.reveal(), **options)
