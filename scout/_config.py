@@ -23,6 +23,9 @@ __all__ = ["NOT_GIVEN", "Config", "Key", "NotGiven", "Secret"]
 
 DEFAULT_BASE_URL = "https://api.scoutos.com"
 
+MAX_CONNECTIONS = 1000
+"""How many connections a client has at once by default, as the SDKs of other APIs do."""
+
 
 class NotGiven(Enum):
     """The type of `NOT_GIVEN`, which stands for an argument that was left out where `None` has a meaning."""

@@ -424,6 +424,14 @@ class Pool(httpx.BaseTransport):
         self._desks: dict[int, _Desk] = {}  # by process: those of a parent stay open, and unused
         self._routes: dict[_Origin, _Route] = {}
 
+    def prepare(self, request: httpx.Request) -> None:
+        """Find the way to the server of a request.
+
+        Raises:
+            ConfigurationError: the settings for proxies or certificates cannot be used.
+        """
+        _route(self._routes, _origin_of(request))
+
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request, and return its response with the body unread."""
         if self._is_closed:
@@ -571,6 +579,10 @@ class AsyncPool(httpx.AsyncBaseTransport):
         self._is_closed = False
         self._desks: dict[tuple[int, asyncio.AbstractEventLoop], _AsyncDesk] = {}  # by process and event loop
         self._routes: dict[_Origin, _Route] = {}
+
+    def prepare(self, request: httpx.Request) -> None:
+        """Find the way to the server of a request. As `Pool.prepare`."""
+        _route(self._routes, _origin_of(request))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request, and return its response with the body unread."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
 from ._answers import read_any_run
 from ._call import AsyncTransport, OwnTransport, Transport
 from ._config import (
+    MAX_CONNECTIONS,
     NO_KEY,
     NOT_GIVEN,
     Config,
@@ -66,7 +67,7 @@ class _Client(Generic[HttpT, TransportT]):
         deadline: float | None = None,
         retries: int = 2,
         at_least_once: bool = False,
-        max_connections: int = 1000,
+        max_connections: int = MAX_CONNECTIONS,
         headers: Mapping[str, str] | None = None,
         transport: TransportT | None = None,
         allow_http: bool = False,

@@ -21,9 +21,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from scout.cassettes import Recorder, Replayer, record, replay
+
     from .access import Access
     from .blocks import BlockContext, Handler
-    from .cassettes import Recorder, Replayer, record, replay
     from .faults import Fault, parse_fault
     from .history import LocalRequest, LocalRun
     from .server import LocalScout
@@ -77,7 +78,7 @@ def _home_of(name: str) -> object:
 
             return access
         case _:
-            from . import cassettes
+            from scout import cassettes
 
             return cassettes
 

@@ -1,8 +1,8 @@
-"""Cassettes: what went over the wire, kept in a file, and given again without a network.
+"""`record` and `replay`: keep requests and responses in a file, and answer from that file without a network.
 
-A cassette is a file of JSON Lines. Its first line names the format. Each further line belongs to an exchange, which has
-a number, because several can be under way at once: the `request`, the `response`, a `part` of its body, and the `end`.
-The times (`at`) are seconds since the request. A key never gets into the file; `record` says what else does not.
+The file, a cassette, has JSON Lines. Its first line names the format. Each further line belongs to an exchange, which
+has a number, because several can be under way at once: the `request`, the `response`, a `part` of its body, and the
+`end`. The times (`at`) are seconds since the request.
 """
 
 from __future__ import annotations
@@ -23,16 +23,20 @@ from itertools import count
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
+from urllib.parse import quote, quote_plus
 
-import anyio
 import httpx
 
-from scout._json import is_dict as is_object
-from scout._json import is_list, is_too_deep
-from scout.errors import ConfigurationError
+from ._call import LIMITS, Limits
+from ._config import MAX_CONNECTIONS
+from ._foreign import async_bounded, bounded, proves_unsent
+from ._json import is_dict, is_list, is_too_deep, redact, shorten
+from ._pool import AsyncPool, Pool
+from .errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+    from collections.abc import Set as AbstractSet
 
 __all__ = ["Recorder", "Replayer", "record", "replay"]
 
@@ -45,10 +49,7 @@ _KEPT_OF_RESPONSE = (
     *("x-request-id", "request-id", "x-correlation-id"),
 )
 _UNPACKED = {"gzip", "deflate", "identity"}  # what a server may send though it was not asked for
-# As many connections as the client has without a recording, so that a recording changes nothing.
-_LIMITS = httpx.Limits(max_connections=1000, max_keepalive_connections=100)
 _KEY = "[key]"
-_SHORTEST_KEY = 8  # a shorter one is no secret, but a word that may be anywhere
 _COMPLETE = "complete"
 _LEFT = "the client left"
 _MOMENT = 0.01  # seconds from a piece of an answer to the client's look at its limit
@@ -57,15 +58,15 @@ _log = logging.getLogger(__name__)
 
 
 def record(path: str | os.PathLike[str], *, overwrite: bool = False, transport: Any = None) -> Recorder:
-    """A transport that sends for real and keeps all of it: `Scout(transport=record("run.jsonl"))`.
+    """Return a transport that sends for real and records everything: `Scout(transport=record("run.jsonl"))`.
 
-    For `Scout` and `AsyncScout`. What is kept is requests with their bodies, and answers with theirs, but no
-    credentials. These are the API key, the values of cookies, and those of other headers and of query parameters whose
-    name has `key`, `token`, `secret` or `authorization` in it. Wherever one occurs in an address, a header or a text,
-    or in a string of JSON, `[key]` stands in its place, also where it has escapes of JSON or of addresses.
+    For `Scout` and `AsyncScout`. A recording holds requests and responses with their bodies, and `[key]` in the place
+    of credentials. Those are the API key, the values of cookies, and those of other headers and of query parameters
+    whose name has `key`, `token`, `secret` or `authorization` in it. They are redacted in addresses, headers and
+    bodies, as exact text and as JSON escapes it.
 
-    Not removed are: one of fewer than 8 characters, a number in JSON, the `workflow_key` of an address, what is encoded
-    in another way (base64), and a secret that stands in bodies only.
+    Not redacted are credentials of fewer than 8 characters, those in another encoding (such as base64), those that are
+    split over two events, numbers in JSON, and secrets that stand in bodies only.
 
     The file is made with the first request, and on POSIX only its owner may read it. When it cannot be written any more
     (a full disk), the answer still reaches the client, and the next request is refused. One recording is for one client
@@ -74,7 +75,7 @@ def record(path: str | os.PathLike[str], *, overwrite: bool = False, transport: 
     Args:
         path: The file to write.
         overwrite: Replace a file that exists. Of several recordings at one place the last to begin stays.
-        transport: What sends; by default connections of its own, without the proxies of the environment.
+        transport: The transport that sends; by default connections like those of a client.
 
     Raises:
         ConfigurationError: the file exists already, or cannot be written, or the transport cannot send. A request that
@@ -84,7 +85,7 @@ def record(path: str | os.PathLike[str], *, overwrite: bool = False, transport: 
 
 
 def replay(path: str | os.PathLike[str], *, real_time: bool = False) -> Replayer:
-    """A transport that answers from a file of `record`, without a network: `Scout(transport=replay("run.jsonl"))`.
+    """Return a transport that answers from a recording, without a network: `Scout(transport=replay("run.jsonl"))`.
 
     A request is answered by the first recorded one with the same method, address, query and body that has not been used
     yet. An answer that broke off breaks off again.
@@ -128,21 +129,35 @@ class _Transport(ABC):
 
 
 class Recorder(_Transport):
-    """What `record` returns: a transport for `Scout` and `AsyncScout`."""
+    """The transport that `record` returns, for `Scout` and `AsyncScout`.
+
+    Attributes:
+        needs_key: Always `True`: requests are sent.
+        proves_unsent: See `scout._call.OwnTransport`.
+    """
 
     def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False, transport: Any = None) -> None:
-        self._tape = _Tape(_free_place(path, overwrite=overwrite), overwrite=overwrite)
-        # The client looks for these, to bound what they do in time and to know what their errors mean.
-        self.inner_transports: tuple[Any, ...] = _own_transports() if transport is None else (transport,)
-        if not any(hasattr(self.inner_transports[0], name) for name in ("handle_request", "handle_async_request")):
+        self._file = _File(_free_place(path, overwrite=overwrite), overwrite=overwrite)
+        self.needs_key = True
+        self.proves_unsent = True
+        if transport is None:
+            self._sync: Any = Pool(MAX_CONNECTIONS)
+            self._async: Any = AsyncPool(MAX_CONNECTIONS)
+            return
+        methods = [name for name in ("handle_request", "handle_async_request") if hasattr(transport, name)]
+        if not methods:
             raise ConfigurationError(f"a transport of httpx is wanted, which sends requests, not {transport!r}")
+        self.proves_unsent = all(proves_unsent(transport, name) for name in methods)
+        self._sync, self._async = bounded(transport), async_bounded(transport)
 
     def handle_request(self, request: Any, /) -> Any:
         """Send, and keep."""
         request.read()
-        exchange = _Exchange(self._tape, request)
+        if isinstance(self._sync, Pool):
+            self._sync.prepare(request)  # so that a request that cannot be sent writes nothing
+        exchange = _Exchange(self._file, request)
         try:
-            response = self.inner_transports[0].handle_request(request)
+            response = self._sync.handle_request(request)
         except BaseException as error:
             exchange.end(error)
             raise
@@ -151,9 +166,11 @@ class Recorder(_Transport):
     async def handle_async_request(self, request: Any, /) -> Any:
         """Send, and keep."""
         await request.aread()
-        exchange = _Exchange(self._tape, request)
+        if isinstance(self._async, AsyncPool):
+            self._async.prepare(request)
+        exchange = _Exchange(self._file, request)
         try:
-            response = await self.inner_transports[-1].handle_async_request(request)
+            response = await self._async.handle_async_request(request)
         except BaseException as error:
             exchange.end(error)
             raise
@@ -161,20 +178,20 @@ class Recorder(_Transport):
 
     def close(self) -> None:
         """Release the connections and close the file."""
-        self._tape.close()
-        self.inner_transports[0].close()
+        self._file.close()
+        self._sync.close()
 
     async def aclose(self) -> None:
         """Release the connections and close the file."""
-        self._tape.close()
-        await self.inner_transports[-1].aclose()
+        self._file.close()
+        await self._async.aclose()
 
 
-class _Tape:
+class _File:
     """The file of a recording."""
 
     def __init__(self, path: Path, *, overwrite: bool) -> None:
-        self.keys = _Keys()
+        self.keys: frozenset[str] = frozenset()  # the credentials that must not get into the file
         self._path = path
         self._overwrite = overwrite
         self._file: io.FileIO | None = None
@@ -300,40 +317,28 @@ def _free_place(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
     raise ConfigurationError(f"{path} cannot be written: {reason}")
 
 
-def _own_transports() -> tuple[Any, ...]:
-    try:
-        context = httpx.create_ssl_context()
-    except (OSError, ValueError) as error:
-        reason = str(error)
-    else:
-        settings: dict[str, Any] = {"verify": context, "limits": _LIMITS}
-        return httpx.HTTPTransport(**settings), httpx.AsyncHTTPTransport(**settings)
-    raise ConfigurationError(f"the environment's settings for certificates cannot be used: {reason}")
-
-
 class _Exchange:
     """One request and its answer, as they are written."""
 
-    def __init__(self, tape: _Tape, request: httpx.Request) -> None:
-        tape.check_process()
-        self._tape = tape
+    def __init__(self, file: _File, request: httpx.Request) -> None:
+        file.check_process()
+        self._file = file
         self._began = self._handed_over = time.monotonic()
-        self._limit = request.extensions.get("timeout", {}).get("read")
+        self._limits: Limits | None = request.extensions.get(LIMITS)
         self._has_ended = False
-        request.headers["accept-encoding"] = "identity"  # what is kept can then be read
-        for secret in _secrets(request):
-            tape.keys.add(secret)
-        self._number: int = tape.begin(**_asked(request, tape.keys))
+        request.headers["accept-encoding"] = "identity"  # a body that is not compressed can be searched
+        file.keys |= _forms(_secrets(request))
+        self._number: int = file.begin(**_as_line(request, file.keys))
 
     def begin(self, response: httpx.Response) -> httpx.Response:
         """Write the head of the answer, and go along with its body."""
-        # A packed body is unpacked here, for the client as well: a key in it could not be seen otherwise.
+        # A compressed body is decompressed here, for the client as well: a key in it could not be found otherwise.
         codings = set(response.headers.get("content-encoding", "").lower().replace(",", " ").split())
         is_packed = bool(codings) and codings <= _UNPACKED
         headers = response.headers.copy()
         for name in ("content-encoding", "content-length") if is_packed else ():
             headers.pop(name, None)
-        kept = _kept(headers, _KEPT_OF_RESPONSE, self._tape.keys)
+        kept = _kept(headers, _KEPT_OF_RESPONSE, self._file.keys)
         self._write("response", at=self._now(), status=response.status_code, headers=kept)
         self._is_stream = headers.get("content-type", "").lower().startswith("text/event-stream")
         return httpx.Response(
@@ -348,7 +353,7 @@ class _Exchange:
         return _Parts(self._is_stream, self._part)
 
     def _part(self, content: bytes) -> None:
-        self._write("part", at=self._now(), **_as_body(content, self._tape.keys, is_frame=self._is_stream))
+        self._write("part", at=self._now(), **_as_body(content, self._file.keys, is_frame=self._is_stream))
 
     def hand_over(self) -> None:
         """A piece of the body goes to the client now."""
@@ -362,19 +367,23 @@ class _Exchange:
         if error is None:
             outcome = {"how": _COMPLETE}
         elif isinstance(error, httpx.HTTPError | OSError):
-            outcome = {"how": type(error).__name__, "message": self._tape.keys.clean(str(error))}
-        elif getattr(self._limit, "ends_at", math.inf) <= self._handed_over + _MOMENT:
-            # The client looks at its limit itself when it gets a piece, and leaves when that came too late.
+            outcome = {"how": type(error).__name__, "message": redact(str(error), self._file.keys, _KEY)}
+        elif _ends_at(self._limits) <= self._handed_over + _MOMENT:
+            # The client looks at its limits itself when it gets a piece, and stops reading when that was too late.
             outcome = {"how": "ReadTimeout", "message": "the time had passed when this came"}
         else:  # cancelled, or the like: nothing that the network did
             outcome = {"how": _LEFT}
         self._write("end", at=self._now(), **outcome)
 
     def _write(self, kind: str, **facts: Any) -> None:
-        self._tape.write(kind=kind, exchange=self._number, **facts)
+        self._file.write(kind=kind, exchange=self._number, **facts)
 
     def _now(self) -> float:
         return round(time.monotonic() - self._began, 3)
+
+
+def _ends_at(limits: Limits | None) -> float:
+    return math.inf if limits is None else min(limits.ends_at, limits.event_ends_at)
 
 
 class _Parts:
@@ -459,18 +468,19 @@ class _Listening(httpx.SyncByteStream, httpx.AsyncByteStream):
         self._exchange.end(error)
 
 
-def _asked(request: httpx.Request, keys: _Keys) -> dict[str, Any]:
-    """A request as it is kept."""
+def _as_line(request: httpx.Request, keys: AbstractSet[str]) -> dict[str, Any]:
+    """Return a request as it is written."""
+    address = _SECRET_PARAMETER.sub(rf"\1{_KEY}", request.url.raw_path.decode("latin-1"))
     return {
         "method": request.method,
-        "url": keys.clean(_SECRET_PARAMETER.sub(rf"\1{_KEY}", request.url.raw_path.decode("latin-1"))),
+        "url": redact(address, keys, _KEY),
         "headers": _kept(request.headers, _KEPT_OF_REQUEST, keys),
         **_as_body(request.content, keys),
     }
 
 
-def _kept(headers: httpx.Headers, names: tuple[str, ...], keys: _Keys) -> dict[str, str]:
-    return {name: keys.clean(headers[name]) for name in names if name in headers}
+def _kept(headers: httpx.Headers, names: tuple[str, ...], keys: AbstractSet[str]) -> dict[str, str]:
+    return {name: redact(headers[name], keys, _KEY) for name in names if name in headers}
 
 
 _SECRET = re.compile("key|token|secret|authorization")
@@ -480,7 +490,7 @@ _SCHEME = re.compile(r"\s*(?:basic|bearer|token)\s+", re.IGNORECASE)
 
 
 def _secrets(request: httpx.Request) -> Iterator[str]:
-    """What a request says that must not be in a file."""
+    """Return the credentials of a request."""
     for name, value in request.headers.multi_items():
         if name == "cookie":
             for cookie in value.split(";"):
@@ -494,89 +504,52 @@ def _secrets(request: httpx.Request) -> Iterator[str]:
             yield value
 
 
-class _Keys:
-    """The keys that must not be in a file, and what finds them there."""
-
-    def __init__(self, *keys: str) -> None:
-        self._known: set[str] = set()
-        self._pattern: re.Pattern[str] | None = None
-        self._lock = threading.Lock()
-        for key in keys:
-            self.add(key)
-
-    def add(self, key: str) -> None:
-        """One more: a client can change its key, and a server can still say the last one."""
-        with self._lock:
-            if len(key) < _SHORTEST_KEY or key in self._known:
-                return
-            self._known.add(key)
-            longest_first = sorted(self._known, key=len, reverse=True)
-            self._pattern = re.compile("|".join("".join(map(_in_any_form, each)) for each in longest_first))
-
-    def clean(self, text: str) -> str:
-        """Text without keys."""
-        return text if self._pattern is None else self._pattern.sub(_KEY, text)
-
-    def clean_body(self, text: str) -> str:
-        """The same for a body or a frame; of JSON only the strings are cleaned, so that a number stays one."""
-        if self._pattern is None or not self._pattern.search(text):
-            return text
-        start = _BEFORE_JSON.match(text)
-        if start is None or not _is_json(text[start.end() :]):
-            return self.clean(text)
-        return self.clean(start[0]) + _STRING.sub(self._clean_string, text[start.end() :])
-
-    def _clean_string(self, quoted: re.Match[str]) -> str:
-        plain = json.loads(quoted[0])
-        clean = self.clean(plain)
-        return quoted[0] if clean == plain else _readable(clean).decode()
+def _forms(secrets: Iterable[str]) -> frozenset[str]:
+    """Return the credentials as they are and as addresses hold them; the redactor knows how JSON holds them."""
+    found: set[str] = set()
+    for each in secrets:
+        for form in (quote(each, safe=""), quote(each), quote_plus(each)):
+            found |= {form, re.sub("%..", lambda escape: escape[0].lower(), form)}
+        found.add(each)
+    return frozenset(found)
 
 
-_BEFORE_JSON = re.compile(r"\ufeff?+\s*+(?:(?:event|id|retry):[^\r\n]*+[\r\n]++)*+(?:data:)?+\s*+(?=[{\[])")
-_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"')
+def _as_body(content: bytes, keys: AbstractSet[str], *, is_frame: bool = False) -> dict[str, Any]:
+    """Return bytes as they are written, without credentials: as JSON where possible, else as text, else as base64.
 
-
-def _in_any_form(character: str) -> str:
-    """A pattern for a character, also in JSON, in JSON in JSON, with every escape that JSON allows, and in a URL."""
-    plain = {'"': r'\\{0,16}"', "\\": r"\\{1,16}", "/": r"\\{0,16}/", " ": "[ +]", "\t": r"(?:\t|\\{1,16}t)"}
-    units = re.findall("....", character.encode("utf-16-be", "surrogatepass").hex())
-    in_json = "".join(rf"\\{{1,16}}u(?i:{unit})" for unit in units)
-    in_url = "".join(f"%{byte:02x}" for byte in character.encode(errors="surrogatepass"))
-    return rf"(?:{plain.get(character, re.escape(character))}|{in_json}|(?i:{in_url}))"
-
-
-def _as_body(content: bytes, keys: _Keys, *, is_frame: bool = False) -> dict[str, Any]:
-    """Bytes without keys: by their parts when they can be put together again just so, else as text, else as base64."""
+    JSON is written as a value when that gives back the same bytes, or when a credential was redacted in it: in a text,
+    a number could be taken for a credential.
+    """
     if not content:
         return {}
     try:
-        text = keys.clean_body(content.decode())
+        text = content.decode()
     except UnicodeDecodeError:
-        clean = keys.clean(content.decode("latin-1")).encode("latin-1")
-        return {"base64": base64.b64encode(clean).decode()}
-    return (_as_frame(text) if is_frame else None) or _as_json(text)
-
-
-def _as_json(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-        if not is_too_deep(value, text) and _compact(value) == text:
-            return {"json": value}
-    except (ValueError, RecursionError):
-        pass
-    return {"text": text}
+        return {"base64": base64.b64encode(redact(content, keys, _KEY)).decode()}
+    match = _FRAME.fullmatch(text) if is_frame else None
+    for form in (_as_frame(*match.groups()) if match else None, _as_json(text)):
+        if form is not None:
+            clean: dict[str, Any] = redact(form, keys, _KEY)
+            if clean != form or _content(form) == content:
+                return clean
+    return {"text": redact(text, keys, _KEY)}
 
 
 _FRAME = re.compile(r"(?:event: ([^\r\n]+)\n)?data: ([^\r\n]+)\n\n")
 
 
-def _as_frame(text: str) -> dict[str, Any] | None:
-    match = _FRAME.fullmatch(text)
-    if match is None:
+def _as_frame(event: str | None, data: str) -> dict[str, Any] | None:
+    form = _as_json(data)
+    return None if form is None else {**({"event": event} if event else {}), "data": form["json"]}
+
+
+def _as_json(text: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text)
+        _compact(value)
+    except (ValueError, RecursionError):
         return None
-    event, data = match.groups()
-    frame = {**({"event": event} if event else {}), "data": _as_json(data).get("json")}
-    return frame if _frame(frame) == text else None
+    return None if is_too_deep(value, text) else {"json": value}
 
 
 def _frame(parts: dict[str, Any]) -> str:
@@ -603,12 +576,16 @@ class _Recorded:
 
 
 class Replayer(_Transport):
-    """What `replay` returns: a transport for `Scout` and `AsyncScout`, which then need no key."""
+    """The transport that `replay` returns, for `Scout` and `AsyncScout`.
 
-    needs_key = False
-    inner_transports: tuple[Any, ...] = ()
+    Attributes:
+        needs_key: Always `False`: nothing is sent.
+        proves_unsent: See `scout._call.OwnTransport`.
+    """
 
     def __init__(self, path: str | os.PathLike[str], *, real_time: bool = False) -> None:
+        self.needs_key = False
+        self.proves_unsent = True
         self._name = str(_as_path(path))
         self._left: list[_Recorded] = _read(self._name)
         self._real_time = real_time
@@ -618,23 +595,23 @@ class Replayer(_Transport):
         """Answer from the file."""
         request.read()
         recorded = self._take(request)
-        playing = _Playing(recorded, request, real_time=self._real_time)
+        playback = _Playback(recorded, request, real_time=self._real_time)
         if recorded.response is None:
-            playing.wait(recorded.end["at"])
-            playing.raise_end()
-        playing.wait(recorded.response["at"])
-        return playing.response(recorded.response)
+            playback.wait(recorded.end["at"])
+            playback.raise_end()
+        playback.wait(recorded.response["at"])
+        return playback.response(recorded.response)
 
     async def handle_async_request(self, request: Any, /) -> Any:
         """Answer from the file."""
         await request.aread()
         recorded = self._take(request)
-        playing = _Playing(recorded, request, real_time=self._real_time)
+        playback = _Playback(recorded, request, real_time=self._real_time)
         if recorded.response is None:
-            await playing.await_(recorded.end["at"])
-            playing.raise_end()
-        await playing.await_(recorded.response["at"])
-        return playing.response(recorded.response)
+            await playback.await_(recorded.end["at"])
+            playback.raise_end()
+        await playback.await_(recorded.response["at"])
+        return playback.response(recorded.response)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -648,9 +625,9 @@ class Replayer(_Transport):
         Raises:
             ConfigurationError: there is none.
         """
-        asked = _asked(request, _Keys(*_secrets(request)))
-        # As it is too: the key of a test, which is another, may be a word of the recorded request.
-        sought = {_sought(asked), _sought(_asked(request, _Keys()))}
+        asked = _as_line(request, _forms(_secrets(request)))
+        # Also as it is: the key of a test, which is another, may be a word of the recorded request.
+        sought = {_sought(asked), _sought(_as_line(request, frozenset()))}
         with self._lock:
             for place, recorded in enumerate(self._left):
                 if recorded.sought in sought:
@@ -676,7 +653,7 @@ def _sought(request: dict[str, Any]) -> str:
 
 def _difference(there: Any, here: Any, where: str = "") -> tuple[str, Any, Any]:
     """Where two requests, or two bodies, differ first, and what each has there."""
-    if is_object(there) and is_object(here):
+    if is_dict(there) and is_dict(here):
         names = _COMPARED if not where else dict.fromkeys([*there, *here])
         for name in names:
             if _text(there.get(name, _NOTHING)) != _text(here.get(name, _NOTHING)):
@@ -698,17 +675,17 @@ def _text(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = _text(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."
+    return shorten(_text(value), 60)
 
 
-class _Playing(httpx.SyncByteStream, httpx.AsyncByteStream):
+class _Playback(httpx.SyncByteStream, httpx.AsyncByteStream):
     """One exchange on its way to the client, as quickly as can be or as slowly as it was."""
 
     def __init__(self, recorded: _Recorded, request: httpx.Request, *, real_time: bool) -> None:
         self._recorded = recorded
         silence = request.extensions.get("timeout", {}).get("read")
         self._silence: float = math.inf if silence is None else silence
+        self._limits: Limits | None = request.extensions.get(LIMITS)
         self._began = time.monotonic() if real_time else None
 
     def response(self, head: dict[str, Any]) -> httpx.Response:
@@ -734,18 +711,22 @@ class _Playing(httpx.SyncByteStream, httpx.AsyncByteStream):
     def wait(self, until: float) -> None:
         """Wait until so many seconds after the request, or as long as the client would."""
         if (left := self._seconds_until(until)) > 0:
-            time.sleep(min(left, self._silence))
-            self._refuse_longer(left)
+            longest = self._longest_wait()
+            time.sleep(min(left, longest))
+            _refuse_longer(left, longest)
 
     async def await_(self, until: float) -> None:
         """Wait until so many seconds after the request, or as long as the client would."""
         if (left := self._seconds_until(until)) > 0:
-            await anyio.sleep(min(left, self._silence))
-            self._refuse_longer(left)
+            import asyncio  # not for Scout, which has no use for it
 
-    def _refuse_longer(self, left: float) -> None:
-        if left > self._silence:
-            raise httpx.ReadTimeout("the recorded server was silent for longer")
+            longest = self._longest_wait()
+            await asyncio.sleep(min(left, longest))
+            _refuse_longer(left, longest)
+
+    def _longest_wait(self) -> float:
+        """Return how many seconds the client would wait now."""
+        return max(0.0, min(self._silence, _ends_at(self._limits) - time.monotonic()))
 
     def _seconds_until(self, at: float) -> float:
         return 0.0 if self._began is None else self._began + at - time.monotonic()
@@ -757,6 +738,11 @@ class _Playing(httpx.SyncByteStream, httpx.AsyncByteStream):
         if isinstance(kind, type) and issubclass(kind, httpx.RequestError):
             raise kind(end.get("message", ""))
         raise httpx.RemoteProtocolError(f"the recording of this answer ends here ({end['how']})")
+
+
+def _refuse_longer(left: float, longest: float) -> None:
+    if left > longest:
+        raise httpx.ReadTimeout("the recorded server was silent for longer")
 
 
 def _read(name: str) -> list[_Recorded]:
@@ -798,7 +784,7 @@ def _take_line(line: Any, found: dict[int, _Recorded], *, is_first: bool) -> Non
         if line != _FORMAT:
             raise ValueError(f"the first line must be {json.dumps(_FORMAT)}")
         return
-    if not is_object(line):
+    if not is_dict(line):
         raise ValueError("it is no object of JSON")
     number = _field(line, "exchange", int)
     kind = _field(line, "kind", str)
@@ -846,7 +832,7 @@ def _seconds(value: Any) -> float:
 
 def _content(line: dict[str, Any]) -> bytes:
     if "data" in line:
-        return _frame(line).encode()
+        return _frame(line).encode("utf-8", "backslashreplace")  # which is how JSON escapes half a character
     if "json" in line:
-        return _compact(line["json"]).encode()
+        return _compact(line["json"]).encode("utf-8", "backslashreplace")
     return _field(line, "base64", base64.b64decode) if "base64" in line else _field(line, "text", str).encode()
