@@ -985,8 +985,8 @@ def test_a_stream_of_compact_json_is_kept_readable(both: Both, path: Path) -> No
 def test_stored_workflows_are_kept_too(path: Path) -> None:
     def work(scout: Scout) -> list[Any]:
         done = scout.workflows.deploy(WORKFLOW, key="mine")
-        listed = [each.to_dict() for each in scout.workflows.list()]
-        return [done.workflow_id, listed, scout.workflows.get(done.workflow_id).to_dict()]
+        listed = [each.raw for each in scout.workflows.list()]
+        return [done.workflow_id, listed, scout.workflows.get(done.workflow_id).raw]
 
     with LocalScout() as server, Scout(KEY, base_url=server.url, transport=record(path)) as scout:
         recorded = work(scout)
