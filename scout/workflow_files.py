@@ -391,8 +391,8 @@ def save_workflow(
     at all: a failure leaves what was there before.
 
     Args:
-        workflow: A path, a mapping, or a generated object such as what `scout.workflows.get` returns. Of a stored
-            workflow the key and the config are written, and not what the server adds.
+        workflow: As for `load_workflow`. Of a stored workflow, such as `scout.workflows.get` returns, the key and the
+            config are written, and not what the server adds.
         path: Where to. JSON when it ends in `.json`, else YAML. A link is followed.
         key: The `workflow_key` to write; by default that of the workflow.
         overwrite: Replace a file that exists. It keeps its permissions.

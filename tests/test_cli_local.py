@@ -107,7 +107,7 @@ class TestServer:
     def test_a_folder_of_workflows_with_its_stubs(self, folder: Path) -> None:
         with local("--workflows", folder, "--env-file", folder / ".env") as (url, process):
             with Scout("any", base_url=url) as client:
-                ids = {each.workflow_key: each.workflow_id for each in client.workflows.list()}
+                ids = {each.key: each.id for each in client.workflows.list()}
                 assert list(ids) == ["hello", "search"]
                 assert client.workflows.execute(ids["search"]).text == "results"
             said = stopped(process)
@@ -119,11 +119,11 @@ class TestServer:
         with local(*arguments) as (url, process):
             with Scout("any", base_url=url) as client:
                 kept = client.workflows.create({}, key="kept")
-                first = {each.workflow_key: each.revision_id for each in client.workflows.list()}
+                first = {each.key: each.revision_id for each in client.workflows.list()}
             stopped(process)
         with local(*arguments) as (url, _), Scout("any", base_url=url) as client:
-            assert client.workflows.get(kept.workflow_id).workflow_key == "kept"
-            assert {each.workflow_key: each.revision_id for each in client.workflows.list()} == first
+            assert client.workflows.get(kept.id).key == "kept"
+            assert {each.key: each.revision_id for each in client.workflows.list()} == first
 
     def test_faults(self) -> None:
         with local("--fault", "status=429,retry_after=0.01,times=4", "--fault", "delay=0.1") as (url, process):

@@ -458,7 +458,7 @@ def test_workflows_from_the_start(tmp_path: Any) -> None:
         assert server.workflow_ids == kept
     with LocalScout(**{**options, "workflows": {"mine": {}}}) as server, Scout("any", base_url=server.url) as scout:
         assert server.workflow_ids == kept
-        assert scout.workflows.get(kept["mine"]).workflow_config.to_dict() == {}
+        assert scout.workflows.get(kept["mine"]).config == {}
 
 
 @pytest.mark.parametrize(

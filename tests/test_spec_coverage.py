@@ -197,13 +197,21 @@ def test_the_body_of_a_run_can_be_given_whole() -> None:
 @pytest.mark.parametrize("answer", samples("WorkflowResponse"))
 def test_a_stored_workflow_comes_back_whole(answer: Json) -> None:
     workflow = received(answer, lambda scout: scout.workflows.get("wf"))
-    assert normal(workflow.to_dict()) == normal(answer["data"])
+    told = answer["data"]
+    assert workflow.raw == told
+    assert workflow.config == told["workflow_config"]
+    names = {"id": "workflow_id", "key": "workflow_key", "revision_id": "revision_id", "is_draft": "is_draft"}
+    assert {ours: getattr(workflow, ours) for ours in names} == {ours: told.get(name) for ours, name in names.items()}
+    for name in ("created_at", "last_updated_at"):
+        assert normal(getattr(workflow, name) and getattr(workflow, name).isoformat()) == normal(told.get(name))
 
 
 @pytest.mark.parametrize("answer", samples("ListWorkflowsResponse"))
 def test_a_page_comes_back_whole(answer: Json) -> None:
     page = received(answer, lambda scout: next(scout.workflows.list().pages()))
-    assert normal(page.to_dict()) == normal(answer)
+    assert page.raw == answer
+    assert [each.raw for each in page.workflows] == answer["data"]
+    assert page.next_cursor == answer.get("next_cursor")
 
 
 @pytest.mark.parametrize("answer", samples("DeleteWorkflowResponse"))
