@@ -1,6 +1,6 @@
 """Compare the cost of calls with that of other HTTP clients: alone, many under way, and very many awaited at once.
 
-    python benchmarks/calls.py [--awaited 10000] [--rounds 2] [--seconds 20]
+    python benchmarks/calls.py [--awaited 10000] [--rounds 2] [--seconds 40]
 
 See README.md beside this file for the packages that it compares with. A row whose package is missing is skipped.
 
@@ -74,14 +74,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare the cost of calls with that of other HTTP clients.")
     parser.add_argument("--awaited", type=int, default=10_000, help="calls awaited at once; 0 skips (%(default)s)")
     parser.add_argument("--rounds", type=int, default=2, help="measurements of each cell of the tables (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=20, help="limit of one measurement (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=40, help="limit of one measurement (%(default)s)")
     args = parser.parse_args()
     with running_server() as server:
         compare_one(server)
         tabulate("threads", server, args.rounds, args.seconds)
         compare_with_budgets(tabulate("async", server, args.rounds, args.seconds))
         if args.awaited:
-            await_at_once(server, args.awaited, 6 * args.seconds)
+            await_at_once(server, args.awaited, 3 * args.seconds)
 
 
 if __name__ == "__main__":

@@ -228,21 +228,26 @@ ROWS = {
 
 
 class Meter:
-    """Counts answered calls, and measures from its making on."""
+    """Counts answered calls, and measures from its making on; ends the process when the time is up."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
         self.answered = 0
+        self.ending = threading.Lock()
         self.memory = peak_memory()
         self.cpu = time.process_time()
         self.wall = time.perf_counter()
+        # A thread, because an event loop that does nothing but search its pool would not notice the time.
+        timer = threading.Timer(seconds, self.end)
+        timer.daemon = True
+        timer.start()
 
     def count(self, output: str) -> None:
-        if output != OUTPUT:
-            raise ValueError(f"a wrong output: {output!r}")
+        check(output)
         self.answered += 1
 
-    def end(self, failed: BaseException | None) -> None:
+    def end(self, failed: BaseException | None = None) -> None:
         """Print the measurement, and end the process, whatever is still under way."""
+        self.ending.acquire()  # by one thread only
         result = {
             "answered": self.answered,
             "wall": time.perf_counter() - self.wall,
@@ -255,9 +260,13 @@ class Meter:
         os._exit(0)
 
 
+def check(output: str) -> None:
+    if output != OUTPUT:
+        raise ValueError(f"a wrong output: {output!r}")
+
+
 def do_threads(call: Callable[[], str], under_way: int, calls: int, seconds: float) -> None:
-    meter = Meter()
-    meter.count(call())  # warm up
+    check(call())  # warm up
     numbers = iter(range(calls))
     failures: list[Exception] = []
     start = threading.Event()
@@ -276,11 +285,10 @@ def do_threads(call: Callable[[], str], under_way: int, calls: int, seconds: flo
     threads = [threading.Thread(target=work, daemon=True) for _ in range(under_way)]
     for thread in threads:
         thread.start()
-    meter = Meter()
+    meter = Meter(seconds)
     start.set()
-    ends = time.monotonic() + seconds
     for thread in threads:
-        thread.join(max(0, ends - time.monotonic()))
+        thread.join()
     meter.end(failures[0] if failures else None)
 
 
@@ -288,43 +296,26 @@ async def do_tasks(
     make: Callable[[], Callable[[], Awaitable[str]]], under_way: int, calls: int, seconds: float
 ) -> None:
     call = make()
-    meter = Meter()
-    meter.count(await call())  # warm up
+    check(await call())  # warm up
     numbers = iter(range(calls))
+    meter = Meter(seconds)
 
     async def work() -> None:
         for _ in numbers:
             meter.count(await call())
 
-    meter = Meter()
-    tasks = [asyncio.create_task(work()) for _ in range(under_way)]
-    done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
-    meter.end(next((error for task in done if (error := task.exception())), None))
-
-
-async def do_awaited(make: Callable[[], Callable[[], Awaitable[str]]], calls: int, seconds: float) -> None:
-    call = make()
-    meter = Meter()
-    meter.count(await call())  # warm up
-
-    async def work() -> None:
-        meter.count(await call())
-
-    meter = Meter()
-    everything = asyncio.gather(*[work() for _ in range(calls)])
-    done, _ = await asyncio.wait([everything], timeout=seconds)
-    meter.end(everything.exception() if done else None)
+    everything = asyncio.gather(*[work() for _ in range(under_way)])
+    await asyncio.wait([everything])
+    meter.end(everything.exception())
 
 
 def run_client(kind: str, name: str, url: str, under_way: int, calls: int, seconds: float) -> None:
-    signal.alarm(int(seconds) + SPARE)  # ends the process, even one whose event loop does nothing but search its pool
-    make = functools.partial(ROWS[kind if kind in ROWS else "async"][name].make, url)
+    signal.alarm(int(seconds) + SPARE)  # ends the process if nothing else does
+    make = functools.partial(ROWS[kind][name].make, url)
     if kind == "threads":
         do_threads(make(), under_way, calls, seconds)
-    elif kind == "async":
-        asyncio.run(do_tasks(make, under_way, calls, seconds))
     else:
-        asyncio.run(do_awaited(make, calls, seconds))
+        asyncio.run(do_tasks(make, under_way, calls, seconds))
 
 
 # --- Measuring -----------------------------------------------------------------------------------------------
@@ -427,7 +418,7 @@ def compare_with_budgets(cells: Table) -> None:
 
 def await_at_once(server: str, calls: int, seconds: float) -> None:
     """Await many calls at once with `asyncio.gather`, and print what they cost."""
-    result = measure("awaited", "scout", f"{server}/{SLOW}", calls, calls, seconds)
+    result = measure("async", "scout", f"{server}/{SLOW}", calls, calls, seconds)
     waves = -(-calls // CONNECTIONS)
     ideal = waves * SLOW / 1000
     print(f"\n| {calls:,} calls awaited at once, each answered after {SLOW / 1000:g} s | measured |\n|---|--:|")
