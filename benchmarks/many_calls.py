@@ -60,7 +60,7 @@ ANSWER = json.dumps(
     }
 ).encode()
 
-UNDER_WAY = {"threads": (1, 10, 50, 500), "async": (1, 10, 50, 500, 5000)}
+UNDER_WAY = (1, 10, 50, 500, 5000)
 DELAY = 20  # milliseconds until the server answers, so that the calls really are under way at the same time
 CONNECTIONS = 1000  # of an AsyncScout at most, by default
 SLOW = 2000  # milliseconds until the server answers calls that are all awaited at once
@@ -375,7 +375,7 @@ Table = dict[tuple[str, int], Cell]
 def tabulate(kind: str, server: str, rounds: int, seconds: float) -> Table:
     """Measure all clients of a kind, print a table of them, and return its cells."""
     rows = {name: row for name, row in ROWS[kind].items() if importlib.util.find_spec(row.package)}
-    results: dict[tuple[str, int], list[Measured]] = {(name, n): [] for n in UNDER_WAY[kind] for name in rows}
+    results: dict[tuple[str, int], list[Measured]] = {(name, n): [] for n in UNDER_WAY for name in rows}
     for _ in range(rounds):
         for (name, under_way), own in results.items():
             if own and not own[0].complete:
@@ -384,10 +384,10 @@ def tabulate(kind: str, server: str, rounds: int, seconds: float) -> Table:
             own.append(measure(kind, name, f"{server}/{DELAY}", under_way, calls, seconds))
     cells = {key: cell_of(own) for key, own in results.items()}
 
-    print(f"\n| {kind} under way | " + " | ".join(f"{n:,}" for n in UNDER_WAY[kind]) + " |")
-    print("|---|" + "--:|" * len(UNDER_WAY[kind]))
+    print(f"\n| {kind} under way | " + " | ".join(f"{n:,}" for n in UNDER_WAY) + " |")
+    print("|---|" + "--:|" * len(UNDER_WAY))
     for name, row in ROWS[kind].items():
-        own_cells = [str(cells[name, n]) if name in rows else "" for n in UNDER_WAY[kind]]
+        own_cells = [str(cells[name, n]) if name in rows else "" for n in UNDER_WAY]
         note = "" if name in rows else f" skipped: {row.package} is not installed"
         print(f"| {row.label}{note} | " + " | ".join(own_cells) + " |")
     if any(cell.note == "*" for cell in cells.values()):
