@@ -1,47 +1,20 @@
-"""What the facade costs beside raw httpx: import, process start to first result, CPU of one call.
+"""Compare the cost of calls with that of other HTTP clients: alone, many under way, and very many awaited at once.
 
-    .venv/bin/python benchmarks/calls.py
+    python benchmarks/calls.py [--awaited 10000] [--rounds 2] [--seconds 40]
+
+See README.md beside this file for the packages that it compares with. A row whose package is missing is skipped.
 
 Ratios are of medians of interleaved measurements in one run. The server is a process of its own.
 """
 
-import http.server
-import json
+import argparse
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
-ANSWER = json.dumps(
-    {
-        "run": {
-            "stop_reason": "workflow_run_completed",
-            "state": {"inputs": {"user_message": "Hi"}, "llm": {"output": "Hello there. " * 20}},
-            "errors": [],
-            "session_id": "sess_1",
-            "workflow_run_id": "run_1",
-        },
-        "workflow_id": "wf_1",
-        "output_block_id": "llm",
-    }
-).encode()
-
-CONFIG = {
-    "blocks": [
-        {
-            "block_id": name,
-            "block_archetype_id": f"com.scoutos.{name}",
-            "block_display_name": name,
-            "block_inputs": {
-                "model": "gpt-4o",
-                "prompt_items": [{"role": "user", "content": "{{inputs.user_message}}"}],
-            },
-            "dependencies": [],
-        }
-        for name in ("inputs", "llm")
-    ]
-}
-INPUTS = {"user_message": "Hi"}
+from many_calls import CONFIG, INPUTS, await_at_once, compare_with_budgets, running_server, tabulate
 
 RAW = f"""
 import httpx
@@ -67,28 +40,6 @@ print((time.process_time() - begun) / 500)
 """
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Answers every request with the same run."""
-
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
-        self.wfile.write(
-            b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(ANSWER), ANSWER)
-        )
-
-    def log_message(self, *args: object) -> None:
-        """Say nothing."""
-
-
-def serve() -> None:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    print(f"http://127.0.0.1:{server.server_port}", flush=True)
-    server.serve_forever()
-
-
 def wall(program: str) -> float:
     begun = time.perf_counter()
     subprocess.run([sys.executable, "-c", program], check=True)
@@ -99,30 +50,39 @@ def printed(program: str) -> float:
     return float(subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout)
 
 
-def interleaved(measure: object, programs: list[str], rounds: int) -> list[float]:
+def interleaved(measure: Callable[[str], float], programs: list[str], rounds: int) -> list[float]:
     times: list[list[float]] = [[] for _ in programs]
     for _ in range(rounds):
         for program, own in zip(programs, times, strict=True):
-            own.append(measure(program))  # type: ignore[operator]
+            own.append(measure(program))
     return [statistics.median(own) for own in times]
 
 
+def compare_one(server: str) -> None:
+    """Print what one call at a time costs, and what comes before it."""
+    url = f"URL = {server + '/0'!r}\n"
+    print("| one call at a time | measured | budget |\n|---|--:|--:|")
+    bare, imported = interleaved(wall, ["pass", "import scout"], 25)
+    print(f"| `import scout`, over a bare interpreter | {(imported - bare) * 1000:.1f} ms | <= 12 ms |")
+    raw, facade = interleaved(wall, [url + RAW + "call()", url + FACADE + "call()"], 15)
+    print(f"| process start to first result, over `httpx.Client` | {facade / raw:.2f} | <= 1.10 |")
+    raw, facade = interleaved(printed, [url + RAW + CPU, url + FACADE + CPU], 7)
+    print(f"| CPU of one `execute`, over `httpx.Client` | {facade / raw:.2f} | <= 1.05 |", flush=True)
+
+
 def main() -> None:
-    server = subprocess.Popen([sys.executable, __file__, "serve"], stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
-    try:
-        url = f"URL = {server.stdout.readline().strip()!r}\n"
-        bare, imported = interleaved(wall, ["pass", "import scout"], 25)
-        print(f"import scout, over a bare interpreter: {(imported - bare) * 1000:.1f} ms (budget 15)")
-        raw, facade = interleaved(wall, [url + RAW + "call()", url + FACADE + "call()"], 15)
-        print(f"process start to first result, over raw httpx: {facade / raw:.2f} (budget 1.15)")
-        raw, facade = interleaved(printed, [url + RAW + CPU, url + FACADE + CPU], 7)
-        print(f"CPU of one execute, over raw httpx: {facade / raw:.2f} (budget 1.15)")
-    finally:
-        server.terminate()
-        server.wait()
-        server.stdout.close()
+    parser = argparse.ArgumentParser(description="Compare the cost of calls with that of other HTTP clients.")
+    parser.add_argument("--awaited", type=int, default=10_000, help="calls awaited at once; 0 skips (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=2, help="measurements of each cell of the tables (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=40, help="limit of one measurement (%(default)s)")
+    args = parser.parse_args()
+    with running_server() as server:
+        compare_one(server)
+        tabulate("threads", server, args.rounds, args.seconds)
+        compare_with_budgets(tabulate("async", server, args.rounds, args.seconds))
+        if args.awaited:
+            await_at_once(server, args.awaited, 3 * args.seconds)
 
 
 if __name__ == "__main__":
-    serve() if sys.argv[1:] == ["serve"] else main()
+    main()
