@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,12 +15,12 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
+from commands import PATIENCE, Done, command, run_here
 from servers import Server, json_answer
 
 from scout import RateLimitError, Scout
 from scout.local import LocalScout
 
-PATIENCE = 20.0
 ResultT = TypeVar("ResultT")
 MODEL_KEY = "secret_model_key"
 ROOT = Path(__file__).parent.parent
@@ -38,14 +37,8 @@ workflow_config:
 """
 
 
-def command(*args: object) -> list[str]:
-    return [sys.executable, "-m", "scout", *map(str, args)]
-
-
-def scout(*args: object, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*args), env={**os.environ, **env}, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30
-    )
+def scout(*args: object, **env: str) -> Done:
+    return run_here(*args, env={**os.environ, **env})
 
 
 @contextlib.contextmanager

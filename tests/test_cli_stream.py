@@ -13,13 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import commands
 import pytest
+from commands import PATIENCE, Done, run_here
 from servers import Behaviour, Server, answer, chunked, json_answer, run_answer
 
 from scout.cli import main
 
 KEY = "secret_planted_key"
-PATIENCE = 20.0
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*/workflow.yml"))
 
@@ -106,7 +107,7 @@ def events(*frames: bytes | float, finish: bool = True) -> Behaviour:
     return chunked(frames, content_type="text/event-stream", finish=finish)
 
 
-# --- The command, in a process of its own ----------------------------------------------------------------------
+# --- The command ------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ def workflow(tmp_path: Path) -> Path:
 
 
 def command(*args: object) -> list[str]:
-    return [sys.executable, "-m", "scout", "run", *map(str, args)]
+    return commands.command("run", *args)
 
 
 def environment(url: str | None = None, **more: str) -> dict[str, str]:
@@ -125,17 +126,16 @@ def environment(url: str | None = None, **more: str) -> dict[str, str]:
     return {**os.environ, **to_server, **more}
 
 
-def scout(*args: object, url: str | None = None, **more: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command(*args), env=environment(url, **more), capture_output=True, timeout=PATIENCE)
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+def scout(*args: object, url: str | None = None, **more: str) -> Done:
+    return run_here("run", *args, env=environment(url, **more))
 
 
-def streamed(workflow: Path, *frames: bytes | float, finish: bool = True) -> subprocess.CompletedProcess[str]:
+def streamed(workflow: Path, *frames: bytes | float, finish: bool = True) -> Done:
     with Server(events(*frames, finish=finish)) as server:
         return scout(workflow, "--stream", url=server.url)
 
 
-def talk(done: subprocess.CompletedProcess[str]) -> list[str]:
+def talk(done: Done) -> list[str]:
     return [line.removeprefix("scout: ") for line in done.stderr.splitlines()]
 
 

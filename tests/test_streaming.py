@@ -32,6 +32,7 @@ from servers import (
     reset_after_request,
     route,
     run_answer,
+    settled,
     silent,
     stream,
 )
@@ -105,13 +106,6 @@ def cut_chunk(*steps: bytes) -> Behaviour:
 def step(watched: Any) -> Any:
     """Ask a stream for its next event; at its end there is none. To be yielded to `Caller.drive`."""
     return anext(watched, None) if hasattr(watched, "__anext__") else next(watched, None)
-
-
-def settled(condition: Any, seconds: float = 3.0) -> bool:
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.005)
-    return bool(condition())
 
 
 # --- Cut after every byte --------------------------------------------------------------------------------
@@ -483,10 +477,10 @@ def test_no_connection_is_repeated(call: Caller, no_waiting: None) -> None:
 
 def test_a_server_that_never_answers(call: Caller) -> None:
     with Server(silent()) as server:
-        error = watch(call, server.url, timeout=0.2).error
-        assert (error.limit, server.hits) == ("timeout", 1)
-        error = watch(call, server.url, deadline=0.2).error
-        assert (error.limit, server.hits) == ("deadline", 2)
+        assert watch(call, server.url, timeout=0.2).error.limit == "timeout"
+        server.wait_for_hits(1)
+        assert watch(call, server.url, deadline=0.2).error.limit == "deadline"
+    assert server.hits == 2
 
 
 AFTER_THE_FIRST: dict[str, Behaviour] = {
