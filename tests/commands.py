@@ -8,7 +8,7 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
@@ -33,9 +33,16 @@ def run_here(*args: object, env: Mapping[str, str], stdin: bytes = b"", cwd: Pat
     from scout.cli import main
 
     argv = list(map(str, args))
+    return call_here(lambda: main(argv), env=env, stdin=stdin, cwd=cwd)
+
+
+def call_here(
+    program: Callable[[], int], *, env: Mapping[str, str], stdin: bytes = b"", cwd: Path | None = None
+) -> Done:
+    """Call a function that returns an exit code with the surroundings of a process of its own."""
     with _streams(stdin) as (out, err), patch.dict(os.environ, env, clear=True), _folder(cwd):
-        code = main(argv)
-    return Done(argv, code, out.getvalue().decode(), err.getvalue().decode())
+        code = program()
+    return Done([], code, out.getvalue().decode(), err.getvalue().decode())
 
 
 @contextmanager

@@ -101,6 +101,7 @@ def wait_for_line(stream: Any, pattern: str) -> str:
 
 
 class TestDoors:
+    @pytest.mark.packaging
     def test_help_loads_nothing_heavy(self) -> None:
         heavy = "httpx rich starlette uvicorn attr stamina ruamel.yaml scout.client scout.local"
         program = f"""
@@ -115,6 +116,7 @@ print("loaded:", [name for name in {heavy.split()} if name in sys.modules])
         assert done.stderr == ""
         assert "loaded: []" in done.stdout
 
+    @pytest.mark.packaging
     def test_version_is_the_distribution_s(self) -> None:
         from importlib.metadata import version
 
@@ -122,6 +124,7 @@ print("loaded:", [name for name in {heavy.split()} if name in sys.modules])
 
         assert (done.returncode, done.stdout) == (0, f"scout-workflows {version('scout-workflows')}\n")
 
+    @pytest.mark.packaging
     def test_the_installed_command_is_the_same(self) -> None:
         from importlib.metadata import entry_points
 
@@ -223,6 +226,7 @@ class TestInputs:
 
 
 class TestRun:
+    @pytest.mark.packaging
     def test_answer_on_stdout_and_talk_on_stderr(self, workflow: Path) -> None:
         done = scout_process("run", workflow, "--input", "text=Hi", "--input", 'other:="7"', "--local")
 
@@ -533,6 +537,7 @@ class TestOutput:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 class TestInterrupt:
+    @pytest.mark.timing
     def test_ctrl_c_ends_a_run_at_once_with_130(self, workflow: Path) -> None:
         with Server(silent()) as server:
             process = subprocess.Popen(
@@ -556,6 +561,7 @@ class TestInterrupt:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 class TestLocal:
+    @pytest.mark.timing
     def test_it_prints_where_it_is_serves_and_stops_within_a_second(self, workflow: Path) -> None:
         with serving("local", "--port", "0") as process:
             export = wait_for_line(process.stdout, "^export ")

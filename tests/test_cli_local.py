@@ -97,6 +97,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 class TestServer:
+    @pytest.mark.packaging
     def test_a_folder_of_workflows_with_its_stubs(self, folder: Path) -> None:
         with local("--workflows", folder, "--env-file", folder / ".env") as (url, process):
             with Scout("any", base_url=url) as client:
@@ -128,6 +129,7 @@ class TestServer:
                 assert time.monotonic() - began >= 0.1
             assert stopped(process).count(" 429 ") == 4
 
+    @pytest.mark.timing
     def test_it_stops_within_a_second_with_open_streams(self) -> None:
         with local("--fault", "stall_after=1") as (url, process):
             body = {"workflow_config": {}, "streaming": True}
@@ -271,6 +273,7 @@ class TestRun:
 
 
 class TestCassettes:
+    @pytest.mark.packaging
     def test_a_run_is_kept_and_given_again(self, tmp_path: Path) -> None:
         run = ("run", HELLO, "--input", "user_message=Hi")
         kept = tmp_path / "run.jsonl"

@@ -284,6 +284,7 @@ class TestTerminal:
         assert "there" in lines
         assert "+ answer completed in 5.00 s, price 0.00004" in lines
 
+    @pytest.mark.timing
     def test_while_a_block_runs_its_seconds_are_shown(self, workflow: Path) -> None:
         with Server(events(begins(), block_begins("answer"), 0.5, says("answer", 1, "Hi"), ends("Hi"))) as server:
             shown = on_a_terminal(workflow, "--stream", url=server.url)
@@ -413,6 +414,7 @@ class TestEnds:
         assert "Broken" not in said
 
     @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+    @pytest.mark.timing
     def test_ctrl_c_exits_130_and_closes_the_connection(self, workflow: Path) -> None:
         with Server(events(begins(), says("answer", 1, "Hel"), 30.0)) as server:
             with running(workflow, "--stream", url=server.url) as process:

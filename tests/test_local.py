@@ -337,7 +337,9 @@ class TestHandlers:
             assert self.run(lambda inputs, context, output=output: output)["state"]["b"] == {"output": output}
         assert self.run(lambda inputs, context: (1, 2))["state"]["b"] == {"output": [1, 2]}
 
-    @pytest.mark.parametrize("output", [float("nan"), {1, 2}, b"x", object(), "\ud800"], ids=repr)
+    @pytest.mark.parametrize(
+        "output", [float("nan"), {1, 2}, b"x", pytest.param(object(), id="object()"), "\ud800"], ids=repr
+    )
     def test_what_json_cannot_carry(self, output: Any) -> None:
         (error,) = self.run(lambda inputs, context: output)["errors"]
 
@@ -831,7 +833,7 @@ class TestLife:
             time.sleep(0.2)
             began = time.perf_counter()
             local.close()
-            assert time.perf_counter() - began < 1
+            assert time.perf_counter() - began < 2
             with pytest.raises(httpx.TransportError):
                 list(lines)
             for thread in threads:

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import re
 import shlex
 import signal
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import stamina
+from commands import run_here
 from servers import Server, chunked, refused_url
 
 import scout
@@ -42,6 +44,7 @@ def test_every_fence_is_python_or_console() -> None:
 
 
 @pytest.mark.usefixtures("at_home")
+@pytest.mark.packaging
 def test_the_python_blocks_run_in_order(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     namespace: dict[str, Any] = {"__name__": "readme"}
     printed = []
@@ -112,6 +115,7 @@ def test_the_first_block_has_eight_lines() -> None:
 
 
 @pytest.mark.usefixtures("at_home")
+@pytest.mark.packaging
 def test_the_scout_commands_run(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = [shlex.split(line) for line in commands() if line.startswith("scout ")]
     shown = [words for words in shown if words[1] != "local"]  # goes on until it is stopped
@@ -120,14 +124,14 @@ def test_the_scout_commands_run(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SCOUT_API_KEY", "secret_readme")
         monkeypatch.setenv("SCOUT_BASE_URL", server.url)
         for program, *args in shown:
-            done = subprocess.run(
-                [sys.executable, "-m", program, *args], capture_output=True, text=True, timeout=30, check=False
-            )
+            assert program == "scout"
+            done = run_here(*args, env=os.environ)
             assert done.returncode == 0, done.stderr
             assert done.stdout.strip()
 
 
 @pytest.mark.usefixtures("at_home")
+@pytest.mark.packaging
 def test_the_test_of_an_application_passes() -> None:
     (block,) = (block for block in blocks("python") if "scout_local" in block)
     assert len([line for line in block.splitlines() if line]) + 2 < 15  # with the two commands
@@ -136,7 +140,7 @@ def test_the_test_of_an_application_passes() -> None:
         # It counts for whoever follows the README at the root.
         Path("pyproject.toml").symlink_to(ROOT / "pyproject.toml")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:asyncio", "-p", "no:timeout", "test_app.py"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:asyncio", "-p", "no:timeout", "-p", "no:xdist", "test_app.py"],
         capture_output=True,
         text=True,
         timeout=60,

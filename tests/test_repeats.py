@@ -267,6 +267,7 @@ def test_retry_after_is_honoured(
         ),
     ],
 )
+@pytest.mark.timing
 def test_a_long_retry_after_is_raised_at_once(
     call: Caller, headers: Callable[[], dict[str, str]], seconds: float
 ) -> None:

@@ -203,7 +203,7 @@ def test_a_deadline_between_attempts(call: Caller) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"inputs": {"when": object()}},
+        pytest.param({"inputs": {"when": object()}}, id="inputs: object()"),
         {"inputs": {"number": float("nan")}},
         {"workflow": {"blocks": [{}]}},
         {"workflow": "no-such-file.yml"},
@@ -211,7 +211,7 @@ def test_a_deadline_between_attempts(call: Caller) -> None:
         {"timeout": -1},
         {"retries": -1},
         {"extra_headers": {"Bad Name": "x"}},
-        {"extra_body": {"odd": object()}},
+        pytest.param({"extra_body": {"odd": object()}}, id="extra_body: object()"),
     ],
     ids=str,
 )

@@ -337,6 +337,7 @@ def check_partial(error: Any, limit: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("name", SILENT)
+@pytest.mark.timing
 def test_only_events_break_the_silence(call: Caller, name: str) -> None:
     with Server(SILENT[name]) as server:
         watched = watch(call, server.url, timeout=0.3)
@@ -347,6 +348,7 @@ def test_only_events_break_the_silence(call: Caller, name: str) -> None:
 
 @pytest.mark.parametrize("name", SILENT)
 @pytest.mark.parametrize("timeout", [None, 5.0])
+@pytest.mark.timing
 def test_a_deadline_holds_in_a_stream(call: Caller, name: str, timeout: float | None) -> None:
     with Server(SILENT[name]) as server:
         watched = watch(call, server.url, deadline=0.4, timeout=timeout)
@@ -354,6 +356,7 @@ def test_a_deadline_holds_in_a_stream(call: Caller, name: str, timeout: float | 
         assert 0.38 <= watched.seconds <= 0.4 + SLACK + 0.1  # making the client takes its time, too
 
 
+@pytest.mark.timing
 def test_a_deadline_holds_while_events_come(call: Caller) -> None:
     def behave(peer: Peer) -> None:
         peer.request()
@@ -378,6 +381,7 @@ def test_silence_before_the_first_event(call: Caller) -> None:
             assert (watched.error.last_event, watched.error.run.status) == (None, RunStatus.STARTED)
 
 
+@pytest.mark.timing
 def test_events_that_come_in_time_may_come_for_long(call: Caller) -> None:
     steps: list[bytes | float] = [STARTED]
     for _ in range(5):
@@ -391,6 +395,7 @@ def test_no_limit_means_none(call: Caller) -> None:
         assert watch(call, server.url, timeout=None, client={"timeout": 0.2}).error is None
 
 
+@pytest.mark.timing
 def test_the_time_between_two_events_is_not_the_reader_s(call: Caller) -> None:
     """A caller who takes longer over an event than `timeout` finds the next one all the same."""
 
@@ -408,6 +413,7 @@ def test_the_time_between_two_events_is_not_the_reader_s(call: Caller) -> None:
         assert call.drive(program) == ["workflow_run_started", "block_run_started", "workflow_run_completed"]
 
 
+@pytest.mark.timing
 def test_a_connection_that_stays_open_after_the_end_costs_little(call: Caller) -> None:
     for behaviour in (closing(WHOLE, 10.0), keeps_alive(WHOLE, pause=0.01)):
         with Server(behaviour) as server:
