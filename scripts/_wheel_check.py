@@ -74,7 +74,7 @@ def installed(venv: Path) -> None:
     import scout
 
     for package in (scout, scout_generated):
-        if not Path(package.__file__ or "").is_relative_to(venv):
+        if not Path(package.__file__ or "").resolve().is_relative_to(venv):
             sys.exit(f"{package.__name__} is not the wheel's: {package.__file__}")
     for name in scout.__all__:
         getattr(scout, name)

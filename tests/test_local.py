@@ -1027,12 +1027,12 @@ import httpx
 from scout.local import LocalScout
 import time
 local = LocalScout(blocks={"sleep": lambda inputs, context: time.sleep(60)}).start()
-for block in ({"text": "{{ 'a'|upper }}"}, None):
+for block, seconds in (({"text": "{{ 'a'|upper }}"}, 20), (None, 0.5)):
     archetype = "com.scoutos.text" if block else "sleep"
     one = {"block_id": "a", "block_archetype_id": archetype, "block_display_name": "a", "block_inputs": block or {}}
     body, key = {"workflow_config": {"blocks": [one]}}, {"authorization": "Bearer k"}
     try:
-        httpx.post(local.url + "/v2/workflows/execute", json=body, headers=key, timeout=1)
+        httpx.post(local.url + "/v2/workflows/execute", json=body, headers=key, timeout=seconds)
     except httpx.ReadTimeout:
         print("left")
 """

@@ -102,6 +102,7 @@ class Place:
     url: str
     transport: Any = None
     connections: Callable[[], int] | None = None
+    connect_timeout: float = 10.0
 
 
 @contextlib.contextmanager
@@ -124,7 +125,7 @@ def tls(call: Caller, request: pytest.FixtureRequest) -> Iterator[Place]:
 @contextlib.contextmanager
 def connect_timeout(call: Caller, request: pytest.FixtureRequest) -> Iterator[Place]:
     with full_backlog_url() as url:
-        yield Place(url)
+        yield Place(url, connect_timeout=0.1)
 
 
 @pytest.mark.parametrize("place", [dns, refused, tls, connect_timeout])
@@ -133,7 +134,7 @@ def test_what_was_never_sent_is_repeated(
     call: Caller, place: Any, way: Way, request: pytest.FixtureRequest, no_waiting: None
 ) -> None:
     with place(call, request) as there:
-        error = call.error(there.url, client={"connect_timeout": 0.1, **way.options})
+        error = call.error(there.url, client={"connect_timeout": there.connect_timeout, **way.options})
 
         assert isinstance(error, APIConnectionError)
         assert error.run_may_have_started is False
