@@ -186,7 +186,7 @@ OUTCOMES: dict[str, list[Behaviour]] = {
 
 
 @pytest.mark.parametrize("name", OUTCOMES)
-@pytest.mark.packaging
+@pytest.mark.packaging  # record and replay
 def test_every_outcome_is_given_again(name: str, both: Both, path: Path) -> None:
     with Server(OUTCOMES[name]) as server:
         recorded = both.execute(server.url, record(path))

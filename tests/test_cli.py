@@ -101,7 +101,7 @@ def wait_for_line(stream: Any, pattern: str) -> str:
 
 
 class TestDoors:
-    @pytest.mark.packaging
+    @pytest.mark.packaging  # lazy imports of the command
     def test_help_loads_nothing_heavy(self) -> None:
         heavy = "httpx rich starlette uvicorn attr stamina ruamel.yaml scout.client scout.local"
         program = f"""
@@ -116,7 +116,7 @@ print("loaded:", [name for name in {heavy.split()} if name in sys.modules])
         assert done.stderr == ""
         assert "loaded: []" in done.stdout
 
-    @pytest.mark.packaging
+    @pytest.mark.packaging  # metadata of the distribution
     def test_version_is_the_distribution_s(self) -> None:
         from importlib.metadata import version
 
@@ -124,7 +124,7 @@ print("loaded:", [name for name in {heavy.split()} if name in sys.modules])
 
         assert (done.returncode, done.stdout) == (0, f"scout-workflows {version('scout-workflows')}\n")
 
-    @pytest.mark.packaging
+    @pytest.mark.packaging  # the console script
     def test_the_installed_command_is_the_same(self) -> None:
         from importlib.metadata import entry_points
 
@@ -226,7 +226,7 @@ class TestInputs:
 
 
 class TestRun:
-    @pytest.mark.packaging
+    @pytest.mark.packaging  # `python -m scout`
     def test_answer_on_stdout_and_talk_on_stderr(self, workflow: Path) -> None:
         done = scout_process("run", workflow, "--input", "text=Hi", "--input", 'other:="7"', "--local")
 

@@ -97,7 +97,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 class TestServer:
-    @pytest.mark.packaging
+    @pytest.mark.packaging  # `scout local`, a server of its own
     def test_a_folder_of_workflows_with_its_stubs(self, folder: Path) -> None:
         with local("--workflows", folder, "--env-file", folder / ".env") as (url, process):
             with Scout("any", base_url=url) as client:
@@ -273,7 +273,7 @@ class TestRun:
 
 
 class TestCassettes:
-    @pytest.mark.packaging
+    @pytest.mark.packaging  # record and replay from the command
     def test_a_run_is_kept_and_given_again(self, tmp_path: Path) -> None:
         run = ("run", HELLO, "--input", "user_message=Hi")
         kept = tmp_path / "run.jsonl"

@@ -63,7 +63,7 @@ def test_there_are_three_workflows_and_four_programs() -> None:
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
-@pytest.mark.packaging
+@pytest.mark.packaging  # the local Scout and the package's data
 def test_every_workflow_completes_with_an_answer(scout: Scout, name: str) -> None:
     run = run_example(scout, name)
 
@@ -110,7 +110,7 @@ def test_summary_needs_no_audience(scout: Scout) -> None:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-@pytest.mark.packaging
+@pytest.mark.packaging  # both clients, streams
 def test_a_program_without_a_key_uses_the_local_scout_and_says_so(program: str) -> None:
     done = run_program(program)
 

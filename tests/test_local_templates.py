@@ -84,7 +84,7 @@ async def impatient() -> AsyncIterator[Renderer]:
         ("{{ _env.OTHER|default('none') }} {{ _env.OTHER is defined }}", "none False"),
     ],
 )
-@pytest.mark.packaging
+@pytest.mark.packaging  # templates in a process of their own
 async def test_forms(template: str, text: str, renderer: Renderer) -> None:
     assert await render(renderer, template) == [text]
 
@@ -436,7 +436,7 @@ def test_rendering_without_a_process() -> None:
     assert caught.value.index == 1
 
 
-@pytest.mark.packaging
+@pytest.mark.packaging  # the module that this process runs
 def test_a_limit_that_the_system_sets_is_not_raised() -> None:
     pytest.importorskip("resource", reason="Windows has no such limits")
     program = """

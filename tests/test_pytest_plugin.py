@@ -32,13 +32,13 @@ def pytest_in(folder: Path, test: str, *args: str, conftest: str = "") -> subpro
     return subprocess.run([*command, *args], cwd=folder, capture_output=True, text=True, timeout=60)
 
 
-@pytest.mark.packaging
+@pytest.mark.packaging  # the entry point
 def test_it_is_found_by_pytest() -> None:
     (entry,) = entry_points(group="pytest11", name="scout-local")
     assert entry.value == "scout.local.pytest_plugin"
 
 
-@pytest.mark.packaging
+@pytest.mark.packaging  # the plugin is loaded
 def test_the_server_is_one_and_each_test_finds_it_as_new(tmp_path: Path) -> None:
     test = """
 import os
@@ -116,7 +116,7 @@ def test_asyncio(scout_local):
     assert "2 passed" in done.stdout, done.stdout + done.stderr
 
 
-@pytest.mark.packaging
+@pytest.mark.packaging  # lazy imports of the plugin
 def test_who_does_not_ask_pays_nothing(tmp_path: Path) -> None:
     test = """
 import sys

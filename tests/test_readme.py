@@ -44,7 +44,7 @@ def test_every_fence_is_python_or_console() -> None:
 
 
 @pytest.mark.usefixtures("at_home")
-@pytest.mark.packaging
+@pytest.mark.packaging  # all that the README promises to who installs it
 def test_the_python_blocks_run_in_order(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     namespace: dict[str, Any] = {"__name__": "readme"}
     printed = []
@@ -115,7 +115,7 @@ def test_the_first_block_has_eight_lines() -> None:
 
 
 @pytest.mark.usefixtures("at_home")
-@pytest.mark.packaging
+@pytest.mark.packaging  # the command
 def test_the_scout_commands_run(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = [shlex.split(line) for line in commands() if line.startswith("scout ")]
     shown = [words for words in shown if words[1] != "local"]  # goes on until it is stopped
@@ -131,7 +131,7 @@ def test_the_scout_commands_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("at_home")
-@pytest.mark.packaging
+@pytest.mark.packaging  # the pytest plugin, as a user meets it
 def test_the_test_of_an_application_passes() -> None:
     (block,) = (block for block in blocks("python") if "scout_local" in block)
     assert len([line for line in block.splitlines() if line]) + 2 < 15  # with the two commands
