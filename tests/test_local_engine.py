@@ -547,10 +547,14 @@ class TestHandlers:
 
     async def test_a_run_has_a_limited_number_of_threads(self, renderer: Renderer) -> None:
         most = 0
+        many = threading.Event()
 
         def slow(inputs: dict[str, Any], context: BlockContext) -> None:
             nonlocal most
             most = max(most, sum(thread.name == "scout-local-block" for thread in threading.enumerate()))
+            if most > 50:
+                many.set()
+            many.wait(10)  # a busy machine starts threads slowly
             time.sleep(0.02)
 
         workflow = config(*(block(f"b{n}", "slow") for n in range(500)))
