@@ -8,13 +8,16 @@ resets. A `Server` plays a script of behaviours, one for each time a client come
     assert server.hits == 2
 
 `hits` counts how often a client came, also when it was thrown out before its request was read; `requests`
-holds what was read. A `Caller` is `Scout` or `AsyncScout` with one face: each test is written once for both.
+holds what was read. The server counts in threads of its own. Once its `with` block is left it has counted all that had
+arrived by then; inside the block, what the client did not wait for is awaited with `wait_until` (or `settled`).
+A `Caller` is `Scout` or `AsyncScout` with one face: each test is written once for both.
 """
 
 import asyncio
 import contextlib
 import gzip
 import json
+import selectors
 import socket
 import struct
 import threading
@@ -27,6 +30,15 @@ import httpx
 
 # No test waits longer than this for anything; it only bounds what is already broken.
 PATIENCE = 20.0
+
+
+def settled(condition: Callable[[], object], seconds: float = PATIENCE) -> bool:
+    """Wait until something holds that happens in another thread or process; return whether it does."""
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.005)
+    return bool(condition())
+
 
 Behaviour = Callable[["Peer"], None]
 Headers = Mapping[str, str]
@@ -103,15 +115,16 @@ class Peer:
         self._request = None
         if self._buffer:
             return True
-        while not self.server.stopping:
-            self._socket.settimeout(0.1)
+        while True:
+            stopping = self.server.stopping  # read first: what had arrived by then still counts
+            self._socket.settimeout(0.001 if stopping else 0.1)
             try:
                 return self._socket.recv(1, socket.MSG_PEEK) != b""
             except TimeoutError:
-                continue
+                if stopping:
+                    return False
             finally:
                 self._socket.settimeout(PATIENCE)
-        return False
 
     def _read_request(self) -> Received:
         head = self._read_until(b"\r\n\r\n")
@@ -176,15 +189,16 @@ class Server:
 
     def __enter__(self) -> Self:
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.settimeout(0.2)
+        self._listener.setblocking(False)
+        self._wake, self._woken = socket.socketpair()
         self.port = self._listener.getsockname()[1]
         self._start(self._accept_all)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self.stopping = True
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # wakes a blocked accept
+        self._wake.close()
+        self._threads[0].join(PATIENCE)  # it accepts what still waits in the queue
         with self._lock:
             sockets = list(self._sockets)
         for sock in sockets:
@@ -193,6 +207,7 @@ class Server:
         for thread in list(self._threads):
             thread.join(PATIENCE)
         self._listener.close()
+        self._woken.close()
         assert not any(thread.is_alive() for thread in self._threads), "a server thread did not stop"
         if exc_info[0] is None and self._failures:
             raise self._failures[0]
@@ -202,12 +217,13 @@ class Server:
         with self._lock:
             return len(self._sockets)
 
+    def wait_until(self, condition: Callable[[], object]) -> None:
+        """Wait until the server has counted what a test is about to check."""
+        assert settled(condition), f"{self.hits} hits, {self.connections} connections, {len(self.requests)} requests"
+
     def wait_for_hits(self, number: int) -> None:
         """Wait until a client has come this often."""
-        end = time.monotonic() + PATIENCE
-        while self.hits < number:
-            assert time.monotonic() < end, f"nobody came: {self.hits} of {number}"
-            time.sleep(0.005)
+        self.wait_until(lambda: self.hits >= number)
 
     def stop(self) -> None:
         """Close everything; whoever waits for an answer gets none."""
@@ -220,20 +236,26 @@ class Server:
         thread.start()
 
     def _accept_all(self) -> None:
-        while not self.stopping:
-            try:
-                sock, _ = self._listener.accept()
-            except TimeoutError:
-                continue
-            except OSError:
-                return
-            sock.settimeout(PATIENCE)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with self._lock:
-                self._sockets.append(sock)
-                self.connections += 1
-                number = self.connections
-            self._start(self._serve, sock, number)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._listener, selectors.EVENT_READ)
+            selector.register(self._woken, selectors.EVENT_READ)
+            while True:
+                selector.select()
+                stopping = self.stopping  # read first: who had connected by then still counts
+                with contextlib.suppress(BlockingIOError):
+                    while True:
+                        self._accept(self._listener.accept()[0])
+                if stopping:
+                    return
+
+    def _accept(self, sock: socket.socket) -> None:
+        sock.settimeout(PATIENCE)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with self._lock:
+            self._sockets.append(sock)
+            self.connections += 1
+            number = self.connections
+        self._start(self._serve, sock, number)
 
     def _serve(self, sock: socket.socket, number: int) -> None:
         peer = Peer(self, sock, number)

@@ -186,6 +186,7 @@ OUTCOMES: dict[str, list[Behaviour]] = {
 
 
 @pytest.mark.parametrize("name", OUTCOMES)
+@pytest.mark.packaging  # record and replay
 def test_every_outcome_is_given_again(name: str, both: Both, path: Path) -> None:
     with Server(OUTCOMES[name]) as server:
         recorded = both.execute(server.url, record(path))
@@ -203,6 +204,7 @@ def test_a_failure_to_connect_is_given_again(both: Both, path: Path) -> None:
     assert (kind, may_have_started, len(outcomes)) == (APIConnectionError, False, 3)
 
 
+@pytest.mark.timing
 def test_a_timeout_is_given_again(both: Both, path: Path) -> None:
     with Server(silent()) as server:
         (recorded,) = both.execute(server.url, record(path), timeout=0.3)
@@ -212,6 +214,7 @@ def test_a_timeout_is_given_again(both: Both, path: Path) -> None:
     assert time.monotonic() - began < 0.25
 
 
+@pytest.mark.timing
 def test_deadlines_hold_while_recording(both: Both, path: Path) -> None:
     with Server(silent()) as server:
         began = time.monotonic()
@@ -300,6 +303,7 @@ def test_a_frame_is_kept_as_soon_as_it_came_whatever_ends_it(ends: str, cut: int
     assert replay(path).handle_request(request).read() == came == b"".join(frames)
 
 
+@pytest.mark.timing
 def test_real_time(both: Both, path: Path) -> None:
     with Server(chunked([FRAMES[0], 0.3, *FRAMES[1:]], content_type=SSE)) as server:
         recorded = both.stream(server.url, record(path))
@@ -312,6 +316,7 @@ def test_real_time(both: Both, path: Path) -> None:
         assert least <= time.monotonic() - began < most
 
 
+@pytest.mark.timing
 def test_in_real_time_a_timeout_holds(both: Both, path: Path) -> None:
     with Server(chunked([FRAMES[0], 1.5, *FRAMES[1:]], content_type=SSE)) as server:
         both.stream(server.url, record(path))
@@ -320,6 +325,7 @@ def test_in_real_time_a_timeout_holds(both: Both, path: Path) -> None:
     assert time.monotonic() - began < 1.0
 
 
+@pytest.mark.timing
 def test_a_big_event_in_many_pieces_is_kept_in_time(path: Path) -> None:
     big = event("x", said="y" * 20_000_000)
     with Server(chunked([big, *FRAMES], content_type=SSE)) as server:

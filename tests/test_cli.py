@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import PATIENCE, Done, command, run_here, run_process
 from servers import Server, answer, close_unanswered, html, json_answer, refused_url, silent
 
 from scout.cli import main
@@ -22,7 +23,6 @@ from scout.cli._terminal import escape
 from scout.local import LocalScout
 
 KEY = "secret_planted_key"
-PATIENCE = 20.0
 
 NASTY = "\x1b[31mred\x1b[0m \x07 \r \x7f \x9b2J \u202eevil \u2066\ttab\nline"
 VISIBLE = "\\x1b[31mred\\x1b[0m \\x07 \\x0d \\x7f \\x9b2J \\u202eevil \\u2066\ttab\nline"
@@ -84,16 +84,12 @@ def environment(url: str | None = None, **more: str) -> dict[str, str]:
     return {**os.environ, **with_key, **more}
 
 
-def command(*args: object) -> list[str]:
-    return [sys.executable, "-m", "scout", *map(str, args)]
+def scout(*args: object, url: str | None = None, stdin: bytes = b"", **more: str) -> Done:
+    return run_here(*args, env=environment(url, **more), stdin=stdin)
 
 
-def scout(*args: object, url: str | None = None, stdin: bytes = b"", **more: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process of its own."""
-    done = subprocess.run(
-        command(*args), env=environment(url, **more), input=stdin, capture_output=True, timeout=PATIENCE
-    )
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+def scout_process(*args: object, url: str | None = None, stdin: bytes = b"", **more: str) -> Done:
+    return run_process(*args, env=environment(url, **more), stdin=stdin)
 
 
 def wait_for_line(stream: Any, pattern: str) -> str:
@@ -105,6 +101,7 @@ def wait_for_line(stream: Any, pattern: str) -> str:
 
 
 class TestDoors:
+    @pytest.mark.packaging  # lazy imports of the command
     def test_help_loads_nothing_heavy(self) -> None:
         heavy = "httpx rich starlette uvicorn attr stamina ruamel.yaml scout.client scout.local"
         program = f"""
@@ -119,13 +116,15 @@ print("loaded:", [name for name in {heavy.split()} if name in sys.modules])
         assert done.stderr == ""
         assert "loaded: []" in done.stdout
 
+    @pytest.mark.packaging  # metadata of the distribution
     def test_version_is_the_distribution_s(self) -> None:
         from importlib.metadata import version
 
-        done = scout("--version")
+        done = scout_process("--version")
 
         assert (done.returncode, done.stdout) == (0, f"scout-workflows {version('scout-workflows')}\n")
 
+    @pytest.mark.packaging  # the console script
     def test_the_installed_command_is_the_same(self) -> None:
         from importlib.metadata import entry_points
 
@@ -227,8 +226,9 @@ class TestInputs:
 
 
 class TestRun:
+    @pytest.mark.packaging  # `python -m scout`
     def test_answer_on_stdout_and_talk_on_stderr(self, workflow: Path) -> None:
-        done = scout("run", workflow, "--input", "text=Hi", "--input", 'other:="7"', "--local")
+        done = scout_process("run", workflow, "--input", "text=Hi", "--input", 'other:="7"', "--local")
 
         assert (done.returncode, done.stdout) == (0, "Hi|7\n")
         assert re.fullmatch(r"scout: run \S+ completed in \d+\.\d\d s on the local Scout.*\n", done.stderr)
@@ -238,7 +238,9 @@ class TestRun:
     ) -> None:
         stdin = json.dumps({"text": "from stdin", "other": "lost"}).encode()
 
-        done = scout("run", workflow, "--inputs", "-", "--input", "other=won", url=local_scout.url, stdin=stdin)
+        done = scout_process(
+            *("run", workflow, "--inputs", "-", "--input", "other=won"), url=local_scout.url, stdin=stdin
+        )
 
         assert (done.returncode, done.stdout) == (0, "from stdin|won\n")
         assert "local Scout" not in done.stderr
@@ -288,7 +290,7 @@ class TestRun:
 
     def test_a_failed_run_exits_1_with_the_reason_on_stderr(self, workflow: Path) -> None:
         with Server(json_answer(FAILED)) as server:
-            done = scout("run", workflow, url=server.url)
+            done = scout_process("run", workflow, url=server.url)
 
         assert (done.returncode, done.stdout) == (1, "")
         assert "the \\x1b[31mmodel\\x1b[0m is out of order" in done.stderr
@@ -469,7 +471,7 @@ class TestOutput:
 
     def test_a_pipe_gets_the_answer_untouched(self, workflow: Path) -> None:
         with Server(json_answer(run_body(NASTY))) as server:
-            done = scout("run", workflow, url=server.url)
+            done = scout_process("run", workflow, url=server.url)
 
         assert done.stdout == NASTY + "\n"
 
@@ -492,9 +494,9 @@ class TestOutput:
 
     def test_what_the_encoding_lacks_is_printed_all_the_same(self, workflow: Path) -> None:
         with Server(json_answer(run_body("ü€😀\ud800"))) as server:
-            text = scout("run", workflow, url=server.url, PYTHONIOENCODING="ascii")
-            as_json = scout("run", workflow, "--json", url=server.url, PYTHONIOENCODING="ascii")
-            as_utf8 = scout("run", workflow, "--json", url=server.url, PYTHONIOENCODING="utf-8")
+            text = scout_process("run", workflow, url=server.url, PYTHONIOENCODING="ascii")
+            as_json = scout_process("run", workflow, "--json", url=server.url, PYTHONIOENCODING="ascii")
+            as_utf8 = scout_process("run", workflow, "--json", url=server.url, PYTHONIOENCODING="utf-8")
 
         assert text.stdout == "\\xfc\\u20ac\\U0001f600\\ud800\n"
         assert json.loads(as_json.stdout)["output"] == "ü€😀\ud800"
@@ -535,6 +537,7 @@ class TestOutput:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 class TestInterrupt:
+    @pytest.mark.timing
     def test_ctrl_c_ends_a_run_at_once_with_130(self, workflow: Path) -> None:
         with Server(silent()) as server:
             process = subprocess.Popen(
@@ -558,6 +561,7 @@ class TestInterrupt:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 class TestLocal:
+    @pytest.mark.timing
     def test_it_prints_where_it_is_serves_and_stops_within_a_second(self, workflow: Path) -> None:
         with serving("local", "--port", "0") as process:
             export = wait_for_line(process.stdout, "^export ")

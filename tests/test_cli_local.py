@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,12 +15,12 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
+from commands import PATIENCE, Done, command, run_here
 from servers import Server, json_answer
 
 from scout import RateLimitError, Scout
 from scout.local import LocalScout
 
-PATIENCE = 20.0
 ResultT = TypeVar("ResultT")
 MODEL_KEY = "secret_model_key"
 ROOT = Path(__file__).parent.parent
@@ -38,14 +37,8 @@ workflow_config:
 """
 
 
-def command(*args: object) -> list[str]:
-    return [sys.executable, "-m", "scout", *map(str, args)]
-
-
-def scout(*args: object, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*args), env={**os.environ, **env}, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30
-    )
+def scout(*args: object, **env: str) -> Done:
+    return run_here(*args, env={**os.environ, **env})
 
 
 @contextlib.contextmanager
@@ -104,6 +97,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 class TestServer:
+    @pytest.mark.packaging  # `scout local`, a server of its own
     def test_a_folder_of_workflows_with_its_stubs(self, folder: Path) -> None:
         with local("--workflows", folder, "--env-file", folder / ".env") as (url, process):
             with Scout("any", base_url=url) as client:
@@ -135,6 +129,7 @@ class TestServer:
                 assert time.monotonic() - began >= 0.1
             assert stopped(process).count(" 429 ") == 4
 
+    @pytest.mark.timing
     def test_it_stops_within_a_second_with_open_streams(self) -> None:
         with local("--fault", "stall_after=1") as (url, process):
             body = {"workflow_config": {}, "streaming": True}
@@ -278,6 +273,7 @@ class TestRun:
 
 
 class TestCassettes:
+    @pytest.mark.packaging  # record and replay from the command
     def test_a_run_is_kept_and_given_again(self, tmp_path: Path) -> None:
         run = ("run", HELLO, "--input", "user_message=Hi")
         kept = tmp_path / "run.jsonl"

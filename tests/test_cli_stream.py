@@ -13,13 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import commands
 import pytest
+from commands import PATIENCE, Done, run_here
 from servers import Behaviour, Server, answer, chunked, json_answer, run_answer
 
 from scout.cli import main
 
 KEY = "secret_planted_key"
-PATIENCE = 20.0
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*/workflow.yml"))
 
@@ -106,7 +107,7 @@ def events(*frames: bytes | float, finish: bool = True) -> Behaviour:
     return chunked(frames, content_type="text/event-stream", finish=finish)
 
 
-# --- The command, in a process of its own ----------------------------------------------------------------------
+# --- The command ------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ def workflow(tmp_path: Path) -> Path:
 
 
 def command(*args: object) -> list[str]:
-    return [sys.executable, "-m", "scout", "run", *map(str, args)]
+    return commands.command("run", *args)
 
 
 def environment(url: str | None = None, **more: str) -> dict[str, str]:
@@ -125,17 +126,16 @@ def environment(url: str | None = None, **more: str) -> dict[str, str]:
     return {**os.environ, **to_server, **more}
 
 
-def scout(*args: object, url: str | None = None, **more: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command(*args), env=environment(url, **more), capture_output=True, timeout=PATIENCE)
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+def scout(*args: object, url: str | None = None, **more: str) -> Done:
+    return run_here("run", *args, env=environment(url, **more))
 
 
-def streamed(workflow: Path, *frames: bytes | float, finish: bool = True) -> subprocess.CompletedProcess[str]:
+def streamed(workflow: Path, *frames: bytes | float, finish: bool = True) -> Done:
     with Server(events(*frames, finish=finish)) as server:
         return scout(workflow, "--stream", url=server.url)
 
 
-def talk(done: subprocess.CompletedProcess[str]) -> list[str]:
+def talk(done: Done) -> list[str]:
     return [line.removeprefix("scout: ") for line in done.stderr.splitlines()]
 
 
@@ -284,6 +284,7 @@ class TestTerminal:
         assert "there" in lines
         assert "+ answer completed in 5.00 s, price 0.00004" in lines
 
+    @pytest.mark.timing
     def test_while_a_block_runs_its_seconds_are_shown(self, workflow: Path) -> None:
         with Server(events(begins(), block_begins("answer"), 0.5, says("answer", 1, "Hi"), ends("Hi"))) as server:
             shown = on_a_terminal(workflow, "--stream", url=server.url)
@@ -413,6 +414,7 @@ class TestEnds:
         assert "Broken" not in said
 
     @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+    @pytest.mark.timing
     def test_ctrl_c_exits_130_and_closes_the_connection(self, workflow: Path) -> None:
         with Server(events(begins(), says("answer", 1, "Hel"), 30.0)) as server:
             with running(workflow, "--stream", url=server.url) as process:

@@ -4,20 +4,20 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import commands
 import pytest
+from commands import PATIENCE, Done, run_here
 from servers import Server, answer, close_unanswered, json_answer
 
 from scout import Scout
 from scout.local import LocalScout
 
 KEY = "secret_planted_key"
-PATIENCE = 20.0
 NASTY = "\x1b[31mred\x1b[0m \x07 two\nlines \u202eevil"
 ECHO = """\
 workflow_key: echo
@@ -57,15 +57,12 @@ def environment(url: str) -> dict[str, str]:
 
 
 def command(*args: object) -> list[str]:
-    return [sys.executable, "-m", "scout", "workflows", *map(str, args)]
+    return commands.command("workflows", *args)
 
 
-def workflows(*args: object, url: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process of its own, and see that it does not tell the key."""
-    done = subprocess.run(
-        command(*args), env=environment(url), stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, cwd=cwd
-    )
-    result = subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+def workflows(*args: object, url: str, cwd: Path | None = None) -> Done:
+    """Run the command, and see that it does not show the key."""
+    result = run_here("workflows", *args, env=environment(url), cwd=cwd)
     assert KEY not in result.stdout + result.stderr
     assert "Traceback" not in result.stderr
     return result
@@ -431,14 +428,12 @@ class TestRun:
 
 @pytest.mark.parametrize("action", ["list", "get", "pull", "deploy", "delete", "run"])
 def test_help_and_a_missing_key(action: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    done = subprocess.run(command(action, "--help"), capture_output=True, text=True, timeout=PATIENCE)
+    done = run_here("workflows", action, "--help", env=os.environ)
     assert done.returncode == 0
     assert "--base-url" in done.stdout
 
     what = [] if action == "list" else ["--yes", "x"] if action == "delete" else ["x"]
-    done = subprocess.run(
-        command(action, *what), capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL
-    )
+    done = run_here("workflows", action, *what, env=os.environ)
     assert done.returncode == 2
     assert "SCOUT_API_KEY" in done.stderr
 
@@ -468,7 +463,7 @@ def test_an_interrupt_stops_a_list_at_once() -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        time.sleep(1.5)
+        server.wait_until(lambda: server.hits > 1)  # it has come as far as a retry
         process.send_signal(signal.SIGINT)
         assert process.wait(5) == 130
         process.communicate()

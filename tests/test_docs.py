@@ -224,6 +224,7 @@ def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.packaging
 @pytest.mark.parametrize("block", [block for block in BLOCKS if not block.file], ids=lambda block: block.place)
 def test_every_block_runs_and_prints_what_the_page_shows(
     block: Block,

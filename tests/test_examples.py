@@ -2,14 +2,17 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
+from commands import call_here
 
 from scout import Run, Scout
 from scout.local import LocalScout
@@ -41,12 +44,26 @@ def run_program(name: str, *args: str, **environment: str) -> subprocess.Complet
     )
 
 
+def run_program_here(name: str, *args: str) -> str:
+    """Run an example in this process, on the local Scout; return what it prints."""
+
+    def program() -> int:
+        with patch.object(sys, "argv", [name, *args]):
+            runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+        return 0
+
+    done = call_here(program, env=os.environ, stdin=b"Who are you?\nAnd what can you do?\n")
+    assert done.returncode == 0
+    return done.stdout
+
+
 def test_there_are_three_workflows_and_four_programs() -> None:
     assert WORKFLOWS == ["classify", "hello", "summary"]
     assert PROGRAMS == ["chat_sync.py", "run_async.py", "run_sync.py", "watch_async.py"]
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
+@pytest.mark.packaging  # the local Scout and the package's data
 def test_every_workflow_completes_with_an_answer(scout: Scout, name: str) -> None:
     run = run_example(scout, name)
 
@@ -93,6 +110,7 @@ def test_summary_needs_no_audience(scout: Scout) -> None:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.packaging  # both clients, streams
 def test_a_program_without_a_key_uses_the_local_scout_and_says_so(program: str) -> None:
     done = run_program(program)
 
@@ -111,11 +129,11 @@ def test_a_program_with_a_key_goes_where_the_environment_says(program: str) -> N
 
 
 def test_the_question_of_run_sync_comes_from_its_arguments() -> None:
-    assert run_program("run_sync.py", "Who", "are", "you?").stdout != run_program("run_sync.py").stdout
+    assert run_program_here("run_sync.py", "Who", "are", "you?") != run_program_here("run_sync.py")
 
 
 def test_run_async_answers_in_order() -> None:
-    answers = run_program("run_async.py").stdout.split("\n\n")
+    answers = run_program_here("run_async.py").split("\n\n")
 
     assert [answer.partition("\n")[0][:7] for answer in answers if answer] == [
         "It came",
@@ -125,14 +143,14 @@ def test_run_async_answers_in_order() -> None:
 
 
 def test_chat_answers_each_line() -> None:
-    first, second = run_program("chat_sync.py").stdout.splitlines()
+    first, second = run_program_here("chat_sync.py").splitlines()
 
     assert "Who are you?" in first
     assert "And what can you do?" in second
 
 
 def test_watch_shows_two_blocks_side_by_side_and_the_answer() -> None:
-    blocks, _, answer = run_program("watch_async.py", "It came early.").stdout.partition("\n\n")
+    blocks, _, answer = run_program_here("watch_async.py", "It came early.").partition("\n\n")
 
     lines = blocks.splitlines()
     assert lines.index("topic: begins") < next(i for i, line in enumerate(lines) if line.startswith("sentiment: done"))

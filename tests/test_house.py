@@ -324,6 +324,7 @@ def modules_after(code: str) -> set[str]:
 @pytest.mark.parametrize(
     "code", ["import scout", "from scout import ScoutError, Environment, Run", "import scout; dir(scout)"]
 )
+@pytest.mark.packaging  # lazy imports
 def test_importing_scout_loads_nothing_heavy(code: str) -> None:
     assert modules_after(code) & set(HEAVY) == set()
 
@@ -366,6 +367,7 @@ def test_the_public_names_are_sorted_and_unique() -> None:
 
 
 @pytest.mark.parametrize("name", scout.__all__)
+@pytest.mark.packaging  # every module is there
 def test_every_public_name_is_there(name: str) -> None:
     value = getattr(scout, name)
 
@@ -394,6 +396,7 @@ def test_type_checkers_see_the_same_names() -> None:
     assert sorted([*(str(name) for name in seen), "__version__"]) == scout.__all__
 
 
+@pytest.mark.packaging  # lazy imports
 def test_an_unknown_name_is_an_ordinary_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'Skout'"):
         _ = scout.Skout  # type: ignore[attr-defined]

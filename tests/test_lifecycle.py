@@ -11,7 +11,6 @@ import textwrap
 import threading
 import time
 import weakref
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -29,6 +28,7 @@ from servers import (
     refused_url,
     route,
     run_answer,
+    settled,
     silent,
 )
 
@@ -40,14 +40,6 @@ OK = json_answer(run_answer())
 def echo(request: Received) -> Any:
     """Answer with the inputs of the request as the output, so that a mix-up shows."""
     return json_answer(run_answer(request.json()["inputs"]))  # type: ignore[index]
-
-
-def settled(condition: Callable[[], bool], seconds: float = 2.0) -> bool:
-    """Whether something becomes true soon."""
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.01)
-    return condition()
 
 
 def run_program(source: str, url: str, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -337,7 +337,9 @@ class TestHandlers:
             assert self.run(lambda inputs, context, output=output: output)["state"]["b"] == {"output": output}
         assert self.run(lambda inputs, context: (1, 2))["state"]["b"] == {"output": [1, 2]}
 
-    @pytest.mark.parametrize("output", [float("nan"), {1, 2}, b"x", object(), "\ud800"], ids=repr)
+    @pytest.mark.parametrize(
+        "output", [float("nan"), {1, 2}, b"x", pytest.param(object(), id="object()"), "\ud800"], ids=repr
+    )
     def test_what_json_cannot_carry(self, output: Any) -> None:
         (error,) = self.run(lambda inputs, context: output)["errors"]
 
@@ -831,7 +833,7 @@ class TestLife:
             time.sleep(0.2)
             began = time.perf_counter()
             local.close()
-            assert time.perf_counter() - began < 1
+            assert time.perf_counter() - began < 2
             with pytest.raises(httpx.TransportError):
                 list(lines)
             for thread in threads:
@@ -1025,12 +1027,12 @@ import httpx
 from scout.local import LocalScout
 import time
 local = LocalScout(blocks={"sleep": lambda inputs, context: time.sleep(60)}).start()
-for block in ({"text": "{{ 'a'|upper }}"}, None):
+for block, seconds in (({"text": "{{ 'a'|upper }}"}, 20), (None, 0.5)):
     archetype = "com.scoutos.text" if block else "sleep"
     one = {"block_id": "a", "block_archetype_id": archetype, "block_display_name": "a", "block_inputs": block or {}}
     body, key = {"workflow_config": {"blocks": [one]}}, {"authorization": "Bearer k"}
     try:
-        httpx.post(local.url + "/v2/workflows/execute", json=body, headers=key, timeout=1)
+        httpx.post(local.url + "/v2/workflows/execute", json=body, headers=key, timeout=seconds)
     except httpx.ReadTimeout:
         print("left")
 """

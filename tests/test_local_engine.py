@@ -428,6 +428,7 @@ class TestTemplatesInBlocks:
 
         assert "the template in text, line 3 cannot be rendered: it needs too much memory" in message
 
+    @pytest.mark.timing
     async def test_a_run_of_hostile_blocks_ends_and_others_do_not_wait_for_it(self) -> None:
         renderer = Renderer(seconds=0.5, seconds_of_a_run=2.0)
         forever = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
@@ -550,10 +551,14 @@ class TestHandlers:
 
     async def test_a_run_has_a_limited_number_of_threads(self, renderer: Renderer) -> None:
         most = 0
+        many = threading.Event()
 
         def slow(inputs: dict[str, Any], context: BlockContext) -> None:
             nonlocal most
             most = max(most, sum(thread.name == "scout-local-block" for thread in threading.enumerate()))
+            if most > 50:
+                many.set()
+            many.wait(10)  # a busy machine starts threads slowly
             time.sleep(0.02)
 
         workflow = config(*(block(f"b{n}", "slow") for n in range(500)))
@@ -566,10 +571,10 @@ class TestHandlers:
 class TestSize:
     @staticmethod
     async def seconds(workflow: Config, renderer: Renderer) -> float:
-        began = time.perf_counter()
+        began = time.process_time()
         state = await final_state(workflow, renderer)
         assert len(state) == len(workflow["blocks"]) + 2
-        return time.perf_counter() - began
+        return time.process_time() - began
 
     @staticmethod
     def chain(length: int) -> Config:
@@ -588,8 +593,8 @@ class TestSize:
     @pytest.mark.parametrize("shape", ["chain", "fan", "funnel"])
     async def test_ten_times_the_blocks_take_ten_times_as_long(self, shape: str, renderer: Renderer) -> None:
         make = getattr(self, shape)
-        await self.seconds(make(1000), renderer)
-        small = min([await self.seconds(make(1000), renderer) for _ in range(3)])
-        large = await self.seconds(make(10_000), renderer)
+        await self.seconds(make(500), renderer)
+        small = min([await self.seconds(make(500), renderer) for _ in range(3)])
+        large = await self.seconds(make(5_000), renderer)
 
         assert large / small < 25  # a hundred times as long, if something were quadratic

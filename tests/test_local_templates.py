@@ -86,6 +86,7 @@ async def impatient() -> AsyncIterator[Renderer]:
         ("{{ _env.OTHER|default('none') }} {{ _env.OTHER is defined }}", "none False"),
     ],
 )
+@pytest.mark.packaging  # templates in a process of their own
 async def test_forms(template: str, text: str, renderer: Renderer) -> None:
     assert await render(renderer, template) == [text]
 
@@ -271,10 +272,10 @@ def test_everything_else_is_not(sources: list[str]) -> None:
 
 
 def test_the_check_itself_takes_linear_time() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     for piece in ("{{ ", "{{a.", "{{a" + " " * 50, "{", "{{a['", "{{a[1]"):
         are_harmless([(piece * 64_000)[:64_000]])
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize(
@@ -360,6 +361,7 @@ async def test_all_templates_of_a_run_have_a_limit_too(impatient: Renderer) -> N
     assert await render(impatient, NEEDS_A_PROCESS) == ["HELLO"]
 
 
+@pytest.mark.timing
 async def test_a_run_has_one_process_at_a_time(impatient: Renderer) -> None:
     time_budget = impatient.time_budget()
     hostile = [asyncio.create_task(render(impatient, FOREVER, time_budget=time_budget)) for _ in range(20)]
@@ -440,6 +442,7 @@ def test_rendering_without_a_process() -> None:
     assert caught.value.index == 1
 
 
+@pytest.mark.packaging  # the module that this process runs
 def test_a_limit_that_the_system_sets_is_not_raised() -> None:
     pytest.importorskip("resource", reason="Windows has no such limits")
     program = """

@@ -26,15 +26,19 @@ def pytest_in(folder: Path, test: str, *args: str, conftest: str = "") -> subpro
     (folder / "test_app.py").write_text(test)
     (folder / "conftest.py").write_text(conftest)
     (folder / "pytest.ini").write_text("[pytest]\npythonpath = .\n")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "-W", "error"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"]
+    for plugin in ("asyncio", "xdist", "timeout", "anyio", "hypothesispytest"):  # each costs its import
+        command += ["-p", f"no:{plugin}"]
     return subprocess.run([*command, *args], cwd=folder, capture_output=True, text=True, timeout=60)
 
 
+@pytest.mark.packaging  # the entry point
 def test_it_is_found_by_pytest() -> None:
     (entry,) = entry_points(group="pytest11", name="scout-local")
     assert entry.value == "scout.local.pytest_plugin"
 
 
+@pytest.mark.packaging  # the plugin is loaded
 def test_the_server_is_one_and_each_test_finds_it_as_new(tmp_path: Path) -> None:
     test = """
 import os
@@ -112,6 +116,7 @@ def test_asyncio(scout_local):
     assert "2 passed" in done.stdout, done.stdout + done.stderr
 
 
+@pytest.mark.packaging  # lazy imports of the plugin
 def test_who_does_not_ask_pays_nothing(tmp_path: Path) -> None:
     test = """
 import sys
@@ -121,7 +126,7 @@ def test_nothing_is_loaded():
     assert heavy & set(sys.modules) == set()
 """
     (tmp_path / "conftest.py").write_text("")
-    done = pytest_in(tmp_path, test, "-p", "no:anyio", "-p", "no:hypothesispytest", "-p", "no:schemathesis")
+    done = pytest_in(tmp_path, test, "-p", "no:schemathesis")
     assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 

@@ -9,14 +9,13 @@ import json
 import logging
 import os
 import pickle
-import subprocess
-import sys
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import run_here, run_process
 from servers import (
     WORKFLOW,
     Behaviour,
@@ -203,7 +202,7 @@ def test_a_deadline_between_attempts(call: Caller) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"inputs": {"when": object()}},
+        pytest.param({"inputs": {"when": object()}}, id="inputs: object()"),
         {"inputs": {"number": float("nan")}},
         {"workflow": {"blocks": [{}]}},
         {"workflow": "no-such-file.yml"},
@@ -211,7 +210,7 @@ def test_a_deadline_between_attempts(call: Caller) -> None:
         {"timeout": -1},
         {"retries": -1},
         {"extra_headers": {"Bad Name": "x"}},
-        {"extra_body": {"odd": object()}},
+        pytest.param({"extra_body": {"odd": object()}}, id="extra_body: object()"),
     ],
     ids=str,
 )
@@ -503,10 +502,8 @@ def test_a_function_is_asked_for_each_request(call: Caller, no_waiting: None) ->
 # --- The command ------------------------------------------------------------------------------------------
 
 
-def scout_run(url: str, key: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[bytes]:
-    environment = {**os.environ, "SCOUT_API_KEY": key, "SCOUT_BASE_URL": url, "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "scout", "run", *arguments]
-    return subprocess.run(command, env=environment, cwd=cwd, capture_output=True, timeout=30, check=False)
+def environment(url: str, key: str) -> dict[str, str]:
+    return {**os.environ, "SCOUT_API_KEY": key, "SCOUT_BASE_URL": url, "PYTHONUNBUFFERED": "1"}
 
 
 @pytest.fixture
@@ -536,24 +533,24 @@ def test_the_command(what: str, code: int, options: list[str], workflow_file: Pa
     behaviour = ANSWERS | {"ok": OK, "echo": json_answer({"detail": f"Bearer {PLANTED}"}, 403)}
     with Server(behaviour.get(what, OK)) as server, refused_url() as nowhere:
         url = nowhere if what == "refused" else server.url
-        done = scout_run(url, PLANTED, str(workflow_file), *options, cwd=workflow_file.parent)
+        done = run_here("run", workflow_file, *options, env=environment(url, PLANTED), cwd=workflow_file.parent)
 
     check_text(done.stdout, "standard output")
     check_text(done.stderr, "standard error")
     assert done.returncode == code, done.stderr
-    assert b"Traceback" not in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.skipif(importlib.util.find_spec("scout.cli") is None, reason="there is no command yet")
 @pytest.mark.parametrize("key", ["PLANTED a b", "PLANTED\n", "PLANTEDключ", ""])
 def test_the_command_with_a_bad_key(key: str, workflow_file: Path) -> None:
     with Server(OK) as server:
-        done = scout_run(server.url, key, str(workflow_file), cwd=workflow_file.parent)
+        done = run_process("run", workflow_file, env=environment(server.url, key), cwd=workflow_file.parent)
 
     assert server.connections == 0
     assert done.returncode == 2, done.stderr
-    assert b"PLANTED" not in done.stdout + done.stderr
-    assert b"Traceback" not in done.stderr
+    assert "PLANTED" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
 
 
 # --- The key goes where it belongs ------------------------------------------------------------------------
