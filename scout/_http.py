@@ -11,8 +11,8 @@ import httpx
 
 from ._answers import Answer, is_stream, status_error
 from ._call import FAILURES, USER_AGENT, AsyncTransport, Call, Transport
-from ._foreign import async_bounded, bounded, proves_unsent
 from ._pool import CLOSED, AsyncPool, Pool
+from ._transports import async_bounded, bounded, proves_unsent
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:

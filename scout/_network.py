@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import select
 import socket
 import time
 from ipaddress import ip_address
@@ -449,8 +450,20 @@ class _AsyncStream(httpcore.AsyncNetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         if info == "is_readable":
-            return self._has_ended or bool(self._received)
+            # The event loop may not yet have come to what the socket has received.
+            return self._has_ended or bool(self._received) or _is_readable(self._transport.get_extra_info("socket"))
         return self._transport.get_extra_info(info)
+
+
+def _is_readable(sock: Any) -> bool:
+    number: int = sock.fileno()
+    if number < 0:
+        return True
+    if not hasattr(select, "poll"):  # on Windows
+        return bool(select.select([number], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(number, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _wake(future: asyncio.Future[None] | None) -> None:

@@ -29,9 +29,9 @@ import httpx
 
 from ._call import LIMITS, Limits
 from ._config import MAX_CONNECTIONS
-from ._foreign import async_bounded, bounded, proves_unsent
 from ._json import is_dict, is_list, is_too_deep, redact, shorten
 from ._pool import AsyncPool, Pool
+from ._transports import async_bounded, bounded, proves_unsent
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -103,7 +103,7 @@ def wait_for_line(stream: Any, pattern: str) -> str:
 class TestDoors:
     @pytest.mark.packaging  # lazy imports of the command
     def test_help_loads_nothing_heavy(self) -> None:
-        heavy = "httpx rich starlette uvicorn attr stamina ruamel.yaml scout.client scout.local"
+        heavy = "httpx rich starlette uvicorn attr ruamel.yaml scout.client scout.local"
         program = f"""
 import sys
 from scout.cli import main

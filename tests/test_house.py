@@ -14,8 +14,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import httpcore
-import httpx
 import pytest
 from jsonschema import Draft202012Validator
 from scout_generated.api.workflows import execute_workflow_config
@@ -45,6 +43,7 @@ FLOORS = [
     "_call",
     "_network",
     "_pool",
+    "_transports",
     "_http",
     "streaming",
     "workflows",
@@ -58,11 +57,9 @@ FLOORS = [
 ]
 OUTBUILDINGS = ["cli", "local"]  # these use the house through its front door, if at all
 
-# Who may import the HTTP library. The last set holds what is not yet split: `_http` still does the work of `_network`
-# and `_pool`. Empty it when they are there.
-HTTPX = {"_call", "_pool", "_http", "cassettes"}
+# Which of them import the HTTP library.
+HTTPX = {"_call", "_transports", "_pool", "_http", "cassettes"}
 HTTPCORE = {"_network", "_pool"}
-NOT_YET_SPLIT = {"_http"}
 
 
 # --- Which room uses which ----------------------------------------------------------------------------------------
@@ -169,9 +166,8 @@ def test_only_requests_and_events_know_the_generated_package() -> None:
 
 
 def test_few_rooms_of_the_core_know_the_http_library() -> None:
-    assert {each.room for each in CORE if each.top == "httpx"} <= HTTPX
-    assert {each.room for each in CORE if each.top == "httpcore"} <= HTTPCORE | NOT_YET_SPLIT
-    assert any(each.room == "_http" and each.top == "httpx" for each in CORE)
+    assert {each.room for each in CORE if each.top == "httpx"} == HTTPX
+    assert {each.room for each in CORE if each.top == "httpcore"} == HTTPCORE
 
 
 def private_names_of_others(source: str) -> set[str]:
@@ -202,9 +198,6 @@ def is_private(name: str) -> bool:
 @pytest.mark.parametrize("file", list(files()), ids=lambda file: str(file.relative_to(HOUSE)))
 def test_no_private_name_of_another_package_is_used(file: Path) -> None:
     source = file.read_text(encoding="utf-8")
-    if file.stem in NOT_YET_SPLIT:
-        pytest.skip("not yet split")
-
     assert private_names_of_others(source) == set()
     assert "reportPrivateUsage" not in source  # pyright finds those of objects, unless it is told not to
 
@@ -264,6 +257,11 @@ def test_the_local_scout_knows_nothing_of_the_client() -> None:
     """It shares with the client how JSON and files are written, and nothing that reads the API."""
     used = {(each.module, each.name) for each in IMPORTS if each.room == "local" and each.target not in (None, "local")}
 
+    # `scout.local` hands on `record` and `replay`, which had their place there.
+    used -= {
+        ("scout", "cassettes"),
+        *(("scout.cassettes", name) for name in ("Recorder", "Replayer", "record", "replay")),
+    }
     assert {module for module, _ in used} <= {"scout._config", "scout._json", "scout.errors", "scout.workflow_files"}
     assert {name for module, name in used if module == "scout._config"} == {"is_loopback"}
 
@@ -305,7 +303,7 @@ def test_the_inspector_sees_every_kind_of_import(source: str, expected: tuple[An
 
 HEAVY = [
     *("httpx", "httpcore", "rich", "argparse", "starlette", "uvicorn", "jinja2", "jsonschema", "attrs", "attr"),
-    *("stamina", "ruamel", "ruamel.yaml", "dateutil", "asyncio", "scout_generated", "scout.cli", "scout.local"),
+    *("ruamel", "ruamel.yaml", "dateutil", "asyncio", "scout_generated", "scout.cli", "scout.local"),
     *("scout.client", "scout._http", "scout._requests", "scout._answers"),
 ]
 
@@ -331,7 +329,7 @@ def test_importing_scout_loads_nothing_heavy(code: str) -> None:
 
 def test_the_names_of_heavy_modules_are_right() -> None:
     loaded = modules_after("import scout, scout.cli, scout.local.app, scout.local.http_server; scout.Scout; "
-        "import stamina, dateutil.parser, ruamel.yaml, rich, attrs, scout_generated.models")  # fmt: skip
+        "import dateutil.parser, ruamel.yaml, rich, attrs, scout_generated.models")  # fmt: skip
 
     assert set(HEAVY) <= loaded
 
@@ -340,9 +338,7 @@ def test_a_client_is_loaded_without_what_only_others_need() -> None:
     loaded = modules_after("from scout import Scout")
 
     # Not `rich` and `argparse`: httpx loads the first for its own command where it is installed.
-    assert (
-        loaded & {"stamina", "ruamel.yaml", "dateutil", "jsonschema", "starlette", "scout.cli", "scout.local"} == set()
-    )
+    assert loaded & {"ruamel.yaml", "dateutil", "jsonschema", "starlette", "scout.cli", "scout.local"} == set()
 
 
 def test_a_freezer_finds_every_module_of_a_program() -> None:
@@ -438,136 +434,6 @@ def test_only_the_await_differs(name: str) -> None:
 
 def test_aclose_is_close() -> None:
     assert AsyncScout.aclose is AsyncScout.close
-
-
-# --- Private doors of others --------------------------------------------------------------------------------------
-#
-# `_http.py` looks at deadlines in the network backend of httpx's pools, which have no public door, and lends its
-# connections to the raw client. When one of these tests fails after an update of httpx, `_http.py` has to follow.
-
-
-class NoNetwork(httpcore.NetworkBackend):
-    """Notes how it was asked for a connection, and gives one that notes as well."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, Any]] = []
-
-    def connect_tcp(self, host: str, port: int, timeout: Any = None, *args: Any, **options: Any) -> Any:
-        self.asked.append((f"connect {host}:{port}", timeout))
-        return NoStream(self)
-
-
-class NoStream(httpcore.NetworkStream):
-    def __init__(self, backend: NoNetwork) -> None:
-        self.backend = backend
-        self.answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
-
-    def read(self, max_bytes: int, timeout: Any = None) -> bytes:
-        self.backend.asked.append(("read", timeout))
-        answer, self.answer = self.answer, b""
-        return answer
-
-    def write(self, buffer: bytes, timeout: Any = None) -> None:
-        self.backend.asked.append(("write", timeout))
-
-    def close(self) -> None:
-        pass
-
-    def get_extra_info(self, info: str) -> Any:
-        return None
-
-
-class NoNetworkAsync(httpcore.AsyncNetworkBackend):
-    def __init__(self) -> None:
-        self.inner = NoNetwork()
-
-    async def connect_tcp(self, host: str, port: int, timeout: Any = None, *args: Any, **options: Any) -> Any:
-        return NoStreamAsync(self.inner.connect_tcp(host, port, timeout))
-
-
-class NoStreamAsync(httpcore.AsyncNetworkStream):
-    def __init__(self, inner: NoStream) -> None:
-        self.inner = inner
-
-    async def read(self, max_bytes: int, timeout: Any = None) -> bytes:
-        return self.inner.read(max_bytes, timeout)
-
-    async def write(self, buffer: bytes, timeout: Any = None) -> None:
-        self.inner.write(buffer, timeout)
-
-    async def aclose(self) -> None:
-        pass
-
-    def get_extra_info(self, info: str) -> Any:
-        return None
-
-
-class Marked(float):
-    """A timeout that can be told from any other number of the same size."""
-
-
-TIMEOUTS = {name: Marked(5.0) for name in ("connect", "read", "write", "pool")}
-
-
-def assert_the_timeouts_arrived(asked: list[tuple[str, Any]]) -> None:
-    """The very objects, and not their numbers: a deadline travels in them."""
-    wanted = {"connect scout.example:80": "connect", "write": "write", "read": "read"}
-    assert {what for what, _ in asked} == set(wanted)
-    for what, timeout in asked:
-        assert timeout is TIMEOUTS[wanted[what]]
-
-
-def test_httpx_asks_the_backend_of_its_pool_with_the_timeouts_of_the_request() -> None:
-    with httpx.Client(trust_env=False) as client:
-        pool = client._transport._pool  # type: ignore[attr-defined]
-        assert isinstance(client._transport, httpx.HTTPTransport)
-        assert isinstance(pool, httpcore.ConnectionPool)
-        assert isinstance(pool._network_backend, httpcore.NetworkBackend)
-        backend = pool._network_backend = NoNetwork()
-
-        request = httpx.Request("GET", "http://scout.example/", extensions={"timeout": TIMEOUTS})
-
-        assert client.send(request).text == "hi"
-    assert_the_timeouts_arrived(backend.asked)
-
-
-async def test_httpx_does_the_same_for_asyncio() -> None:
-    async with httpx.AsyncClient(trust_env=False) as client:
-        pool = client._transport._pool  # type: ignore[attr-defined]
-        assert isinstance(client._transport, httpx.AsyncHTTPTransport)
-        assert isinstance(pool, httpcore.AsyncConnectionPool)
-        assert isinstance(pool._network_backend, httpcore.AsyncNetworkBackend)
-        backend = pool._network_backend = NoNetworkAsync()
-
-        request = httpx.Request("GET", "http://scout.example/", extensions={"timeout": TIMEOUTS})
-
-        assert (await client.send(request)).text == "hi"
-    assert_the_timeouts_arrived(backend.inner.asked)
-
-
-@pytest.mark.parametrize("kind", [httpx.Client, httpx.AsyncClient])
-def test_httpx_keeps_proxies_in_mounts_that_have_pools_too(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:3128")
-    monkeypatch.setenv("NO_PROXY", "direct.example")
-
-    client = kind()
-
-    pools = [transport._pool for transport in client._mounts.values() if transport is not None]
-    backends = (httpcore.NetworkBackend, httpcore.AsyncNetworkBackend)
-    assert pools
-    assert all(isinstance(pool._network_backend, backends) for pool in pools)
-    assert client._transport_for_url(httpx.URL("http://scout.example"))._pool in pools
-    assert client._transport_for_url(httpx.URL("http://direct.example")) is client._transport
-    assert client._transport_for_url(httpx.URL("https://scout.example")) is client._transport
-
-
-def test_httpx_keeps_a_transport_of_ours_as_it_is() -> None:
-    transport = httpx.MockTransport(lambda request: httpx.Response(200))
-
-    client = httpx.Client(transport=transport)
-
-    assert client._transport is transport
-    assert client._transport_for_url(httpx.URL("https://scout.example")) is transport
 
 
 # --- The generated function that makes the request ----------------------------------------------------------------
