@@ -36,9 +36,9 @@ class Http:
     """Sends calls over the connections that a `Scout` and its copies share."""
 
     def __init__(self, transport: Transport | None, max_connections: int) -> None:
-        self.closed = False
+        self.closed: bool = False
         self._transport: Any = Pool(max_connections) if transport is None else bounded(transport)
-        self._proves_unsent = transport is None or proves_unsent(transport, "handle_request")
+        self._proves_unsent: bool = transport is None or proves_unsent(transport, "handle_request")
         self._forgotten: deque[httpx.Response] = deque()
 
     def call(self, request: Request, config: Config, read: Callable[[Answer], T], begun: float) -> T:
@@ -168,9 +168,9 @@ class AsyncHttp:
     """The same for `AsyncScout`."""
 
     def __init__(self, transport: AsyncTransport | None, max_connections: int) -> None:
-        self.closed = False
+        self.closed: bool = False
         self._transport: Any = AsyncPool(max_connections) if transport is None else async_bounded(transport)
-        self._proves_unsent = transport is None or proves_unsent(transport, "handle_async_request")
+        self._proves_unsent: bool = transport is None or proves_unsent(transport, "handle_async_request")
 
     async def call(self, request: Request, config: Config, read: Callable[[Answer], T], begun: float) -> T:
         """Send a request, and again where that is safe, and read its answer. As `Http.call`."""

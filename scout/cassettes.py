@@ -138,8 +138,8 @@ class Recorder(_Transport):
 
     def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False, transport: Any = None) -> None:
         self._file = _File(_free_place(path, overwrite=overwrite), overwrite=overwrite)
-        self.needs_key = True
-        self.proves_unsent = True
+        self.needs_key: bool = True
+        self.proves_unsent: bool = True
         if transport is None:
             self._sync: Any = Pool(MAX_CONNECTIONS)
             self._async: Any = AsyncPool(MAX_CONNECTIONS)
@@ -584,8 +584,8 @@ class Replayer(_Transport):
     """
 
     def __init__(self, path: str | os.PathLike[str], *, real_time: bool = False) -> None:
-        self.needs_key = False
-        self.proves_unsent = True
+        self.needs_key: bool = False
+        self.proves_unsent: bool = True
         self._name = str(_as_path(path))
         self._left: list[_Recorded] = _read(self._name)
         self._real_time = real_time

@@ -42,15 +42,15 @@ class Client:
     _async_client: httpx.AsyncClient | None = field(default=None, init=False)
 
     def with_headers(self, headers: dict[str, str]) -> "Client":
-        """Get a new client matching this one with additional headers; it opens connections of its own"""
+        """Get a new client matching this one with additional headers, over the same transport if `httpx_args` names one"""
         return evolve(self, headers={**self._headers, **headers})
 
     def with_cookies(self, cookies: dict[str, str]) -> "Client":
-        """Get a new client matching this one with additional cookies; it opens connections of its own"""
+        """Get a new client matching this one with additional cookies, over the same transport if `httpx_args` names one"""
         return evolve(self, cookies={**self._cookies, **cookies})
 
     def with_timeout(self, timeout: httpx.Timeout) -> "Client":
-        """Get a new client matching this one with a new timeout configuration; it opens connections of its own"""
+        """Get a new client matching this one with a new timeout configuration, over the same transport if `httpx_args` names one"""
         return evolve(self, timeout=timeout)
 
     def set_httpx_client(self, client: httpx.Client) -> Self:
@@ -160,15 +160,15 @@ class AuthenticatedClient:
     """The name of the Authorization header"""
 
     def with_headers(self, headers: dict[str, str]) -> "AuthenticatedClient":
-        """Get a new client matching this one with additional headers; it opens connections of its own"""
+        """Get a new client matching this one with additional headers, over the same transport if `httpx_args` names one"""
         return evolve(self, headers={**self._headers, **headers})
 
     def with_cookies(self, cookies: dict[str, str]) -> "AuthenticatedClient":
-        """Get a new client matching this one with additional cookies; it opens connections of its own"""
+        """Get a new client matching this one with additional cookies, over the same transport if `httpx_args` names one"""
         return evolve(self, cookies={**self._cookies, **cookies})
 
     def with_timeout(self, timeout: httpx.Timeout) -> "AuthenticatedClient":
-        """Get a new client matching this one with a new timeout configuration; it opens connections of its own"""
+        """Get a new client matching this one with a new timeout configuration, over the same transport if `httpx_args` names one"""
         return evolve(self, timeout=timeout)
 
     def set_httpx_client(self, client: httpx.Client) -> Self:
