@@ -243,7 +243,7 @@ class Scout(_Client[Http, Transport]):
             `deadline` allows.
         headers: Sent with every request. Not for the key.
         transport: Sends requests instead of our own connections; for tests and other networks. It is closed with the
-            client. `deadline` is then looked at between the pieces of an answer, and not while the transport waits.
+            client.
         allow_http: Allow `http://` to hosts other than this machine, which sends the key in the clear.
 
     Raises:
