@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 from urllib.parse import urlsplit
 
@@ -299,13 +298,6 @@ def _is_host(host: str, netloc: str) -> bool:
     except idna.IDNAError:
         return False
     return True
-
-
-@lru_cache(maxsize=64)
-def route(base_url: str) -> tuple[bool, bool]:
-    """Return how a URL is reached: whether over TLS, and whether on this machine."""
-    url = urlsplit(base_url)
-    return url.scheme == "https", is_loopback(url.hostname or "")
 
 
 def is_loopback(host: str) -> bool:
