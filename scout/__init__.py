@@ -1,4 +1,4 @@
-"""Run Scout AI workflows from Python. One call returns the result, and no run is ever started twice.
+"""Run Scout AI workflows from Python. One call returns the result; no workflow runs twice unless you allow it.
 
 from scout import Scout
 

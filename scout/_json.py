@@ -34,7 +34,7 @@ MAX_DEPTH = 200
 """The deepest allowed nesting, as in the JSON parser of the real server. Python's parser is recursive, too."""
 
 SHORTEST_SECRET = 8
-"""Characters from which a text is redacted. A shorter key is a placeholder, such as `local`: a common word."""
+"""Characters from which a secret is redacted. A shorter key is a placeholder, such as `local`, a common word."""
 
 PathInData = tuple[str | int, ...]
 """Keys and list indexes that lead from the top of a value to a part of it."""

@@ -301,7 +301,7 @@ def _free_place(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
         mode = place.stat().st_mode
         is_folder = S_ISDIR(mode)
         if S_ISREG(mode):
-            place = place.resolve()  # only for a file, because a pipe in /dev/fd has no other name
+            place = place.resolve()  # so that a link is kept; not for a pipe, which has no other name
     except (FileNotFoundError, NotADirectoryError):
         place = place.resolve()
         if place.parent.is_dir():

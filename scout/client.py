@@ -242,8 +242,8 @@ class Scout(_Client[Http, Transport]):
         max_connections: The number of connections at one time. Further calls wait in order, for as long as their
             `deadline` allows.
         headers: Headers for every request; not for the key.
-        transport: Sends requests instead of the client's own connections, for tests and other networks. It is closed
-            with the client.
+        transport: A `Transport` that sends requests instead of the client's own connections, for tests and other
+            networks. It is closed with the client.
         allow_http: Allow `http://` to hosts other than this machine, although that sends the key unencrypted.
 
     Raises:

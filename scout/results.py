@@ -172,7 +172,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class StoredWorkflow:
-    """A stored workflow, in one of its revisions. Functions that take a workflow accept it.
+    """A stored workflow, in one of its revisions. Every parameter `workflow` accepts one.
 
     Attributes:
         id: The id of the workflow.
