@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--environment", metavar="NAME", help="production, staging, development or console")
     parser.add_argument("--session-id", metavar="ID", help="the session to join")
-    parser.add_argument("--revision-id", metavar="ID", help="the revision to run")
+    parser.add_argument("--revision-id", metavar="ID", help="the id of the revision, for the API")
     _connection.add_arguments(parser)
     _connection.add_cassettes(parser)
 
@@ -105,7 +105,7 @@ def _conclude(run: Run, *, json: bool) -> int:
     if not run.ok:
         return _explain_failure(run)
     if run.output_block_id is None and not json:
-        talk(f"no block is marked is_output, so there is no one answer; --json shows {', '.join(run.outputs)}")
+        talk(f"the run has no output block; mark one with is_output, or use --json for {', '.join(run.outputs)}")
     return _exits.DONE
 
 

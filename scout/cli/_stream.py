@@ -44,7 +44,7 @@ def follow(stream: RunStream, *, json: bool) -> Run:
         display.close()
         end_line()
     if not json and text.was_replaced:
-        talk("the answer was replaced after it had been printed; without --stream only the last one is")
+        talk("the output was replaced after it had been printed; without --stream only the final output is printed")
     return stream.run
 
 

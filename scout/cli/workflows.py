@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     each.add_argument("--tags", metavar="TAGS", help="only workflows with these tags, as one text")
     each.add_argument("--sort", metavar="FIELD", help="the field to sort by, such as created_at")
     each.add_argument("--direction", metavar="asc|desc", help="the direction to sort in")
-    each.add_argument("--limit", type=int, metavar="N", help="the largest number of workflows")
+    each.add_argument("--limit", type=int, metavar="N", help="the maximum number of workflows")
     each.add_argument(
         "--start-at", metavar="CURSOR", help="the cursor at which to begin, for example from an error message"
     )
@@ -118,7 +118,7 @@ def _list(workflows: Workflows, args: argparse.Namespace) -> int:
     for several in found:
         table.add(map(_row, several))
     if not table.has_rows:
-        talk("there are no workflows" if args.query is None and args.tags is None else "there are none like this")
+        talk("there are no workflows" if args.query is None and args.tags is None else "no workflow matches")
     return _exits.DONE
 
 
