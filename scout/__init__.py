@@ -1,8 +1,8 @@
-"""Run Scout AI workflows from Python: one call, one answer, never twice.
+"""Run Scout AI workflows from Python. One call returns the result; no workflow runs twice unless you allow it.
 
 from scout import Scout
 
-with Scout() as scout:                       # the key comes from SCOUT_API_KEY
+with Scout() as scout:                       # reads the key from SCOUT_API_KEY
     print(scout.execute("workflow.yml", {"user_message": "Hi"}).output)
 """
 
@@ -117,7 +117,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    # PEP 562: a name is imported when it is first used, so that `import scout` costs next to nothing.
+    # PEP 562: a name is imported when it is first used, so that `import scout` is fast.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: object = getattr(_home_of(name), name)

@@ -1,4 +1,4 @@
-"""Turn an `Answer` into a `Run`, a `StoredWorkflow`, a page of them, or an error. No I/O."""
+"""Readers of responses: turn an `Answer` into a `Run`, a `StoredWorkflow`, a page of them, or an error. No I/O."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response, read to its end.
+    """An HTTP response, read to its end.
 
     Attributes:
         status: The HTTP status.
-        headers: Names in lower case.
+        headers: The headers, with names in lower case.
         body: The body, decompressed.
-        unknown_outcome: As in the request.
+        unknown_outcome: As in `Request`.
     """
 
     status: int
@@ -51,7 +51,7 @@ class Answer:
 
 
 def is_stream(headers: Mapping[str, str]) -> bool:
-    """Return True when a response is a stream of events, by its content type."""
+    """Return True when the content type of a response is that of a stream of events."""
     return headers.get("content-type", "").lower().startswith("text/event-stream")
 
 
@@ -59,9 +59,9 @@ def is_stream(headers: Mapping[str, str]) -> bool:
 
 
 def read_any_run(answer: Answer, workflow: LoadedWorkflow | None) -> Run:
-    """Read the run from a 2xx answer, which is JSON or a stream of events. Raises as `read_run`."""
+    """Read the run from a 2xx answer: JSON or a stream of events. Raises as `read_run` or `run_from_events`."""
     if is_stream(answer.headers):
-        from .streaming import run_from_events  # rare: only servers that stream unasked
+        from .streaming import run_from_events  # rare: a server that streams without being asked
 
         return run_from_events(answer, workflow)
     return read_run(answer, workflow)
@@ -72,13 +72,13 @@ def read_run(answer: Answer, workflow: LoadedWorkflow | None) -> Run:
 
     Args:
         answer: The answer.
-        workflow: The workflow that was sent, for its output block; `None` when a stored workflow ran.
+        workflow: The workflow that was sent, which names its output block; `None` when a stored workflow ran.
 
     Raises:
-        APIResponseError: the answer holds no run.
+        APIResponseError: the answer does not hold a run.
     """
-    # By hand, and not through the generated class: that is strict where a paid answer must not be lost, and the attrs
-    # classes take longer to make than a call to this machine. A test holds the names to the spec.
+    # Without the generated class, which raises for small deviations, so that a paid result would be lost; and importing
+    # the attrs classes takes longer than a call to this machine. A test compares the names with the spec.
     data = _decode(answer)
     found = data.get("run")
     status = found.get("stop_reason") if is_mapping(found) else None
@@ -109,7 +109,7 @@ def read_workflow(answer: Answer) -> StoredWorkflow:
     """Read the stored workflow from a 2xx answer.
 
     Raises:
-        APIResponseError: the answer holds none.
+        APIResponseError: the answer does not hold one.
     """
     return _stored(answer, _decode(answer).get("data"), "its data")
 
@@ -128,7 +128,7 @@ def read_page(answer: Answer) -> WorkflowPage:
 
 
 def read_deletion(answer: Answer) -> str:
-    """Read the server's words from a 2xx answer to a deletion; empty when there are none. Raises as `read_workflow`."""
+    """Read the server's message from a 2xx answer to a deletion; empty when it has none. Raises as `read_workflow`."""
     detail = _decode(answer).get("detail") if answer.body else None
     if not isinstance(detail, str | None):
         raise _not_understood(answer, f"its detail is {type(detail).__name__} where text belongs")
@@ -160,7 +160,7 @@ def _stored(answer: Answer, found: Any, name: str) -> StoredWorkflow:
 
 
 def status_error(answer: Answer) -> APIStatusError:
-    """Return the error for a status other than 2xx; any status and any body give one."""
+    """Return the error for an answer with a status other than 2xx, whatever its body."""
     body = _body(answer)
     detail = body.get("detail") if is_mapping(body) else None
     request_id = next((answer.headers[name] for name in _REQUEST_IDS if name in answer.headers), None)
@@ -239,7 +239,7 @@ def _server_words(body: Any) -> str:
 
 
 def sentence(said: Any) -> str:
-    """Write as text what a server reports: a text, a pydantic detail (`loc`, `msg`), a `{field, message}`, any JSON."""
+    """Return as text what a server reports: text, a pydantic detail (`loc`, `msg`), `{field, message}`, other JSON."""
     if isinstance(said, str):
         return said
     if is_mapping(said):

@@ -1,4 +1,4 @@
-"""Argument over environment variable over default: once, into a frozen `Config`."""
+"""Settings of a client: an argument, else an environment variable, else a default; kept in a frozen `Config`."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ __all__ = ["NOT_GIVEN", "Config", "Key", "NotGiven", "Secret"]
 DEFAULT_BASE_URL = "https://api.scoutos.com"
 
 MAX_CONNECTIONS = 1000
-"""How many connections a client has at once by default, as the SDKs of other APIs do."""
+"""The default number of connections of a client; other SDKs have the same."""
 
 
 class NotGiven(Enum):
-    """The type of `NOT_GIVEN`, which stands for an argument that was left out where `None` has a meaning."""
+    """The type of `NOT_GIVEN`: the default of arguments for which `None` has a meaning."""
 
     NOT_GIVEN = "not given"
 
@@ -38,11 +38,11 @@ class NotGiven(Enum):
 NOT_GIVEN: Final = NotGiven.NOT_GIVEN
 
 Key: TypeAlias = str | Callable[[], str]
-"""An API key, or a function that returns the one to use now (for keys that rotate)."""
+"""An API key, or a function that returns the current one (for keys that rotate)."""
 
 
 class Secret:
-    """An API key that shows itself to nobody: not in a `repr`, not in a pickle, not among a frame's locals.
+    """An API key that is not visible in a `repr`, a pickle or the local variables of a traceback.
 
     Code that needs the key uses it inside an expression and never binds it to a name.
     """
@@ -53,7 +53,7 @@ class Secret:
         self._source = source
 
     def now(self) -> Secret:
-        """The key to use now: a function is called, and what it returns is checked.
+        """Return the current key as a `Secret` that holds text: call the function, if it is one, and check the key.
 
         Raises:
             ConfigurationError: the key is empty or holds characters that an HTTP header cannot carry.
@@ -63,22 +63,22 @@ class Secret:
         return secret
 
     def reveal(self) -> str:
-        """The key as text, for an expression that hands it on at once. Only of what `now()` returned."""
+        """Return the key as text. Call it only on a result of `now()`."""
         return str(self._source)
 
     def authorize(self, headers: MutableMapping[str, str]) -> None:
-        """Put the key where the API looks for it. Only of what `now()` returned."""
+        """Set the header with the key. Call it only on a result of `now()`."""
         headers["Authorization"] = f"Bearer {self._source}"
 
     def redact(self, value: Any) -> Any:
-        """Return text, bytes or JSON without the key, should a server have echoed it. Only of what `now()` returned."""
+        """Return text, bytes or JSON with the key redacted. Call it only on a result of `now()`."""
         return redact(value, [str(self._source)])
 
     def check(self) -> None:
-        """Refuse a key that cannot be one; a function is believed until it is called.
+        """Check the key. A function is not called, and passes.
 
         Raises:
-            ConfigurationError: as `now` does.
+            ConfigurationError: as `now`.
         """
         fault = None if callable(self._source) else self._fault()
         if fault:
@@ -129,12 +129,16 @@ class Config:
         check_flag("at_least_once", self.at_least_once)
         check_flag("allow_http", self.allow_http)
         check_headers("headers", self.headers)
-        # In lower case, so that no name goes out twice; a copy, so that it stays as it is.
+        # In lower case, so that no header is sent twice; a copy, so that the caller cannot change it.
         object.__setattr__(self, "headers", {name.lower(): value for name, value in self.headers.items()})
         check_base_url(self.base_url, allow_http=self.allow_http)
 
     def changed(self, **options: Any) -> Config:
-        """A copy with the options that were given."""
+        """Return a copy with the options that were given.
+
+        Raises:
+            ConfigurationError: an option is not known, or its value is invalid.
+        """
         given = {name: value for name, value in options.items() if value is not NOT_GIVEN}
         unknown = given.keys() - {each.name for each in fields(self)}
         if unknown:
@@ -146,17 +150,17 @@ class Config:
         return replace(self, **given)
 
     def secret(self) -> Secret:
-        """The API key to send now.
+        """Return the API key for the next request.
 
         Raises:
-            ConfigurationError: there is none (after unpickling, where the environment has none), or it is not one.
+            ConfigurationError: it is missing (after unpickling without `SCOUT_API_KEY`), or invalid.
         """
         if self.api_key is None:
             raise ConfigurationError(NO_KEY)
         return self.api_key.now()
 
     def __getstate__(self) -> dict[str, Any]:
-        # A key must not travel in a pickle; the other side takes one from its own environment.
+        # A pickle must not hold the key; unpickling reads one from the environment.
         return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "api_key"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -172,17 +176,17 @@ NO_KEY = (
 
 
 def variable(name: str) -> str | None:
-    """An environment variable; one that is set to nothing counts as not set."""
+    """Return an environment variable; `None` when it is not set or empty."""
     return os.environ.get(name) or None
 
 
 def secret_from_environment() -> Secret | None:
-    """The key from `SCOUT_API_KEY`."""
+    """Return the key from `SCOUT_API_KEY`; `None` when it is not set or empty."""
     return Secret(os.environ["SCOUT_API_KEY"]) if variable("SCOUT_API_KEY") else None
 
 
 def base_url_from(base_url: str | None) -> str:
-    """The URL that was given, else the one from `SCOUT_BASE_URL`, else Scout's own; without a slash at its end."""
+    """Return the given URL, else `SCOUT_BASE_URL`, else that of Scout; without a slash at the end."""
     url: Any = base_url if base_url is not None else variable("SCOUT_BASE_URL") or DEFAULT_BASE_URL
     if not isinstance(url, str):
         raise ConfigurationError(f"base_url must be text, not {type(url).__name__}")
@@ -191,7 +195,7 @@ def base_url_from(base_url: str | None) -> str:
 
 
 def environment_from(environment: Environment | str | NotGiven | None) -> Environment | None:
-    """The environment that was given, else the one from `SCOUT_ENVIRONMENT`, else production; `None` sends none."""
+    """Return the given environment, else `SCOUT_ENVIRONMENT`, else production. `None` stays `None`, and sends none."""
     if environment is None:
         return None
     source = "environment"
@@ -212,7 +216,7 @@ _LONGEST = 10**9  # seconds, some thirty years; sockets and locks refuse more
 
 
 def check_seconds(name: str, seconds: object) -> None:
-    """Refuse a value that is not a length of time."""
+    """Raise `ConfigurationError` for a value that is not a positive number of seconds or `None`."""
     if seconds is None:
         return
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
@@ -224,25 +228,25 @@ def check_seconds(name: str, seconds: object) -> None:
 
 
 def check_retries(retries: object) -> None:
-    """Refuse a value that is not a number of repetitions."""
+    """Raise `ConfigurationError` for a value that is not a whole number, 0 or more."""
     if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
         raise ConfigurationError(f"retries must be a whole number, 0 or more, not {retries!r}")
 
 
 def check_connections(number: object) -> None:
-    """Refuse what is not a number of connections."""
+    """Raise `ConfigurationError` for a value that is not a whole number, 1 or more."""
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise ConfigurationError(f"max_connections must be a whole number, 1 or more, not {number!r}")
 
 
 def check_flag(name: str, flag: object) -> None:
-    """Refuse a value that only looks like a switch, such as the text "false"."""
+    """Raise `ConfigurationError` for a value that is not a `bool`, such as the text "false"."""
     if not isinstance(flag, bool):
         raise ConfigurationError(f"{name} must be True or False, not {type(flag).__name__}")
 
 
 def check_headers(name: str, headers: object) -> None:
-    """Refuse headers that cannot be sent, and a second way to give the key. Values are not shown."""
+    """Raise `ConfigurationError` for headers that cannot be sent, and for `Authorization`. Messages show no values."""
     if not is_mapping(headers):
         raise ConfigurationError(f"{name} must be a mapping of names to texts, not {type(headers).__name__}")
     for header, value in cast("Mapping[object, object]", headers).items():
@@ -262,7 +266,7 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 
 
 def check_base_url(base_url: str, *, allow_http: bool) -> None:
-    """Refuse a URL that cannot work, or that would send the key in the clear. A password in it is not shown."""
+    """Raise `ConfigurationError` for an invalid URL, and for one that would send the key unencrypted."""
     if "@" in base_url:
         raise ConfigurationError("base_url must not hold a user name or password (nor any @)")
     try:
@@ -291,7 +295,7 @@ def _is_host(host: str, netloc: str) -> bool:
         return False
     if host.isascii() and "xn--" not in host:
         return re.fullmatch(r"[A-Za-z0-9_.-]+", host) is not None
-    import idna  # httpx does the same later, and lets some of its errors through
+    import idna  # httpx uses it later, and does not catch all of its errors
 
     try:
         idna.encode(host)
@@ -309,7 +313,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _address(host: str) -> IPv4Address | IPv6Address | None:
-    import ipaddress  # only for addresses, which are rare
+    import ipaddress  # most hosts are names, for which it is not needed
 
     try:
         return ipaddress.ip_address(host)

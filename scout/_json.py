@@ -1,4 +1,4 @@
-"""JSON values: type guards, what JSON cannot carry, shortening for messages, and redaction of secrets.
+"""JSON values: type guards, checks for what JSON cannot represent, shortening for messages, redaction of secrets.
 
 Standard library only. The local Scout uses this module too, because nothing here reads the API.
 """
@@ -31,13 +31,13 @@ __all__ = [
 ]
 
 MAX_DEPTH = 200
-"""The deepest nesting of a value: where the JSON parser of the real server stops. Ours is recursive as well."""
+"""The deepest allowed nesting, as in the JSON parser of the real server. Python's parser is recursive, too."""
 
 SHORTEST_SECRET = 8
-"""A shorter key is a placeholder, such as `local`, and its text may stand in an answer by chance."""
+"""Characters from which a secret is redacted. A shorter key is a placeholder, such as `local`, a common word."""
 
 PathInData = tuple[str | int, ...]
-"""The keys and list indexes that lead from the top of a value to a part of it."""
+"""Keys and list indexes that lead from the top of a value to a part of it."""
 
 
 # --- Type guards --------------------------------------------------------------------------------------------------
@@ -49,7 +49,7 @@ def is_mapping(value: object) -> TypeGuard[Mapping[str, Any]]:
 
 
 def is_dict(value: object) -> TypeGuard[dict[str, Any]]:
-    """Return True for an object of parsed JSON, whose keys are always text; faster than `is_mapping`."""
+    """Return True for a `dict`, such as an object of parsed JSON, whose keys are text. Faster than `is_mapping`."""
     return isinstance(value, dict)
 
 
@@ -59,12 +59,12 @@ def is_list(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
 
 
 def objects_in(value: object) -> list[dict[str, Any]]:
-    """Return the objects in a list; none when the value is not a list."""
+    """Return the objects in a list; an empty list when the value is not a list."""
     return [item for item in value if is_dict(item)] if is_list(value) else []
 
 
 def is_unicode(text: str) -> bool:
-    """Return True for text that UTF-8 can hold: without half a surrogate pair."""
+    """Return True for text that UTF-8 can encode: text without half a surrogate pair."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -73,16 +73,16 @@ def is_unicode(text: str) -> bool:
 
 
 def text_or_none(value: object) -> str | None:
-    """Return a value that is text; `None` for any other."""
+    """Return the value when it is text, else `None`."""
     return value if isinstance(value, str) else None
 
 
-# --- What JSON cannot carry ---------------------------------------------------------------------------------------
+# --- Checks -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A part of a value that JSON cannot carry, and its place in the value."""
+    """A part of a value that JSON cannot represent: its place in the value, and the problem."""
 
     place: PathInData
     problem: str
@@ -106,11 +106,11 @@ _INSTEAD = {
 
 
 def json_fault(
-    value: Any, place: PathInData = (), _above: tuple[int, ...] = (), _sound: dict[int, Any] | None = None
+    value: Any, place: PathInData = (), _above: tuple[int, ...] = (), _checked: dict[int, Any] | None = None
 ) -> Fault | None:
-    """Return the first thing in a value that JSON cannot carry; `None` when there is nothing."""
-    sound = _sound if _sound is not None else {}  # a part that YAML's aliases share is checked once
-    if id(value) in sound:
+    """Return the first part of a value that JSON cannot represent; `None` when there is none."""
+    checked = _checked if _checked is not None else {}  # a part that YAML aliases share is checked once
+    if id(value) in checked:
         return None
     if isinstance(value, str):
         return None if is_unicode(value) else Fault(place, "the text holds half of a surrogate pair")
@@ -137,10 +137,10 @@ def json_fault(
             return Fault(place, f"the key {key!r} is not text; put it in quotes")
         if isinstance(key, str) and not is_unicode(key):
             return Fault(place, f"the key {key!r} holds half of a surrogate pair")
-        fault = json_fault(item, (*place, key), (*_above, id(value)), sound)
+        fault = json_fault(item, (*place, key), (*_above, id(value)), checked)
         if fault:
             return fault
-    sound[id(value)] = value
+    checked[id(value)] = value
     return None
 
 
@@ -157,7 +157,7 @@ def is_too_deep(value: object, text: str | bytes) -> bool:
 
     Args:
         value: The parsed value.
-        text: The JSON that it was parsed from; most texts have too few brackets to need a closer look.
+        text: The JSON that it was parsed from; a text with few brackets needs no closer look.
     """
     brackets = text.count("[") + text.count("{") if isinstance(text, str) else text.count(b"[") + text.count(b"{")
     return brackets > MAX_DEPTH and _depth(value) > MAX_DEPTH
@@ -179,8 +179,8 @@ def _children(value: object) -> Iterable[object]:
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Return True when two values are the same JSON: an absent field is not a null, 1 is 1.0, and 1 is not true."""
-    pairs = [(one, other)]  # and not by recursion: a config may be nested deeper than Python calls
+    """Return True when two values are the same JSON. An absent field differs from null, 1 equals 1.0, 1 is not true."""
+    pairs = [(one, other)]  # a list and not recursion, because a config may be nested deeper than Python's limit
     for left, right in pairs:
         if is_mapping(left) and is_mapping(right):
             if left.keys() != right.keys():
@@ -196,7 +196,7 @@ def is_same(one: Any, other: Any) -> bool:
 
 
 def spell(place: PathInData) -> str:
-    """Write a place as people do: `blocks[0].block_id`."""
+    """Return a place as text, such as `blocks[0].block_id`."""
     spelled = ""
     for step in place:
         spelled += f"[{step}]" if isinstance(step, int) else f".{step}" if spelled else step
@@ -214,14 +214,14 @@ def shorten(text: str, limit: int) -> str:
 def redact(value: Any, secrets: Iterable[str], mark: str = "[redacted]", *, shortest: int = SHORTEST_SECRET) -> Any:
     """Return text, bytes or JSON with every secret replaced, in values and keys.
 
-    Found are the exact text of a secret and its JSON-escaped forms. Not found are other encodings (base64, percent
-    signs), parts of a secret, and secrets of fewer than `shortest` characters.
+    Covers the exact text of a secret and its JSON-escaped forms. Does not cover other encodings (base64, percent
+    encoding), parts of a secret, and secrets of fewer than `shortest` characters.
 
     Args:
-        value: Text, bytes, or JSON. A value nested too deeply is replaced whole.
+        value: Text, bytes, or JSON. A value that is nested too deeply is replaced as a whole.
         secrets: The texts to replace.
-        mark: The text to put in their place.
-        shortest: The length from which a text counts as a secret.
+        mark: The replacement.
+        shortest: The length, in characters, from which a text counts as a secret.
     """
     forms = {form for secret in secrets if len(secret) >= shortest for form in _escaped(secret)}
     if not forms:
@@ -233,7 +233,7 @@ def redact(value: Any, secrets: Iterable[str], mark: str = "[redacted]", *, shor
 
 
 def _escaped(secret: str) -> list[str]:
-    """Return the secret as it is, and as JSON may write it: with or without non-ASCII characters and plain slashes."""
+    """Return a secret unchanged and in its JSON-escaped forms, with and without escaped non-ASCII text and slashes."""
     forms = [secret, *(json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False))]
     return [*forms, *(form.replace("/", "\\/") for form in forms)]
 

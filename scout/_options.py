@@ -1,4 +1,4 @@
-"""Options of one call: their names and types, and how they change the client's settings."""
+"""Options of one call: names, types, and their effect on the client's settings."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ __all__ = ["CALL_OPTIONS", "RUN_OPTIONS", "CallOptions", "RunOptions", "apply_op
 
 
 class CallOptions(TypedDict, total=False):
-    """Options of any call, beside its arguments.
+    """Options of any call, in addition to its arguments.
 
     Attributes:
-        timeout: Instead of the client's, in seconds; `None` for no limit.
-        deadline: Instead of the client's, in seconds; `None` for no limit.
-        retries: Instead of the client's.
-        extra_headers: Sent as well.
-        extra_query: Query parameters sent as well; they win over those made from the other arguments.
-        extra_body: Top-level members of the body sent as well; they win likewise.
+        timeout: The longest silence from the server, in seconds, instead of the client's; `None` for no limit.
+        deadline: The longest time for the whole call, in seconds, instead of the client's; `None` for no limit.
+        retries: The number of times that a failed request is repeated, instead of the client's.
+        extra_headers: Additional headers.
+        extra_query: Additional query parameters; they replace those made from other arguments.
+        extra_body: Additional top-level fields of the body; they replace those made from other arguments.
     """
 
     timeout: float | None
@@ -36,14 +36,14 @@ class CallOptions(TypedDict, total=False):
 
 
 class RunOptions(CallOptions, total=False):
-    """Options of a run, beside the workflow and its inputs: those of `CallOptions`, and these.
+    """Options of a run: those of `CallOptions`, and these.
 
     Attributes:
-        environment: Instead of the client's: the environment whose deployed revision is meant; `None` sends none.
-        revision_id: Exactly this revision.
-        session_id: The session to join; the server makes one up without it.
-        workflow_key: The key under which the run is attributed; without it the one in the file. Not for a stored
-            workflow, which has its own.
+        environment: The environment whose deployed revision runs, instead of the client's; `None` sends none.
+        revision_id: The revision to run.
+        session_id: The session to join; by default the server creates one.
+        workflow_key: The key of the workflow to which the run is attributed; by default the one in the file. Not for
+            stored workflows, which have their own.
     """
 
     environment: Environment | str | None
@@ -55,23 +55,23 @@ class RunOptions(CallOptions, total=False):
 CALL_OPTIONS = CallOptions.__optional_keys__
 RUN_OPTIONS = RunOptions.__optional_keys__
 
-# Of these, settings are the client's as well; the others are parts of the request.
+# The options that replace a setting of the client; all others are parts of the request.
 _SETTINGS = ("environment", "timeout", "deadline", "retries")
 
 
 def apply_options(
     config: Config, options: RunOptions | CallOptions, known: Collection[str]
 ) -> tuple[Config, dict[str, Any]]:
-    """Return the settings of one call, and the other options for its request.
+    """Return the settings of one call, and the remaining options, which are for its request.
 
     Args:
         config: The client's settings.
-        options: Those of the call.
-        known: The names of the options that the call takes.
+        options: The options of the call.
+        known: The names of the options that the call accepts.
 
     Raises:
-        TypeError: there is no such option.
-        ConfigurationError: a setting cannot work.
+        TypeError: an option is not known.
+        ConfigurationError: a setting is invalid.
     """
     unknown = options.keys() - known
     if unknown:

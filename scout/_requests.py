@@ -1,4 +1,4 @@
-"""Turn a call into a `Request`: path, query and body, all checked. No I/O."""
+"""Builders of requests: validate the arguments of a call and return a `Request`. No I/O."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded when asked for, because classes of attrs are slow to make.
+    # Imported on first use, because importing attrs classes is slow.
     if name == "WorkflowConfig":
         from scout_generated.models.workflow_config import WorkflowConfig
 
@@ -49,8 +49,8 @@ def __getattr__(name: str) -> Any:
 
 RUN_MAY_HAVE_STARTED = "the run may have started"
 
-# The modules of the generated operations are imported where they are used, because most programs use one or two of
-# them; and each by its written-out name, so that a freezer such as PyInstaller finds it.
+# The generated modules are imported inside the functions, because most programs use one or two of them. Each name is
+# written out, so that a freezer such as PyInstaller finds it.
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,8 @@ class Request:
         path: The path, with everything in it encoded.
         query: Names and values.
         body: The body, as JSON in UTF-8.
-        headers: Further headers of this one call.
-        repeatable: True when sending it twice does no more than sending it once, so that it may be repeated when the
-            outcome is unknown.
+        headers: Additional headers of this call.
+        repeatable: True for an idempotent request, which may be repeated when its outcome is unknown.
         unknown_outcome: The part of an error message that says what the server may have done when the outcome is
             unknown; empty for a request that changes nothing.
     """
@@ -81,11 +80,11 @@ class Request:
 def execute_request(
     workflow: LoadedWorkflow, inputs: Mapping[str, Any] | None, *, workflow_key: str | None = None, **options: Any
 ) -> Request:
-    """`POST /v2/workflows/execute`, https://docs.scoutos.com (API, Workflows).
+    """Build `POST /v2/workflows/execute`. Source: https://docs.scoutos.com (API, Workflows).
 
     Raises:
-        ConfigurationError: an argument holds what cannot be sent.
-        WorkflowFileError: the workflow does.
+        ConfigurationError: an argument cannot be sent.
+        WorkflowFileError: the workflow cannot be sent.
     """
     from scout_generated.api.workflows.execute_workflow_config import get_kwargs
 
@@ -98,7 +97,7 @@ def execute_request(
 def execute_stored_request(
     workflow_id: str, inputs: Mapping[str, Any] | None, *, workflow_key: None = None, **options: Any
 ) -> Request:
-    """`POST /v2/workflows/{workflow_id}/execute`. Raises as `execute_request`."""
+    """Build `POST /v2/workflows/{workflow_id}/execute`. Raises as `execute_request`."""
     from scout_generated.api.workflows.execute_workflow import get_kwargs
 
     if workflow_key is not None:
@@ -140,7 +139,7 @@ def list_request(
     start_at: str | None = None,
     **extra: Any,
 ) -> Request:
-    """`GET /v2/workflows`. Raises as `execute_request`."""
+    """Build `GET /v2/workflows`. Raises as `execute_request`."""
     from scout_generated.api.workflows.list_workflows import get_kwargs
 
     texts: dict[str, Any] = {"query": query, "sort": sort, "direction": direction, "tags": tags, "start_at": start_at}
@@ -156,14 +155,14 @@ def _check_limit(limit: object) -> None:
 
 
 def get_request(workflow_id: str, **extra: Any) -> Request:
-    """`GET /v2/workflows/{workflow_id}`. Raises as `execute_request`."""
+    """Build `GET /v2/workflows/{workflow_id}`. Raises as `execute_request`."""
     from scout_generated.api.workflows.get_workflow import get_kwargs
 
     return _request(get_kwargs(_segment(workflow_id)), repeatable=True, **extra)
 
 
 def create_request(workflow: LoadedWorkflow, key: str | None, **extra: Any) -> Request:
-    """`POST /v2/workflows`. Raises as `execute_request`."""
+    """Build `POST /v2/workflows`. Raises as `execute_request`."""
     from scout_generated.api.workflows.create_workflow import get_kwargs
 
     _check_name("key", key)
@@ -173,7 +172,7 @@ def create_request(workflow: LoadedWorkflow, key: str | None, **extra: Any) -> R
 
 
 def revision_request(workflow: LoadedWorkflow, *, workflow_id: str | None, key: str | None, **extra: Any) -> Request:
-    """`POST /v2/workflows/revisions`. Raises as `execute_request`."""
+    """Build `POST /v2/workflows/revisions`. Raises as `execute_request`."""
     from scout_generated.api.workflows.create_workflow_revision import get_kwargs
 
     _check_name("id", workflow_id)
@@ -184,7 +183,7 @@ def revision_request(workflow: LoadedWorkflow, *, workflow_id: str | None, key: 
 
 
 def update_request(workflow_id: str, workflow: LoadedWorkflow, **extra: Any) -> Request:
-    """`PUT /v2/workflows/{workflow_id}`. Raises as `execute_request`."""
+    """Build `PUT /v2/workflows/{workflow_id}`. Raises as `execute_request`."""
     from scout_generated.api.workflows.update_workflow import get_kwargs
 
     parts = get_kwargs(_segment(workflow_id), body=_body(workflow.config, is_config=True))
@@ -193,7 +192,7 @@ def update_request(workflow_id: str, workflow: LoadedWorkflow, **extra: Any) -> 
 
 
 def delete_request(workflow_id: str, **extra: Any) -> Request:
-    """`DELETE /v2/workflows/{workflow_id}`. Raises as `execute_request`."""
+    """Build `DELETE /v2/workflows/{workflow_id}`. Raises as `execute_request`."""
     from scout_generated.api.workflows.delete_workflow import get_kwargs
 
     parts = get_kwargs(_segment(workflow_id))
@@ -228,9 +227,9 @@ def _request(
 
 
 def _body(members: Mapping[str, Any], *, is_config: bool = False) -> Any:
-    """Return what the generated functions take for a body, without the generated class.
+    """Return an object that the generated functions accept as a body.
 
-    That would take a config apart and put it together again.
+    It passes the config through unchanged; the generated class would parse it and serialize it again.
     """
     return _Body(members, is_config)
 
@@ -241,12 +240,12 @@ class _Body:
     is_config: bool
 
     def to_dict(self) -> dict[str, Any]:
-        # A null in a config is its author's, and is sent.
+        # A null in a config was written by its author, so it is sent.
         return {name: value for name, value in self.members.items() if value is not None or self.is_config}
 
 
 def _segment(workflow_id: object) -> str:
-    """Return an id that is one segment of a path; the generated package encodes it."""
+    """Check that an id is one path segment, and return it; the generated package encodes it."""
     _check_name("id", workflow_id)
     if not isinstance(workflow_id, str):
         raise ConfigurationError(f"id must be the text of a workflow's id, not {type(workflow_id).__name__}")
@@ -267,7 +266,7 @@ def _check_mapping(name: str, value: object) -> None:
 
 
 def checked_body(extra_body: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """Return the option of that name; empty when it was not given.
+    """Check the option `extra_body`, and return it; an empty mapping when it was not given.
 
     Raises:
         ConfigurationError: it is not a mapping.
@@ -313,7 +312,7 @@ def _encode(body: Mapping[str, Any], *, is_config: bool) -> bytes:
 
 
 def _has_text_keys(value: Any) -> bool:
-    """Return True when all keys are text: `json` makes text of numbers, and `{1: "a", "1": "b"}` would lose a value."""
+    """Return True when all keys are text. `json` would merge the keys in `{1: "a", "1": "b"}`."""
     rest: list[Any] = [value]
     for each in rest:
         if is_dict(each):
@@ -326,7 +325,7 @@ def _has_text_keys(value: Any) -> bool:
 
 
 def raw_client(base_url: str, secret: Secret, **options: Any) -> AuthenticatedClient:
-    """Return the generated client with these options, which name the transport that it sends over."""
-    from scout_generated import AuthenticatedClient  # brings httpx, which this module does without
+    """Return the generated client. The options name the transport that it uses."""
+    from scout_generated import AuthenticatedClient  # imports httpx, which this module does not need otherwise
 
     return AuthenticatedClient(base_url=base_url, token=secret.reveal(), **options)

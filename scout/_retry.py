@@ -1,14 +1,14 @@
-"""Decide whether a failure may be retried, and after how long. No sleeping in here.
+"""Rules of retries: decide whether a failed request may be repeated, and after how long. Does not sleep.
 
-| what happened to an execute                               | may have started | repeated             |
-|-----------------------------------------------------------|------------------|----------------------|
-| DNS, refused, TLS, connect timeout, no free connection    | no               | yes                  |
-| 429                                                       | no               | after `Retry-After`  |
-| 400 401 402 403 404 409 413 422                           | no               | never                |
-| 408, 5xx, disconnect, read timeout, a broken or short body | unknown          | only `at_least_once` |
-| a deadline                                                | as it was        | never                |
+| failure of an execute                                      | run may have started | repeated             |
+|------------------------------------------------------------|----------------------|----------------------|
+| DNS, refused, TLS, connect timeout, no free connection     | no                   | yes                  |
+| 429                                                        | no                   | after `Retry-After`  |
+| 400 401 402 403 404 409 413 422                            | no                   | never                |
+| 408, 5xx, disconnect, read timeout, a broken or short body | unknown              | only `at_least_once` |
+| deadline reached                                           | depends              | never                |
 
-A request that changes nothing, or changes the same thing twice (GET, PUT, DELETE), repeats what is unknown as well.
+Idempotent requests (GET, PUT, DELETE) are also repeated when the outcome is unknown.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["REFUSED", "pause", "retry_after"]
 
 REFUSED = frozenset({400, 401, 402, 403, 404, 409, 413, 422, 429})
-"""The statuses by which a server says that it did not carry the request out."""
+"""The statuses with which a server says that it did not process the request."""
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 8.0
@@ -42,13 +42,13 @@ LONGEST_RETRY_AFTER = 60.0
 
 
 def pause(error: ScoutError, number: int, *, retries: int, repeat_unknown: bool) -> float | None:
-    """Seconds to wait before request `number` (from 1), which ended in `error`, is repeated; `None`: never.
+    """Return the seconds to wait before a failed request is repeated; `None` when it must not be repeated.
 
     Args:
-        error: What happened.
-        number: Which request of the call it was.
-        retries: How many repetitions a call may have.
-        repeat_unknown: Whether a request may be repeated although it may have been carried out.
+        error: The error of the request.
+        number: The position of the request in its call, from 1.
+        retries: The number of times that a call may repeat its request.
+        repeat_unknown: True when the request may be repeated although the server may have processed it.
     """
     if number > retries or not _may_repeat(error, repeat_unknown=repeat_unknown):
         return None
@@ -74,14 +74,15 @@ def _may_repeat(error: ScoutError, *, repeat_unknown: bool) -> bool:
 
 
 def backoff(number: int) -> float:
-    """Exponential with jitter: 0.5 s, 1 s, 2 s, ... and up to half a second more, 8 s at most."""
+    """Return the seconds to wait, exponential with jitter: 0.5, 1, 2, ... plus up to 0.5, at most 8."""
     return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(number - 1, 10) + random.uniform(0, FIRST_PAUSE))
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """Seconds that a server asks to wait: `retry-after-ms`, else `Retry-After` as seconds or date; `None`: not said.
+    """Return the seconds that a server asks to wait; `None` when it asks for none.
 
-    Source: RFC 9110, section 10.2.3; fractions and milliseconds are seen in the wild.
+    Read from `retry-after-ms`, else from `Retry-After`, which holds seconds or a date. Source: RFC 9110,
+    section 10.2.3; some servers send fractions and milliseconds.
     """
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:

@@ -1,6 +1,7 @@
 """Server-sent events without I/O: bytes in, events out, by https://html.spec.whatwg.org/multipage/server-sent-events.html.
 
-Two things differ: data stays bytes, so that its reader sees what is no UTF-8, and a too large event is an error.
+This decoder differs in two ways: data stays bytes, so that the caller can detect invalid UTF-8, and an event that is
+too large is an error.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class ServerSentEvent(NamedTuple):
-    """One event: its data, the name of its kind, and the last id that was sent."""
+    """One event: its data, its type (the field `event`), and the last id that was sent."""
 
     data: bytes
     event: str = "message"
@@ -24,7 +25,7 @@ class ServerSentEvent(NamedTuple):
 
 
 class EventTooLargeError(ValueError):
-    """An event is larger than allowed. `start` holds how it begins."""
+    """An event is larger than allowed. `start` holds its first 1,000 bytes."""
 
     def __init__(self, limit: int, start: bytes) -> None:
         super().__init__(f"an event is larger than {limit} bytes")
@@ -32,10 +33,10 @@ class EventTooLargeError(ValueError):
 
 
 class SSEDecoder:
-    """Cut a stream into events. The time it takes grows with the stream, however that is cut into pieces.
+    """Decoder of a stream of bytes. The time grows linearly with the stream, however that is cut into pieces.
 
     Attributes:
-        retry: The reconnection time that the server asked for, in milliseconds; `None` when it did not.
+        retry: The reconnection time that the server asked for, in milliseconds; `None` when it asked for none.
     """
 
     def __init__(self, max_event_bytes: int) -> None:
@@ -46,13 +47,13 @@ class SSEDecoder:
         self._unfinished: list[bytes] = []
         self._pending = 0  # bytes in _unfinished
         self._event = self._event_seen = ""
-        self._event_line = b"event"  # most events of a stream are of one kind
+        self._event_line = b"event"  # the last `event:` line; most events of a stream have the same one
         self._id = ""
         self._start: bytes | None = b""  # the first bytes, while they may be a byte order mark
         self._after_cr = False
 
     def feed(self, piece: bytes) -> Iterator[ServerSentEvent]:
-        """The events that end in a piece, to be iterated to the end before the next piece is fed.
+        """Yield the events that end in a piece. Iterate to the end before feeding the next piece.
 
         Raises:
             EventTooLargeError: an event is larger than allowed.
@@ -67,7 +68,7 @@ class SSEDecoder:
         after_cr, self._after_cr = self._after_cr, piece.endswith(b"\r") if piece else self._after_cr
         if after_cr:
             piece = piece.removeprefix(b"\n")
-        # Of bytes, splitlines() splits at CR, LF and CRLF alone; of text at U+2028 and others as well.
+        # For bytes, splitlines() splits at CR, LF and CRLF only; for text it would split at U+2028 and others as well.
         lines = piece.splitlines()
         rest = lines.pop() if lines and not piece.endswith((b"\n", b"\r")) else b""
         if self._unfinished and lines:
@@ -75,7 +76,7 @@ class SSEDecoder:
             self._unfinished.clear()
             self._pending = 0
         for line in lines:
-            if line.startswith(b"data: "):  # here and below, the common cases of _field
+            if line.startswith(b"data: "):  # this and the next branch: shortcuts for the common cases of _field
                 self._hold(line[6:])
             elif line == self._event_line:
                 self._event = self._event_seen

@@ -1,7 +1,7 @@
-"""`record` and `replay`: keep requests and responses in a file, and answer from that file without a network.
+"""Recordings: `record` writes requests and responses to a file, `replay` answers from that file without a network.
 
-The file, a cassette, has JSON Lines. Its first line names the format. Each further line belongs to an exchange, which
-has a number, because several can be under way at once: the `request`, the `response`, a `part` of its body, and the
+The file, a cassette, is in JSON Lines. Its first line names the format. Each further line belongs to an exchange, which
+has a number, because several can be in progress at once: the `request`, the `response`, a `part` of its body, and the
 `end`. The times (`at`) are seconds since the request.
 """
 
@@ -48,38 +48,38 @@ _KEPT_OF_RESPONSE = (
     *("content-type", "content-encoding", "location", "retry-after", "retry-after-ms"),
     *("x-request-id", "request-id", "x-correlation-id"),
 )
-_UNPACKED = {"gzip", "deflate", "identity"}  # what a server may send though it was not asked for
+_UNPACKED = {"gzip", "deflate", "identity"}  # encodings that a server may use although the request excludes them
 _KEY = "[key]"
 _COMPLETE = "complete"
 _LEFT = "the client left"
-_MOMENT = 0.01  # seconds from a piece of an answer to the client's look at its limit
+_MOMENT = 0.01  # seconds between a piece of a response and the client's check of its limit
 
 _log = logging.getLogger(__name__)
 
 
 def record(path: str | os.PathLike[str], *, overwrite: bool = False, transport: Any = None) -> Recorder:
-    """Return a transport that sends for real and records everything: `Scout(transport=record("run.jsonl"))`.
+    """Return a transport that sends requests and records them: `Scout(transport=record("run.jsonl"))`.
 
-    For `Scout` and `AsyncScout`. A recording holds requests and responses with their bodies, and `[key]` in the place
-    of credentials. Those are the API key, the values of cookies, and those of other headers and of query parameters
-    whose name has `key`, `token`, `secret` or `authorization` in it. They are redacted in addresses, headers and
-    bodies, as exact text and as JSON escapes it.
+    Works with `Scout` and `AsyncScout`. A recording holds requests and responses with their bodies. In it, `[key]`
+    replaces credentials: the API key, the values of cookies, and the values of other headers and of query parameters
+    whose name contains `key`, `token`, `secret` or `authorization`. They are redacted in URLs, headers and bodies, as
+    exact text and in JSON-escaped form.
 
-    Not redacted are credentials of fewer than 8 characters, those in another encoding (such as base64), those that are
-    split over two events, numbers in JSON, and secrets that stand in bodies only.
+    Redaction does not cover credentials of fewer than 8 characters, credentials in another encoding (such as base64) or
+    split over two events, numbers in JSON, and secrets that occur in bodies only.
 
-    The file is made with the first request, and on POSIX only its owner may read it. When it cannot be written any more
-    (a full disk), the answer still reaches the client, and the next request is refused. One recording is for one client
-    in one process; it is closed with the client.
+    The file is created with the first request; on POSIX only its owner may read it. When it can no longer be written
+    (disk full), the client still gets the response, and the next request raises. A recording is for one client in one
+    process, and is closed with the client.
 
     Args:
         path: The file to write.
-        overwrite: Replace a file that exists. Of several recordings at one place the last to begin stays.
+        overwrite: Replace an existing file. If several recordings have one path, the last one to begin is kept.
         transport: The transport that sends; by default connections like those of a client.
 
     Raises:
         ConfigurationError: the file exists already, or cannot be written, or the transport cannot send. A request that
-            cannot be kept raises this as well, before it is sent.
+            cannot be recorded raises this as well, before it is sent.
     """
     return Recorder(path, overwrite=overwrite, transport=transport)
 
@@ -87,15 +87,16 @@ def record(path: str | os.PathLike[str], *, overwrite: bool = False, transport: 
 def replay(path: str | os.PathLike[str], *, real_time: bool = False) -> Replayer:
     """Return a transport that answers from a recording, without a network: `Scout(transport=replay("run.jsonl"))`.
 
-    A request is answered by the first recorded one with the same method, address, query and body that has not been used
-    yet. An answer that broke off breaks off again.
+    The response to a request is the first unused one whose recorded request has the same method, path, query and body.
+    A response that was recorded incomplete breaks off at the same place.
 
     Args:
         path: The file to read.
-        real_time: Wait as long as the server did, instead of answering at once.
+        real_time: Keep the recorded delays, instead of answering at once.
 
     Raises:
-        ConfigurationError: the file cannot be read, or is no cassette. A request that is not in it raises this as well.
+        ConfigurationError: the file cannot be read, or is not a cassette. A request that is not in it raises this as
+            well.
     """
     return Replayer(path, real_time=real_time)
 
@@ -104,7 +105,7 @@ def replay(path: str | os.PathLike[str], *, real_time: bool = False) -> Replayer
 
 
 class _Transport(ABC):
-    """A transport of both kinds, which a `with` block closes, like those of httpx."""
+    """A transport for both clients. It is a context manager, like those of httpx."""
 
     @abstractmethod
     def close(self) -> None: ...
@@ -132,7 +133,7 @@ class Recorder(_Transport):
     """The transport that `record` returns, for `Scout` and `AsyncScout`.
 
     Attributes:
-        needs_key: Always `True`: requests are sent.
+        needs_key: Always `True`, because requests are sent.
         proves_unsent: See `scout._call.OwnTransport`.
     """
 
@@ -151,10 +152,10 @@ class Recorder(_Transport):
         self._sync, self._async = bounded(transport), async_bounded(transport)
 
     def handle_request(self, request: Any, /) -> Any:
-        """Send, and keep."""
+        """Send a request, and record it and its response."""
         request.read()
         if isinstance(self._sync, Pool):
-            self._sync.prepare(request)  # so that a request that cannot be sent writes nothing
+            self._sync.prepare(request)  # raises for a request that cannot be sent, before it is recorded
         exchange = _Exchange(self._file, request)
         try:
             response = self._sync.handle_request(request)
@@ -164,7 +165,7 @@ class Recorder(_Transport):
         return exchange.begin(response)
 
     async def handle_async_request(self, request: Any, /) -> Any:
-        """Send, and keep."""
+        """Send a request, and record it and its response."""
         await request.aread()
         if isinstance(self._async, AsyncPool):
             self._async.prepare(request)
@@ -177,18 +178,18 @@ class Recorder(_Transport):
         return exchange.begin(response)
 
     def close(self) -> None:
-        """Release the connections and close the file."""
+        """Close the file and the connections."""
         self._file.close()
         self._sync.close()
 
     async def aclose(self) -> None:
-        """Release the connections and close the file."""
+        """Close the file and the connections."""
         self._file.close()
         await self._async.aclose()
 
 
 class _File:
-    """The file of a recording."""
+    """The file of a recording, written line by line."""
 
     def __init__(self, path: Path, *, overwrite: bool) -> None:
         self.keys: frozenset[str] = frozenset()  # the credentials that must not get into the file
@@ -201,10 +202,10 @@ class _File:
         self._numbers = count(1)
 
     def check_process(self) -> None:
-        """Come before anything that takes a lock: in the child of a fork, another thread may have left it locked.
+        """Check that this process began the file. Call it before locking: a fork may have copied a locked lock.
 
         Raises:
-            ConfigurationError: this is another process than the one that began the file, which still writes it.
+            ConfigurationError: another process began the file, and may still write to it.
         """
         if self._is_elsewhere():
             raise ConfigurationError(
@@ -218,7 +219,7 @@ class _File:
         """Write a request, and return its number.
 
         Raises:
-            ConfigurationError: it cannot be kept, so it must not be sent.
+            ConfigurationError: it cannot be written, so it must not be sent.
         """
         with self._lock:
             number = next(self._numbers)
@@ -228,7 +229,7 @@ class _File:
         return number
 
     def write(self, **facts: Any) -> None:
-        """Write what came of a request. A file that fails now must not cost the client its answer."""
+        """Write a line of a response. An error is logged and not raised, so that the client still gets the response."""
         if self._is_elsewhere():
             return
         with self._lock:
@@ -238,7 +239,7 @@ class _File:
                     _log.warning("%s cannot be written, and ends here: %s", self._path, self._why_not)
 
     def close(self) -> None:
-        """Nothing more will be written."""
+        """Close the file."""
         if self._is_elsewhere():
             return
         with self._lock:
@@ -263,12 +264,12 @@ class _File:
         mode = "xb"
         if self._overwrite:
             mode = "wb"
-            if self._path.is_file():  # and no device
-                # Replaced instead of emptied: another recording may still write the old one, at a place of its own.
-                with contextlib.suppress(OSError):  # of a folder that does not allow it
+            if self._path.is_file():  # and not a device
+                # Deleted and not truncated, because another recording may still write to the old file.
+                with contextlib.suppress(OSError):  # a folder without permission to delete
                     self._path.unlink()
                     mode = "xb"
-        # Without a buffer, so that a line that was written is in the file, whatever happens to the program.
+        # Without a buffer, so that a written line is in the file even if the program is killed.
         return io.FileIO(self._path, mode, opener=_open_private)
 
 
@@ -277,7 +278,7 @@ def _open_private(name: str, flags: int) -> int:
 
 
 def _readable(value: Any) -> bytes:
-    """JSON in UTF-8, in which half a character stays an escape."""
+    """Return JSON in UTF-8, in which half a surrogate pair is an escape."""
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
@@ -289,18 +290,18 @@ def _as_path(path: str | os.PathLike[str]) -> Path:
 
 
 def _free_place(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
-    """Where a recording will go.
+    """Return the absolute path of a new recording.
 
     Raises:
-        ConfigurationError: something speaks against it already.
+        ConfigurationError: no file can be created there.
     """
     place = _as_path(path)
     try:
-        place = place.absolute()  # now, because the program may change its folder before the first request
+        place = place.absolute()  # now, because the program may change the working directory before the first request
         mode = place.stat().st_mode
         is_folder = S_ISDIR(mode)
         if S_ISREG(mode):
-            place = place.resolve()  # a link stays, and a pipe has no other name
+            place = place.resolve()  # so that a link is kept; not for a pipe, which has no other name
     except (FileNotFoundError, NotADirectoryError):
         place = place.resolve()
         if place.parent.is_dir():
@@ -318,7 +319,7 @@ def _free_place(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
 
 
 class _Exchange:
-    """One request and its answer, as they are written."""
+    """Writer of one request and its response."""
 
     def __init__(self, file: _File, request: httpx.Request) -> None:
         file.check_process()
@@ -326,13 +327,13 @@ class _Exchange:
         self._began = self._handed_over = time.monotonic()
         self._limits: Limits | None = request.extensions.get(LIMITS)
         self._has_ended = False
-        request.headers["accept-encoding"] = "identity"  # a body that is not compressed can be searched
+        request.headers["accept-encoding"] = "identity"  # keys can be redacted only in an uncompressed body
         file.keys |= _forms(_secrets(request))
         self._number: int = file.begin(**_as_line(request, file.keys))
 
     def begin(self, response: httpx.Response) -> httpx.Response:
-        """Write the head of the answer, and go along with its body."""
-        # A compressed body is decompressed here, for the client as well: a key in it could not be found otherwise.
+        """Write the status and headers of a response, and return a response whose body is recorded as it is read."""
+        # A compressed body is decompressed here, also for the client, because a key in it could not be redacted.
         codings = set(response.headers.get("content-encoding", "").lower().replace(",", " ").split())
         is_packed = bool(codings) and codings <= _UNPACKED
         headers = response.headers.copy()
@@ -344,23 +345,23 @@ class _Exchange:
         return httpx.Response(
             response.status_code,
             headers=headers,
-            stream=_Listening(response, self, is_packed=is_packed),
+            stream=_RecordedBody(response, self, is_packed=is_packed),
             extensions=response.extensions,
         )
 
     def parts(self) -> _Parts:
-        """Takes the pieces of the body."""
+        """Return the splitter for the body."""
         return _Parts(self._is_stream, self._part)
 
     def _part(self, content: bytes) -> None:
         self._write("part", at=self._now(), **_as_body(content, self._file.keys, is_frame=self._is_stream))
 
     def hand_over(self) -> None:
-        """A piece of the body goes to the client now."""
+        """Note the time at which the client gets a piece of the body."""
         self._handed_over = time.monotonic()
 
     def end(self, error: BaseException | None = None) -> None:
-        """Write how it ended, the first time."""
+        """Write the outcome. Only the first call has an effect."""
         if self._has_ended:
             return
         self._has_ended = True
@@ -369,9 +370,9 @@ class _Exchange:
         elif isinstance(error, httpx.HTTPError | OSError):
             outcome = {"how": type(error).__name__, "message": redact(str(error), self._file.keys, _KEY)}
         elif _ends_at(self._limits) <= self._handed_over + _MOMENT:
-            # The client looks at its limits itself when it gets a piece, and stops reading when that was too late.
+            # The client checks its limits when it gets a piece, and stops reading when that was too late.
             outcome = {"how": "ReadTimeout", "message": "the time had passed when this came"}
-        else:  # cancelled, or the like: nothing that the network did
+        else:  # cancelled, for example: not caused by the network
             outcome = {"how": _LEFT}
         self._write("end", at=self._now(), **outcome)
 
@@ -387,7 +388,7 @@ def _ends_at(limits: Limits | None) -> float:
 
 
 class _Parts:
-    """Cuts a body into what is written as one line: the frames of a stream, and any other body whole."""
+    """Splitter of a body into lines of the recording: each frame of a stream is one, any other body is one."""
 
     def __init__(self, is_stream: bool, write: Any) -> None:
         self._is_stream = is_stream
@@ -398,31 +399,31 @@ class _Parts:
     def add(self, piece: bytes) -> None:
         """Take a piece of the body."""
         self._held.append(piece)
-        # Only what is new is searched, with as much before it as the end of a frame can be long: a frame of many pieces
-        # would else be searched from its beginning with each of them.
+        # Only the new piece is searched, with the last bytes before it, which may hold the beginning of a blank line.
+        # Otherwise a frame of many pieces would be searched from its beginning with each of them.
         recent = self._tail + piece
         if self._is_stream and _END_OF_FRAME.search(recent):
             *frames, recent = _END_OF_FRAME.split(b"".join(self._held))
             self._held = [recent]
-            # Each frame with the blank line that ended it: the split gives both, in turn.
+            # Each frame with the blank line that ended it: the split returns them alternately.
             for frame, blank in zip(frames[::2], frames[1::2], strict=True):
                 self._write(frame + blank)
         self._tail = recent[-3:]
 
     def rest(self) -> None:
-        """The body is over."""
+        """Write the rest, at the end of the body."""
         if content := b"".join(self._held):
             self._write(content)
         self._held = []
 
 
-# Two line ends of any kind, written out because `{2}` is searched far more slowly. A CR counts at once, without waiting
-# for the LF that may follow: that begins the next frame then, and nothing is lost.
+# Two line ends of any kind, written out because `{2}` is much slower. A CR counts at once, without waiting for an LF
+# that may follow; such an LF then begins the next frame.
 _END_OF_FRAME = re.compile(rb"((?:\r\n?+|\n)(?:\r\n?+|\n))")
 
 
-class _Listening(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """A body on its way to the client."""
+class _RecordedBody(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """The body of a response, recorded while the client reads it."""
 
     def __init__(self, response: httpx.Response, exchange: _Exchange, *, is_packed: bool) -> None:
         self._response = response
@@ -469,7 +470,7 @@ class _Listening(httpx.SyncByteStream, httpx.AsyncByteStream):
 
 
 def _as_line(request: httpx.Request, keys: AbstractSet[str]) -> dict[str, Any]:
-    """Return a request as it is written."""
+    """Return the fields of the line of a request."""
     address = _SECRET_PARAMETER.sub(rf"\1{_KEY}", request.url.raw_path.decode("latin-1"))
     return {
         "method": request.method,
@@ -484,13 +485,13 @@ def _kept(headers: httpx.Headers, names: tuple[str, ...], keys: AbstractSet[str]
 
 
 _SECRET = re.compile("key|token|secret|authorization")
-# Whatever its length: the one of a test is another than the recorded one. The API's own `workflow_key` is a name.
+# Whatever its length, because a test has another credential than the recording. `workflow_key` is a name.
 _SECRET_PARAMETER = re.compile(rf"((?<=[?&])(?!workflow_key=)[^=&]*(?:{_SECRET.pattern})[^=&]*=)[^&]+", re.IGNORECASE)
 _SCHEME = re.compile(r"\s*(?:basic|bearer|token)\s+", re.IGNORECASE)
 
 
 def _secrets(request: httpx.Request) -> Iterator[str]:
-    """Return the credentials of a request."""
+    """Yield the credentials of a request."""
     for name, value in request.headers.multi_items():
         if name == "cookie":
             for cookie in value.split(";"):
@@ -505,7 +506,7 @@ def _secrets(request: httpx.Request) -> Iterator[str]:
 
 
 def _forms(secrets: Iterable[str]) -> frozenset[str]:
-    """Return the credentials as they are and as addresses hold them; the redactor knows how JSON holds them."""
+    """Return the credentials, unchanged and percent-encoded as in URLs. `redact` adds the JSON-escaped forms."""
     found: set[str] = set()
     for each in secrets:
         for form in (quote(each, safe=""), quote(each), quote_plus(each)):
@@ -515,10 +516,10 @@ def _forms(secrets: Iterable[str]) -> frozenset[str]:
 
 
 def _as_body(content: bytes, keys: AbstractSet[str], *, is_frame: bool = False) -> dict[str, Any]:
-    """Return bytes as they are written, without credentials: as JSON where possible, else as text, else as base64.
+    """Return the fields for some bytes, with credentials redacted: as JSON if possible, else as text, else as base64.
 
-    JSON is written as a value when that gives back the same bytes, or when a credential was redacted in it: in a text,
-    a number could be taken for a credential.
+    JSON is written as a value if that reproduces the bytes, or if a credential in it was redacted: redacting it as text
+    could replace a number.
     """
     if not content:
         return {}
@@ -566,10 +567,10 @@ def _compact(value: Any) -> str:
 
 @dataclass(slots=True)
 class _Recorded:
-    """One exchange, as it was read."""
+    """One exchange, read from a cassette."""
 
     request: dict[str, Any]
-    sought: str
+    identity: str
     response: dict[str, Any] | None = None
     parts: list[tuple[float, bytes]] = field(default_factory=list[tuple[float, bytes]])
     end: dict[str, Any] = field(default_factory=lambda: {"at": 0.0, "how": "nothing"})
@@ -579,7 +580,7 @@ class Replayer(_Transport):
     """The transport that `replay` returns, for `Scout` and `AsyncScout`.
 
     Attributes:
-        needs_key: Always `False`: nothing is sent.
+        needs_key: Always `False`, because nothing is sent.
         proves_unsent: See `scout._call.OwnTransport`.
     """
 
@@ -592,7 +593,7 @@ class Replayer(_Transport):
         self._lock = threading.Lock()
 
     def handle_request(self, request: Any, /) -> Any:
-        """Answer from the file."""
+        """Return the recorded response to a request."""
         request.read()
         recorded = self._take(request)
         playback = _Playback(recorded, request, real_time=self._real_time)
@@ -603,7 +604,7 @@ class Replayer(_Transport):
         return playback.response(recorded.response)
 
     async def handle_async_request(self, request: Any, /) -> Any:
-        """Answer from the file."""
+        """Return the recorded response to a request."""
         await request.aread()
         recorded = self._take(request)
         playback = _Playback(recorded, request, real_time=self._real_time)
@@ -614,23 +615,23 @@ class Replayer(_Transport):
         return playback.response(recorded.response)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing, because the file is not open."""
 
     async def aclose(self) -> None:
-        """Nothing is open."""
+        """Do nothing, because the file is not open."""
 
     def _take(self, request: httpx.Request) -> _Recorded:
-        """The recorded exchange that answers a request.
+        """Return the recorded exchange of a request, and mark it as used.
 
         Raises:
-            ConfigurationError: there is none.
+            ConfigurationError: the cassette has none.
         """
         asked = _as_line(request, _forms(_secrets(request)))
-        # Also as it is: the key of a test, which is another, may be a word of the recorded request.
-        sought = {_sought(asked), _sought(_as_line(request, frozenset()))}
+        # Also without redaction, because the key of a test may be a word that occurs in the recorded request.
+        identities = {_identity(asked), _identity(_as_line(request, frozenset()))}
         with self._lock:
             for place, recorded in enumerate(self._left):
-                if recorded.sought in sought:
+                if recorded.identity in identities:
                     return self._left.pop(place)
             near = [each for each in self._left if each.request["url"] == asked["url"]] or self._left[:1]
         what = f"{asked['method']} {asked['url']}"
@@ -646,13 +647,13 @@ class Replayer(_Transport):
 _COMPARED = ("method", "url", "json", "text", "base64")
 
 
-def _sought(request: dict[str, Any]) -> str:
-    """What two requests have in common when they are the same."""
+def _identity(request: dict[str, Any]) -> str:
+    """Return a text that is equal for two equal requests."""
     return _text({name: request[name] for name in _COMPARED if name in request})
 
 
 def _difference(there: Any, here: Any, where: str = "") -> tuple[str, Any, Any]:
-    """Where two requests, or two bodies, differ first, and what each has there."""
+    """Return the place of the first difference of two requests or bodies, and the value of each at that place."""
     if is_dict(there) and is_dict(here):
         names = _COMPARED if not where else dict.fromkeys([*there, *here])
         for name in names:
@@ -670,7 +671,7 @@ _NOTHING = object()
 
 
 def _text(value: Any) -> str:
-    # As text, because to Python `True` is the same as 1.
+    # As text, because in Python `True` equals 1.
     return "nothing" if value is _NOTHING else json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
@@ -679,7 +680,7 @@ def _shown(value: Any) -> str:
 
 
 class _Playback(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """One exchange on its way to the client, as quickly as can be or as slowly as it was."""
+    """The body of a replayed response, at once or with the recorded delays."""
 
     def __init__(self, recorded: _Recorded, request: httpx.Request, *, real_time: bool) -> None:
         self._recorded = recorded
@@ -689,7 +690,7 @@ class _Playback(httpx.SyncByteStream, httpx.AsyncByteStream):
         self._began = time.monotonic() if real_time else None
 
     def response(self, head: dict[str, Any]) -> httpx.Response:
-        """The answer, with this as its body."""
+        """Return the response, with this body."""
         return httpx.Response(head["status"], headers=httpx.Headers(head["headers"], "utf-8"), stream=self)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -709,30 +710,30 @@ class _Playback(httpx.SyncByteStream, httpx.AsyncByteStream):
             self.raise_end()
 
     def wait(self, until: float) -> None:
-        """Wait until so many seconds after the request, or as long as the client would."""
+        """Wait until `until` seconds after the request, but no longer than the client would."""
         if (left := self._seconds_until(until)) > 0:
             longest = self._longest_wait()
             time.sleep(min(left, longest))
             _refuse_longer(left, longest)
 
     async def await_(self, until: float) -> None:
-        """Wait until so many seconds after the request, or as long as the client would."""
+        """Wait until `until` seconds after the request, but no longer than the client would."""
         if (left := self._seconds_until(until)) > 0:
-            import asyncio  # not for Scout, which has no use for it
+            import asyncio  # not needed by Scout
 
             longest = self._longest_wait()
             await asyncio.sleep(min(left, longest))
             _refuse_longer(left, longest)
 
     def _longest_wait(self) -> float:
-        """Return how many seconds the client would wait now."""
+        """Return the seconds that the client would still wait."""
         return max(0.0, min(self._silence, _ends_at(self._limits) - time.monotonic()))
 
     def _seconds_until(self, at: float) -> float:
         return 0.0 if self._began is None else self._began + at - time.monotonic()
 
     def raise_end(self) -> NoReturn:
-        """Break off, as it did when it was recorded."""
+        """Raise the error with which the recorded response ended."""
         end = self._recorded.end
         kind = getattr(httpx, end["how"], None)
         if isinstance(kind, type) and issubclass(kind, httpx.RequestError):
@@ -758,11 +759,11 @@ def _read(name: str) -> list[_Recorded]:
         if not line.strip():
             continue
         if has_begun and number == len(lines) and not _is_json(line):
-            break  # what a program that was killed has left of a line
+            break  # an incomplete line, from a program that was killed
         try:
             _take_line(json.loads(line), found, is_first=not has_begun)
         except (ValueError, RecursionError) as error:
-            # The JSON is on one line, so the line of its error says nothing.
+            # The line number of the error is always 1, so it is left out.
             said = f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else error
             raise ConfigurationError(f"{name}, line {number}: it is no line of a cassette ({said})") from None
         has_begun = True
@@ -794,7 +795,7 @@ def _take_line(line: Any, found: dict[int, _Recorded], *, is_first: bool) -> Non
         case "request":
             request = {name: line[name] for name in _COMPARED if name in line}
             request.update(method=_field(line, "method", str), url=_field(line, "url", str))
-            found[number] = _Recorded(request, _sought(request))
+            found[number] = _Recorded(request, _identity(request))
         case "response":
             found[number].response = {
                 "at": _field(line, "at", _seconds),
@@ -810,10 +811,10 @@ def _take_line(line: Any, found: dict[int, _Recorded], *, is_first: bool) -> Non
 
 
 def _field(line: dict[str, Any], name: str, read: Callable[[Any], T]) -> T:
-    """A field of a line.
+    """Return a field of a line, converted by `read`.
 
     Raises:
-        ValueError: it is missing, or something else than it should be.
+        ValueError: it is missing or invalid.
     """
     if name not in line:
         raise ValueError(f"the field {name} is missing")
@@ -825,14 +826,14 @@ def _field(line: dict[str, Any], name: str, read: Callable[[Any], T]) -> T:
 
 def _seconds(value: Any) -> float:
     seconds = float(value)
-    if not 0 <= seconds < 1e9:  # nobody can wait for longer
+    if not 0 <= seconds < 1e9:  # sockets and locks refuse longer waits
         raise ValueError
     return seconds
 
 
 def _content(line: dict[str, Any]) -> bytes:
     if "data" in line:
-        return _frame(line).encode("utf-8", "backslashreplace")  # which is how JSON escapes half a character
+        return _frame(line).encode("utf-8", "backslashreplace")  # as in _readable
     if "json" in line:
         return _compact(line["json"]).encode("utf-8", "backslashreplace")
     return _field(line, "base64", base64.b64decode) if "base64" in line else _field(line, "text", str).encode()

@@ -1,4 +1,4 @@
-"""`Scout` and `AsyncScout`, which differ only in the await."""
+"""Clients: `Scout`, and `AsyncScout` for asyncio. They differ only in the `await`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ HttpT = TypeVar("HttpT", Http, AsyncHttp)
 TransportT = TypeVar("TransportT", Transport, AsyncTransport)
 
 
-# What Scout.local() hands to the client; anything else is for the local Scout.
+# The options of Scout.local() that are for the client; all others are for the local Scout.
 _CLIENT_OPTIONS = (
     "environment", "timeout", "connect_timeout", "deadline", "retries", "at_least_once", "max_connections",
     "headers", "transport",
@@ -52,7 +52,7 @@ _CLIENT_OPTIONS = (
 
 
 class _Client(Generic[HttpT, TransportT]):
-    """Everything about a client that needs no I/O."""
+    """The part of a client that needs no I/O."""
 
     _http: HttpT
 
@@ -73,9 +73,9 @@ class _Client(Generic[HttpT, TransportT]):
         allow_http: bool = False,
     ) -> None:
         secret = Secret(api_key) if api_key is not None else secret_from_environment()
-        del api_key  # a traceback that shows locals must not show it
+        del api_key  # so that a traceback with local variables does not show it
         if secret is None and isinstance(transport, OwnTransport) and not transport.needs_key:
-            secret = Secret("any")  # nobody will see it: the transport answers from a recording
+            secret = Secret("any")  # a placeholder that is never sent: the transport answers from a recording
         if secret is None:
             raise ConfigurationError(NO_KEY)
         self._config = Config(
@@ -102,10 +102,10 @@ class _Client(Generic[HttpT, TransportT]):
 
     @classmethod
     def local(cls, **options: Any) -> Self:
-        """A client on an embedded local Scout, which stops with the client: no account, no network, no bill.
+        """Return a client of an embedded local Scout, which stops with the client. Needs no account and no network.
 
         Args:
-            **options: Those of `Scout` for the client, all others for `scout.local.LocalScout`.
+            **options: The options of `Scout`, and those of `scout.local.LocalScout`.
 
         Raises:
             ConfigurationError: the extra `local` is not installed.
@@ -120,7 +120,7 @@ class _Client(Generic[HttpT, TransportT]):
         except BaseException:
             server.close()
             raise
-        # With the connections, which copies share: a client that is forgotten does not leave a server behind.
+        # Tied to the connections, which copies share, so that a client that is never closed leaves no server behind.
         client._server = weakref.finalize(client._http, server.close)
         return client
 
@@ -143,10 +143,10 @@ class _Client(Generic[HttpT, TransportT]):
         """Return a copy with other settings that shares the connections.
 
         The original is not changed. Closing the copy leaves the connections open; closing the original closes them. A
-        copy that is given `transport` or `max_connections` has connections of its own.
+        copy with `transport` or `max_connections` has connections of its own.
 
         Raises:
-            ConfigurationError: a setting cannot work, or the client is closed.
+            ConfigurationError: a setting is invalid, or the client is closed.
         """
         secret = Secret(api_key) if not isinstance(api_key, NotGiven) else api_key
         del api_key  # as in __init__
@@ -176,13 +176,13 @@ class _Client(Generic[HttpT, TransportT]):
 
     @property
     def base_url(self) -> str:
-        """Where requests go, without a slash at its end."""
+        """The URL of the API, without a slash at the end."""
         return self._config.base_url
 
     def _prepare(
         self, workflow: WorkflowSource, inputs: Mapping[str, Any] | None, options: RunOptions, *, streaming: bool
     ) -> tuple[Request, Config, LoadedWorkflow, float]:
-        begun = time.monotonic()  # a deadline counts from here: reading the workflow is a part of the call
+        begun = time.monotonic()  # the deadline counts from here, because reading the workflow is part of the call
         self._refuse_when_closed()
         config, parts = apply_options(self._config, options, RUN_OPTIONS)
         loaded = load_workflow(workflow)
@@ -202,12 +202,12 @@ class _Client(Generic[HttpT, TransportT]):
         return raw_client(self._config.base_url, self._config.secret(), **self._http.raw_options(self._config))
 
     def __repr__(self) -> str:
-        if "_config" not in self.__dict__:  # shown from a traceback of __init__
+        if "_config" not in self.__dict__:  # in a traceback from __init__
             return f"<{type(self).__name__}>"
         return f"{type(self).__name__}(base_url={self._config.base_url!r}, environment={self._config.environment!r})"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self.with_options()  # by way of a pickle the copy would lose the key
+        return self.with_options()  # copying through pickle would lose the key
 
     def __getstate__(self) -> dict[str, Any]:
         return {"config": self._config, "transport": self._transport, "closed": self._closed}
@@ -222,32 +222,32 @@ class _Client(Generic[HttpT, TransportT]):
 
 
 class Scout(_Client[Http, Transport]):
-    """Runs Scout workflows, and waits for them.
+    """Client that runs Scout workflows.
 
-    May be shared by threads. Survives `fork` and pickling: settings travel, connections and the key do not; a pickled
-    client takes its key from `SCOUT_API_KEY` where it is loaded. Close it, or use it in a `with` block.
+    Threads may share a client. It survives `fork` and pickling. A pickle holds the settings, but neither connections
+    nor the key: unpickling reads the key from `SCOUT_API_KEY`. Close the client, or use it in a `with` block.
 
     Args:
-        api_key: The key, or a function that returns the one to use now; without it `SCOUT_API_KEY`.
-        base_url: Where the API is; without it `SCOUT_BASE_URL`, else https://api.scoutos.com.
-        environment: Which deployed revision is meant; without it `SCOUT_ENVIRONMENT`, else production. `None` sends
-            none and leaves the choice to the server.
+        api_key: The API key, or a function that returns it for each request; by default `SCOUT_API_KEY`.
+        base_url: The URL of the API; by default `SCOUT_BASE_URL`, else https://api.scoutos.com.
+        environment: The environment whose deployed revision runs; by default `SCOUT_ENVIRONMENT`, else production.
+            `None` sends none, and the server chooses.
         timeout: The longest silence from the server, in seconds; `None` for no limit.
-        connect_timeout: The longest time that making a connection may take, in seconds; `None` for no limit. Waiting
-            for one of `max_connections` does not count.
-        deadline: The longest that a whole call may take, in seconds: all attempts, waits and the answer to its end;
-            `None` for no limit. (Looking up a host name is up to the operating system and not bounded.)
-        retries: How often a request is repeated, where it is certain that no run was started.
-        at_least_once: Repeat also where a run may have been started, so that it may run twice.
-        max_connections: How many connections there may be at once. Further calls wait in order, for as long as their
+        connect_timeout: The longest time for making a connection, in seconds; `None` for no limit. The wait for one of
+            `max_connections` does not count.
+        deadline: The longest time for a whole call, in seconds, with all attempts, waits and the response to its end;
+            `None` for no limit. (The look-up of a host name is up to the operating system and not bounded.)
+        retries: The number of times that a failed request is repeated, if it is certain that no run was started.
+        at_least_once: Repeat also when a run may have been started, so that a workflow may run twice.
+        max_connections: The number of connections at one time. Further calls wait in order, for as long as their
             `deadline` allows.
-        headers: Sent with every request. Not for the key.
-        transport: Sends requests instead of our own connections; for tests and other networks. It is closed with the
-            client.
-        allow_http: Allow `http://` to hosts other than this machine, which sends the key in the clear.
+        headers: Headers for every request; not for the key.
+        transport: A `Transport` that sends requests instead of the client's own connections, for tests and other
+            networks. It is closed with the client.
+        allow_http: Allow `http://` to hosts other than this machine, although that sends the key unencrypted.
 
     Raises:
-        ConfigurationError: there is no key, or a setting cannot work.
+        ConfigurationError: the API key is missing, or a setting is invalid.
     """
 
     def _connect(self) -> Http:
@@ -263,11 +263,11 @@ class Scout(_Client[Http, Transport]):
     ) -> Run:
         """Run a workflow and wait for its result.
 
-        https://docs.scoutos.com, "Execute a workflow with provided config".
+        Source: https://docs.scoutos.com, "Execute a workflow with provided config".
 
         Args:
-            workflow: A path to a YAML or JSON file, a mapping, or a generated `WorkflowConfig`; bare or in the wrapper
-                `{workflow_key, workflow_config}`.
+            workflow: A path to a YAML or JSON file, a mapping, a generated `WorkflowConfig`, or a loaded or stored
+                workflow; as a bare config or in the wrapper `{workflow_key, workflow_config}`.
             inputs: Values for the keys of the workflow's input block; any JSON.
             check: Raise when the run failed, like `subprocess.run(check=True)`.
             **options: See `RunOptions`.
@@ -275,10 +275,10 @@ class Scout(_Client[Http, Transport]):
         Raises:
             RunFailedError: the run failed, and `check` is on.
             WorkflowFileError: the workflow cannot be read; nothing was sent.
-            ConfigurationError: an argument cannot work; nothing was sent.
-            APIStatusError: the API refused or failed.
-            APIConnectionError: no complete answer arrived; `APITimeoutError` when it was not in time.
-            APIResponseError: the answer cannot be understood.
+            ConfigurationError: an argument is invalid; nothing was sent.
+            APIStatusError: the API answered with a status other than 2xx.
+            APIConnectionError: no complete response arrived; `APITimeoutError` when a time limit was reached.
+            APIResponseError: the response cannot be understood.
         """
         request, config, loaded, begun = self._prepare(workflow, inputs, options, streaming=False)
         run = self._http.call(request, config, partial(read_any_run, workflow=loaded), begun)
@@ -295,19 +295,19 @@ class Scout(_Client[Http, Transport]):
         max_event_bytes: int | None = None,
         **options: Unpack[RunOptions],
     ) -> RunStream:
-        """Run a workflow and watch it: the same run as `execute`, live.
+        """Run a workflow and stream its events: the same run as `execute`, live.
 
         Args:
             workflow: As for `execute`.
             inputs: As for `execute`.
-            check: Raise after the last event when the run failed.
-            max_event_bytes: How large one event may be; 64 MiB without it.
+            check: Raise `RunFailedError` after the last event when the run failed.
+            max_event_bytes: The largest size of one event, in bytes; by default 64 MiB.
             **options: See `RunOptions`. `timeout` is the longest wait for an event.
 
         Raises:
-            ScoutError: as `execute`, for everything up to the answer's status; see `RunStream` for what comes later.
+            ScoutError: as `execute`, until the response has begun; see `RunStream` for later errors.
         """
-        from .streaming import RunStream, new_progress  # the classes of the events take a while to make
+        from .streaming import RunStream, new_progress  # importing the event classes is slow
 
         request, config, loaded, begun = self._prepare(workflow, inputs, options, streaming=True)
         progress = new_progress(loaded, check=check, max_event_bytes=max_event_bytes)
@@ -316,7 +316,7 @@ class Scout(_Client[Http, Transport]):
     @property
     def workflows(self) -> Workflows:
         """Stored workflows: list, get, create, update, delete, deploy and run them by id."""
-        from .workflows import Workflows  # only for those who store workflows
+        from .workflows import Workflows  # not needed by most programs
 
         return Workflows(self._http, self._settings)
 
@@ -324,15 +324,16 @@ class Scout(_Client[Http, Transport]):
     def raw(self) -> AuthenticatedClient:
         """The generated client, for edge cases.
 
-        It shares the connections, the API key, the headers, the timeouts and the user agent of this client; so does
-        everything derived from it (`with_headers`, `with_cookies`, `with_timeout`). It does not share `environment`,
-        retries, `deadline` and errors: it sends once and raises httpx's own exceptions. An answer to `streaming: true`
-        is read whole and parsed to `None`. Its `asyncio` functions are refused; they need `AsyncScout(...).raw`.
+        It shares the connections, the API key, the headers, the timeouts and the user agent of this client, and so do
+        its copies (`with_headers`, `with_cookies`, `with_timeout`). It does not share `environment`, `retries`,
+        `deadline` and the exceptions: it sends each request once and raises those of httpx. A response to
+        `streaming: true` is read whole and parsed to `None`. The `asyncio` functions of the generated package raise
+        `ConfigurationError` here; they need `AsyncScout(...).raw`.
         """
         return self._raw()
 
     def close(self) -> None:
-        """Release the connections, and stop the local Scout of `Scout.local()`. May be called again."""
+        """Close the connections, and stop the local Scout of `Scout.local()`. Further calls do nothing."""
         if not self._closed and not self._shares_connections:
             self._http.close()
             if self._server is not None:
@@ -350,9 +351,9 @@ class Scout(_Client[Http, Transport]):
 
 
 class AsyncScout(_Client[AsyncHttp, AsyncTransport]):
-    """Runs Scout workflows from asyncio. Arguments and methods are those of `Scout`.
+    """Client that runs Scout workflows from asyncio. Arguments and methods are those of `Scout`.
 
-    May be shared by tasks, and by event loops, each of which has its own connections.
+    Tasks may share a client, and so may event loops, each of which has its own connections.
     """
 
     def _connect(self) -> AsyncHttp:
@@ -382,7 +383,7 @@ class AsyncScout(_Client[AsyncHttp, AsyncTransport]):
         max_event_bytes: int | None = None,
         **options: Unpack[RunOptions],
     ) -> AsyncRunStream:
-        """Run a workflow and watch it. As `Scout.stream`; the request is sent on entering the stream or awaiting it."""
+        """Run a workflow and stream its events. As `Scout.stream`; the stream sends the request when it is entered."""
         from .streaming import AsyncRunStream, new_progress  # as in Scout.stream
 
         request, config, loaded, begun = self._prepare(workflow, inputs, options, streaming=True)
@@ -398,11 +399,11 @@ class AsyncScout(_Client[AsyncHttp, AsyncTransport]):
 
     @property
     def raw(self) -> AuthenticatedClient:
-        """The generated client for its `asyncio` functions. As `Scout.raw`; its sync functions are refused."""
+        """The generated client, for its `asyncio` functions. As `Scout.raw`; its sync functions raise."""
         return self._raw()
 
     async def close(self) -> None:
-        """Release this event loop's connections, and stop the local Scout. As `Scout.close`."""
+        """Close the connections of this event loop, and stop the local Scout. As `Scout.close`."""
         if not self._closed and not self._shares_connections:
             await self._http.close()
             if self._server is not None:

@@ -1,4 +1,4 @@
-"""The four deployments of a workflow that a run can be sent to."""
+"""Environments: the four deployments of a workflow that can run."""
 
 from enum import StrEnum
 

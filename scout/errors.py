@@ -1,11 +1,11 @@
-"""Every exception that `scout` raises.
+"""Exceptions that `scout` raises.
 
 ```
 ScoutError
-├── ConfigurationError           an argument, option or environment variable that cannot work; nothing was sent
-├── WorkflowFileError            a workflow that cannot be read; nothing was sent
-├── APIError                     something went wrong on the way to the API, or there
-│   ├── APIConnectionError       no complete answer arrived
+├── ConfigurationError           an argument, option or environment variable is invalid; nothing was sent
+├── WorkflowFileError            a workflow cannot be read; nothing was sent
+├── APIError                     the connection to the API failed, or the API did
+│   ├── APIConnectionError       no complete response arrived
 │   │   └── APITimeoutError      ... within `timeout`, `connect_timeout` or `deadline`
 │   ├── APIStatusError           the API answered with a status other than 2xx
 │   │   ├── BadRequestError            400
@@ -16,17 +16,17 @@ ScoutError
 │   │   ├── UnprocessableEntityError   422
 │   │   ├── RateLimitError             429
 │   │   └── InternalServerError        500 and above
-│   └── APIResponseError         a 2xx answer that cannot be understood
-├── StreamError                  a stream of events that went wrong after it had begun
+│   └── APIResponseError         a 2xx response that cannot be understood
+├── StreamError                  a stream of events failed after it had begun
 │   ├── StreamInterruptedError         it ended before the run did
-│   └── StreamDecodeError              an event that is not JSON, or too large
-├── RunFailedError               the run itself failed; the API did its part
-└── RunOutputError               the output of a run is not the JSON that was asked for (also a `ValueError`)
+│   └── StreamDecodeError              an event is not JSON, or is too large
+├── RunFailedError               the run failed; the request itself succeeded
+└── RunOutputError               the output of a run is not JSON, which was asked for (also a `ValueError`)
 ```
 
-Catch `ScoutError` for everything, and ask `run_may_have_started` before running again: a run costs money and may
-write to the world. All of these survive `pickle` and `copy`. None of them holds the API key,
-but what a run itself says (`run`, `last_event`) is given as it came.
+Catch `ScoutError` for all of them. Check `run_may_have_started` before running again: a run costs money and may have
+lasting effects. All of them survive `pickle` and `copy`. The API key is redacted in all of them, except in `run` and
+`last_event`, which hold what the server sent, unchanged.
 """
 
 from __future__ import annotations
@@ -67,14 +67,14 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One request of a call that failed, for reading afterwards.
+    """One failed request of a call.
 
     Attributes:
-        number: Which request of the call it was, from 1.
+        number: The position of the request in the call, from 1.
         started: Seconds from the beginning of the call to the beginning of this request.
-        seconds: How long the request took.
-        outcome: What happened, in words.
-        run_may_have_started: Whether this request may have started a run.
+        seconds: The duration of the request, in seconds.
+        outcome: The error, as text.
+        run_may_have_started: True when this request may have started a run.
         wait: Seconds waited afterwards before the next request; `None` when there was no next one.
     """
 
@@ -87,14 +87,14 @@ class Attempt:
 
 
 class ScoutError(Exception):
-    """The base of every exception that `scout` raises.
+    """Base class of every exception that `scout` raises.
 
     Attributes:
-        message: What was wrong, where, and what to do.
+        message: The problem, its place, and what to do about it.
         run_may_have_started: `False` only when it is certain that no run was started, so that running again cannot
-            run twice. `True` means yes or unknown. For a request that stores something anew (`create`,
-            `create_revision`, `deploy`) it says the same of that: whether it may have been done.
-        attempts: What was tried, in order; empty when nothing was sent.
+            start a second run. `True` means yes or unknown. For `create`, `create_revision` and `deploy`: `False` only
+            when it is certain that nothing was stored.
+        attempts: The requests that failed, in order; empty when nothing was sent.
     """
 
     message: str
@@ -124,18 +124,18 @@ def _rebuild(kind: type[ScoutError], args: tuple[Any, ...], state: dict[str, Any
 
 
 class ConfigurationError(ScoutError):
-    """An argument, option or environment variable that cannot work. Nothing was sent."""
+    """An argument, option or environment variable is invalid. Nothing was sent."""
 
     run_may_have_started = False
 
 
 class WorkflowFileError(ScoutError):
-    """A workflow that cannot be read or is not a workflow. Nothing was sent.
+    """A workflow cannot be read, or is not a workflow. Nothing was sent.
 
     Attributes:
-        path: The file, as it was given; `None` when the workflow came as a mapping.
-        line: Where in the file, from 1; `None` when there is no place to name.
-        column: Where in that line, from 1.
+        path: The path of the file, as it was given; `None` when the workflow was given as a mapping.
+        line: The line in the file, from 1; `None` when it is not known.
+        column: The column in that line, from 1; `None` when it is not known.
     """
 
     run_may_have_started = False
@@ -155,13 +155,13 @@ class WorkflowFileError(ScoutError):
 
 
 class APIError(ScoutError):
-    """Something went wrong on the way to the API, or there."""
+    """The connection to the API failed, or the API did."""
 
 
 class APIConnectionError(APIError):
-    """No complete answer arrived: no connection, or one that broke.
+    """No complete response arrived: the connection could not be made, or it broke.
 
-    `__cause__` is the operating system's own error (`ConnectionRefusedError`, `ssl.SSLError`, ...) where there was one.
+    `__cause__` is the error of the operating system (`ConnectionRefusedError`, `ssl.SSLError`, ...), if there was one.
     """
 
     def __init__(self, message: str, *, run_may_have_started: bool = True) -> None:
@@ -170,14 +170,14 @@ class APIConnectionError(APIError):
 
 
 class APITimeoutError(APIConnectionError):
-    """No complete answer arrived in time.
+    """No complete response arrived in time.
 
     Attributes:
-        limit: Which limit was reached: `"connect"` (no connection within `connect_timeout`), `"timeout"` (the server
-            was silent for `timeout`) or `"deadline"` (the whole call took longer than `deadline`).
+        limit: The limit that was reached: `"connect"` (no connection within `connect_timeout`), `"timeout"` (the server
+            was silent for `timeout`) or `"deadline"` (the whole call was not finished within `deadline`).
         seconds: That limit, in seconds.
-        run: In a stream, what the events told of the run until then; `None` otherwise.
-        last_event: In a stream, the last event that was understood; `None` when there was none.
+        run: For a stream, the run as reported by the events so far; `None` otherwise.
+        last_event: For a stream, the last event that was decoded; `None` when there was none.
     """
 
     run: Run | None = None
@@ -197,13 +197,13 @@ class APITimeoutError(APIConnectionError):
 
 
 class APIStatusError(APIError):
-    """The API answered with a status other than 2xx. Raised itself for the statuses that have no class of their own.
+    """The API answered with a status other than 2xx. This class is raised for statuses without a class of their own.
 
     Attributes:
         status: The HTTP status, any number from 100 to 999.
-        body: The body, parsed when it is JSON, as text when it is not.
-        request_id: What the server calls this request, for a question to its operators; `None` when it did not say.
-        headers: The headers of the answer, names in lower case.
+        body: The body of the response: parsed if it is JSON, else text.
+        request_id: The server's id of this request, for support; `None` when the response has none.
+        headers: The headers of the response, with names in lower case.
     """
 
     def __init__(
@@ -225,7 +225,7 @@ class APIStatusError(APIError):
 
 
 class BadRequestError(APIStatusError):
-    """400: the request as a whole was refused."""
+    """400: the request is invalid as a whole."""
 
 
 class AuthenticationError(APIStatusError):
@@ -233,23 +233,23 @@ class AuthenticationError(APIStatusError):
 
 
 class PermissionDeniedError(APIStatusError):
-    """403: the key is known but may not do this."""
+    """403: the API key is valid but lacks the permission."""
 
 
 class NotFoundError(APIStatusError):
-    """404: there is no such workflow, revision or address."""
+    """404: the workflow, revision or address does not exist."""
 
 
 class ConflictError(APIStatusError):
-    """409: what was to be made exists already."""
+    """409: the thing to be created exists already."""
 
 
 class UnprocessableEntityError(APIStatusError):
-    """422: the request was understood and found wrong.
+    """422: the request was understood, but its content is invalid.
 
     Attributes:
-        details: One mapping for each fault, with `loc` (the path into the request), `msg` and `type` where the server
-            gave them; empty when it answered in another form, which `body` then holds.
+        details: One mapping for each problem, with `loc` (the path into the request), `msg` and `type`, if the server
+            gave them; empty when the response has another form, which `body` then holds.
     """
 
     def __init__(self, message: str, *, details: list[Mapping[str, Any]], **rest: Any) -> None:
@@ -258,10 +258,10 @@ class UnprocessableEntityError(APIStatusError):
 
 
 class RateLimitError(APIStatusError):
-    """429: too many requests; this one was not carried out.
+    """429: too many requests; this one was not processed.
 
     Attributes:
-        retry_after: Seconds that the server asked to wait; `None` when it did not say.
+        retry_after: The seconds that the server asked to wait; `None` when it gave none.
     """
 
     def __init__(self, message: str, *, retry_after: float | None = None, **rest: Any) -> None:
@@ -270,16 +270,16 @@ class RateLimitError(APIStatusError):
 
 
 class InternalServerError(APIStatusError):
-    """500 and above: the API or something before it failed. The run may have started."""
+    """500 and above: the API, or a proxy in front of it, failed. The run may have started."""
 
 
 class APIResponseError(APIError):
-    """A 2xx answer that cannot be understood: not JSON, cut short, or not the shape of a run.
+    """A 2xx response cannot be understood: it is not JSON, is cut short, or does not have the form of a run.
 
     Attributes:
         status: The HTTP status.
-        body: The body as it arrived.
-        damaged: Whether it looks cut short or garbled on its way, rather than foreign.
+        body: The body as received.
+        damaged: True when the body looks cut short or corrupted; `False` when it looks like that of another server.
     """
 
     def __init__(self, message: str, *, status: int, body: bytes, damaged: bool = False) -> None:
@@ -290,11 +290,11 @@ class APIResponseError(APIError):
 
 
 class StreamError(ScoutError):
-    """A stream of events that went wrong after it had begun.
+    """A stream of events failed after it had begun.
 
     Attributes:
-        run: What the events told of the run until then.
-        last_event: The last event that was understood; `None` when there was none.
+        run: The run as reported by the events so far.
+        last_event: The last event that was decoded; `None` when there was none.
     """
 
     def __init__(self, message: str, *, run: Run, last_event: Any = None) -> None:
@@ -304,14 +304,14 @@ class StreamError(ScoutError):
 
 
 class StreamInterruptedError(StreamError):
-    """The stream ended before the run did. The run may go on, on the server."""
+    """The stream ended before the run did. The run may continue on the server."""
 
 
 class StreamDecodeError(StreamError):
-    """An event that is not JSON, or is too large.
+    """An event is not JSON, or is too large.
 
     Attributes:
-        data: The bytes of the event, as they arrived.
+        data: The data of the event, as received; the first 1,000 bytes of one that is too large.
     """
 
     def __init__(self, message: str, *, data: bytes, run: Run, last_event: Any = None) -> None:
@@ -320,10 +320,10 @@ class StreamDecodeError(StreamError):
 
 
 class RunFailedError(ScoutError):
-    """The run itself failed; the API did its part.
+    """The run failed; the request itself succeeded.
 
     Attributes:
-        run: The run, with its `errors`, `state` and what the blocks gave before.
+        run: The run, with its `errors`, and in `state` the results of the blocks that completed before.
     """
 
     def __init__(self, message: str, *, run: Run) -> None:
@@ -332,10 +332,10 @@ class RunFailedError(ScoutError):
 
 
 class RunOutputError(ScoutError, ValueError):
-    """The output of a run is not JSON although JSON was asked for.
+    """The output of a run is not JSON, which was asked for.
 
     Attributes:
-        run: The run; its `output` is what could not be read.
+        run: The run; its `output` is the text that could not be parsed.
     """
 
     def __init__(self, message: str, *, run: Run) -> None:

@@ -1,4 +1,4 @@
-"""Typed events of a stream, and the accumulator that folds them into a `Run`. No I/O."""
+"""Typed events of a stream, and the accumulator that builds a `Run` from them. No I/O."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class UnknownEvent:
-    """An event that this version does not know, or one whose content does not fit its name.
+    """An event with an unknown name, or with content that does not fit its name.
 
     Attributes:
-        name: What it is called.
-        data: All of it, unchanged: any JSON.
-        problem: What does not fit; `None` when only the name is unknown.
+        name: The name of the event.
+        data: The whole event, unchanged: any JSON.
+        problem: The reason why the content does not fit; `None` when the name is unknown.
     """
 
     name: str
@@ -64,7 +64,7 @@ Event: TypeAlias = (
     | BlockStateUpdated
     | UnknownEvent
 )
-"""Any event of a stream; all but `UnknownEvent` are classes of `scout_generated`."""
+"""Any event of a stream. All but `UnknownEvent` are classes of `scout_generated`."""
 
 _CLASSES: dict[str, Any] = {
     "workflow_run_started": WorkflowRunStarted,
@@ -78,17 +78,17 @@ _CLASSES: dict[str, Any] = {
 
 
 def decode(frame: ServerSentEvent) -> Event:
-    """The typed event that a frame of a stream holds.
+    """Return the typed event of a frame of a stream.
 
     Raises:
         ValueError: its data is not JSON.
         RecursionError: its data is nested too deeply.
     """
-    return typed(json.loads(frame.data.decode()), frame.event)  # decoded here, so that JSON does not guess an encoding
+    return typed(json.loads(frame.data.decode()), frame.event)  # decoded here: json would guess the encoding
 
 
 def typed(payload: Any, kind: str = "message") -> Event:
-    """Make the typed event, by the `name` in it, else by the kind of its frame, else by its `event_type`."""
+    """Return the typed event. Its class follows from `name`, else the frame's field `event`, else `event_type`."""
     if not is_dict(payload):
         return UnknownEvent(kind, payload, f"an event is an object, and this is {type(payload).__name__}")
     name = payload.get("name")
@@ -98,7 +98,7 @@ def typed(payload: Any, kind: str = "message") -> Event:
     if known is None:
         return UnknownEvent(str(name), payload)
     data = payload.get("data")
-    if not is_dict(data):  # the generated classes would take a list of pairs for an object
+    if not is_dict(data):  # the generated classes would accept a list of pairs as an object
         return UnknownEvent(str(name), payload, f"'data' is {type(data).__name__} where an object belongs")
     if known is BlockStateUpdated and not is_dict(data.get("update_data")):
         return UnknownEvent(str(name), payload, "'update_data' is missing, or no object")
@@ -115,7 +115,7 @@ _MARKS = 256
 
 
 class _GrowingText:
-    """Text in pieces. Adding to a str copies it each time, and io.StringIO keeps each piece as an object for long."""
+    """Text that grows by pieces. Adding to a str copies it each time, and io.StringIO keeps each piece as an object."""
 
     __slots__ = ("_joined", "_pieces")
 
@@ -134,7 +134,7 @@ class _GrowingText:
 
 
 class Accumulator:
-    """Folds the events of one run, as they come, into a `Run`. Unknown events change nothing."""
+    """Builds a `Run` from the events of one run, event by event. Unknown events change nothing."""
 
     def __init__(self, workflow: LoadedWorkflow | None) -> None:
         output_block_id = workflow.output_block_id if workflow else None
@@ -144,14 +144,14 @@ class Accumulator:
         self._running: dict[str, None] = {}
         self._growing: dict[str, dict[str, _GrowingText]] = {}  # by block and key
         self._blocks: dict[str, BlockRun] = {}
-        # By the ids of the last events, between one and two times _MARKS of them; a stream may be long.
+        # Hashes of the last events by event id: between one and two times _MARKS of them, because a stream may be long.
         self._marks: dict[str, int] = {}
         self._older_marks: dict[str, int] = {}
-        self._ids_tell = True
-        self.is_over: bool = False  # whether a terminal event has come
+        self._ids_are_unique = True
+        self.is_over: bool = False  # True once a terminal event has been received
 
     def output_text(self, block_id: str) -> str:
-        """Return a block's output so far, as text."""
+        """Return the output of a block so far, as text."""
         return as_text(output_of(self._entry(block_id)))
 
     @property
@@ -161,29 +161,29 @@ class Accumulator:
 
     @property
     def output_block_id(self) -> str | None:
-        """The block that holds the answer, as far as it is known."""
+        """The block whose output is that of the run; `None` while it is not known."""
         return self._run.output_block_id
 
     def run(self) -> Run:
-        """The run, as far as it is known."""
+        """Return the run so far."""
         state = {block_id: self._entry(block_id) for block_id in {**self._state, **self._growing}}
         return replace(self._run, state=state, blocks=list(self._blocks.values()))
 
     def finish(self, run: Run) -> None:
-        """Take a run that was sent whole, instead of events."""
+        """Set a whole run, which was sent instead of events."""
         self._run = run
         self._state = run.state
         self.is_over = True
 
     def add(self, event: Event, frame: bytes) -> tuple[str, str] | None:
-        """Fold one event in.
+        """Add one event.
 
         Args:
             event: The event.
-            frame: Its data, by which an event that is sent twice is known.
+            frame: The data of its frame, to recognize an event that was sent twice.
 
         Returns:
-            The block and the text that this event adds to that block's output; `None` when it adds none.
+            The id of the block to whose output the event added text, and that text; `None` when it added none.
         """
         if isinstance(event, UnknownEvent) or self.is_over or self._is_repeated(event, frame):
             return None
@@ -205,13 +205,13 @@ class Accumulator:
 
     def _is_repeated(self, event: Any, frame: bytes) -> bool:
         if not isinstance(event.id, str):
-            return False  # without ids two equal pieces of text are two pieces of text
+            return False  # two equal events without ids are two pieces of text
         mark = hash(frame)
         before = self._marks.get(event.id, self._older_marks.get(event.id))
         if before is not None and before != mark:
-            self._ids_tell = False  # this server gives one id to several events
+            self._ids_are_unique = False  # this server uses one id for several events
         if before == mark:
-            return self._ids_tell
+            return self._ids_are_unique
         self._marks[event.id] = mark
         if len(self._marks) == _MARKS:
             self._marks, self._older_marks = {}, self._marks
@@ -241,7 +241,7 @@ class Accumulator:
     def _run_completed(self, event: WorkflowRunCompleted) -> None:
         output: Any = event.data.output
         output = _object(output) if isinstance(output, JsonObject) else output
-        # No source says whether this is the whole state or what the output block gave.
+        # Not documented: `output` may be the whole state, or the output of the output block.
         if is_mapping(output) and any(key.startswith("__") for key in output):
             self._merge_state(output)
         elif output:
@@ -267,7 +267,7 @@ class Accumulator:
         self._state.update(state)
 
     def _run_failed(self, event: WorkflowRunFailed) -> None:
-        # What blocks had begun to say is not in the state of a run that failed, just as in a plain answer.
+        # As in a plain response, the state of a failed run does not hold the output of blocks that had not completed.
         for block_id in {**self._running, **self._growing}:
             block = self._blocks.get(block_id)
             if block is None or block.status != RunStatus.COMPLETED:
@@ -327,7 +327,7 @@ class Accumulator:
         return (block_id, added) if isinstance(added, str) and added else None
 
     def _block_id(self, data: Any) -> str | None:
-        """The block that an event is about: the one it names, else the only one that runs."""
+        """Return the id of an event's block: the one that it names, else the only one that is running."""
         if isinstance(data.block_id, str):
             return data.block_id
         named = _object(getattr(data, "config", None)).get("block_id")
@@ -364,7 +364,7 @@ class Accumulator:
         growing = self._growing.get(block_id)
         if not growing:
             entry = self._state.get(block_id)
-            return dict(entry) if is_mapping(entry) else entry  # what is yet to come is not for this snapshot
+            return dict(entry) if is_mapping(entry) else entry  # a copy, so that later events do not change it
         return {**self._fixed(block_id), **{key: str(text) for key, text in growing.items()}}
 
     def _output_text(self, block_id: str) -> str:
@@ -373,7 +373,7 @@ class Accumulator:
         return output if isinstance(output, str) else ""
 
     def _added(self, block_id: str, before: str) -> tuple[str, str] | None:
-        """Return the part of a whole text beyond the pieces before it; nothing when they differ."""
+        """Return the text that follows `before` in the output; `None` when the output does not begin with `before`."""
         after = self._output_text(block_id)
         added = after[len(before) :] if after.startswith(before) else ""
         return (block_id, added) if added else None

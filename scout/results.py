@@ -1,4 +1,4 @@
-"""Results: a run, its blocks and their outputs; a stored workflow, and a page of them."""
+"""Results of calls: `Run` and its blocks, `StoredWorkflow`, and a page of stored workflows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .errors import RunFailedError, RunOutputError
 
 __all__ = ["BlockRun", "Run", "RunStatus", "StoredWorkflow", "WorkflowPage", "as_text", "output_of", "parse_timestamp"]
 
-# How the wire says it, in `run.stop_reason` and in the names of the terminal events.
+# The prefix of a status in `run.stop_reason` and in the names of the terminal events.
 _WIRE_PREFIX = "workflow_run_"
 
 _FENCE = re.compile(r"^[ \t]*```[^\n]*\n?", re.MULTILINE)
@@ -24,8 +24,8 @@ _FENCE = re.compile(r"^[ \t]*```[^\n]*\n?", re.MULTILINE)
 class RunStatus(StrEnum):
     """The status of a run, or of one block of it.
 
-    Open: a status that this version does not know becomes a member of its own, equal to its text, so that a new value
-    from the server never costs a finished run. Such a run is not `ok`.
+    An unknown status from the server becomes a new member, equal to its text, and not an error, which would lose a
+    finished run. Such a run is not `ok`.
     """
 
     STARTED = "started"
@@ -48,17 +48,17 @@ class RunStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BlockRun:
-    """One block's part in a run, as far as the events of a stream reported it.
+    """The run of one block, as reported by the events of a stream. A field that no event reported is `None`.
 
     Attributes:
         id: The block's id in the workflow.
-        archetype: What kind of block it is, such as `com.scoutos.llm`.
-        status: How far it has come.
-        started: When it began, as an aware `datetime`.
-        ended: When it completed or failed.
-        duration: Seconds between the two.
-        price: What it cost, in the unit of the API's price list.
-        error: Why it failed.
+        archetype: The kind of block, such as `com.scoutos.llm`.
+        status: The status of the block.
+        started: The time when it began, as an aware `datetime`.
+        ended: The time when it completed or failed, as an aware `datetime`.
+        duration: The seconds from `started` to `ended`.
+        price: The price, in the unit of the API's price list.
+        error: The reason why it failed.
     """
 
     id: str
@@ -71,7 +71,7 @@ class BlockRun:
 
     @property
     def duration(self) -> float | None:
-        """Seconds from start to end; `None` while either is unknown."""
+        """The seconds from `started` to `ended`; `None` while either is unknown."""
         if self.started is None or self.ended is None:
             return None
         return (self.ended - self.started).total_seconds()
@@ -81,20 +81,20 @@ class BlockRun:
 class Run:
     """One run of a workflow.
 
-    Two runs are equal when everything is equal that both a plain answer and a stream of events report: `blocks` (with
-    their times and prices) and `raw` do not count.
+    Two runs are equal when all fields but `blocks` and `raw` are equal, because a plain response and a stream report
+    those differently.
 
     Attributes:
-        id: The run's id.
-        session_id: The session it belongs to.
-        workflow_id: The workflow it was attributed to.
-        status: How it ended, or `RunStatus.STARTED` while it goes on.
-        state: Every block's entry by block id, `inputs`, and reserved keys that begin with `__`; any JSON.
-        errors: What went wrong, in the server's words.
-        output_block_id: Which block holds the answer: the one the server named, else the one marked `is_output` in the
-            workflow, else its only leaf, else `None`.
-        blocks: The blocks that the events of a stream reported, in the order in which they started; empty otherwise.
-        raw: The body as received, parsed; `None` for a run that was streamed.
+        id: The id of the run.
+        session_id: The session of the run.
+        workflow_id: The workflow to which the run is attributed.
+        status: The final status, or `RunStatus.STARTED` while the run continues.
+        state: The entries of the blocks by block id, `inputs`, and reserved keys that begin with `__`; any JSON.
+        errors: The error messages of the server.
+        output_block_id: The block whose output is that of the run: the one that the server names, else the one marked
+            `is_output` in the workflow, else its only leaf, else `None`.
+        blocks: The blocks that the events of a stream reported, in the order in which they started; else empty.
+        raw: The parsed body of the response; `None` for a run that was streamed.
     """
 
     id: str | None
@@ -114,27 +114,27 @@ class Run:
 
     @property
     def outputs(self) -> dict[str, Any]:
-        """The output of each block, by block id.
+        """The outputs of the blocks, by block id.
 
-        A block's entry in `state` is normally an object with the result under `output`; an entry of another form is
-        the result itself. Reserved keys (`__...`) are left out.
+        An entry in `state` is normally an object with the output under `output`; an entry of another form is itself the
+        output. Reserved keys (`__...`) are left out.
         """
         return {key: output_of(entry) for key, entry in self.state.items() if not key.startswith("__")}
 
     @property
     def output(self) -> Any:
-        """The output of the output block: text, or any JSON. `None` when there is no output block or no output."""
+        """The output of the output block: text, or any JSON. `None` without an output block or an output."""
         if self.output_block_id is None:
             return None
         return output_of(self.state.get(self.output_block_id))
 
     @property
     def text(self) -> str:
-        """`output` as text: text as it is, nothing as `""`, anything else as JSON."""
+        """`output` as text: text unchanged, `None` as `""`, anything else as JSON."""
         return as_text(self.output)
 
     def json(self) -> Any:
-        """`output` as JSON: an object as it is, text parsed, in a Markdown fence or without one.
+        """Return `output` as JSON: text is parsed, with or without a Markdown fence; anything else is unchanged.
 
         Raises:
             RunOutputError: the output is text that is not JSON.
@@ -160,7 +160,7 @@ class Run:
         """Do nothing when the run completed.
 
         Raises:
-            RunFailedError: it failed, has not ended, or ended in a way that this version does not know.
+            RunFailedError: the run failed, has not ended, or has an unknown status.
         """
         if self.ok:
             return
@@ -172,17 +172,17 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class StoredWorkflow:
-    """A workflow that Scout stores, in one of its revisions. It can be run, saved and deployed as it is.
+    """A stored workflow, in one of its revisions. Every parameter `workflow` accepts one.
 
     Attributes:
-        id: The workflow's id.
-        key: The key that its author chose; `None` without one.
-        revision_id: The revision that this is.
-        is_draft: True for a state that is saved and not deployed; `None` when the server does not say.
-        created_at: When the workflow was first stored, as an aware `datetime`; `None` when the server does not say.
-        last_updated_at: When it was last changed, likewise.
-        config: The config as received: every field, in its order.
-        raw: The whole object as received, parsed.
+        id: The id of the workflow.
+        key: The key that its author chose; `None` when it has none.
+        revision_id: The id of the revision.
+        is_draft: True for a revision that is saved and not deployed; `None` when it is not known.
+        created_at: The time when the workflow was first stored, as an aware `datetime`; `None` when it is not known.
+        last_updated_at: The time of the last change, as an aware `datetime`; `None` when it is not known.
+        config: The config as received, with all fields in their order.
+        raw: The parsed object, with all fields of the response.
     """
 
     id: str
@@ -200,9 +200,9 @@ class WorkflowPage:
     """One page of a list of stored workflows.
 
     Attributes:
-        workflows: The workflows on it.
-        next_cursor: The `start_at` that leads to the next page; `None` on the last.
-        raw: The body as received, parsed.
+        workflows: The workflows of the page.
+        next_cursor: The `start_at` of the next page; `None` on the last.
+        raw: The parsed body of the response.
     """
 
     workflows: list[StoredWorkflow]
@@ -211,14 +211,14 @@ class WorkflowPage:
 
 
 def _fenced(text: str) -> list[str]:
-    """Return the text in Markdown fences: between each fence and the next, and, as it may hold fences, the last."""
+    """Return the texts between each Markdown fence and the next, and the text from the first fence to the last."""
     fences = list(_FENCE.finditer(text))
     inside = [text[here.end() : there.start()] for here, there in pairwise(fences)]
     return [*inside, text[fences[0].end() : fences[-1].start()]] if len(fences) > 2 else inside
 
 
 def as_text(output: Any) -> str:
-    """An output as text: text as it is, nothing as `""`, anything else as JSON."""
+    """Return an output as text: text unchanged, `None` as `""`, anything else as JSON."""
     if output is None:
         return ""
     return output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
@@ -232,9 +232,9 @@ def output_of(entry: Any) -> Any:
 
 
 def parse_timestamp(text: object) -> datetime | None:
-    """Read a timestamp from the wire, leniently; `None` when nobody can, never an error.
+    """Parse a timestamp of the API leniently; `None` when that is not possible.
 
-    A timestamp without a zone is UTC, as the API says of its events.
+    A timestamp without a zone is UTC, as the API documents for its events.
     """
     if not isinstance(text, str):
         return None
@@ -249,13 +249,13 @@ def parse_timestamp(text: object) -> datetime | None:
 
 
 def _parse_loosely(text: str) -> datetime | None:
-    from dateutil import parser  # not needed for timestamps as they normally come, and slow to import
+    from dateutil import parser  # not needed for the usual timestamps, and slow to import
 
     if text.isdigit():
         return None
     days = datetime(2000, 1, 1), datetime(2001, 2, 2)
     try:
-        # dateutil fills what the text does not say from the default; a text that says no whole day is no timestamp.
+        # dateutil takes missing parts from the default. Two defaults tell whether the text names a whole day.
         moment, other = (parser.parse(text, default=day, tzinfos=_zone) for day in days)
         moment.utcoffset()  # raises where the offset is more than a day
     except (ValueError, OverflowError, TypeError, RecursionError):

@@ -1,4 +1,4 @@
-"""`RunStream` and `AsyncRunStream`: a run as it happens. They differ only in the awaits; `Progress` decides."""
+"""Streams of events: `RunStream` and `AsyncRunStream`. They differ only in the `await`; `Progress` decides."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ __all__ = ["MAX_EVENT_BYTES", "AsyncRunStream", "RunStream", "new_progress"]
 
 MAX_EVENT_BYTES = 64 * 1024 * 1024
 
-_END_MARKERS = (b"[DONE]", b"DONE")  # seen in older clients of the API; tolerated, never needed
+_END_MARKERS = (b"[DONE]", b"DONE")  # older clients of the API expect them; accepted, but not required
 
 
 class Progress:
-    """How far a stream has come: bytes in, events and the run out. All decisions of a stream, and no I/O."""
+    """The state of a stream: takes bytes, returns events and the run. Makes all decisions of a stream. No I/O."""
 
     def __init__(self, workflow: LoadedWorkflow | None, *, check: bool, max_event_bytes: int) -> None:
         self.workflow = workflow
         self.check = check
         self.last_event: Event | None = None
         self.added: tuple[str, str] | None = None
-        self.end_reason: str | None = None  # why no more will come, when that is known
-        self.drifted: bool = False
-        # By block: how long the text is that was given to the caller, and its checksum. The text itself may be long.
+        self.end_reason: str | None = None  # the reason why no more events will follow, once known
+        self.has_unreadable_events: bool = False
+        # By block: length and checksum of the text that the caller has received. The text itself may be long.
         self._given: dict[str, tuple[int, int]] = {}
         self._accumulator = Accumulator(workflow)
         self._decoder = SSEDecoder(max_event_bytes)
@@ -55,23 +55,23 @@ class Progress:
 
     @property
     def is_over(self) -> bool:
-        """Whether the run has ended."""
+        """True once the run has ended."""
         return self._accumulator.is_over
 
     @property
     def output_block_id(self) -> str | None:
-        """The block that holds the answer, as far as it is known."""
+        """The block whose output is that of the run; `None` while it is not known."""
         return self._accumulator.output_block_id
 
     def feed(self, piece: bytes) -> None:
         self._frames = self._decoder.feed(piece)
 
     def next(self) -> Event | None:
-        """The next event in what was fed; `None` when that is used up.
+        """Return the next event in the bytes that were fed; `None` when there is none.
 
         Raises:
-            StreamDecodeError: it is not JSON, or too large.
-            StreamError: it is the server's word that the stream has failed.
+            StreamDecodeError: an event is not JSON, or too large.
+            StreamError: the server reports an error in the stream.
         """
         try:
             for frame in self._frames:
@@ -96,7 +96,7 @@ class Progress:
         self.added = self._accumulator.add(event, frame.data)
         self.last_event = event
         if isinstance(event, UnknownEvent) and event.problem:
-            self.drifted = True
+            self.has_unreadable_events = True
         return event
 
     def _raise_reported(self, data: Any) -> None:
@@ -110,7 +110,7 @@ class Progress:
         return StreamDecodeError(f"{message} (in {data[:80]!r})", data=data, run=self.run(), last_event=self.last_event)
 
     def take_whole(self, answer: Answer) -> None:
-        """Take a stream's answer that came as JSON: a run, or one event.
+        """Read a response that is JSON instead of a stream: a run, or one event.
 
         Raises:
             APIResponseError: it is neither.
@@ -139,7 +139,7 @@ class Progress:
         )
 
     def give(self, block_id: str, text: str) -> str:
-        """Note that a text is given to the caller."""
+        """Return the text, and record that the caller has received it."""
         length, checksum = self._given.get(block_id, (0, 0))
         self._given[block_id] = length + len(text), crc32(text.encode("utf-8", "surrogatepass"), checksum)
         return text
@@ -149,7 +149,7 @@ class Progress:
         length, checksum = self._given.get(block_id, (0, 0))
         if crc32(whole[:length].encode("utf-8", "surrogatepass")) == checksum:
             return self.give(block_id, whole[length:])
-        if self.drifted:
+        if self.has_unreadable_events:
             raise StreamError(
                 f"the text of block {block_id!r} as it was given is not how it ended, because an event could not be "
                 "read; .run has what is known",
@@ -159,20 +159,20 @@ class Progress:
         return ""
 
     def finished(self) -> None:
-        """Do nothing when the run completed, or that was not to be checked.
+        """Check the run, unless `check` is off.
 
         Raises:
-            RunFailedError: it failed.
+            RunFailedError: the run did not complete.
         """
         if self.check and self._accumulator.status != RunStatus.COMPLETED:
             self.run().raise_for_status()
 
 
 def run_from_events(answer: Answer, workflow: LoadedWorkflow | None) -> Run:
-    """The run that a plain request's answer tells of when it comes as a stream of events.
+    """Read the run from an answer that is a stream of events although none was asked for.
 
     Raises:
-        StreamError: the stream says less than a whole run.
+        StreamError: the stream does not hold a whole run.
     """
     progress = Progress(workflow, check=False, max_event_bytes=MAX_EVENT_BYTES)
     progress.feed(answer.body)
@@ -184,7 +184,7 @@ def run_from_events(answer: Answer, workflow: LoadedWorkflow | None) -> Run:
 
 
 def new_progress(workflow: LoadedWorkflow | None, *, check: bool, max_event_bytes: int | None) -> Progress:
-    """Begin a stream.
+    """Return the state of a stream that has not begun.
 
     Raises:
         ConfigurationError: `max_event_bytes` is not a number of bytes.
@@ -196,33 +196,33 @@ def new_progress(workflow: LoadedWorkflow | None, *, check: bool, max_event_byte
 
 
 class _Texts:
-    """Picks the text of one block out of what the events add, and remembers how much of it was given."""
+    """The text of one block, piece by piece."""
 
     def __init__(self, progress: Progress, block_id: str | None) -> None:
         self._progress = progress
         self._block_id = block_id
 
     def next(self) -> str:
-        """What the last event added to the block that is followed."""
+        """Return the text that the last event added to the block."""
         added = self._progress.added
         if added is None:
             return ""
-        # The output block may become known late; until then the first block that says something is followed.
+        # The output block may become known late; until then the first block with text is followed.
         self._block_id = self._block_id or self._progress.output_block_id or added[0]
         return self._progress.give(*added) if added[0] == self._block_id else ""
 
     def rest(self) -> str:
-        """What the block says beyond what was given.
+        """Return the text of the block that the caller has not received.
 
         Raises:
-            StreamError: what was given is not how its text begins, because an event could not be read.
+            StreamError: the text does not begin with the part that the caller has received, because an event was lost.
         """
         block_id = self._block_id or self._progress.output_block_id
         return "" if block_id is None else self._progress.give_rest(block_id)
 
 
 class _Stream:
-    """Everything about a stream that needs no I/O."""
+    """The part of a stream that needs no I/O."""
 
     _progress: Progress
     _closed = False
@@ -230,24 +230,24 @@ class _Stream:
 
     @property
     def run(self) -> Run:
-        """The run so far; whole after the last event."""
+        """The run so far; complete after the last event."""
         return self._progress.run()
 
     @property
     def last_event(self) -> Event | None:
-        """The last event that came; `None` before the first."""
+        """The last event; `None` before the first."""
         return self._progress.last_event
 
     @property
     def added(self) -> tuple[str, str] | None:
-        """The block whose text the last event added to, and what it added; `None` when it added none.
+        """The id of the block to whose output the last event added text, and that text; `None` when it added none.
 
-        For those who iterate events and show text as well; `text()` is built on it.
+        For code that iterates over events and shows text as well.
         """
         return self._progress.added
 
     def _next(self) -> Event | None:
-        """The next event, if there is one in what has come."""
+        """Return the next event in the received bytes; `None` when there is none."""
         progress = self._progress
         if self._reading:
             raise ConfigurationError("this stream is being read already; one task or thread reads a stream")
@@ -260,7 +260,7 @@ class _Stream:
             raise progress.interrupted(progress.end_reason)
         return event
 
-    def _came(self, piece: bytes) -> Event | None:
+    def _receive(self, piece: bytes) -> Event | None:
         if not piece:
             raise self._progress.interrupted("the connection was closed")
         self._progress.feed(piece)
@@ -271,17 +271,17 @@ class _Stream:
 
 
 class RunStream(_Stream):
-    """A run as it happens: an iterator of its events, and a context manager that lets go of the connection.
+    """Iterator over the events of a run, and context manager that closes the connection.
 
-    Leaving the `with` block, `close()` and an error end the connection at once; so does forgetting the stream. A stream
-    that ends before the run did raises; it never just stops.
+    Leaving the `with` block, `close()`, an error and garbage collection close the connection at once. The iteration
+    ends only with the run; a stream that ends earlier raises.
 
     Raises:
         StreamInterruptedError: the stream ended before the run did, or was closed here.
         StreamDecodeError: an event is not JSON, or larger than `max_event_bytes`.
         StreamError: the server reports an error in the stream.
-        APITimeoutError: no event came within `timeout`, or the run was not done within `deadline`. Keep-alive comments
-            are no events.
+        APITimeoutError: no event arrived within `timeout`, or the run was not finished within `deadline`. Keep-alive
+            comments do not count as events.
         RunFailedError: after the last event of a run that failed, unless `check=False`.
     """
 
@@ -329,7 +329,7 @@ class RunStream(_Stream):
                 piece = self._body.read()
             finally:
                 self._reading = False
-            event = self._came(piece)
+            event = self._receive(piece)
         if event is None:
             self._end()
         return event
@@ -342,31 +342,31 @@ class RunStream(_Stream):
         self._progress.finished()
 
     def text(self, block_id: str | None = None) -> Iterator[str]:
-        """The text of one block as it comes, each piece once.
+        """Yield the text of one block as it arrives, each piece once. Raises as the iteration.
 
         Args:
-            block_id: The block; without it the output block, or the first that says something while that is unknown.
+            block_id: The block; by default the output block, or the first block with text while that is not known.
         """
         texts = _Texts(self._progress, block_id)
-        added = texts.rest()  # of what came before
+        added = texts.rest()  # of events before this call
         if added:
             yield added
         for _ in self:
             added = texts.next()
             if added:
                 yield added
-        added = texts.rest()  # an output that is no text, a run that came whole
+        added = texts.rest()  # an output that is not text, or a run without events
         if added:
             yield added
 
     def until_done(self) -> Run:
-        """Wait for the rest of the events, and return the run."""
+        """Wait for the remaining events, and return the run."""
         for _ in self:
             pass
         return self.run
 
     def close(self) -> None:
-        """End the connection. The run may go on, on the server. May be called again."""
+        """Close the connection. The run may continue on the server. Further calls do nothing."""
         if not self._closed:
             self._closed = True
             self._forgotten.detach()
@@ -382,9 +382,9 @@ class RunStream(_Stream):
 
 
 class AsyncRunStream(_Stream):
-    """A run as it happens, for asyncio. As `RunStream`.
+    """Asynchronous iterator over the events of a run. As `RunStream`.
 
-    The request is sent when the stream is entered, awaited or first asked for an event.
+    The request is sent when the stream is entered, awaited or first iterated.
     """
 
     def __init__(self, connect: Callable[[], Awaitable[AsyncBody]], progress: Progress) -> None:
@@ -460,7 +460,7 @@ class AsyncRunStream(_Stream):
                 piece = await body.read()
             finally:
                 self._reading = False
-            event = self._came(piece)
+            event = self._receive(piece)
         if event is None:
             await self._end()
         return event
@@ -473,7 +473,7 @@ class AsyncRunStream(_Stream):
         self._progress.finished()
 
     async def text(self, block_id: str | None = None) -> AsyncIterator[str]:
-        """The text of one block as it comes, each piece once. As `RunStream.text`."""
+        """Yield the text of one block as it arrives, each piece once. As `RunStream.text`."""
         texts = _Texts(self._progress, block_id)
         added = texts.rest()  # as in RunStream.text
         if added:
@@ -487,13 +487,13 @@ class AsyncRunStream(_Stream):
             yield added
 
     async def until_done(self) -> Run:
-        """Wait for the rest of the events, and return the run."""
+        """Wait for the remaining events, and return the run."""
         async for _ in self:
             pass
         return self.run
 
     async def close(self) -> None:
-        """End the connection. The run may go on, on the server. May be called again."""
+        """Close the connection. The run may continue on the server. Further calls do nothing."""
         if not self._closed:
             self._closed = True
             if self._body is not None:

@@ -1,6 +1,6 @@
-"""Load a workflow from a file or a mapping, say by line and column what is wrong with it, and save it again."""
+"""Workflow files: load them, report errors with line and column, and save them."""
 
-# ruamel.yaml says little of its types:
+# ruamel.yaml has incomplete type hints:
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _REQUIRED_IN_A_BLOCK = ("block_id", "block_archetype_id", _MAY_BE_EMPTY)
 
 @runtime_checkable
 class SupportsToDict(Protocol):
-    """A generated class, such as `WorkflowConfig`."""
+    """Any object with `to_dict`, such as a generated `WorkflowConfig`."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The object as it goes over the wire."""
+        """Return the object as JSON."""
         ...
 
 
@@ -41,8 +41,8 @@ class LoadedWorkflow:
     """A workflow that is ready to be sent.
 
     Attributes:
-        config: The bare config, out of any wrapper, otherwise untouched.
-        key: The `workflow_key` of the wrapper.
+        config: The config, without any wrapper, otherwise unchanged.
+        key: The `workflow_key` of the wrapper; `None` when it has none.
     """
 
     config: Mapping[str, Any]
@@ -55,9 +55,9 @@ class LoadedWorkflow:
 
     @property
     def output_block_id(self) -> str | None:
-        """The block whose output is that of the run: the one marked so, else the only leaf, else `None`."""
+        """The id of the block whose output is that of the run: the marked one, else the only leaf, else `None`."""
         blocks = self._blocks()
-        # `block_is_output` is what the mark was called before May 2025, and still is in most files.
+        # `block_is_output` is the name of the mark from before May 2025, which most files still use.
         marked = [block.get("block_id") for block in blocks if block.get("is_output") or block.get("block_is_output")]
         if marked:
             return text_or_none(marked[0])
@@ -77,13 +77,13 @@ WorkflowSource = str | os.PathLike[str] | Mapping[str, Any] | SupportsToDict | L
 
 
 def load_workflow(workflow: WorkflowSource) -> LoadedWorkflow:
-    """Read a workflow and check it where we can name the place better than the server.
+    """Read a workflow, and check it for errors whose place a server could not report.
 
-    A file or mapping may be a bare config, `{workflow_key, workflow_config}`, or a stored workflow as the API gives it
-    (`{data: {workflow_config, ...}}`); wrappers are taken off, never sent.
+    A file or mapping may be a bare config, `{workflow_key, workflow_config}`, or a stored workflow as the API returns
+    it (`{data: {workflow_config, ...}}`). Wrappers are removed, and never sent.
 
     Raises:
-        WorkflowFileError: it cannot be read or parsed, is no mapping, holds a wrapper in a wrapper, or has a block
+        WorkflowFileError: it cannot be read or parsed, is not a mapping, has a wrapper inside a wrapper, or has a block
             without `block_id`, `block_archetype_id` or `block_display_name`.
     """
     if is_mapping(workflow):
@@ -187,7 +187,7 @@ def _parse_json(name: str, text: str) -> Any:
 
 
 def _place_of_duplicate(name: str, text: str) -> tuple[int | None, int | None]:
-    # The YAML reader refuses duplicates too, and knows where. JSON is YAML but for tabs between tokens.
+    # The YAML parser refuses duplicates too, and reports the place. JSON is YAML, except for tabs between tokens.
     try:
         parse_yaml(name, text.replace("\t", " "))
     except WorkflowFileError as error:
@@ -197,12 +197,17 @@ def _place_of_duplicate(name: str, text: str) -> tuple[int | None, int | None]:
 
 
 def parse_yaml(name: str, text: str) -> Any:
+    """Parse YAML with the types of JSON. The name is for errors.
+
+    Raises:
+        WorkflowFileError: the text is not YAML.
+    """
     from ruamel.yaml.constructor import ConstructorError, SafeConstructor
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
     from ruamel.yaml.reader import ReaderError
 
     class Constructor(SafeConstructor):
-        """JSON's types only: YAML 1.2's core schema has no dates, so they stay the text that they are."""
+        """Constructs the types of JSON only: dates stay text, because the core schema of YAML 1.2 has none."""
 
         def construct_object(self, node: Any, deep: bool = False) -> Any:
             try:
@@ -232,7 +237,7 @@ def parse_yaml(name: str, text: str) -> Any:
             f"is not YAML: {error.reason} ({error.character!r})", path=name, line=line, column=column
         ) from None
     except (YAMLError, ValueError, IndexError, AssertionError, AttributeError, TypeError) as error:
-        # The last four are ruamel's own slips on files that are not YAML.
+        # The last four are bugs of ruamel with text that is not YAML.
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise WorkflowFileError(f"is not YAML: {first}", path=name) from None
     except RecursionError:
@@ -240,7 +245,7 @@ def parse_yaml(name: str, text: str) -> Any:
 
 
 def _is_stored(data: Mapping[str, Any]) -> bool:
-    # Nothing else may stand beside it: a config can have a field of this name that is its author's.
+    # Only when it is the single field, because a config can have a field `data` of its own.
     stored = data.get("data")
     return len(data) == 1 and is_mapping(stored) and "workflow_config" in stored
 
@@ -305,7 +310,7 @@ def _kind(value: object) -> str:
 
 
 def locate(text: str, place: PathInData, *, is_json: bool = False) -> tuple[int | None, int | None]:
-    """Line and column of a value, or of the key that leads to it; the nearest place above it when it has none."""
+    """Return line and column of a value, or of its key, from 1; of the nearest value above it when it is missing."""
     from ruamel.yaml.error import YAMLError
     from ruamel.yaml.nodes import MappingNode, SequenceNode
 
@@ -341,7 +346,7 @@ def _blank(text: str, index: int) -> int:
 
 
 def _find_in_json(text: str, place: PathInData) -> int:
-    """Return the index of a value in well-formed JSON, of the key that leads to it, or of the nearest above it."""
+    """Return the index of a value in valid JSON, or of its key; of the nearest value above it when it is missing."""
     decoder = json.JSONDecoder()
     mark = index = _blank(text, 0)
     for step in place:
@@ -375,7 +380,7 @@ def _line_and_column(text: str, index: int) -> tuple[int, int]:
 def _yaml() -> Any:
     from ruamel.yaml import YAML
 
-    # Pure Python, because libyaml reads YAML 1.1, where the key `y` of a block's position would be `true`.
+    # Pure Python, because libyaml reads YAML 1.1, in which the key `y` of a block's position is `true`.
     return YAML(typ="safe", pure=True)
 
 
@@ -385,20 +390,20 @@ def _yaml() -> Any:
 def save_workflow(
     workflow: WorkflowSource, path: str | os.PathLike[str], *, key: str | None = None, overwrite: bool = False
 ) -> None:
-    """Write a workflow to a file from which `load_workflow` gives back exactly the same: types, order and every text.
+    """Write a workflow to a file from which `load_workflow` returns exactly the same: types, order and text.
 
-    The file holds `{workflow_key, workflow_config}`, or the bare config when there is no key. It is there whole or not
-    at all: a failure leaves what was there before.
+    The file holds `{workflow_key, workflow_config}`, or the bare config of a workflow without a key. It is written as a
+    whole: a failure leaves an existing file unchanged.
 
     Args:
-        workflow: As for `load_workflow`. Of a stored workflow, such as `scout.workflows.get` returns, the key and the
-            config are written, and not what the server adds.
-        path: Where to. JSON when it ends in `.json`, else YAML. A link is followed.
+        workflow: As for `load_workflow`. For a stored workflow, such as the result of `scout.workflows.get`, only the
+            key and the config are written.
+        path: The path of the file. JSON when it ends in `.json`, else YAML. A link is followed.
         key: The `workflow_key` to write; by default that of the workflow.
-        overwrite: Replace a file that exists. It keeps its permissions.
+        overwrite: Replace an existing file. Its permissions are kept.
 
     Raises:
-        WorkflowFileError: the workflow is none, or holds what JSON cannot carry; the file exists already, or cannot be
+        WorkflowFileError: the workflow is invalid, or JSON cannot represent it; the file exists already, or cannot be
             written.
     """
     try:
@@ -420,16 +425,16 @@ def save_workflow(
 
 
 def _spell_out(name: str, workflow: LoadedWorkflow) -> bytes:
-    """The text of a file, as bytes that have been read back and compared."""
+    """Return the content of the file, which has been parsed again and compared."""
     fault = json_fault(workflow.config) or json_fault(workflow.key, ("workflow_key",))
     if fault:
         _refuse_mapping(fault.problem, fault.place)
     document: Mapping[str, Any] = {"workflow_key": workflow.key, "workflow_config": workflow.config}
     if workflow.key is None:
-        # A config that looks like a wrapper itself needs one, which is then taken off in its place.
+        # A config that looks like a wrapper gets a wrapper, so that loading removes that one instead.
         document = {"workflow_config": workflow.config} if _is_stored(workflow.config) else workflow.config
     _unwrap(document, _refuse_mapping)
-    plain = json.loads(json.dumps(document))  # no subclasses, and nothing shared that would become an alias
+    plain = json.loads(json.dumps(document))  # without subclasses, and without shared parts, which would become aliases
     for write in (_to_json,) if _is_json(name) else (_to_yaml, _to_json_in_yaml):
         try:
             data = write(plain).encode()
@@ -441,7 +446,7 @@ def _spell_out(name: str, workflow: LoadedWorkflow) -> bytes:
 
 
 def _fingerprint(workflow: LoadedWorkflow) -> str:
-    """Differs where anything does: `True` from 1 from 1.0, 0.0 from -0.0, and one order of keys from another."""
+    """Return a text for exact comparison: it distinguishes `True`, 1 and 1.0, 0.0 and -0.0, and the order of keys."""
     return json.dumps([workflow.key, workflow.config], ensure_ascii=False)
 
 
@@ -450,14 +455,14 @@ def _to_json(document: Any) -> str:
 
 
 _NEVER_RAW = re.compile(r"[^\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
-"""Characters that YAML forbids, or reads as the end of a line; they can only be escaped."""
+"""Characters that YAML forbids or reads as the end of a line, so that they must be escaped."""
 
 _NOT_TEXT_TO_ALL = re.compile(r"yes|no|on|off|[-+]?\d[\d_]*(:[0-5]?\d)+(\.\d*)?", re.IGNORECASE)
-"""Text that readers of YAML 1.1 take for true, false or a number; it gets quotes, which ours does not need."""
+"""Text that YAML 1.1 parsers read as true, false or a number. It is quoted for them; YAML 1.2 does not need it."""
 
 
 def _to_json_in_yaml(document: Any) -> str:
-    """JSON is YAML, but for a few characters."""
+    """Write JSON that is YAML as well: a few more characters are escaped."""
     return _NEVER_RAW.sub(lambda match: f"\\u{ord(match[0]):04x}", _to_json(document))
 
 
@@ -468,7 +473,7 @@ def _to_yaml(document: Any) -> str:
     from ruamel.yaml.representer import SafeRepresenter
 
     class Representer(SafeRepresenter):
-        """Text in the most readable style that carries it exactly, and mappings in their own order."""
+        """Writes text in the most readable style that keeps it exactly, and mappings in their order."""
 
         def represent_key(self, data: Any) -> Any:
             return self.text(data, '"')
@@ -476,13 +481,14 @@ def _to_yaml(document: Any) -> str:
         def text(self, data: str, when_lines: str = "|") -> Any:
             style = "'" if _NOT_TEXT_TO_ALL.fullmatch(data) else None
             if "\n" in data:
-                # A block of blanks says nothing to the eye, and some readers stumble over one that begins with a tab.
+                # Not for text of blanks, which is invisible, nor for text that begins with a tab, which some parsers
+                # cannot read.
                 style = when_lines if data.strip() and data[0] != "\t" else '"'
             return self.represent_scalar("tag:yaml.org,2002:str", data, '"' if _NEVER_RAW.search(data) else style)
 
         def number(self, data: float) -> Any:
             text = repr(data)
-            if "e" in text and "." not in text:  # to readers of YAML 1.1 a number has a point
+            if "e" in text and "." not in text:  # YAML 1.1 parsers require a decimal point
                 text = text.replace("e", ".0e")
             return self.represent_scalar("tag:yaml.org,2002:float", text)
 
@@ -502,13 +508,13 @@ def _to_yaml(document: Any) -> str:
     try:
         yaml.dump(document, text)
     except (YAMLError, ValueError, IndexError, AssertionError, AttributeError, TypeError) as error:
-        # As in parse_yaml: ruamel's own slips, for which there is another way to write.
+        # As in parse_yaml: bugs of ruamel. The caller has another way to write the file.
         raise WorkflowFileError(f"cannot be written as YAML: {error}") from None
     return text.getvalue()
 
 
 def _put(target: Path, data: bytes, *, overwrite: bool) -> None:
-    """All or nothing: the bytes go to a new file beside the target, which then takes its name."""
+    """Write a new file beside the target, and rename it, so that the target is never half written."""
     mode = _mode_to_keep(target, overwrite=overwrite)
     temporary = target.with_name(f".{os.urandom(8).hex()}.tmp")
 
@@ -518,7 +524,7 @@ def _put(target: Path, data: bytes, *, overwrite: bool) -> None:
     try:
         with open(temporary, "xb", opener=opener) as file:
             if mode is not None:
-                temporary.chmod(mode)  # all of it, also what the umask removed
+                temporary.chmod(mode)  # with the bits that the umask removed
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -527,7 +533,7 @@ def _put(target: Path, data: bytes, *, overwrite: bool) -> None:
             return
         try:
             target.hardlink_to(temporary)  # unlike replace, never over another file
-        except OSError:  # it exists, or there are no such links here: then its name is taken first
+        except OSError:  # it exists, or the file system has no hard links: reserve the name first
             target.touch(exist_ok=False)
             temporary.replace(target)
     finally:
@@ -535,7 +541,11 @@ def _put(target: Path, data: bytes, *, overwrite: bool) -> None:
 
 
 def _mode_to_keep(target: Path, *, overwrite: bool) -> int | None:
-    """The permissions of the file that will be replaced, `None` when there is none; an error when it must not be."""
+    """Return the permissions of the file that will be replaced; `None` when it does not exist.
+
+    Raises:
+        OSError: it must not be replaced.
+    """
     try:
         mode = target.stat().st_mode
     except FileNotFoundError:
@@ -544,5 +554,5 @@ def _mode_to_keep(target: Path, *, overwrite: bool) -> int | None:
         raise OSError(0, "it is a folder or a device, and not a file")
     if not overwrite:
         raise FileExistsError
-    target.open("r+b").close()  # a file that is protected from writing is not replaced
+    target.open("r+b").close()  # raises for a read-only file, which is not replaced
     return stat.S_IMODE(mode)

@@ -1,4 +1,4 @@
-"""`scout.workflows`: stored workflows. `Workflows` and `AsyncWorkflows` differ only in the await."""
+"""Stored workflows: `scout.workflows`. `Workflows` and `AsyncWorkflows` differ only in the `await`."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ class Deployment:
 
     Attributes:
         workflow_id: The id of the workflow.
-        revision_id: The revision that holds the config that was deployed.
-        created: Whether the workflow is new.
-        workflow: The workflow as it is stored now.
-        changed: Whether anything was stored; `False` when the newest revision held the same config already.
+        revision_id: The id of the revision with the deployed config.
+        created: True when the workflow is new.
+        workflow: The stored workflow.
+        changed: True when something was stored; `False` when the newest revision had the same config already.
     """
 
     workflow_id: str
@@ -65,7 +65,7 @@ class Deployment:
 
 
 class _Prepared(NamedTuple):
-    """One call that is ready to be sent: the arguments of `Http.call`."""
+    """One call that is ready to send: the arguments of `Http.call`."""
 
     request: Request
     config: Config
@@ -77,7 +77,7 @@ class _Prepared(NamedTuple):
 
 
 class _Walk:
-    """The way through the pages of a list, without I/O."""
+    """The position in the pages of a list. No I/O."""
 
     def __init__(self, prepare: Callable[[str | None], _Prepared], start_at: str | None) -> None:
         self._prepare = prepare
@@ -88,10 +88,10 @@ class _Walk:
         self._problem: str | None = None
 
     def next(self) -> _Prepared | None:
-        """The call for the next page; `None` after the last.
+        """Return the call for the next page; `None` after the last.
 
         Raises:
-            APIResponseError: the last page does not lead to another, although it says so.
+            APIResponseError: the cursor of the page before is invalid.
         """
         if self._problem is not None:
             raise self._failure(self._problem)
@@ -99,7 +99,7 @@ class _Walk:
 
     def follow(self, page: WorkflowPage) -> WorkflowPage:
         """Follow the cursor of a page. A bad one raises on the next request, so that this page is still delivered."""
-        cursor: Any = page.raw.get("next_cursor") or None  # of a server, so it may be anything
+        cursor: Any = page.raw.get("next_cursor") or None  # from a server, so it may be anything
         has_more = page.raw.get("has_more")
         if has_more is False or (cursor is None and has_more is not True):
             self._is_over = True
@@ -116,7 +116,7 @@ class _Walk:
         return page
 
     def note_in(self, error: APIError) -> None:
-        """Add to the error of a page which page it was."""
+        """Add the number of the page to the error of its request."""
         if not error.message.startswith(self._name()):
             _reword(error, f"{self._name()}: {error.message}")
 
@@ -143,13 +143,13 @@ def _reword(error: APIError, message: str) -> None:
 
 
 class WorkflowList:
-    """An iterator over stored workflows. Each page is asked for when it is needed; stopping early asks for no more.
+    """Iterator over stored workflows. Each page is requested when it is needed.
 
-    After an error the same page is asked for again by the next step, so a loop can go on where it was. (A list that
-    leads in a circle, or nowhere, stays at its last page, and each further step raises the same.)
+    After an error, the next step requests the same page again, so that a loop can continue. (After an invalid cursor,
+    each further step raises the same error.)
 
     Raises:
-        APIError: a page could not be had; the message says which, and the `start_at` that leads to it.
+        APIError: the request of a page failed; the message has the number of the page and its `start_at`.
     """
 
     def __init__(self, http: Http, walk: Callable[[], _Walk]) -> None:
@@ -159,7 +159,7 @@ class WorkflowList:
         self._items: Iterator[StoredWorkflow] = iter(())
 
     def pages(self) -> Iterator[WorkflowPage]:
-        """The pages, from the first on: each with `data`, a list of workflows, and `next_cursor`."""
+        """Return an iterator over the pages, from the first. Raises as the iteration over workflows."""
         return _Pages(self._http, self._new_walk())
 
     def __iter__(self) -> Self:
@@ -192,7 +192,7 @@ class _Pages:
 
 
 class AsyncWorkflowList:
-    """An asynchronous iterator over stored workflows. As `WorkflowList`."""
+    """Asynchronous iterator over stored workflows. As `WorkflowList`."""
 
     def __init__(self, http: AsyncHttp, walk: Callable[[], _Walk]) -> None:
         self._http = http
@@ -201,7 +201,7 @@ class AsyncWorkflowList:
         self._items: Iterator[StoredWorkflow] = iter(())
 
     def pages(self) -> AsyncIterator[WorkflowPage]:
-        """The pages, from the first on. As `WorkflowList.pages`."""
+        """Return an asynchronous iterator over the pages, from the first. As `WorkflowList.pages`."""
         return _AsyncPages(self._http, self._new_walk())
 
     def __aiter__(self) -> Self:
@@ -239,11 +239,11 @@ HttpT = TypeVar("HttpT")
 
 
 class _Workflows(Generic[HttpT]):
-    """Everything about stored workflows that needs no I/O.
+    """The part of `Workflows` that needs no I/O.
 
     Args:
-        http: Sends calls.
-        settings: The client's settings; raises when it is closed.
+        http: Sends the calls.
+        settings: A function that returns the settings of the client, or raises when the client is closed.
     """
 
     def __init__(self, http: HttpT, settings: Callable[[], Config]) -> None:
@@ -273,7 +273,7 @@ class _Workflows(Generic[HttpT]):
         def prepare(cursor: str | None) -> _Prepared:
             return self._call(partial(list_request, start_at=cursor, **filters), read_page, options, begun)
 
-        prepare(start_at)  # so that an argument that cannot work is an error here, and not in the loop
+        prepare(start_at)  # so that an invalid argument raises here, and not in the loop
         return lambda: _Walk(prepare, start_at)
 
     def _create(self, workflow: WorkflowSource, key: str | None, options: CallOptions) -> _Prepared:
@@ -301,25 +301,25 @@ class _Workflows(Generic[HttpT]):
     def _deploy(
         self, workflow: WorkflowSource, key: str | None, options: CallOptions, *, force: bool
     ) -> Generator[_Prepared, Any, Deployment]:
-        """The calls of a deployment, one after the other; each is sent by whoever drives this, and answered to it."""
+        """Yield the calls of a deployment, one after the other. The caller sends each, and sends the result back in."""
         begun = time.monotonic()
         loaded = load_workflow(workflow)
         key = key if key is not None else loaded.key
         if key is None:
             raise ConfigurationError(_no_key(loaded))
-        # The body is the config: what is to be sent as well belongs to what is compared, and a list has no body.
+        # The body is the config, so extra_body is part of the comparison; and the list request has no body.
         options = options.copy()
         source = LoadedWorkflow({**loaded.config, **checked_body(options.pop("extra_body", None))}, key)
         create = partial(create_request, source, key)
         revise = partial(revision_request, source, workflow_id=None, key=key)
-        rounds_left = _ROUNDS
+        tries_left = _TRIES
         while True:
-            rounds_left -= 1
+            tries_left -= 1
             try:
                 created: StoredWorkflow = yield self._call(create, read_workflow, options, begun)
                 return Deployment(created.id, created.revision_id, True, created)
             except ConflictError as error:
-                taken = error
+                conflict = error
             if not force:
                 found = yield from self._find(key, options, begun)
                 if found is not None and found.is_draft is not True and is_same(found.config, source.config):
@@ -328,16 +328,16 @@ class _Workflows(Generic[HttpT]):
                 revised: StoredWorkflow = yield self._call(revise, read_workflow, options, begun)
                 return Deployment(revised.id, revised.revision_id, False, revised)
             except NotFoundError as error:
-                # Either it was deleted in the meantime, or the conflict is about something else, and stays.
-                if not rounds_left:
-                    _reword(taken, f"{taken.message}; and for a revision of {key!r}: {error.message}")
-                    raise taken from None
+                # Either the workflow was deleted in the meantime, or the conflict has another reason, and remains.
+                if not tries_left:
+                    _reword(conflict, f"{conflict.message}; and for a revision of {key!r}: {error.message}")
+                    raise conflict from None
 
     def _find(self, key: str, options: CallOptions, begun: float) -> Generator[_Prepared, Any, StoredWorkflow | None]:
-        """The workflow with a key; `None` when there is none.
+        """Find the workflow with a key; `None` when it does not exist. Yields calls as `_deploy`.
 
-        The API has no call for this, so the lists are looked through: first what the server's search finds, of which no
-        source says whether it looks at keys, then all.
+        The API has no call for this, so the lists are searched: first the results of the server's search, which may or
+        may not cover keys (not documented), then all workflows.
         """
         for query in (key, None):
             walk = self._walk(None, options, begun, query=query)()
@@ -349,15 +349,15 @@ class _Workflows(Generic[HttpT]):
                         return found
             except APIError as error:
                 if query is not None and isinstance(error, BadRequestError | UnprocessableEntityError):
-                    continue  # a server that cannot search for every key
+                    continue  # a server that cannot search for this key
                 walk.note_in(error)
                 _reword(error, f"{error.message}; this was to find what is stored under {key!r}, without force=True")
                 raise
         return None
 
 
-_ROUNDS = 2
-"""The number of times that a deployment is tried when its workflow is deleted between two of its calls."""
+_TRIES = 2
+"""Tries of a deployment whose workflow is deleted between two of its calls."""
 
 
 def _note_earlier_attempt(error: NotFoundError) -> None:
@@ -373,11 +373,11 @@ def _no_key(loaded: LoadedWorkflow) -> str:
 
 
 class Workflows(_Workflows["Http"]):
-    """Stored workflows, by id. What is stored comes and goes as it is; `Scout.workflows` is one of these.
+    """Stored workflows, by id: the methods of `Scout.workflows`. Configs are sent and returned unchanged.
 
-    Every method takes the options of `CallOptions` (or `RunOptions`) as well. Reading, `update` and `delete` are
-    repeated after any passing failure; `create`, `create_revision` and runs only where it is certain that nothing
-    was done.
+    Every method accepts the options of `CallOptions` (or `RunOptions`) as well. Reads, `update` and `delete` are
+    repeated after any transient failure; `create`, `create_revision` and runs only when it is certain that the server
+    did nothing.
     """
 
     def list(
@@ -391,32 +391,32 @@ class Workflows(_Workflows["Http"]):
         start_at: str | None = None,
         **options: Unpack[CallOptions],
     ) -> WorkflowList:
-        """All stored workflows, over all pages.
+        """Return an iterator over all stored workflows.
 
-        https://docs.scoutos.com, "List all workflows".
+        Source: https://docs.scoutos.com, "List all workflows".
 
         Args:
             query: Words to search for.
             sort: The field to sort by, such as `created_at`.
             direction: `asc` or `desc`.
             tags: Tags that the workflows have, as one text.
-            limit: How many workflows a page has, 1 or more; without it the server decides.
-            start_at: The `next_cursor` of a page, to begin after it.
-            **options: See `CallOptions`. A deadline is for each page.
+            limit: The number of workflows per page, 1 or more; by default the server decides.
+            start_at: The `next_cursor` of the page after which to begin.
+            **options: See `CallOptions`. `deadline` applies to each page.
 
         Raises:
-            ConfigurationError: an argument cannot work; nothing was sent. See `WorkflowList` for what comes later.
+            ConfigurationError: an argument is invalid; nothing was sent. See `WorkflowList` for later errors.
         """
         filters: dict[str, Any] = {"query": query, "sort": sort, "direction": direction, "tags": tags, "limit": limit}
         return WorkflowList(self._http, self._walk(start_at, options, **filters))
 
     def get(self, id: str, **options: Unpack[CallOptions]) -> StoredWorkflow:
-        """The newest saved state of a workflow. It can be run, saved and deployed as it is.
+        """Return the newest saved state of a workflow.
 
-        https://docs.scoutos.com, "Get a workflow by ID".
+        Source: https://docs.scoutos.com, "Get a workflow by ID".
 
         Raises:
-            NotFoundError: there is no such workflow.
+            NotFoundError: the workflow does not exist.
             ScoutError: as `Scout.execute`.
         """
         workflow: StoredWorkflow = self._http.call(*self._call(partial(get_request, id), read_workflow, options))
@@ -425,30 +425,30 @@ class Workflows(_Workflows["Http"]):
     def create(
         self, workflow: WorkflowSource, *, key: str | None = None, **options: Unpack[CallOptions]
     ) -> StoredWorkflow:
-        """Store a new workflow.
+        """Store a new workflow, and return it.
 
-        https://docs.scoutos.com, "Create a new workflow".
+        Source: https://docs.scoutos.com, "Create a new workflow".
 
         Args:
             workflow: As for `Scout.execute`.
-            key: A name of your choice, unique among your workflows; without it the `workflow_key` in the file, if any.
+            key: A name of your choice, unique among your workflows; by default the `workflow_key` in the file, if any.
             **options: See `CallOptions`.
 
         Raises:
-            ConflictError: the key is taken.
+            ConflictError: another workflow has the key.
             WorkflowFileError: the workflow cannot be read; nothing was sent.
-            ScoutError: as `Scout.execute`. `run_may_have_started` then says that the workflow may have been created.
+            ScoutError: as `Scout.execute`. `run_may_have_started` is `True` when the workflow may have been created.
         """
         stored: StoredWorkflow = self._http.call(*self._create(workflow, key, options))
         return stored
 
     def update(self, id: str, workflow: WorkflowSource, **options: Unpack[CallOptions]) -> StoredWorkflow:
-        """Save a config as the newest state of a workflow, as the editor does; see `deploy` for a new revision.
+        """Save a config as the newest state of a workflow, as the editor does, and return the workflow.
 
-        https://docs.scoutos.com, "Update a workflow".
+        Use `deploy` or `create_revision` for a new revision. Source: https://docs.scoutos.com, "Update a workflow".
 
         Raises:
-            NotFoundError: there is no such workflow.
+            NotFoundError: the workflow does not exist.
             WorkflowFileError: the workflow cannot be read; nothing was sent.
             ScoutError: as `Scout.execute`.
         """
@@ -456,12 +456,12 @@ class Workflows(_Workflows["Http"]):
         return stored
 
     def delete(self, id: str, **options: Unpack[CallOptions]) -> str:
-        """Delete a workflow and its revisions; return what the server says to that.
+        """Delete a workflow and its revisions, and return the message of the server.
 
-        https://docs.scoutos.com, "Delete a workflow".
+        Source: https://docs.scoutos.com, "Delete a workflow".
 
         Raises:
-            NotFoundError: there is no such workflow. When an earlier attempt of this call may have deleted it, the
+            NotFoundError: the workflow does not exist. When an earlier attempt of this call may have deleted it, the
                 message says so.
             ScoutError: as `Scout.execute`.
         """
@@ -480,18 +480,18 @@ class Workflows(_Workflows["Http"]):
         key: str | None = None,
         **options: Unpack[CallOptions],
     ) -> StoredWorkflow:
-        """Store a new revision of a workflow.
+        """Store a new revision of a workflow, and return the workflow.
 
-        https://docs.scoutos.com, "Create a new workflow revision".
+        Source: https://docs.scoutos.com, "Create a new workflow revision".
 
         Args:
             workflow: As for `Scout.execute`.
-            id: The workflow, by its id.
-            key: The workflow, by its key. Exactly one of the two; without both the `workflow_key` in the file.
+            id: The id of the workflow. Pass either `id` or `key`.
+            key: The key of the workflow; without `id` and `key`, the `workflow_key` in the file.
             **options: See `CallOptions`.
 
         Raises:
-            NotFoundError: there is no such workflow.
+            NotFoundError: the workflow does not exist.
             ScoutError: as `create`.
         """
         stored: StoredWorkflow = self._http.call(*self._revise(workflow, id, key, options))
@@ -505,18 +505,18 @@ class Workflows(_Workflows["Http"]):
         force: bool = False,
         **options: Unpack[CallOptions],
     ) -> Deployment:
-        """Make sure that a config is stored under a key: a new workflow, a new revision, or nothing if it is.
+        """Store a config under a key: as a new workflow, or as a new revision if it differs from the newest one.
 
-        Several deployments of one key at the same time end in one workflow.
+        Simultaneous deployments of one key create one workflow.
 
         Args:
             workflow: As for `Scout.execute`.
-            key: The key of the workflow; without it the `workflow_key` in the file.
-            force: Make a revision even if nothing changed.
-            **options: See `CallOptions`. A deadline is for all calls together.
+            key: The key of the workflow; by default the `workflow_key` in the file.
+            force: Store a revision even if the config has not changed.
+            **options: See `CallOptions`. `deadline` applies to all calls together.
 
         Raises:
-            ConfigurationError: there is no key; nothing was sent.
+            ConfigurationError: the key is missing; nothing was sent.
             ScoutError: as `create`.
         """
         steps = self._deploy(workflow, key, options, force=force)
@@ -543,10 +543,10 @@ class Workflows(_Workflows["Http"]):
     ) -> Run:
         """Run a stored workflow and wait for its result. As `Scout.execute`, with an id instead of a config.
 
-        https://docs.scoutos.com, "Execute a workflow".
+        Source: https://docs.scoutos.com, "Execute a workflow".
 
         Raises:
-            NotFoundError: there is no such workflow, or revision.
+            NotFoundError: the workflow or the revision does not exist.
             ScoutError: as `Scout.execute`.
         """
         run: Run = self._http.call(*self._run(id, inputs, options, streaming=False))
@@ -563,8 +563,8 @@ class Workflows(_Workflows["Http"]):
         max_event_bytes: int | None = None,
         **options: Unpack[RunOptions],
     ) -> RunStream:
-        """Run a stored workflow and watch it. As `Scout.stream`, with an id instead of a config. Raises as that."""
-        from .streaming import RunStream, new_progress  # the classes of the events take a while to make
+        """Run a stored workflow and stream its events. As `Scout.stream`, with an id instead of a config."""
+        from .streaming import RunStream, new_progress  # importing the event classes is slow
 
         request, config, _, begun = self._run(id, inputs, options, streaming=True)
         progress = new_progress(None, check=check, max_event_bytes=max_event_bytes)
@@ -585,12 +585,12 @@ class AsyncWorkflows(_Workflows["AsyncHttp"]):
         start_at: str | None = None,
         **options: Unpack[CallOptions],
     ) -> AsyncWorkflowList:
-        """All stored workflows, over all pages, for `async for`. As `Workflows.list`."""
+        """Return an asynchronous iterator over all stored workflows. As `Workflows.list`."""
         filters: dict[str, Any] = {"query": query, "sort": sort, "direction": direction, "tags": tags, "limit": limit}
         return AsyncWorkflowList(self._http, self._walk(start_at, options, **filters))
 
     async def get(self, id: str, **options: Unpack[CallOptions]) -> StoredWorkflow:
-        """The newest saved state of a workflow. As `Workflows.get`."""
+        """Return the newest saved state of a workflow. As `Workflows.get`."""
         workflow: StoredWorkflow = await self._http.call(*self._call(partial(get_request, id), read_workflow, options))
         return workflow
 
@@ -635,7 +635,7 @@ class AsyncWorkflows(_Workflows["AsyncHttp"]):
         force: bool = False,
         **options: Unpack[CallOptions],
     ) -> Deployment:
-        """Make sure that a config is stored under a key. As `Workflows.deploy`."""
+        """Store a config under a key. As `Workflows.deploy`."""
         steps = self._deploy(workflow, key, options, force=force)
         try:
             prepared = next(steps)
@@ -673,7 +673,7 @@ class AsyncWorkflows(_Workflows["AsyncHttp"]):
         max_event_bytes: int | None = None,
         **options: Unpack[RunOptions],
     ) -> AsyncRunStream:
-        """Run a stored workflow and watch it. As `AsyncScout.stream`, with an id instead of a config."""
+        """Run a stored workflow and stream its events. As `AsyncScout.stream`, with an id instead of a config."""
         from .streaming import AsyncRunStream, new_progress  # as in Workflows.stream
 
         request, config, _, begun = self._run(id, inputs, options, streaming=True)

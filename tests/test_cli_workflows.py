@@ -123,7 +123,7 @@ class TestList:
             done = workflows("list", *options, "--start-at", "here", url=server.url)
 
         assert (done.returncode, done.stdout) == (0, "")
-        assert "there are none like this" in done.stderr
+        assert "no workflow matches" in done.stderr
         (request,) = server.requests
         assert request.query == {
             "query": "a b",

@@ -170,7 +170,7 @@ def test_a(scout_local):
 def test_it_is_listed_with_its_words(tmp_path: Path) -> None:
     done = pytest_in(tmp_path, "", "--fixtures")
     assert "scout_local --" in done.stdout
-    assert "A local Scout without a past" in done.stdout
+    assert "A local Scout, reset for each test" in done.stdout
 
 
 @pytest.mark.parametrize("option", ["port", "nonsense"])

@@ -1,8 +1,8 @@
 """The `scout` command.
 
-One module for each noun. It has a `NAME`, a one-line `HELP`, a `DESCRIPTION`, and `add_arguments(parser)`,
-which also sets the `handler`: a function from the parsed arguments to an exit code. Nothing but argparse and
-small parts of the standard library is imported until a handler runs, so that `scout --help` answers at once.
+Each subcommand is a module with a `NAME`, a one-line `HELP`, a `DESCRIPTION`, and `add_arguments(parser)`, which also
+sets the `handler`: a function from the parsed arguments to an exit code. Until a handler runs, only argparse and small
+parts of the standard library are imported, so that `scout --help` is fast.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ __all__ = ["main"]
 
 _COMMANDS = (run, workflows, local)
 _EPILOG = """\
-exit codes: 0 done, 1 the run failed, 2 usage or file, 3 Scout or the network
+exit codes: 0 success, 1 the run failed, 2 invalid usage or file, 3 failure of Scout or the network
 
 try it without a key or a network: scout run workflow.yml --input user_message=Hi --local
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command with `argv` (by default what the process was started with); return its exit code."""
+    """Run the command, and return its exit code. By default, `argv` are the arguments of the process."""
     _open_closed_streams()
     try:
         args = _parser().parse_args(argv)
         handler: Callable[[argparse.Namespace], int] = args.handler
         return handler(args)
-    except SystemExit as stop:  # how argparse ends --help and --version
+    except SystemExit as stop:  # raised by argparse after --help and --version
         return stop.code if isinstance(stop.code, int) else _exits.DONE
     except _exits.UsageError as error:
         talk(str(error))
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors read like every other error of the command."""
+    """A parser whose errors have the format of all errors of the command."""
 
     def error(self, message: str) -> NoReturn:
         raise _exits.UsageError(f"{message} (see `{self.prog} --help`)")
@@ -84,14 +84,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _open_closed_streams() -> None:
-    """Open the null device for a standard stream that the caller has closed (`>&-`); Python leaves `None` there."""
+    """Open the null device for each standard stream that the caller has closed (`>&-`), for which Python has `None`."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for all of the process
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - open until the process ends
 
 
 def _drop_output() -> None:
-    """Send what is still buffered nowhere, or Python would complain about it once more at exit."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+    """Redirect stdout to the null device, so that Python does not fail again at exit with buffered output."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)

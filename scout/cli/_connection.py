@@ -1,4 +1,4 @@
-"""`--base-url` and the time limits: what every command that calls Scout takes, and the client that it calls with."""
+"""Options of every command that calls Scout (`--base-url`, time limits, recordings), and the client for them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ if TYPE_CHECKING:
 
     from scout import Scout
 
-# Named as in the client's methods. One that was not given is not passed on, so that the client's default holds.
+# Named as in the client's methods. An option that was not given is not passed, so that the client's default applies.
 _OPTIONS = ("timeout", "deadline", "retries")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the time limits to a command that calls Scout."""
+    """Add the time limits and `--retries` to a command that calls Scout."""
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="longest silence of the server (default: 600)")
-    parser.add_argument("--deadline", type=float, metavar="SECONDS", help="longest time for it all (default: none)")
+    parser.add_argument(
+        "--deadline", type=float, metavar="SECONDS", help="longest time for the whole call (default: none)"
+    )
     parser.add_argument(
         "--retries",
         type=int,
         metavar="N",
-        help="how often to try again when nothing can be done twice by it (default: 2)",
+        help="how often to repeat requests that were certainly not processed (default: 2)",
     )
 
 
@@ -38,25 +40,27 @@ class TakesArguments(Protocol):
 
 
 def add_base_url(parser: TakesArguments) -> None:
-    """Add the address of the API."""
-    parser.add_argument("--base-url", metavar="URL", help="the API to call (default: SCOUT_BASE_URL, or Scout's own)")
+    """Add the URL of the API."""
+    parser.add_argument(
+        "--base-url", metavar="URL", help="the URL of the API (default: SCOUT_BASE_URL, else https://api.scoutos.com)"
+    )
 
 
 def add_cassettes(parser: argparse.ArgumentParser) -> None:
-    """Add the files that keep what goes over the wire, and give it again."""
+    """Add the options that record requests and responses, and replay them."""
     group = parser.add_mutually_exclusive_group()
     group.add_argument(
-        "--record", metavar="FILE", help="keep the request and its answer in a new file, without the key"
+        "--record", metavar="FILE", help="record the request and its response in a new file, without the key"
     )
-    group.add_argument("--replay", metavar="FILE", help="answer from such a file: no key, no network")
-    parser.add_argument("--real-time", action="store_true", help="with --replay, as slowly as it was recorded")
+    group.add_argument("--replay", metavar="FILE", help="answer from a recording, without a key or a network")
+    parser.add_argument("--real-time", action="store_true", help="with --replay, keep the recorded delays")
 
 
 def transport(args: argparse.Namespace) -> Any:
-    """The transport that keeps, or gives again; `None` when neither is asked for.
+    """Return the transport that records or replays; `None` when neither option was given.
 
     Raises:
-        UsageError: the options do not go together.
+        UsageError: the options cannot be combined.
         ConfigurationError: a file cannot be used.
     """
     if args.real_time and args.replay is None:
@@ -75,15 +79,15 @@ def transport(args: argparse.Namespace) -> Any:
 
 
 def connect(args: argparse.Namespace, hint: str = "", transport: Any = None) -> Scout:
-    """A client on the API that the arguments and the environment name.
+    """Return a client for the arguments and the environment.
 
     Args:
-        args: The arguments.
-        hint: What else can be done when there is no key.
-        transport: What sends, if not the client itself.
+        args: The arguments of the command.
+        hint: An alternative to name in the error when the API key is missing.
+        transport: The transport; `None` for the connections of the client.
 
     Raises:
-        UsageError: there is no key.
+        UsageError: the API key is missing.
     """
     key = os.environ.get("SCOUT_API_KEY")
     if not key and getattr(args, "replay", None) is None:
@@ -94,6 +98,6 @@ def connect(args: argparse.Namespace, hint: str = "", transport: Any = None) -> 
 
 
 def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
-    """Those of the time limits, and of the other options with these names, that were given."""
+    """Return the time limits, `--retries` and the options with these names, as far as they were given."""
     options = {name: getattr(args, name) for name in (*_OPTIONS, *names)}
     return {name: value for name, value in options.items() if value is not None}

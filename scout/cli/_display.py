@@ -1,4 +1,4 @@
-"""Show on stderr what the blocks of a run do: a line for each change and, on a terminal, the running blocks."""
+"""Progress of the blocks on stderr: a line for each change and, on a terminal, the running blocks."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _MARKS = {"started": (">", "cyan"), "completed": ("+", "green"), "failed": ("x",
 
 
 class BlockDisplay(Protocol):
-    """Shows the state of the blocks."""
+    """A display of the progress of the blocks."""
 
     def show(self, blocks: list[BlockRun]) -> None:
-        """Show the changes."""
+        """Show the changes since the last call."""
 
     def give_way(self) -> None:
-        """Leave the terminal to the answer, if that is written to it."""
+        """Stop the animation if the output is written to the terminal."""
 
     def close(self) -> None:
-        """Stop every animation."""
+        """Stop the animation."""
 
 
 def open_display(*, answer_is_text: bool) -> BlockDisplay:
-    """Return the display that fits stderr: rich on a terminal; plain lines elsewhere and where rich is missing."""
+    """Return a display: with rich on a terminal; plain lines elsewhere and when rich is not installed."""
     if not sys.stderr.isatty():
         return PlainDisplay()
     try:
@@ -40,13 +40,13 @@ def open_display(*, answer_is_text: bool) -> BlockDisplay:
 
 
 class PlainDisplay:
-    """A line for each change of a block."""
+    """Display that prints a line for each change of a block."""
 
     def __init__(self) -> None:
         self._known: dict[str, BlockRun] = {}
 
     def show(self, blocks: list[BlockRun]) -> None:
-        """Show the changes."""
+        """Show the changes since the last call."""
         for block in blocks:
             if block != self._known.get(block.id):
                 self._known[block.id] = block
@@ -56,14 +56,14 @@ class PlainDisplay:
         talk(f"block {_words(block)}")
 
     def give_way(self) -> None:
-        """Do nothing: lines may stand above the answer."""
+        """Do nothing, because lines do not disturb the output."""
 
     def close(self) -> None:
-        """Do nothing: there is no animation."""
+        """Do nothing, because lines have no animation."""
 
 
 class _RichDisplay(PlainDisplay):
-    """The same in colour, with the blocks that run now and their seconds below."""
+    """Display in colour that also shows the running blocks and their seconds."""
 
     def __init__(self, *, answer_is_text: bool) -> None:
         from rich.console import Console
@@ -79,7 +79,7 @@ class _RichDisplay(PlainDisplay):
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        # Events come all the time, and text only when a block says something.
+        # With text, the animation runs until the first text; with a line of JSON per event it would flicker.
         if answer_is_text or not sys.stdout.isatty():
             self._live.start()
 

@@ -1,4 +1,4 @@
-"""Run a workflow, from a file or stored, and show the run: the shared part of the commands that do so."""
+"""Execution of a workflow, from a file or stored: the shared part of `scout run` and `scout workflows run`."""
 
 from __future__ import annotations
 
@@ -20,17 +20,19 @@ _STAND_IN = " on the local Scout, where a stand-in plays the language model"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options to a command that runs a workflow."""
+    """Add the options of a run to a command."""
     _inputs.add_arguments(parser)
-    parser.add_argument("--stream", action="store_true", help="print the answer as it comes, and what the blocks do")
+    parser.add_argument(
+        "--stream", action="store_true", help="print the output as it arrives, and the progress of the blocks"
+    )
     parser.add_argument(
         "--json",
         action="store_true",
         help="print the whole run as one JSON object; with --stream each event as one line of JSON",
     )
     parser.add_argument("--environment", metavar="NAME", help="production, staging, development or console")
-    parser.add_argument("--session-id", metavar="ID", help="the session that the run joins")
-    parser.add_argument("--revision-id", metavar="ID", help="the revision to name to the API")
+    parser.add_argument("--session-id", metavar="ID", help="the session to join")
+    parser.add_argument("--revision-id", metavar="ID", help="the id of the revision, for the API")
     _connection.add_arguments(parser)
     _connection.add_cassettes(parser)
 
@@ -43,15 +45,15 @@ def carry_out(
     *more_options: str,
     is_local: bool = False,
 ) -> int:
-    """Run a workflow and show what comes of it; return the exit code.
+    """Run a workflow, print the result, and return the exit code.
 
     Args:
         args: The arguments of the command.
-        workflow: A file or an id, as the runner takes it.
-        connect: Makes the client.
-        runner: What of the client runs the workflow.
-        more_options: Names of arguments that are options of the run as well.
-        is_local: Whether it is the embedded local Scout.
+        workflow: A file or an id, as the runner accepts it.
+        connect: A function that returns the client.
+        runner: A function that returns the part of the client that runs the workflow.
+        more_options: Names of further arguments that are options of the run.
+        is_local: True for the embedded local Scout.
     """
     inputs = _inputs.gather(args.input, args.inputs)
 
@@ -99,11 +101,11 @@ def _print_json(run: Run) -> int:
 
 
 def _conclude(run: Run, *, json: bool) -> int:
-    """Say what is to be said of a run whose answer is printed."""
+    """Explain on stderr why a run has no output, and return the exit code."""
     if not run.ok:
         return _explain_failure(run)
     if run.output_block_id is None and not json:
-        talk(f"no block is marked is_output, so there is no one answer; --json shows {', '.join(run.outputs)}")
+        talk(f"the run has no output block; mark one with is_output, or use --json for {', '.join(run.outputs)}")
     return _exits.DONE
 
 

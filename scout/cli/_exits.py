@@ -1,4 +1,4 @@
-"""Exit codes of the `scout` command, and the one for an error."""
+"""Exit codes of the `scout` command, and the explanation of errors."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ if TYPE_CHECKING:
 DONE = 0
 RUN_FAILED = 1
 USAGE = 2  # the command line, the environment or a file
-API = 3  # Scout, or the network on the way to it
-INTERRUPTED = 130  # 128 + SIGINT, as shells count
-BROKEN_PIPE = 141  # 128 + SIGPIPE: the reader of our answer went away
+API = 3  # Scout or the network failed
+INTERRUPTED = 130  # 128 + SIGINT, the convention of shells
+BROKEN_PIPE = 141  # 128 + SIGPIPE: the reader of stdout has exited
 
 
 class UsageError(Exception):
-    """The command cannot do what it was asked, for a reason that its caller can put right."""
+    """An error in the command line, the environment or a file, which the user can correct."""
 
 
 _UNKNOWN_OUTCOME = "not repeated, because the run may have started; make sure before you run it again"
 
 
 def explain(error: ScoutError, *, unknown_outcome: str = _UNKNOWN_OUTCOME) -> int:
-    """Say on stderr what went wrong; return the exit code for it.
+    """Print an error on stderr, and return its exit code.
 
     Args:
-        error: What went wrong.
-        unknown_outcome: Said as well when it is not known whether the server did what it was asked.
+        error: The error.
+        unknown_outcome: A further message, for a request of which it is unknown whether the server processed it.
     """
     from scout import APIError, ConfigurationError, StreamError, WorkflowFileError
 

@@ -1,4 +1,4 @@
-"""`--input` and `--inputs`: a workflow's inputs from the command line, a file or stdin."""
+"""Inputs of a workflow from the command line, a file or stdin: `--input` and `--inputs`."""
 
 from __future__ import annotations
 
@@ -14,20 +14,24 @@ _EXAMPLE = '{"user_message": "Hi"}'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the two options to a command that runs a workflow."""
+    """Add the options to a command that runs a workflow."""
     parser.add_argument(
         "--input",
         action="append",
         default=[],
         type=_pair,
         metavar="NAME=TEXT",
-        help="one input as text, or as JSON with NAME:=JSON; may be repeated, and wins over --inputs",
+        help="one input as text, or as JSON with NAME:=JSON; may be repeated, and overrides --inputs",
     )
-    parser.add_argument("--inputs", metavar="FILE", help="the inputs as one JSON object in FILE, or on stdin for '-'")
+    parser.add_argument("--inputs", metavar="FILE", help="a file with the inputs as one JSON object, or '-' for stdin")
 
 
 def gather(pairs: list[tuple[str, Any]], source: str | None) -> dict[str, Any]:
-    """Return the inputs of both options as one mapping."""
+    """Return the inputs of both options as one mapping.
+
+    Raises:
+        UsageError: the file cannot be read, or is not a JSON object.
+    """
     inputs = {} if source is None else _read(source)
     return inputs | dict(pairs)
 

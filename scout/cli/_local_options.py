@@ -1,4 +1,4 @@
-"""Command-line options of the local Scout, embedded in a run or as a server of its own."""
+"""Options of the local Scout, for `scout run --local` and `scout local`."""
 
 from __future__ import annotations
 
@@ -19,22 +19,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     group = parser.add_argument_group("the local Scout")
     group.add_argument("--stubs", metavar="FILE", help=f"outputs of blocks (default: {STUBS} beside the workflows)")
-    group.add_argument("--env-file", metavar="FILE", help="what templates find in _env, as NAME=TEXT on each line")
+    group.add_argument("--env-file", metavar="FILE", help="the variables in _env for templates, one NAME=TEXT per line")
     group.add_argument(
         "--fault",
         action="append",
         default=[],
         metavar="FAULT",
-        help="let something go wrong, such as status=429,retry_after=1,times=2 or cut_after=3; may be repeated",
+        help="simulate a fault, such as status=429,retry_after=1,times=2 or cut_after=3; may be repeated",
     )
     group.add_argument(
-        "--llm-base-url", metavar="URL", help="an OpenAI-compatible server that answers in place of the stand-in"
+        "--llm-base-url", metavar="URL", help="an OpenAI-compatible server to use instead of the stand-in"
     )
-    group.add_argument("--llm-api-key-env", metavar="NAME", help="the environment variable with the key for it")
+    group.add_argument(
+        "--llm-api-key-env", metavar="NAME", help="the environment variable with the key for that server"
+    )
 
 
 def refuse(args: argparse.Namespace) -> None:
-    """Say that the options are for the local Scout only.
+    """Check that no option of the local Scout was given.
 
     Raises:
         UsageError: one was given.
@@ -45,15 +47,15 @@ def refuse(args: argparse.Namespace) -> None:
 
 
 def options(args: argparse.Namespace, folder: Path | None) -> dict[str, Any]:
-    """The options, as those of `LocalScout`.
+    """Return the options of `LocalScout`.
 
     Args:
         args: The arguments of the command.
-        folder: Where the workflows are, to look for stubs beside them.
+        folder: The folder of the workflows, in which the default file of stubs is searched; `None` for no such file.
 
     Raises:
         UsageError: a file cannot be read, or a variable is not set.
-        ConfigurationError: an option cannot work.
+        ConfigurationError: an option is invalid.
     """
     from scout.local import parse_fault
 
@@ -71,7 +73,7 @@ def options(args: argparse.Namespace, folder: Path | None) -> dict[str, Any]:
 
 
 def read_key(option: str, variable: str) -> str:
-    """The key in the environment variable that an option names.
+    """Return the key in the environment variable that an option names.
 
     Raises:
         UsageError: it is not set.

@@ -1,4 +1,4 @@
-"""`scout run --stream`: a run as it happens, its answer on stdout and its blocks on stderr."""
+"""Streamed runs (`--stream`): the output of the run on stdout, the progress of its blocks on stderr."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 
 def follow(stream: RunStream, *, json: bool) -> Run:
-    """Show a stream to its end; return the run.
+    """Print a stream to its end, and return the run.
 
-    What has come stays on stdout, ended by a newline, also when this raises.
+    Also when this raises, the output so far is on stdout and ends with a newline.
 
     Args:
-        stream: What to follow. The caller closes it.
-        json: Print the events, each as one line of JSON, and not the text of the answer.
+        stream: The stream. The caller closes it.
+        json: Print each event as one line of JSON, instead of the text of the output.
 
     Raises:
-        ScoutError: what `RunStream` raises.
+        ScoutError: as `RunStream`.
     """
     from scout import BlockStateUpdated, UnknownEvent
 
@@ -44,42 +44,42 @@ def follow(stream: RunStream, *, json: bool) -> Run:
         display.close()
         end_line()
     if not json and text.was_replaced:
-        talk("the answer was replaced after it had been printed; without --stream only the last one is")
+        talk("the output was replaced after it had been printed; without --stream only the final output is printed")
     return stream.run
 
 
 class _Text:
-    """The answer's text out of the events of a stream. `RunStream.text` would keep the events to itself."""
+    """The text of the output, from the events of a stream. `RunStream.text` would hide the events."""
 
     def __init__(self, stream: RunStream) -> None:
         self._stream = stream
         self._block_id = stream.run.output_block_id
-        self._said = StringIO()
+        self._printed = StringIO()
 
     def added_by(self, event: Event) -> str:
-        """Return the text that the last event of the stream adds."""
+        """Return the text that the last event added to the output."""
         from scout import BlockStateUpdated, UnknownEvent
 
         if self._block_id is not None:
             added = self._stream.added
             return self._say(added[1]) if added is not None and added[0] == self._block_id else ""
         if isinstance(event, BlockStateUpdated | UnknownEvent):
-            return ""  # these do not say which block gives the answer
+            return ""  # these do not name the output block
         run = self._stream.run
         self._block_id = run.output_block_id
         return self._say(run.output) if isinstance(run.output, str) else ""
 
     def _say(self, words: str) -> str:
-        self._said.write(words)
+        self._printed.write(words)
         return words
 
     def rest(self) -> str:
-        """Return the text of a completed run that its events did not hold: other than text, or sent whole."""
+        """Return the output of a completed run whose events held no text: it is not text, or was sent as a whole."""
         run = self._stream.run
-        return self._say(run.text) if run.ok and not self._said.getvalue() else ""
+        return self._say(run.text) if run.ok and not self._printed.getvalue() else ""
 
     @property
     def was_replaced(self) -> bool:
-        """True when the answer differs from the sum of the events."""
+        """True when the output differs from the text of the events."""
         run = self._stream.run
-        return run.ok and run.text != self._said.getvalue()
+        return run.ok and run.text != self._printed.getvalue()

@@ -1,4 +1,4 @@
-"""Answers go to stdout, talk goes to stderr, and nothing a server says can drive the terminal."""
+"""Output to the terminal: results on stdout, messages on stderr, control characters of a server escaped."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 import sys
 from typing import Any, TextIO
 
-# C0 without newline and tab, DEL, C1, and the characters that reorder the text around them.
+# C0 without newline and tab, DEL, C1, and the characters that change the direction of text.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def escape(text: str, *, json: bool = False) -> str:
-    r"""Make control characters visible, as `\x1b`; with `json` as `\u001b`, which JSON reads back."""
+    r"""Return text with control characters escaped: as `\x1b`, or with `json` as `\u001b`, which JSON parsers read."""
 
     def visible(match: re.Match[str]) -> str:
         code = ord(match[0])
@@ -22,59 +22,59 @@ def escape(text: str, *, json: bool = False) -> str:
 
 
 def as_json(value: Any, *, indent: int | None = None) -> str:
-    """A value as JSON that stdout can hold."""
-    # What an encoding lacks is printed as a Python escape, which is a JSON escape too, but only up to U+FFFF.
+    """Return a value as JSON that the encoding of stdout can represent."""
+    # `_write` prints other characters as Python escapes, which JSON parsers read only up to U+FFFF.
     ascii_only = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
     return _json.dumps(value, ensure_ascii=ascii_only, indent=indent)
 
 
 def answer(text: str, *, json: bool = False) -> None:
-    """Write the answer to stdout, ended by a newline: as it is into a pipe or file, escaped on a terminal."""
+    """Write a result to stdout, ended by a newline: unchanged to a pipe or file, escaped to a terminal."""
     if sys.stdout.isatty():
         text = escape(text, json=json)
     _write(sys.stdout, text if text.endswith("\n") else text + "\n")
 
 
 class _Line:
-    """State of the answer's last line when the answer is written in pieces."""
+    """State of the last line of a result that is written in pieces."""
 
-    is_open = False  # its last character was no newline
-    is_shown = False  # ... and nothing else was written after it on the terminal
+    is_open = False  # its last character was not a newline
+    is_shown = False  # and nothing was written after it on the terminal
 
 
 _line = _Line()
 
 
 def piece(text: str) -> None:
-    """Write a piece of the answer to stdout, as `answer` does, at once and without a newline of its own."""
+    """Write a piece of a result to stdout, as `answer`, but without a newline."""
     _line.is_open = _line.is_shown = not text.endswith("\n")
     _write(sys.stdout, escape(text) if sys.stdout.isatty() else text)
 
 
 def end_line() -> None:
-    """End the line of an answer that was written in pieces."""
-    # On a terminal it may have been left already; a file needs its newline all the same.
+    """End the line of a result that was written in pieces."""
+    # On a terminal, `leave_line` may have ended it already; a file needs its newline in any case.
     if _line.is_shown or (_line.is_open and not sys.stdout.isatty()):
         _write(sys.stdout, "\n")
     _line.is_open = _line.is_shown = False
 
 
 def leave_line() -> None:
-    """Before something goes to stderr: where that is on the same terminal, begin a new line, but not in the answer."""
+    """Begin a new line on the terminal, before output to stderr. Nothing is written to stdout."""
     if _line.is_shown and sys.stdout.isatty() and sys.stderr.isatty():
         _line.is_shown = False
         _write(sys.stderr, "\n")
 
 
 def talk(text: str) -> None:
-    """Tell the person at the terminal something; always escaped, because logs are read on terminals too."""
+    """Write a message to stderr, always escaped, because logs are read on terminals too."""
     leave_line()
     text = f"scout: {escape(text)}"
     _write(sys.stderr, text if text.endswith("\n") else text + "\n")
 
 
 def _write(stream: TextIO, text: str) -> None:
-    # An answer may hold what the encoding lacks, or half a surrogate pair, and must be printed all the same.
+    # Text may hold characters that the encoding lacks, or half a surrogate pair, and must be printed anyway.
     encoding = stream.encoding or "utf-8"
     stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()

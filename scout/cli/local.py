@@ -1,4 +1,4 @@
-"""`scout local`: the embedded local Scout as a server of its own."""
+"""The command `scout local`: the local Scout as a server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAME = "local"
 HELP = "start a local Scout, for development and tests"
 DESCRIPTION = """\
 Start a local Scout on the loopback interface and keep it running until Ctrl-C.
-It runs workflow files over real HTTP, without an account. It is not Scout: its language model is a stand-in.
+It runs workflow files over real HTTP, without an account. It is not Scout: a stand-in plays the language model.
 
   scout local --port 8787 --store scout.db --workflows workflows
   scout local --fault status=429,retry_after=1,times=2
@@ -33,24 +33,24 @@ _SUFFIXES = (".yml", ".yaml", ".json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
+    """Add the arguments of the command."""
     parser.add_argument(
         "--port",
         type=_port,
         default=8787,
-        help="the port to listen on; 0 takes a free one (default: %(default)s)",
+        help="the port to listen on; 0 for any free port (default: %(default)s)",
     )
     parser.add_argument(
         "--api-key-env",
         metavar="VARIABLE",
-        help="accept only the key that this environment variable holds (default: any key)",
+        help="accept only the key in this environment variable (default: any key)",
     )
     parser.add_argument("--store", metavar="FILE", help="keep stored workflows in this file (default: in memory)")
     parser.add_argument(
         "--workflows",
         metavar="DIR",
         type=Path,
-        help="store the workflows of this folder: its files, and the workflow.yml of its folders",
+        help="store the workflows of this folder: its files, and the workflow.yml of each subfolder",
     )
     _local_options.add_arguments(parser)
     parser.set_defaults(handler=_serve)
@@ -67,7 +67,7 @@ def _serve(args: argparse.Namespace) -> int:
             api_key=key,
             store=args.store,
             workflows={} if args.workflows is None else _workflows(args.workflows),
-            on_access=_tell,
+            on_access=_report,
             **_local_options.options(args, args.workflows),
         ).start()
     except ScoutError as error:
@@ -86,12 +86,12 @@ def _serve(args: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _signals_end_it() -> Generator[None]:
-    """Handle the signals that end a service (`kill`, a container's stop) as Ctrl-C, also where a script started it.
+    """Handle SIGINT and SIGTERM (`kill`, the stop of a container) as Ctrl-C.
 
-    A shell lets the background jobs of a script ignore Ctrl-C.
+    SIGINT is included because shells make the background jobs of a script ignore it.
     """
     before: dict[signal.Signals, Any] = {}
-    if threading.current_thread() is threading.main_thread():  # no other can set them
+    if threading.current_thread() is threading.main_thread():  # only this thread can set them
         before = {kind: signal.signal(kind, signal.default_int_handler) for kind in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
@@ -100,13 +100,13 @@ def _signals_end_it() -> Generator[None]:
             signal.signal(kind, handler)
 
 
-def _tell(access: Access) -> None:
+def _report(access: Access) -> None:
     status = access.status or "left"
     talk(f"{time.strftime('%H:%M:%S')} {access.method} {access.path} {status} {access.seconds:.3f} s")
 
 
 def _workflows(folder: Path) -> dict[str, Mapping[str, Any]]:
-    """The configs of a folder by key."""
+    """Return the configs of a folder by key."""
     from scout import load_workflow
 
     configs: dict[str, Mapping[str, Any]] = {}
@@ -120,7 +120,7 @@ def _workflows(folder: Path) -> dict[str, Mapping[str, Any]]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The workflow files of a folder, those in it and one in each of its folders."""
+    """Yield the workflow files of a folder, and the one of each subfolder."""
     if not folder.is_dir():
         raise _exits.UsageError(f"--workflows names {folder}, which is no folder")
     for path in sorted(folder.iterdir()):
@@ -138,5 +138,5 @@ def _port(text: str) -> int:
 
 
 def _key_to_export(variable: str | None) -> str:
-    """Return any key, or the name of the variable that holds the real one: a key is never printed."""
+    """Return a placeholder, or a reference to the variable with the key, which is never printed itself."""
     return "local" if variable is None else f'"${variable}"'

@@ -1,4 +1,4 @@
-"""`scout run`: run one workflow file and print its answer."""
+"""The command `scout run`: run one workflow file and print its output."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from scout import Scout
 
 NAME = "run"
-HELP = "run a workflow file and print its answer"
+HELP = "run a workflow file and print its output"
 DESCRIPTION = """\
-Run a workflow file (YAML or JSON) and print its answer on stdout; everything else is said on stderr.
+Run a workflow file (YAML or JSON) and print its output on stdout. Messages go to stderr.
 
   scout run workflow.yml --input user_message="What is a DAG?" --local
   scout run workflow.yml --input limit:=5 --inputs defaults.json
@@ -25,13 +25,15 @@ Run a workflow file (YAML or JSON) and print its answer on stdout; everything el
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
+    """Add the arguments of the command."""
     parser.add_argument("file", metavar="FILE", help="the workflow, as YAML or JSON")
     _execution.add_arguments(parser)
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--local", action="store_true", help="run on an embedded local Scout: no key, no network")
+    where.add_argument(
+        "--local", action="store_true", help="run on an embedded local Scout, without a key or a network"
+    )
     _connection.add_base_url(where)
-    parser.add_argument("--workflow-key", metavar="KEY", help="the key that the run is attributed to")
+    parser.add_argument("--workflow-key", metavar="KEY", help="the key of the workflow to which the run is attributed")
     _local_options.add_arguments(parser)
     parser.set_defaults(handler=_run)
 

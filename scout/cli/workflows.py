@@ -1,4 +1,4 @@
-"""`scout workflows`: stored workflows, from the command line."""
+"""The command `scout workflows`: stored workflows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NAME = "workflows"
 HELP = "list, get, pull, deploy, delete and run stored workflows"
 DESCRIPTION = """\
-Stored workflows. Tables and sentences are for people; --json is for programs.
+Manage and run stored workflows. Use --json in programs: tables and messages may change.
 
   scout workflows deploy workflow.yml --key hello
   scout workflows list --query hello
@@ -29,47 +29,49 @@ Stored workflows. Tables and sentences are for people; --json is for programs.
   scout workflows run wf_0011223344556677 --input user_message=Hi
 """
 
-_LONGEST_NAME = 100  # bytes; file systems take 255
-_WIDEST = 40  # columns of the terminal; a longer cell pushes the rest of its row
+_LONGEST_NAME = 100  # bytes; file systems allow 255
+_WIDEST = 40  # columns of the terminal; a longer cell shifts the rest of its row
 _UNKNOWN_OUTCOME = "not repeated, because it may have been done all the same; look before you do it again"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
+    """Add the arguments of the command."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
 
     each = _action(actions.add_parser, "list", "list the stored workflows", _list)
-    each.add_argument("--query", metavar="WORDS", help="those that the server finds by these words")
-    each.add_argument("--tags", metavar="TAGS", help="those with these tags, as one text")
+    each.add_argument("--query", metavar="WORDS", help="only workflows that the server finds by these words")
+    each.add_argument("--tags", metavar="TAGS", help="only workflows with these tags, as one text")
     each.add_argument("--sort", metavar="FIELD", help="the field to sort by, such as created_at")
-    each.add_argument("--direction", metavar="asc|desc", help="which way to sort")
-    each.add_argument("--limit", type=int, metavar="N", help="no more than so many")
-    each.add_argument("--start-at", metavar="CURSOR", help="begin there, such as where an error stopped the list")
-    each.add_argument("--json", action="store_true", help="print a JSON array, with each workflow on a line of its own")
+    each.add_argument("--direction", metavar="asc|desc", help="the direction to sort in")
+    each.add_argument("--limit", type=int, metavar="N", help="the maximum number of workflows")
+    each.add_argument(
+        "--start-at", metavar="CURSOR", help="the cursor at which to begin, for example from an error message"
+    )
+    each.add_argument("--json", action="store_true", help="print a JSON array, with one workflow per line")
 
     each = _action(actions.add_parser, "get", "show a stored workflow", _get)
     _add_id(each)
-    each.add_argument("--json", action="store_true", help="print all of it as one JSON object")
+    each.add_argument("--json", action="store_true", help="print the whole workflow as one JSON object")
 
     each = _action(actions.add_parser, "pull", "save a stored workflow as a file", _pull)
     _add_id(each)
     each.add_argument("-o", "--output", metavar="FILE", help="the file, .yml or .json (default: named after the key)")
-    each.add_argument("--overwrite", action="store_true", help="replace a file that exists")
+    each.add_argument("--overwrite", action="store_true", help="replace an existing file")
 
     each = _action(
         actions.add_parser, "deploy", "store a file: as a new workflow, or as a new revision if it changed", _deploy
     )
     each.add_argument("file", metavar="FILE", help="the workflow, as YAML or JSON")
     each.add_argument("--key", metavar="KEY", help="the key to store it under (default: workflow_key in the file)")
-    each.add_argument("--force", action="store_true", help="make a revision even if nothing changed")
-    each.add_argument("--json", action="store_true", help="print what was done as one JSON object")
+    each.add_argument("--force", action="store_true", help="store a revision even if nothing changed")
+    each.add_argument("--json", action="store_true", help="print the result as one JSON object")
 
     each = _action(actions.add_parser, "delete", "delete a stored workflow and its revisions", _delete)
     _add_id(each)
-    each.add_argument("--yes", action="store_true", help="do not ask")
-    each.add_argument("--json", action="store_true", help="print what was done as one JSON object")
+    each.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+    each.add_argument("--json", action="store_true", help="print the result as one JSON object")
 
-    each = actions.add_parser("run", help="run a stored workflow and print its answer", allow_abbrev=False)
+    each = actions.add_parser("run", help="run a stored workflow and print its output", allow_abbrev=False)
     _add_id(each)
     _connection.add_base_url(each)
     _execution.add_arguments(each)
@@ -116,12 +118,12 @@ def _list(workflows: Workflows, args: argparse.Namespace) -> int:
     for several in found:
         table.add(map(_row, several))
     if not table.has_rows:
-        talk("there are no workflows" if args.query is None and args.tags is None else "there are none like this")
+        talk("there are no workflows" if args.query is None and args.tags is None else "no workflow matches")
     return _exits.DONE
 
 
 def _up_to(limit: int | None, pages: Iterable[WorkflowPage]) -> Iterator[list[StoredWorkflow]]:
-    """Return the workflows of pages, page by page, up to a limit."""
+    """Yield the workflows of each page, up to a total of `limit`."""
     for page in pages:
         yield page.workflows[:limit]
         if limit is not None:
@@ -218,11 +220,11 @@ def _run(args: argparse.Namespace) -> int:
     return _execution.carry_out(args, args.id, connect, stored)
 
 
-# --- What is shown ------------------------------------------------------------------------------------------------
+# --- Output -------------------------------------------------------------------------------------------------------
 
 
 def _print_array(values: Iterable[object]) -> None:
-    """Print a JSON array, each value as soon as it is there; it is only closed after the last."""
+    """Print a JSON array, value by value. An error leaves it without its closing bracket."""
     before = "["
     for value in values:
         answer(f"{before} {as_json(value)}", json=True)
@@ -231,7 +233,7 @@ def _print_array(values: Iterable[object]) -> None:
 
 
 class _Table:
-    """Rows under a heading, page by page, so that a long list begins at once. Columns only ever get wider."""
+    """A table that is printed page by page, so that a long list begins at once. Columns can grow with each page."""
 
     def __init__(self, *heading: str) -> None:
         self._heading = heading
@@ -254,7 +256,7 @@ class _Table:
 
 
 def _row(workflow: StoredWorkflow) -> tuple[str, str, str, str]:
-    """Return id, key, time of the last change, and name; empty where there is none, odd values unchanged."""
+    """Return id, key, time of the last change, and name: empty for a missing value, unexpected values unchanged."""
     return (
         _plain(workflow.id),
         _plain(workflow.raw.get("workflow_key") or None),
@@ -273,20 +275,20 @@ def _block_ids(workflow: StoredWorkflow) -> list[object]:
 
 
 def _time(value: object) -> str:
-    """Write a time to the second, in the time zone of the server; anything else unchanged."""
+    """Return a time to the second, in the time zone of the server; anything else as `_plain`."""
     if isinstance(value, datetime.datetime):
         return value.isoformat(sep=" ", timespec="seconds")
     return _plain(value or None)
 
 
 def _plain(value: object) -> str:
-    """Write a value of the server on one line; empty for nothing, and JSON where it is not text."""
+    """Return a value of the server as one line: empty for `None`, JSON for a value that is not text."""
     text = value if isinstance(value, str) else "" if value is None else as_json(value)
     return escape(" ".join(text.split()))
 
 
 def _width(text: str) -> int:
-    """Columns on a terminal."""
+    """Return the width of a text on a terminal, in columns."""
     return sum(
         0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
         for character in text
@@ -294,7 +296,7 @@ def _width(text: str) -> int:
 
 
 def _file_name(workflow: StoredWorkflow) -> str:
-    """A name that is one file in this folder, whatever the key is."""
+    """Return the name of a file in this folder for a workflow, whatever its key contains."""
     plain = re.sub(r"[^\w.-]+", "-", _plain(workflow.key or workflow.id)).strip(".-")
     short = plain.encode()[:_LONGEST_NAME].decode(errors="ignore")
     return f"{short or 'workflow'}.yml"

@@ -8,12 +8,12 @@ with LocalScout(blocks={"com.scoutos.serp": lambda inputs, context: "results"}) 
 ```
 
 It serves real HTTP on the loopback interface and runs workflows with a deterministic stand-in for language models.
-It is not Scout: nothing leaves the machine, and nothing it answers was written by a model.
+It is not Scout: nothing leaves the machine, and no output was written by a model.
 
-`record` and `replay` keep what a client and a server said, the real one too, in a file for tests.
+`record` and `replay` write requests and responses, also those of the real API, to a file for tests.
 
-It is built from the API's specification and from observations of the API, and never from this package's own client: a
-misreading of the API must not agree with itself.
+It is written from the specification and from observations of the API. It shares no code with the client that reads the
+API; otherwise both could have the same mistake, and tests between them would pass.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    # Loaded when asked for, because a test session loads this package whether or not it uses any of it.
+    # Imported on first use, because every test session imports this package through the pytest plugin.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: object = getattr(_home_of(name), name)

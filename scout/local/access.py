@@ -1,4 +1,4 @@
-"""Reports of the requests that the local Scout has answered."""
+"""Reports of the requests to the local Scout."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """One answered request, as passed to `on_access`.
+    """Report of one request, as passed to `on_access`.
 
     Attributes:
         method: The method, for example `POST`.
         path: The path as it was sent, percent-encoded and without the query.
-        status: The status of the answer; `None` when the client had gone before there was one.
-        seconds: The time up to the end of the answer.
+        status: The status of the response; `None` when the client disconnected before it.
+        seconds: The time from the request to the end of the response, in seconds.
     """
 
     method: str

@@ -1,4 +1,4 @@
-"""The HTTP face of the local Scout: the eight workflow endpoints, authentication, and errors."""
+"""The ASGI application of the local Scout: the eight workflow endpoints, authentication, and errors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .history import History
     from .store import Store, Stored
 
-# Larger bodies are parsed and checked in a thread, because that takes long enough to be felt by other runs.
+# Bytes; larger bodies are parsed and checked in a thread, because that would delay other runs.
 _SMALL_BODY = 256 * 1024
 _USUAL_PAGE = 50
 _LARGEST_PAGE = 1_000
@@ -51,15 +51,15 @@ def build_app(
     api_key: str | None,
     on_access: Callable[[Access], None] | None,
 ) -> ASGIApp:
-    """The ASGI application.
+    """Return the ASGI application.
 
     Args:
-        engine: What runs the workflows.
-        store: Where workflows are kept.
-        history: Notes requests and runs.
-        faults: What goes wrong.
-        api_key: The one bearer key that is let in; `None` lets in any.
-        on_access: Called after every answer.
+        engine: Runs the workflows.
+        store: Stores the workflows.
+        history: Records requests and runs.
+        faults: The simulated faults.
+        api_key: The only accepted bearer key; `None` accepts any.
+        on_access: A function to call after every response.
     """
     ends = _Endpoints(engine, store, history)
     gate = _Gate(api_key)
@@ -79,14 +79,14 @@ def build_app(
             Exception: _own_fault,
         },
     )
-    # The API does not redirect to a path with or without a slash at its end.
+    # The API does not redirect to the same path with or without a slash at the end.
     app.router.redirect_slashes = False
     return RequestMiddleware(app, history, faults, on_access)
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A request that was let in, and fits the specification."""
+    """An authenticated request that fits the specification."""
 
     request: Request
     query: Mapping[str, str]
@@ -94,24 +94,24 @@ class _Asked:
 
     @property
     def workflow_id(self) -> str:
-        """The id in the path."""
+        """The id in the path, decoded."""
         return unquote(self.request.path_params["workflow_id"])
 
 
 _Endpoint = Callable[[_Asked], Response]
 
 
-# --- The way in ----------------------------------------------------------------------------------------------------
+# --- Checks --------------------------------------------------------------------------------------------------------
 
 
 class _Gate:
-    """Lets in requests that have a key and fit the specification."""
+    """Checks that requests have a key and fit the specification."""
 
     def __init__(self, api_key: str | None) -> None:
         self._api_key = None if api_key is None else api_key.encode()
 
     def route(self, path: str, endpoints: Mapping[str, _Endpoint]) -> Route:
-        """The route of a path, with an endpoint for each method."""
+        """Return the route of a path, with an endpoint for each method."""
         by_method = {
             method: partial(self._answer, RequestRules(path, method.lower()), endpoint)
             for method, endpoint in endpoints.items()
@@ -145,7 +145,11 @@ class _Gate:
 
 
 def _checked(rules: RequestRules, request: Request, content: bytes) -> _Asked:
-    """The query and the body, if they are what the specification asks for."""
+    """Check query and body against the specification.
+
+    Raises:
+        InvalidRequestError: they do not fit.
+    """
     query = request.query_params
     details = rules.check_query(query)
     body: Any = {}
@@ -169,7 +173,7 @@ def _checked_body(rules: RequestRules, content_type: str | None, content: bytes)
 
 
 def _says_json(content_type: str | None) -> bool:
-    if content_type is None:  # the real server then takes it for JSON as well
+    if content_type is None:  # the real server reads it as JSON, too
         return True
     media_type = content_type.partition(";")[0].strip().lower()
     return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
@@ -179,7 +183,7 @@ def _says_json(content_type: str | None) -> bool:
 
 
 class _Endpoints:
-    """One method for each operation."""
+    """The endpoints: one method for each operation."""
 
     def __init__(self, engine: Engine, store: Store, history: History) -> None:
         self._engine = engine
@@ -222,13 +226,13 @@ class _Endpoints:
         return _workflow(self._store.save(asked.body, asked.workflow_id, deploy=False))
 
     def delete(self, asked: _Asked) -> Response:
-        """`DELETE /v2/workflows/{workflow_id}`: forget a workflow."""
+        """`DELETE /v2/workflows/{workflow_id}`: delete a workflow."""
         self._store.delete(asked.workflow_id)
         return Json({"detail": "Workflow deleted"})
 
     def execute(self, asked: _Asked) -> Response:
         """`POST /v2/workflows/{workflow_id}/execute`: run a stored workflow."""
-        # `console` is the newest saved state; all other environments have what is deployed.
+        # `console` runs the newest saved state; all other environments run the deployed revision.
         is_deployed = asked.query.get("environment") != "console"
         key, config = self._store.to_run(asked.workflow_id, asked.query.get("revision_id"), deployed=is_deployed)
         return self._run(asked, config, key, asked.workflow_id)
@@ -248,7 +252,7 @@ class _Endpoints:
         )
         streaming = asked.body.get("streaming", False)
         run = self._engine.run(call, partials=streaming)
-        runs = self._history.runs  # those of now: a reset in the meantime forgets this run too
+        runs = self._history.runs  # bound now, so that a reset during the run drops this run as well
 
         def note(answer: bytes) -> None:
             runs.add(LocalRun(call.workflow_key, call.environment, json.dumps(call.inputs).encode(), answer))
@@ -258,7 +262,7 @@ class _Endpoints:
 
 
 def _filters(query: Mapping[str, str]) -> Filters:
-    """Read the filters and the order of a list. Stricter than the specification, which leaves open what is right."""
+    """Return the filters and the order of a list. Stricter than the specification, which does not define values."""
     details: list[Detail] = []
     sort, direction, start_at = query.get("sort", SORTS[0]), query.get("direction", "asc"), query.get("start_at")
     if sort not in SORTS:
@@ -291,7 +295,7 @@ def _workflow(stored: Stored) -> Response:
 
 
 def _spliced(*parts: bytes) -> Response:
-    """JSON that was put together from text: a large config takes long to be taken apart and put together again."""
+    """Return a response of JSON texts joined together, because parsing a large config again would be slow."""
     return Response(b"".join(parts), media_type="application/json")
 
 

@@ -1,4 +1,4 @@
-"""Blocks: the built-in ones, handlers given by the user, and how a handler is called."""
+"""Blocks: the built-in ones, and the calls of handlers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TEXT = "com.scoutos.text"
 LLM = "com.scoutos.llm"
 _TRIGGERS = "com.scoutos.triggers."
 
-# A stand-in costs nothing. A small price by the word makes sums and reports worth testing.
+# The stand-in is free. A small price per word lets applications test sums and reports.
 _PRICE_PER_WORD = Decimal("0.00001")
 _WORD = re.compile(r"\S+\s*|\s+")
 _PIECES_BETWEEN_PAUSES = 64
@@ -33,10 +33,10 @@ _INPUT_TYPES = {"short_text": "text", "long_text": "text", "checkbox": "true or 
 
 
 class BlockFailedError(Exception):
-    """A block failed; the message says why, for the author of the workflow.
+    """A block failed. The message is for the author of the workflow.
 
     Attributes:
-        status_code: The HTTP status that another server failed with, if that is why.
+        status_code: The HTTP status of another server that caused the failure; else `None`.
     """
 
     def __init__(self, message: str, status_code: int | None = None) -> None:
@@ -45,10 +45,10 @@ class BlockFailedError(Exception):
 
 
 class BlockContext:
-    """The context of a block, for its handler. To be read, not changed.
+    """The context of a block, for its handler. Read-only.
 
     Attributes:
-        block_id: The block that runs.
+        block_id: The id of the block.
         archetype: The block's archetype, for example `com.scoutos.serp`.
         session_id: The session of the run.
         inputs: The inputs of the run, as they were sent.
@@ -68,7 +68,7 @@ class BlockContext:
     @property
     def state(self) -> dict[str, Any]:
         """The state of the run so far: `inputs`, `__exp_global` and one entry for each finished block."""
-        # Copied when somebody asks: a copy for each of thousands of blocks would take quadratic time.
+        # Copied only on access, because a copy for each of thousands of blocks would take quadratic time.
         return dict(self._state)
 
     def __repr__(self) -> str:
@@ -76,18 +76,18 @@ class BlockContext:
 
 
 Handler = Callable[[dict[str, Any], BlockContext], Any]
-"""The work of a block: `(inputs, context) -> output`, sync or async.
+"""A function that does the work of a block: `(inputs, context) -> output`, sync or async.
 
-`inputs` are the block's `block_inputs` with all templates rendered. The output is any JSON, or an iterator or
-async iterator of text, which is streamed. For an Input or trigger block, whose `block_inputs` come as they are, an
-object is the inputs themselves. A sync handler, and the iterator it returns, runs in a thread of its own, of which a
-run has at most a hundred; an async one runs on the event loop of the local Scout, which is not the caller's. Whatever
-it raises fails its block.
+`inputs` are the block's `block_inputs` with all templates rendered. The output is any JSON, or an iterator or async
+iterator of text, which is streamed. The handler of an Input or trigger block gets `block_inputs` without rendering, and
+an object that it returns is the block's entry in the state. A sync handler and its iterator run in a thread of their
+own, of which a run has at most a hundred; an async handler runs on the event loop of the local Scout. Any exception
+fails the block.
 """
 
 
 def takes_inputs(archetype: str) -> bool:
-    """Return True for an archetype that hands the run's inputs to the others, as Input and trigger blocks do."""
+    """Return True for the archetypes of Input and trigger blocks, whose entry in the state is the inputs of the run."""
     return archetype == INPUT or archetype.startswith(_TRIGGERS)
 
 
@@ -95,7 +95,7 @@ def takes_inputs(archetype: str) -> bool:
 
 
 def resolve_inputs(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the inputs of a run as an Input block reads them: checked, with defaults, undeclared ones unchanged.
+    """Check the inputs of a run by the settings of an Input block, and add defaults. Undeclared inputs are unchanged.
 
     Raises:
         BlockFailedError: A required input is missing, or one has the wrong type.
@@ -124,7 +124,7 @@ def resolve_inputs(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dic
 
 
 def _default(value: Any, input_type: str) -> Any:
-    """A default, which a form may have saved as the text that was typed into it."""
+    """Return a default value; a form may have saved it as text, which is parsed."""
     if not isinstance(value, str) or input_type not in {"number", "checkbox", "json"}:
         return value
     if not value.strip():
@@ -143,7 +143,7 @@ def _has_type(value: Any, input_type: str) -> bool:
             return isinstance(value, bool)
         case "number":
             return isinstance(value, (int, float)) and not isinstance(value, bool)
-        case _:  # "json" takes any JSON, and so does a type that we do not know
+        case _:  # "json" allows any JSON, and so does an unknown type
             return True
 
 
@@ -165,10 +165,10 @@ def _json_type(value: Any) -> str:
 
 
 def builtin_handlers(token_delay: float) -> dict[str, Handler]:
-    """The handlers of the blocks that the local Scout can run by itself.
+    """Return the handlers of the blocks that the local Scout can run by itself.
 
     Args:
-        token_delay: Seconds between two tokens of the language model's stand-in.
+        token_delay: The seconds between two tokens of the stand-in for a language model.
     """
 
     async def text(inputs: dict[str, Any], _: BlockContext) -> Any:
@@ -187,10 +187,10 @@ def builtin_handlers(token_delay: float) -> dict[str, Handler]:
 
 
 def prompts(inputs: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The prompts of a language model's block: `role` and `content`.
+    """Return the prompts of an LLM block: objects with `role` and `content`.
 
     Raises:
-        BlockFailedError: There is none.
+        BlockFailedError: The block has none.
     """
     found = objects_in(inputs.get("prompt_items"))
     if not found:
@@ -199,18 +199,18 @@ def prompts(inputs: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def wants_json(inputs: Mapping[str, Any]) -> bool:
-    """Return True when a language model's block asks for a JSON object instead of text."""
+    """Return True when an LLM block asks for a JSON object instead of text."""
     return inputs.get("response_format") in ("json_object", {"type": "json_object"})
 
 
 def _prompt_to_echo(items: list[dict[str, Any]]) -> str:
-    """The last prompt of the user, or the last of all when no prompt is the user's."""
+    """Return the last prompt with the role `user`, else the last prompt."""
     of_user = [item for item in items if item.get("role") == "user"]
     return str((of_user or items)[-1].get("content", ""))
 
 
 async def word_by_word(text: str, delay: float) -> AsyncGenerator[str, None]:
-    """The text as a language model would stream it, with so many seconds before each piece."""
+    """Yield a text word by word, as a language model would, with `delay` seconds before each piece."""
     for word in _WORD.finditer(text):
         if delay:
             await asyncio.sleep(delay)
@@ -218,7 +218,7 @@ async def word_by_word(text: str, delay: float) -> AsyncGenerator[str, None]:
 
 
 def price_of(archetype: str, output: Any) -> Decimal:
-    """Return the price of a block; see `_PRICE_PER_WORD`."""
+    """Return the price of a block: `_PRICE_PER_WORD` for LLM blocks, 0 for all others."""
     if archetype != LLM:
         return Decimal(0)
     return _PRICE_PER_WORD * sum(1 for _ in _WORD.finditer(str(output)))
@@ -234,14 +234,14 @@ async def call_handler(
     on_text: Callable[[str], Awaitable[None]],
     threads: asyncio.Semaphore,
 ) -> Any:
-    """Call a handler of any kind and return its output; text that it yields goes to `on_text` piece by piece.
+    """Call a handler of any kind, and return its output.
 
     Args:
         handler: The handler.
-        inputs: The block's settings, rendered.
-        context: What else it may know.
-        on_text: What to do with each piece of text.
-        threads: How many threads there may be; a sync handler takes one as long as it works.
+        inputs: The settings of the block, rendered.
+        context: The context of the block.
+        on_text: A function to call with each piece of text that the handler yields.
+        threads: Limits the threads of a run; a sync handler occupies one.
 
     Raises:
         BlockFailedError: An iterator yielded something other than text.
@@ -281,7 +281,7 @@ async def _joined(pieces: AsyncIterator[Any], on_text: Callable[[str], Awaitable
                 await on_text(piece)
             count += 1
             if count % _PIECES_BETWEEN_PAUSES == 0:
-                # A generator that never waits would keep all other runs from going on.
+                # A generator that never waits would block all other runs.
                 await asyncio.sleep(0)
     finally:
         close = getattr(pieces, "aclose", None)
@@ -291,7 +291,7 @@ async def _joined(pieces: AsyncIterator[Any], on_text: Callable[[str], Awaitable
 
 
 class _WorkerOnDemand:
-    """A thread for one call of a sync handler, made when it is needed."""
+    """A thread for one call of a sync handler, started when it is needed."""
 
     def __init__(self, slots: asyncio.Semaphore) -> None:
         self._slots = slots

@@ -1,4 +1,4 @@
-"""Runs workflows. No HTTP: a call goes in, events come out, and the answer is folded from the same run."""
+"""Engine that runs workflows: from a request to events and a result. No HTTP."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .renderer import Renderer
 
 EventData = dict[str, Any]
-"""One event as it goes over the wire."""
+"""One event, as sent to the client."""
 
 RUN_STARTED = "workflow_run_started"
 RUN_COMPLETED = "workflow_run_completed"
@@ -42,20 +42,20 @@ _GLOBALS = "__exp_global"
 _MOST_TEXT_OF_A_BLOCK = 4 * 1024 * 1024
 _MOST_TEXT_OF_A_RUN = 64 * 1024 * 1024
 _MOST_THREADS_OF_A_RUN = 100
-_STOP_SECONDS = 0.5  # for a handler that takes its time, or refuses, to be cancelled
+_STOP_SECONDS = 0.5  # for a handler that delays or ignores its cancellation
 
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """A run as a client asked for it.
+    """The request of a run.
 
     Attributes:
         workflow_config: The workflow, already checked against the schema.
         inputs: The inputs of the run.
-        workflow_key: The key the run is counted under, if any.
-        environment: The environment asked for.
-        session_id: The session to join, or `None` for a new one.
-        workflow_id: The id of the stored workflow, or `None` for one in the request.
+        workflow_key: The key of the workflow to which the run is attributed, if any.
+        environment: The environment of the request.
+        session_id: The session to join; `None` for a new one.
+        workflow_id: The id of the stored workflow; `None` when the request holds the workflow.
     """
 
     workflow_config: Mapping[str, Any]
@@ -70,10 +70,10 @@ class Engine:
     """The parts that all runs share.
 
     Args:
-        handlers: What blocks do, by block id or archetype.
-        renderer: Renders their templates.
-        stubs: Outputs that stand in for blocks. They come before the handlers.
-        token_delay: Seconds between two tokens of an output that stands in for a language model's.
+        handlers: The handlers of blocks, by block id or archetype.
+        renderer: Renders the templates of blocks.
+        stubs: Fixed outputs of blocks. They precede the handlers.
+        token_delay: The seconds between two tokens of the stub of an LLM block.
     """
 
     def __init__(
@@ -91,11 +91,11 @@ class Engine:
 
     @property
     def generation(self) -> object:
-        """See `Stubs.generation`."""
+        """As `Stubs.generation`."""
         return self._stubs.generation
 
     def handler(self, block: Block, generation: object) -> Handler | None:
-        """Return the stub or handler of a block; `None` when the engine itself knows what the block does."""
+        """Return the stub or handler of a block; `None` when it has none."""
         stub = self._stubs.handler(block.id, block.archetype, generation=generation, token_delay=self._token_delay)
         return stub or self._handlers.get(block.id) or self._handlers.get(block.archetype)
 
@@ -103,18 +103,18 @@ class Engine:
         """Prepare a run.
 
         Args:
-            call: What to run.
-            partials: Whether text that blocks produce bit by bit is reported bit by bit.
+            call: The request.
+            partials: True to report each piece of text of a block in an event.
 
         Raises:
-            InvalidRequestError: The blocks cannot be brought into an order.
+            InvalidRequestError: The blocks have no valid order.
         """
         return Execution(self, make_plan(call.workflow_config), call, partials=partials)
 
 
 @dataclass(slots=True)
 class _Step:
-    """A message from a block's task to the run: an event to send, and whether the block has ended."""
+    """A message from the task of a block to its run: an event to send, and the result when the block has ended."""
 
     name: str
     block: Block
@@ -129,7 +129,7 @@ class _Step:
 
 
 class Execution:
-    """One run of a workflow: iterate `events` to its end, then ask for the `answer`."""
+    """One run of a workflow: iterate over `events` to the end, then call `answer`."""
 
     def __init__(self, engine: Engine, plan: Plan, call: RunRequest, *, partials: bool) -> None:
         self._engine = engine
@@ -150,12 +150,12 @@ class Execution:
         self._unended = len(plan.blocks)
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
-        # Room for one: a block that streams faster than the client reads has to wait, and blocks take turns.
+        # One message at a time: a block that streams faster than the client reads has to wait, and blocks alternate.
         self._steps: asyncio.Queue[_Step] = asyncio.Queue(maxsize=1)
         self._first_event_id: str | None = None
 
     async def events(self) -> AsyncGenerator[EventData, None]:
-        """Run the workflow. The last event says how it ended; closing the generator early cancels the run."""
+        """Run the workflow, and yield its events. Closing the generator early cancels the run."""
         yield self._event(RUN_STARTED, self._started_data(), Decimal(0))
         try:
             self._start([block_id for block_id, count in self._waiting.items() if count == 0])
@@ -168,14 +168,14 @@ class Execution:
         yield self._last_event()
 
     async def finish(self) -> dict[str, Any]:
-        """Run the workflow to its end and return the answer."""
+        """Run the workflow to its end, and return the `answer`."""
         async with contextlib.aclosing(self.events()) as events:
             async for _ in events:
                 pass
         return self.answer()
 
     def answer(self) -> dict[str, Any]:
-        """The body of a plain, unstreamed answer, once the run has ended."""
+        """Return the body of the response to a run without streaming. Call it after the run has ended."""
         answer: dict[str, Any] = {
             "run": {
                 "stop_reason": RUN_FAILED if self._errors else RUN_COMPLETED,
@@ -190,7 +190,7 @@ class Execution:
             answer["output_block_id"] = self._plan.output_block_id
         return answer
 
-    # --- Blocks in the right order ---
+    # --- The order of the blocks ---
 
     def _start(self, block_ids: list[str]) -> None:
         for block_id in block_ids:
@@ -236,21 +236,21 @@ class Execution:
             step = self._failed(block, "it was cancelled by its own handler")
         except BlockFailedError as error:
             step = self._failed(block, str(error), error.status_code)
-        except BaseException as error:  # noqa: BLE001 - pytest's `fail` is no Exception, and none may keep a run waiting
+        except BaseException as error:  # noqa: BLE001 - pytest's `fail` is not an Exception, and the run must end
             if self._stopping:
-                return  # nobody asks any more; `sys.exit` in its clean-up would end the server
+                return  # the result is not needed; `sys.exit` in a handler's clean-up would end the server
             step = self._failed(block, f"its handler raised {_described(error)}")
         else:
             step = self._completed(block, entry)
         await self._steps.put(step)
 
     async def _entry(self, block: Block) -> dict[str, Any]:
-        self.use_text(0)  # a run that holds too much already does nothing more, even where errors are ignored
+        self.use_text(0)  # raises when the run holds too much text already, also after an ignored error
         handler = self._engine.handler(block, self._generation)
         if takes_inputs(block.archetype):
             if handler is None:
                 return cast("dict[str, Any]", self._as_json(resolve_inputs(block.settings, self._call.inputs)))
-            # The entry of such a block is its inputs themselves, wherever they come from.
+            # The entry of such a block is the inputs themselves.
             output = await self._handled(block, handler, block.settings)
             return output if is_dict(output) else {"output": output}
         if handler is None:
@@ -272,7 +272,7 @@ class Execution:
         return entry
 
     async def _rendered(self, block: Block) -> dict[str, Any]:
-        """The block's settings with all templates rendered."""
+        """Return the settings of a block with all templates rendered."""
         found = list(_texts(block.settings))
         most = min(_MOST_TEXT_OF_A_BLOCK, max(self._text_left, 0))
         try:
@@ -311,7 +311,11 @@ class Execution:
         return self._as_json(output)
 
     def _as_json(self, output: Any) -> Any:
-        """The output as a client will read it: a copy, with tuples as lists, or an error if JSON cannot carry it."""
+        """Return a copy of an output as a client will read it: plain JSON.
+
+        Raises:
+            BlockFailedError: JSON cannot represent it, or it is too large.
+        """
         try:
             text = json.dumps(output, ensure_ascii=False, allow_nan=False)
             self.use_text(len(text.encode()))
@@ -323,16 +327,16 @@ class Execution:
             raise BlockFailedError(f"its output does not fit into JSON: {error}") from None
 
     def use_text(self, length: int) -> None:
-        """Count text that the run holds, so that no workflow can fill the memory.
+        """Count characters that the run holds, so that no workflow can fill the memory.
 
         Raises:
-            BlockFailedError: It is too much.
+            BlockFailedError: The run holds too many.
         """
         self._text_left -= length
         if self._text_left < 0:
             raise BlockFailedError(f"the run holds more than {_MOST_TEXT_OF_A_RUN} characters of text")
 
-    # --- What events say ---
+    # --- The content of events ---
 
     def _completed(self, block: Block, entry: dict[str, Any]) -> _Step:
         price = price_of(block.archetype, entry.get("output"))
@@ -399,7 +403,7 @@ class Execution:
             "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
             "data": data,
             "price": f"{price:.5f}",
-            # Applications in the field distinguish events by this one, so on the wire it holds the name.
+            # Existing applications distinguish events by this field, so it holds the name.
             "event_type": name,
             "version": "1.0",
         }
@@ -409,7 +413,7 @@ class Execution:
 
 
 def _texts(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """All texts, each with where it stands, such as `prompt_items[1].content`."""
+    """Yield all texts, each after its place, such as `prompt_items[1].content`."""
     if isinstance(value, str):
         yield path, value
     elif is_list(value):
@@ -421,7 +425,7 @@ def _texts(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _with_texts(value: Any, texts: Iterator[str]) -> Any:
-    """A copy with other texts, given in the order of `_texts`."""
+    """Return a copy with other texts, in the order of `_texts`."""
     if isinstance(value, str):
         return next(texts)
     if is_list(value):
@@ -431,11 +435,11 @@ def _with_texts(value: Any, texts: Iterator[str]) -> Any:
     return value
 
 
-# --- Small things --------------------------------------------------------------------------------------------------
+# --- Helpers -------------------------------------------------------------------------------------------------------
 
 
 def _workflow_id(call: RunRequest) -> str:
-    """Return the same id for the same workflow, so that runs of one can be distinguished from those of another."""
+    """Return an id that is the same for each run of a workflow."""
     identity = call.workflow_key or json.dumps(call.workflow_config, sort_keys=True)
     return f"wf_{hashlib.sha256(identity.encode()).hexdigest()[:24]}"
 
@@ -454,19 +458,17 @@ def _globals(workflow_id: str) -> dict[str, Any]:
 def _pacific() -> tzinfo:
     try:
         return ZoneInfo("America/Los_Angeles")
-    except (
-        ZoneInfoNotFoundError
-    ):  # a machine without time zones: off by an hour in summer, which is better than failing
+    except ZoneInfoNotFoundError:  # a machine without time zones: an hour off in summer, but not a failure
         return timezone(timedelta(hours=-8))
 
 
 def _described(error: BaseException) -> str:
     try:
         return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 - an error that cannot say what it is must still end its block
+    except Exception:  # noqa: BLE001 - `__str__` of an error may fail, and the block must end
         return type(error).__name__
 
 
 def _presentable(text: str) -> str:
-    """A message that always fits into an answer: lone surrogates escaped, not endless."""
+    """Return a message for a response: with half surrogate pairs escaped, and shortened."""
     return shorten(text.encode("utf-8", "backslashreplace").decode(), 2000)

@@ -1,4 +1,4 @@
-"""Faults on request: what can go wrong with an answer, so that applications can be tested against it."""
+"""Simulated faults, with which applications can test their handling of errors."""
 
 from __future__ import annotations
 
@@ -23,30 +23,31 @@ __all__ = ["EVENT_FAULTS", "Fault", "Faults", "parse_fault"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """Something that goes wrong with the answers of the local Scout.
+    """A simulated fault in the responses of the local Scout.
 
-    Faults of events are for runs only, and count a stream's events from 1. In the answer to a plain run, `stall_after`
-    and `cut_after` come before the answer when they are 0, else in the middle of its body; `malformed` and `drift`
-    spoil its body; the others do nothing to it. A request meets the first fault that fits it, and no other.
+    Faults of events (`stall_after` to `drift`) apply to runs only, and count the events of a stream from 1. For a run
+    without streaming, `stall_after` and `cut_after` take effect before the response when they are 0, else in the middle
+    of its body; `malformed` and `drift` change its body; the others have no effect. The first fault that matches a
+    request applies, and no other.
 
     Attributes:
-        status: Answer with this status, 400 to 599, and do nothing else.
-        headers: Sent with that status.
+        status: Answer with this status, 400 to 599, without processing the request.
+        headers: Headers of the response with that status.
         retry_after: Seconds, sent as `Retry-After` with that status.
-        body: The body of that answer: any JSON. Without it one that says that the fault was asked for.
-        delay: Seconds before the request is looked at.
-        stall_after: Send so many events and then nothing, with the connection open.
-        cut_after: Send so many events and then break the connection.
-        malformed: This event is not JSON.
-        duplicate: This event comes twice.
-        unknown_event: After so many events comes one of a kind that no client knows.
-        drift: The data of this event is not what it should be.
-        times: For how many requests it holds; `None` for all.
-        request: Only for the request of this number, counted from 1.
-        match: Only for requests with this text in their body or their first line (`POST /v2/workflows/execute`).
+        body: The body of the response with that status: any JSON; by default an explanation.
+        delay: Seconds before the request is processed.
+        stall_after: Send this number of events, then nothing, with the connection open.
+        cut_after: Send this number of events, then break the connection.
+        malformed: The number of an event to send as invalid JSON.
+        duplicate: The number of an event to send twice.
+        unknown_event: Send an event with an unknown name after this number of events.
+        drift: The number of an event whose data has another form than specified.
+        times: The number of requests to which the fault applies; `None` for all.
+        request: Apply only to the request with this number, from 1.
+        match: Apply only to requests with this text in the body or the first line (`POST /v2/workflows/execute`).
 
     Raises:
-        ConfigurationError: It cannot work.
+        ConfigurationError: A value is invalid, or the values cannot be combined.
     """
 
     status: int | None = None
@@ -93,12 +94,12 @@ class Fault:
 
     @property
     def is_of_run(self) -> bool:
-        """True when it concerns the events or the answer of a run, and so no other request."""
+        """True for a fault of events, which applies to runs only."""
         return any(getattr(self, name) is not None for name in EVENT_FAULTS)
 
     @property
     def breaks_off_after(self) -> int | None:
-        """After how many events nothing more is sent, if it comes to that."""
+        """The number of events after which nothing more is sent; `None` when the response does not break off."""
         return self.cut_after if self.cut_after is not None else self.stall_after
 
 
@@ -134,7 +135,7 @@ def _check_headers(headers: object) -> None:
 
 
 def is_seconds(value: object) -> bool:
-    """Return True for a number of seconds that one can wait."""
+    """Return True for a number of seconds, 0 or more, for which a thread can wait."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= threading.TIMEOUT_MAX
 
 
@@ -146,10 +147,12 @@ def _check_seconds(name: str, value: object) -> None:
 
 
 def parse_fault(text: str) -> Fault:
-    """A fault from text such as `status=429,retry_after=1,times=2`: the attributes of `Fault`, but headers and body.
+    """Return the fault in a text such as `status=429,retry_after=1,times=2`.
+
+    The text may hold all attributes of `Fault` except `headers` and `body`.
 
     Raises:
-        ConfigurationError: It is not one.
+        ConfigurationError: The text is not a valid fault.
     """
     given: dict[str, Any] = {}
     for part in text.split(","):
@@ -177,13 +180,13 @@ _FROM_TEXT: dict[str, Callable[[str], object]] = {
 
 
 class Faults:
-    """The faults of a server, and which of them the next request meets. May be used by several threads."""
+    """The faults of a server, in the order in which they apply. Threads may share it."""
 
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
         self._lock = threading.Lock()
         try:
             found = list[Any](faults)
-        except TypeError:  # one fault alone, or something else that is no list
+        except TypeError:  # a single fault, or another value that is not a list
             raise ConfigurationError(_NO_FAULTS) from None
         if not all(isinstance(each, Fault) for each in found):
             raise ConfigurationError(_NO_FAULTS)
@@ -191,20 +194,20 @@ class Faults:
         self.reset()
 
     def reset(self) -> None:
-        """Back to the faults that the server was made with, none of them used."""
+        """Restore the faults that the server was created with, all unused."""
         with self._lock:
             self._number = 0
             self._added = 0
             self._left: list[tuple[Fault, int | None]] = [(fault, fault.times) for fault in self._given]
 
     def add(self, fault: Fault) -> None:
-        """One more fault: before those that the server was made with, and after those that were added already."""
+        """Add a fault: before those that the server was created with, and after those that were added earlier."""
         with self._lock:
             self._left.insert(self._added, (fault, fault.times))
             self._added += 1
 
     def next(self, first_line: str, body: bytes, *, is_run: bool) -> Fault | None:
-        """The fault that a request meets, if any."""
+        """Count a request, and return the fault that applies to it; `None` when none does."""
         with self._lock:
             self._number += 1
             for place, (fault, left) in enumerate(self._left):
@@ -233,7 +236,7 @@ _NO_FAULTS = "faults must be a list of Fault(...); parse_fault makes one of text
 
 
 class BrokenOffError(Exception):
-    """Nothing more is to be sent: the connection stays open (`stalls`), or is to be ended."""
+    """The response breaks off here. The connection stays open if `stalls`, else it must be closed."""
 
     def __init__(self, *, stalls: bool) -> None:
         super().__init__()
@@ -243,10 +246,10 @@ class BrokenOffError(Exception):
 async def spoil_events(
     events: AsyncIterator[EventData], fault: Fault | None, write: Callable[[EventData], bytes]
 ) -> AsyncIterator[bytes]:
-    """The frames of a stream, with what the fault does to them.
+    """Yield the frames of a stream, with the effect of the fault.
 
     Raises:
-        BrokenOffError: The stream is to end here.
+        BrokenOffError: The stream breaks off here.
     """
     number = 0
     if fault is not None:
@@ -275,7 +278,7 @@ def _break_off_after(number: int, fault: Fault) -> None:
 
 
 def spoil_body(body: bytes, fault: Fault) -> bytes:
-    """The answer to a plain run, with what the fault does to it."""
+    """Return the body of a response to a run without streaming, with the effect of the fault."""
     if fault.drift:
         body = json.dumps({"run": f"not what it was: {len(body)} bytes"}).encode()
     return _malformed(body) if fault.malformed else body

@@ -1,4 +1,4 @@
-"""Requests that a local Scout received and runs that it made, for tests to look at."""
+"""History of a local Scout: its requests and runs, for tests to inspect."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class LocalRequest:
     """One request that the local Scout received.
 
     Attributes:
-        method: For example `POST`.
-        path: As it was sent, percent-encoded and without the query.
+        method: The HTTP method, such as `POST`.
+        path: The path as it was sent, percent-encoded and without the query.
         query: The query parameters.
-        headers: With names in lower case, and without those that carry keys (`authorization`, `cookie`).
-        content: The body.
+        headers: The headers, with names in lower case, without those for credentials (`authorization`, `cookie`).
+        content: The bytes of the body.
     """
 
     method: str
@@ -40,28 +40,28 @@ class LocalRequest:
 
     @property
     def size(self) -> int:
-        """Bytes that it holds, about."""
+        """The approximate size in memory, in bytes."""
         return len(self.content)
 
     @property
     def json(self) -> Any:
-        """The body as JSON; `None` when there is no body.
+        """The parsed body; `None` when the request has none.
 
         Raises:
-            ValueError: It is not JSON.
+            ValueError: The body is not JSON.
         """
         return json.loads(self.content) if self.content else None
 
 
 @dataclass(frozen=True, slots=True)
 class LocalRun:
-    """One run that the local Scout carried out to its end, completed or failed.
+    """One run that has ended, completed or failed.
 
     Attributes:
-        workflow_key: The key in the request, or the one that the stored workflow has.
-        environment: The environment asked for.
+        workflow_key: The key in the request, or that of the stored workflow.
+        environment: The environment of the request.
         sent: The inputs in the request, as JSON.
-        content: What a plain run is answered with, as JSON.
+        content: The body of the response to the run without streaming, as JSON.
     """
 
     workflow_key: str | None
@@ -76,39 +76,39 @@ class LocalRun:
 
     @property
     def size(self) -> int:
-        """Bytes that it holds, about."""
+        """The approximate size in memory, in bytes."""
         return len(self.sent) + len(self.content)
 
     @property
     def answer(self) -> Mapping[str, Any]:
-        """The answer to a plain run: `run`, `workflow_id`, `output_block_id`."""
+        """The body of the response to the run without streaming: `run`, `workflow_id`, `output_block_id`."""
         return cast("Mapping[str, Any]", json.loads(self.content))
 
     @property
     def id(self) -> str:
-        """The id of the run, as the client got it."""
+        """The id of the run, as sent to the client."""
         return cast("str", self.answer["run"]["workflow_run_id"])
 
     @property
     def ok(self) -> bool:
-        """True when it completed."""
+        """True when the run completed."""
         return bool(self.answer["run"]["stop_reason"] == "workflow_run_completed")
 
     @property
     def errors(self) -> list[str]:
-        """Why it failed."""
+        """The error messages of a run that failed; else empty."""
         return cast("list[str]", self.answer["run"]["errors"])
 
     @property
     def outputs(self) -> Mapping[str, Any]:
-        """Block id -> output, of the blocks that have one; an input block has none."""
+        """The outputs by block id. Input blocks have none."""
         state = cast("Mapping[str, Any]", self.answer["run"]["state"])
         blocks = {name: entry for name, entry in state.items() if name not in _NOT_BLOCKS and is_dict(entry)}
         return {name: entry["output"] for name, entry in blocks.items() if "output" in entry}
 
     @property
     def output(self) -> Any:
-        """The output of the output block; `None` without one."""
+        """The output of the output block; `None` when the run has none."""
         return self.outputs.get(self.answer.get("output_block_id", ""))
 
 
@@ -116,19 +116,19 @@ EntryT = TypeVar("EntryT", LocalRequest, LocalRun)
 
 
 class History:
-    """The newest requests and runs: so many, and so much of them, that a server may go on for ever."""
+    """The newest requests and runs, limited in number and size, so that a server can run for long."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all of it, and what goes on now too: whatever is under way adds to the old lists."""
+        """Drop all entries, also those of requests in progress, which are added to the old lists."""
         self.requests: _Newest[LocalRequest] = _Newest()
         self.runs: _Newest[LocalRun] = _Newest()
 
 
 class _Newest(Generic[EntryT]):
-    """A bounded list. May be used by several threads."""
+    """A list with a maximum number of entries and bytes. Threads may share it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

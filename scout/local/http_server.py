@@ -1,4 +1,4 @@
-"""uvicorn, made to live inside somebody else's program: silent, and gone at once when stopped."""
+"""HTTP server on uvicorn, for embedding in another program: it prints nothing, and stops at once."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-# Longer than clients keep idle connections. When one closes just as a request is sent, its outcome is unknown.
+# Longer than clients keep idle connections: if a server closes one while a request is sent, the outcome is unknown.
 _KEEP_ALIVE_SECONDS = 75
 _FINISH_SECONDS = 0.6
 
 
-# What uvicorn says of requests that are none (a broken first line) is for those who set a lower level: without that,
-# Python would print it into the program that this server lives in.
+# Warnings of uvicorn about invalid requests are off by default: without a handler, Python would print them to the
+# stderr of the program that embeds the server.
 _log = logging.getLogger("scout.local.http")
 if _log.level == logging.NOTSET:
     _log.setLevel(logging.ERROR)
 
 
 class _SilentProtocol(H11Protocol):
-    """Writes no access log, and gives the application a way to hang up.
+    """Writes no access log, and lets the application close the connection.
 
-    `access_log=False` would do the same, but by changing a logger that a uvicorn of the user's may be using.
+    `access_log=False` would change a logger that another uvicorn server in the program may use.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -41,7 +41,7 @@ class _SilentProtocol(H11Protocol):
         self.logger = _log
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """End this connection, for the application."""
+        """Pass a function that closes the connection to the application."""
         super().connection_made(transport)
         app = self.app
 
@@ -52,7 +52,7 @@ class _SilentProtocol(H11Protocol):
         self.app = with_hang_up
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection, also when the client has reset it: uvicorn would keep it until its timer rings."""
+        """Stop the keep-alive timer, with which uvicorn would keep a connection that the client has reset."""
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
 
@@ -62,7 +62,7 @@ class HttpServer(uvicorn.Server):
 
     Args:
         app: The application.
-        on_started: Called once connections are accepted.
+        on_started: A function to call when connections are accepted.
     """
 
     def __init__(self, app: ASGIApp, on_started: Callable[[], None]) -> None:
@@ -82,29 +82,27 @@ class HttpServer(uvicorn.Server):
         self._stop = asyncio.Event()
 
     async def serve_on(self, listener: socket.socket) -> None:
-        """Serve until `stop` is called."""
+        """Serve on a socket until `stop` is called."""
         await self.serve([listener])
 
     def stop(self) -> None:
-        """Make `serve_on` return; to be called on the event loop."""
+        """Make `serve_on` return. Call it on the event loop."""
         self._stop.set()
 
     async def main_loop(self) -> None:
-        """Serve; a part of uvicorn's life of a server."""
-        # Waiting for an event instead of looking every 0.1 seconds: stopping is immediate.
+        """Wait until `stop` is called. Replaces the loop of uvicorn, which polls every 0.1 seconds."""
         self._on_started()
         await self._stop.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End; a part of uvicorn's life of a server."""
-        # Not gracefully: runs and streams that are still open could go on for minutes.
+        """Abort all connections. Replaces the graceful shutdown of uvicorn, which could wait for runs for minutes."""
         for server in self.servers:
             server.close()
         for listener in sockets or ():
             listener.close()
         for connection in list(self.server_state.connections):
             connection.transport.abort()
-        # Each request sees that its client is gone, and stops its run.
+        # Each request notices the disconnect, and stops its run.
         tasks = list(self.server_state.tasks)
         if tasks:
             await asyncio.wait(tasks, timeout=_FINISH_SECONDS)

@@ -1,4 +1,4 @@
-"""Language models behind the blocks: any server that understands OpenAI's chat completions."""
+"""Language models for blocks: any server with OpenAI's chat completions API."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .blocks import BlockContext
 
-# What such servers know; all else in a block's settings is Scout's own.
+# The settings of a block that such servers know; all others are specific to Scout.
 _PASSED_ON = (
     *("model", "temperature", "top_p", "max_tokens", "max_completion_tokens", "reasoning_effort"),
     *("frequency_penalty", "presence_penalty", "stop", "seed"),
@@ -32,15 +32,15 @@ _LONGEST_QUOTE = 300
 
 
 class ChatCompletions:
-    """A handler for the blocks of language models that asks a real one. To be used on one event loop.
+    """Handler of LLM blocks that calls a real language model. Use it on one event loop only.
 
     Args:
-        base_url: Where the server is, such as `http://127.0.0.1:11434/v1`.
-        api_key: The server's key, if it wants one.
+        base_url: The URL of the server, such as `http://127.0.0.1:11434/v1`.
+        api_key: The key for the server, if it needs one.
         timeout: The longest silence of the server, in seconds.
 
     Raises:
-        ConfigurationError: The address or the key cannot work.
+        ConfigurationError: The URL or the key is invalid.
     """
 
     def __init__(self, base_url: str, api_key: str | None = None, *, timeout: float = 600.0) -> None:
@@ -56,10 +56,10 @@ class ChatCompletions:
         return f"<ChatCompletions {self._shown}>"
 
     async def answer(self, inputs: dict[str, Any], _: BlockContext) -> Any:
-        """Answer with the words of the block's model: text in pieces, or the JSON that the block asked for.
+        """Call the model, and return an iterator of text, or the JSON object that the block asks for.
 
         Raises:
-            BlockFailedError: There is no prompt, or the server did not give an answer.
+            BlockFailedError: The block has no prompt, or the server failed.
         """
         pieces = self._pieces(_request(inputs))
         if not wants_json(inputs):
@@ -113,7 +113,7 @@ class ChatCompletions:
                 auth=self._login,
                 timeout=self._timeout,
                 limits=httpx.Limits(max_connections=None),
-                # A proxy has no business with what stays on this machine.
+                # Not through a proxy when the server is this machine.
                 trust_env=not is_loopback(self._url.host),
             )
         return self._client
@@ -122,7 +122,7 @@ class ChatCompletions:
         finished = False
         rest = b""
         async for received in response.aiter_bytes():
-            # Lines end with a line feed and nothing else: a model's text may hold any other separator.
+            # Lines end only with a line feed, because the text of a model may hold other separators.
             *lines, rest = (rest + received).split(b"\n")
             if len(rest) > _LONGEST_LINE:
                 raise self._failure(f"sent a line of more than {_LONGEST_LINE} bytes")
@@ -189,7 +189,7 @@ class ChatCompletions:
 
     def _quote(self, said: str | bytes) -> str:
         text = said if isinstance(said, str) else said.decode(errors="replace")
-        text = " ".join(self._without_secrets(text).split())  # before anything is cut off
+        text = " ".join(self._without_secrets(text).split())  # before shortening, which could leave a part of a secret
         return shorten(text, _LONGEST_QUOTE) or "nothing"
 
 
@@ -197,7 +197,7 @@ class ChatCompletions:
 
 
 def _address(base_url: str) -> httpx.URL:
-    """The address of the chat completions, without a user's name and password."""
+    """Return the URL of the chat completions, without user name and password."""
     try:
         url = httpx.URL(base_url)
     except (httpx.InvalidURL, TypeError, ValueError):
@@ -222,14 +222,14 @@ def _checked_key(api_key: object) -> str | None:
 
 
 def _secrets(base_url: str, key: str | None) -> list[str]:
-    """Return the texts that a server could quote and nobody may see."""
+    """Return the credentials, which a server could quote, for redaction."""
     url = httpx.URL(base_url)
-    # Not every parameter is a key, but one of this length may be.
+    # A query parameter of this length may be a key.
     long = [value for value in url.params.values() if len(value) >= SHORTEST_SECRET]
     return [secret for secret in (key, url.password, *long) if secret]
 
 
-# --- Requests and answers ------------------------------------------------------------------------------------------
+# --- Requests and responses ----------------------------------------------------------------------------------------
 
 
 def _request(inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -244,7 +244,7 @@ def _request(inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def _read(response: httpx.Response, most: int) -> tuple[bytes, bool]:
-    """The body, and whether that is all of it."""
+    """Return at most `most` bytes of the body, and True when that is the whole body."""
     body = b""
     async for received in response.aiter_bytes():
         body += received
@@ -259,13 +259,13 @@ def _first_choice(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _text_of(message: object) -> str:
-    """The text of a message or of a piece of one. Its content is `null` when the model only calls tools or thinks."""
+    """Return the text of a message or a delta. Its content is `null` when the model only calls tools or thinks."""
     content = message.get("content") if is_dict(message) else None
     return content if isinstance(content, str) else ""
 
 
 def _message(answer: object) -> str:
-    """Return the words of a server about its failure; each puts them in another place."""
+    """Return the error message of a server, which may be in one of several places."""
     said: object = answer
     for name in ("error", "message", "detail"):
         said = said.get(name, said) if is_dict(said) else said

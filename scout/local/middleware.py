@@ -1,4 +1,4 @@
-"""Takes each request in: reads it whole, notes it, lets it meet its fault, and reports how it was answered."""
+"""Middleware: reads each request whole, records it, applies its fault, and reports the response."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger("scout.local")
 
 FAULT = "scout.local.fault"
-"""The key of a request's fault in its scope."""
+"""The key of the fault in the scope of a request."""
 
 _MOST_BODY = 20 * 1024 * 1024
-# Read and thrown away, so that a client that is still sending gets to see the 413 and not a broken connection.
+# Bytes that are read and dropped, so that a client that is still sending gets the 413 and not a broken connection.
 _MOST_DISCARDED = 8 * _MOST_BODY
 _SECRET_HEADERS = ("authorization", "proxy-authorization", "cookie")
 
@@ -34,10 +34,10 @@ class RequestMiddleware:
     """The outermost part of the application.
 
     Args:
-        app: What answers.
-        history: Notes each request.
-        faults: Says what goes wrong with each.
-        on_access: Called after every answer.
+        app: The application that answers.
+        history: Records each request.
+        faults: Returns the fault of each request.
+        on_access: A function to call after every response.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class RequestMiddleware:
             return
         request = _noted(scope, content)
         self._history.requests.add(request)
-        # A path is taken apart before its percent signs are decoded: `a%2Fb` is one id, and not two segments.
+        # The undecoded path, so that it is split into segments before decoding: `a%2Fb` is one id.
         scope = {**scope, "path": request.path}
         fault = self._faults.next(f"{request.method} {request.path}", content, is_run=_is_run(request))
         if fault is not None:
@@ -104,7 +104,7 @@ def _refusal(status: int, fault: Fault) -> Json:
 
 
 async def _read(receive: Receive) -> tuple[bytes | None, int]:
-    """The body, `None` when the client has gone, and its size; of one that is too large the size only."""
+    """Return the body and its size in bytes. The body is `None` after a disconnect, and empty if it is too large."""
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -122,7 +122,7 @@ async def _read(receive: Receive) -> tuple[bytes | None, int]:
 
 
 def _again(content: bytes, receive: Receive) -> Receive:
-    """Gives the body that was read, and then what else comes: that the client has gone."""
+    """Return a `receive` that replays the body, and then waits for the disconnect."""
     left: list[Message] = [{"type": "http.request", "body": content, "more_body": False}]
 
     async def replay() -> Message:
@@ -136,13 +136,13 @@ async def _reported(app: ASGIApp, report: Callable[[Access], None], scope: Scope
     status: int | None = None
     is_reported = False
 
-    def tell() -> None:
+    def report_once() -> None:
         nonlocal is_reported
         is_reported = True
         path = scope["raw_path"].decode("latin-1")
         try:
             report(Access(scope["method"], path, status, time.perf_counter() - began))
-        except Exception:  # noqa: BLE001 - the log gets it; a client must not suffer for it
+        except Exception:  # noqa: BLE001 - logged, because the client must get its response
             _log.exception("on_access failed")
 
     async def noting_send(message: Message) -> None:
@@ -150,12 +150,12 @@ async def _reported(app: ASGIApp, report: Callable[[Access], None], scope: Scope
         if message["type"] == "http.response.start":
             status = message["status"]
         elif not message.get("more_body"):
-            # Before the last part goes out, so that whoever has the answer also finds the report of it.
-            tell()
+            # Before the last part is sent, so that the report exists when the client has the whole response.
+            report_once()
         await send(message)
 
     try:
         await app(scope, receive, noting_send)
     finally:
         if not is_reported:
-            tell()
+            report_once()

@@ -1,4 +1,4 @@
-"""From a workflow config to a plan: which blocks there are, and which waits for which."""
+"""Plan of a run: the blocks of a workflow, and their dependencies."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 Detail = dict[str, Any]
-"""One entry of a 422 answer: `loc`, `msg`, `type`."""
+"""One entry of a 422 response: `loc`, `msg`, `type`."""
 
 
 class InvalidRequestError(Exception):
-    """The request cannot be run; `details` says where and why, in the shape of the API's 422 answers."""
+    """The request is invalid. `details` has places and reasons, in the form of the API's 422 responses."""
 
     def __init__(self, details: Sequence[Detail]) -> None:
         super().__init__("; ".join(str(detail["msg"]) for detail in details))
@@ -23,7 +23,7 @@ class InvalidRequestError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One block of a workflow, read from its definition."""
+    """One block of a workflow, read from its definition. `needs` holds the ids of the blocks that it depends on."""
 
     id: str
     archetype: str
@@ -36,7 +36,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The blocks of a workflow by id, in the order of the config, and who waits for whom."""
+    """The blocks of a workflow by id, in the order of the config, and the blocks that depend on each (`followers`)."""
 
     blocks: Mapping[str, Block]
     followers: Mapping[str, Sequence[str]]
@@ -44,10 +44,10 @@ class Plan:
 
 
 def make_plan(config: Mapping[str, Any]) -> Plan:
-    """Read a workflow config that fits the schema.
+    """Return the plan of a workflow config that fits the schema.
 
     Raises:
-        InvalidRequestError: A block id is taken twice, a dependency names no block, or blocks wait for each other.
+        InvalidRequestError: Two blocks have one id, a dependency does not exist, or blocks depend on each other.
     """
     definitions: Sequence[Mapping[str, Any]] = config.get("blocks") or []
     details = [*_repeated_ids(definitions), *_unknown_dependencies(definitions)]
@@ -67,7 +67,7 @@ def _read_block(definition: Mapping[str, Any]) -> Block:
         archetype=definition["block_archetype_id"],
         settings=definition.get("block_inputs") or {},
         needs=frozenset(dependency["block_id"] for dependency in definition.get("dependencies") or ()),
-        # Older configs, and all that are public, say `block_is_output`.
+        # Older configs, and all public ones, use `block_is_output`.
         is_output=bool(definition.get("is_output") or definition.get("block_is_output")),
         ignore_error=bool(definition.get("ignore_error")),
         definition=definition,
@@ -109,7 +109,7 @@ def _followers(blocks: Mapping[str, Block]) -> dict[str, list[str]]:
 
 
 def _blocks_in_or_after_cycles(blocks: Mapping[str, Block], followers: Mapping[str, Sequence[str]]) -> dict[str, Block]:
-    """Return the blocks that are left when every block that can run has been removed."""
+    """Return the blocks that can never run."""
     waiting = {block.id: len(block.needs) for block in blocks.values()}
     free = [block_id for block_id, count in waiting.items() if count == 0]
     while free:
@@ -125,7 +125,7 @@ def _blocks_in_or_after_cycles(blocks: Mapping[str, Block], followers: Mapping[s
 def _cycle_detail(
     blocks: Mapping[str, Block], definitions: Sequence[Mapping[str, Any]], stuck: Mapping[str, Block]
 ) -> Detail:
-    # Every stuck block needs a stuck block, so going from need to need must come back somewhere.
+    # Every stuck block needs a stuck block, so that following the dependencies must end in a cycle.
     path: dict[str, None] = {}
     block_id = next(iter(stuck))
     while block_id not in path:

@@ -1,4 +1,4 @@
-"""A pytest plugin: the fixture `scout_local`, a local Scout for tests.
+"""Pytest plugin with the fixture `scout_local`, a local Scout for tests.
 
 ```
 def test_the_answer(scout_local):
@@ -7,7 +7,7 @@ def test_the_answer(scout_local):
     assert scout_local.runs[-1].inputs == {"user_message": "What is six times seven?"}
 ```
 
-One server for the session, as new for each test. Clients that take their settings from the environment find it.
+The session has one server, which is reset for each test. Clients that read their settings from the environment use it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def scout_local_options() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def _scout_local_server(scout_local_options: dict[str, Any]) -> Iterator[LocalScout]:
-    from .server import LocalScout  # only for those who ask for it, because this plugin is loaded in every session
+    from .server import LocalScout  # imported on use, because this plugin is loaded in every session
 
     if not isinstance(scout_local_options, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - it is the user's
         raise pytest.UsageError("the fixture scout_local_options must return a mapping of arguments of LocalScout")
@@ -45,8 +45,8 @@ def _scout_local_server(scout_local_options: dict[str, Any]) -> Iterator[LocalSc
 def scout_local(
     _scout_local_server: LocalScout, scout_local_options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[LocalScout]:
-    """A local Scout without a past, which `Scout()` finds by `SCOUT_BASE_URL` and `SCOUT_API_KEY`."""
-    _scout_local_server.start()  # says so if an earlier test has closed it
+    """A local Scout, reset for each test. `Scout()` uses it through `SCOUT_BASE_URL` and `SCOUT_API_KEY`."""
+    _scout_local_server.start()  # raises if an earlier test has closed it
     _scout_local_server.reset()
     monkeypatch.delenv("SCOUT_ENVIRONMENT", raising=False)
     monkeypatch.setenv("SCOUT_BASE_URL", _scout_local_server.url)

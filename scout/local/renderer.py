@@ -1,7 +1,7 @@
-"""Renders templates so that none can hang the server or fill its memory.
+"""Renderer of templates, with limits on time and memory.
 
-Templates that only look values up are rendered on the spot. All others go to a child process that is killed when their
-time is up. The processes are made when the first such template comes, and kept for the next.
+Templates that only look up values are rendered directly. All others are rendered in a child process, which is killed
+when their time is up. Processes are started when they are needed, and kept for the next template.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _CODE = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from scout.loc
 
 
 class TimeBudget:
-    """The time that is left for the templates of one run, and a lock that serves them in turn.
+    """The time that is left for the templates of one run, and a lock that a template needs to use a process.
 
-    A run has one process at a time, so that no run keeps all of them from the others.
+    A run uses one process at a time, so that no run can occupy all of them.
 
     Args:
-        seconds: How long they may take altogether.
+        seconds: The total time for the templates of the run, in seconds.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -45,17 +45,17 @@ class TimeBudget:
         self._all = seconds
 
     def check(self) -> None:
-        """Make sure that there is time left.
+        """Check that time is left.
 
         Raises:
-            TemplateFailedError: There is none.
+            TemplateFailedError: No time is left.
         """
         if self.left <= 0:
             raise TemplateFailedError(f"the templates of this run took longer than {self._all:g} seconds")
 
     @contextlib.contextmanager
     def charged(self) -> Generator[None, None, None]:
-        """Count the time of what is done meanwhile."""
+        """Subtract the time that the `with` block takes."""
         began = time.monotonic()
         try:
             yield
@@ -67,9 +67,9 @@ class Renderer:
     """Renders templates over the state of a run.
 
     Args:
-        env: What templates find in `_env`. The environment of this process is never shown to them.
-        seconds: How long the templates of one block may take.
-        seconds_of_a_run: How long the templates of all blocks of a run may take.
+        env: The variables in `_env`. Templates cannot read the environment of this process.
+        seconds: The time limit for the templates of one block, in seconds.
+        seconds_of_a_run: The time limit for all templates of a run, in seconds.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Renderer:
         self._seconds_of_a_run = seconds_of_a_run
         self._idle: list[_TemplateProcess] = []
         self._all: set[_TemplateProcess] = set()
-        self._room = asyncio.Semaphore(_MOST_PROCESSES)
+        self._process_slots = asyncio.Semaphore(_MOST_PROCESSES)
 
     def time_budget(self) -> TimeBudget:
         """Return the time budget of a new run."""
@@ -98,14 +98,14 @@ class Renderer:
         """Render the templates of a block.
 
         Args:
-            sources: The templates, or text without any template in it.
+            sources: The templates; also texts without templates.
             state: The state of the run so far.
             block_ids: All blocks of the workflow, for a better message about one that has not run yet.
-            most: How many characters the texts may have altogether.
-            time_budget: The run's.
+            most: The limit for the rendered texts together, in characters.
+            time_budget: The time budget of the run.
 
         Raises:
-            TemplateFailedError: One failed, or they took too long, or made too much text.
+            TemplateFailedError: A template failed, or a limit on time or text was exceeded.
         """
         if all(map(templates.is_text, sources)) and sum(map(len, sources)) <= most:
             return list(sources)
@@ -132,7 +132,7 @@ class Renderer:
     async def _render_apart(
         self, request: Mapping[str, Any], count: int, time_budget: TimeBudget
     ) -> list[dict[str, Any]]:
-        async with self._room:
+        async with self._process_slots:
             process = self._idle.pop() if self._idle else _TemplateProcess()
             self._all.add(process)
             try:
@@ -141,7 +141,7 @@ class Renderer:
                 with time_budget.charged():
                     answers = await process.ask(json.dumps({**request, "seconds": seconds}), count, seconds)
             except BaseException:
-                # Also when the run was cancelled: the process may be busy with our template for ever.
+                # Also when the run was cancelled, because the process may never finish the template.
                 self._all.discard(process)
                 process.stop()
                 raise
@@ -177,7 +177,7 @@ class _TemplateProcess:
             raise TemplateFailedError(message) from None
 
     async def ask(self, request: str, count: int, seconds: float) -> list[dict[str, Any]]:
-        """The answers to the templates of a request: all of them, or those up to the first that failed."""
+        """Return one answer for each template of a request, up to the first that failed."""
         answers: list[dict[str, Any]] = []
         try:
             async with asyncio.timeout(seconds):
@@ -190,7 +190,7 @@ class _TemplateProcess:
         return answers
 
     def stop(self) -> None:
-        """Kill the process at once and let the thread tidy up."""
+        """Kill the process at once. The thread closes its pipes."""
         self._stopped = True
         if self._child is not None:
             self._child.kill()
@@ -200,14 +200,14 @@ class _TemplateProcess:
         self._worker.join(seconds)
 
     def _start(self) -> None:
-        # Isolated (-I) and without site (-S): quick to start, and nothing but our own search path is used.
+        # Isolated (-I) and without site (-S), so that it starts fast and uses only the search path that is passed.
         search_path = [str(Path(__file__).parents[2]), *(entry for entry in sys.path if Path(entry).is_absolute())]
         self._child = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _CODE, json.dumps(search_path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            # Templates must never see the environment of this process. Windows cannot start a program without this one.
+            # Templates must not read the environment of this process. Windows needs this variable to start a program.
             env={name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ},
         )
         if self._stopped:
@@ -220,7 +220,7 @@ class _TemplateProcess:
         assert child is not None
         assert child.stdin is not None
         assert child.stdout is not None
-        with contextlib.suppress(OSError):  # it died; whoever asked sees that answers are missing
+        with contextlib.suppress(OSError):  # the process died; `ask` notices that answers are missing
             child.stdin.write(request + b"\n")
             child.stdin.flush()
             while len(answers) < count and (line := child.stdout.readline()).endswith(b"\n"):

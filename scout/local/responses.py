@@ -1,4 +1,4 @@
-"""Responses of the local Scout: JSON, the result of a run, and a run as a stream of events."""
+"""Responses of the local Scout: JSON, the result of a run, and a stream of events."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ if TYPE_CHECKING:
     from .faults import Fault
 
 HANG_UP = "scout.local.hang_up"
-"""The key, among a scope's extensions, of the function that ends the connection."""
+"""The key, in the extensions of a scope, of the function that closes the connection."""
 
 
 class Json(JSONResponse):
-    """JSON with text beyond ASCII as it is, like from the real server: clients must cope with U+2028 and its like."""
+    """Response with JSON. Like the real server, it does not escape non-ASCII text, such as U+2028."""
 
     def render(self, content: Any) -> bytes:
-        """The bytes of the body."""
+        """Return the bytes of the body."""
         return json_bytes(content)
 
 
 def json_bytes(content: Any) -> bytes:
-    """Compact JSON, in UTF-8."""
+    """Return compact JSON in UTF-8."""
     return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 class RunResponse(Response):
-    """The answer to a plain run, which goes on only as long as somebody waits for it.
+    """The response to a run without streaming. The run is cancelled when the client disconnects.
 
     Args:
-        run: What is to be run.
-        fault: What goes wrong.
-        on_end: Called with the answer's bytes when the run has ended.
+        run: The run, which has not begun.
+        fault: The fault to apply; `None` for none.
+        on_end: A function to call with the bytes of the body when the run has ended.
     """
 
     media_type = "application/json"
@@ -55,7 +55,7 @@ class RunResponse(Response):
         self._on_end = on_end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run, and send."""
+        """Run the workflow, and send the response."""
         await while_connected(receive, _or_broken_off(self._work(send), scope))
 
     async def _work(self, send: Send) -> None:
@@ -77,14 +77,14 @@ class RunResponse(Response):
 
 
 class EventStream(RunResponse):
-    """The answer to a streamed run: one frame for each event. Arguments as for `RunResponse`."""
+    """The response to a streamed run: one frame for each event. Arguments as for `RunResponse`."""
 
     media_type = "text/event-stream"
 
     def __init__(self, run: Execution, fault: Fault | None, on_end: Callable[[bytes], None]) -> None:
         super().__init__(run, fault, on_end)
         self.headers["cache-control"] = "no-cache"
-        # Set for a body of no bytes; a stream does not know its length.
+        # Starlette has set it for an empty body; the length of a stream is not known.
         del self.headers["content-length"]
 
     async def _work(self, send: Send) -> None:
@@ -95,7 +95,7 @@ class EventStream(RunResponse):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _noted(self, events: AsyncIterator[EventData]) -> AsyncIterator[EventData]:
-        """The events; the run is noted before its last one goes out, so that whoever has that finds it."""
+        """Yield the events. Call `on_end` before the last one, so that the run is recorded when the client gets it."""
         async for event in events:
             if event["name"] in {RUN_COMPLETED, RUN_FAILED}:
                 self._on_end(json_bytes(self._run.answer()))
@@ -103,7 +103,7 @@ class EventStream(RunResponse):
 
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> bool:
-    """Do the work, but stop as soon as the client has gone; return whether it was done."""
+    """Do the work, but cancel it when the client disconnects. Return True when it was finished."""
     working = asyncio.create_task(work)
     watching = asyncio.create_task(_disconnect(receive))
     try:
@@ -130,7 +130,7 @@ async def _or_broken_off(work: Coroutine[Any, Any, None], scope: Scope) -> None:
     except BrokenOffError as end:
         if not end.stalls:
             scope["extensions"][HANG_UP]()
-        await asyncio.Event().wait()  # until the client has gone
+        await asyncio.Event().wait()  # until the client disconnects
 
 
 def _frame(event: EventData) -> bytes:

@@ -1,4 +1,4 @@
-"""`LocalScout`: the local Scout's life in a thread of its own, on a real port of the loopback interface."""
+"""`LocalScout`: the server, in a thread of its own, on a port of the loopback interface."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ _NEEDED = ("jinja2", "jsonschema", "starlette", "uvicorn")
 
 
 class LocalScout:
-    """The workflow API on a port of this machine, for development and tests. It is not Scout.
+    """A server with the workflow API on this machine, for development and tests. It is not Scout.
 
-    It runs workflows in memory, with a deterministic stand-in for language models and with handlers for the blocks that
-    it cannot know. Only programs on this machine can reach it.
+    It runs workflows in memory, with a deterministic stand-in for language models, and with handlers and stubs for
+    other blocks. Only programs on this machine can reach it.
 
     ```
     with LocalScout() as local:
@@ -53,24 +53,24 @@ class LocalScout:
     ```
 
     Args:
-        port: The port to listen on; 0 takes one that is free.
-        api_key: The only key that is let in. `None` lets in any key that is not empty.
-        blocks: Handlers by block id or archetype, for example `{"com.scoutos.serp": function}`. They come before the
-            built-in blocks, so they can also replace one. See `Handler`.
+        port: The port to listen on; 0 for any free port.
+        api_key: The only accepted key; `None` accepts any key that is not empty.
+        blocks: Handlers by block id or archetype, for example `{"com.scoutos.serp": function}`. They replace built-in
+            blocks. See `Handler`.
         stubs: Outputs by block id or archetype, as a mapping or a YAML file: `{"com.scoutos.serp": "results"}`. They
-            come before all handlers. A list gives one output after the other, and the last again and again.
-        env: What templates find in `_env`. The environment of the process is never shown to them.
-        workflows: Configs by key, such as `load_workflow(path).config`, stored and deployed from the start.
-        store: A file that keeps stored workflows; without one they are kept in memory.
-        faults: What goes wrong. See `Fault`.
-        llm_base_url: An OpenAI-compatible server that answers in place of the stand-in, such as
+            replace all handlers. A list of stubs gives one item per call; the last one repeats.
+        env: The variables in `_env` for templates, which cannot read the environment of the process.
+        workflows: Configs by key, such as `load_workflow(path).config`, which are stored and deployed at the start.
+        store: The path of a file for stored workflows; by default they are kept in memory.
+        faults: The faults to simulate. See `Fault`.
+        llm_base_url: The URL of an OpenAI-compatible server to use instead of the stand-in, such as
             `http://127.0.0.1:11434/v1`.
         llm_api_key: The key for that server.
-        token_delay: Seconds between two tokens of the language model's stand-in.
-        on_access: Called, in the server's thread, with an `Access` after every answered request.
+        token_delay: The seconds between two tokens of the stand-in.
+        on_access: A function to call with an `Access` after every request, in the thread of the server.
 
     Raises:
-        ConfigurationError: An option cannot work.
+        ConfigurationError: An option is invalid.
     """
 
     def __init__(
@@ -114,10 +114,10 @@ class LocalScout:
 
     @property
     def url(self) -> str:
-        """The address to send requests to, such as `http://127.0.0.1:8787`.
+        """The URL of the server, such as `http://127.0.0.1:8787`.
 
         Raises:
-            ConfigurationError: It has not been started, so the port is not known.
+            ConfigurationError: The server has not been started, so that its port is not known.
         """
         if self._thread is None:
             raise ConfigurationError("The local Scout has no address before it is started.")
@@ -125,31 +125,31 @@ class LocalScout:
 
     @property
     def requests(self) -> list[LocalRequest]:
-        """The requests received, oldest first: the last thousand, or as many of them as fit into 64 MiB."""
+        """The received requests, oldest first: at most the last thousand, and at most 64 MiB."""
         return self._history.requests.all()
 
     @property
     def runs(self) -> list[LocalRun]:
-        """The runs that ended, oldest first; as many as of `requests`."""
+        """The runs that have ended, oldest first, with the limits of `requests`."""
         return self._history.runs.all()
 
     @property
     def workflow_ids(self) -> dict[str, str]:
-        """Key -> id, of the stored workflows that have a key; empty before it is started and after it is closed."""
+        """The ids of the stored workflows by key. Empty before the start and after the end of the server."""
         with self._lock:
             return {} if self._store is None or self._closed else self._store.ids()
 
     def fail_next(self, status: int | Fault | None = None, *, times: int = 1, **fault: Any) -> None:
-        """Make the next request go wrong: `fail_next(503)`, `fail_next(429, retry_after=1, times=2)`.
+        """Simulate a fault in the next request: `fail_next(503)`, `fail_next(429, retry_after=1, times=2)`.
 
         Args:
-            status: Answer with this status; 500 when nothing else is said to go wrong, or 429 with `retry_after`. Or a
-                whole `Fault`, with nothing beside it.
-            times: With how many of the next requests. After those that were said to fail before.
+            status: The status to answer with, or a `Fault` without further arguments. Without other faults, the default
+                is 500, or 429 with `retry_after`.
+            times: The number of requests to which the fault applies, after those of earlier calls.
             **fault: Other attributes of `Fault`, such as `cut_after=3`.
 
         Raises:
-            ConfigurationError: It cannot work.
+            ConfigurationError: A value is invalid, or the values cannot be combined.
         """
         if isinstance(status, Fault):
             if fault:
@@ -164,19 +164,19 @@ class LocalScout:
         """Set the output of a block from now on.
 
         Args:
-            name: The block's id or its archetype, such as `com.scoutos.llm`.
-            output: Any JSON, or a function as in `blocks`. A list gives one output after the other, and the last again
-                and again; a list that is itself the output stands in another: `[["a", "b"]]`.
+            name: The id or the archetype of the block, such as `com.scoutos.llm`.
+            output: Any JSON, or a function as in `blocks`. A list gives one item per call, and the last one repeats;
+                for an output that is a list, put it in another list: `[["a", "b"]]`.
 
         Raises:
-            ConfigurationError: It cannot be an output.
+            ConfigurationError: JSON cannot represent the output.
         """
         self._stubs.set(name, output)
 
     def reset(self) -> None:
-        """Be as new: no requests, no runs, and the workflows, stubs and faults that it was made with.
+        """Drop all requests and runs, and restore the workflows, stubs and faults that the server was created with.
 
-        Workflows in a file (`store`) stay.
+        Workflows in a file (`store`) are kept.
         """
         self._history.reset()
         self._faults.reset()
@@ -186,10 +186,11 @@ class LocalScout:
                 self._store.fill(self._workflows)
 
     def start(self) -> Self:
-        """Start serving; returns when requests are accepted. Does nothing when it already runs.
+        """Start the server, and return when it accepts requests. Do nothing when it is running.
 
         Raises:
-            ConfigurationError: A package of the `local` extra is not installed, the port is taken, or it was closed.
+            ConfigurationError: A package of the `local` extra is not installed, the port is in use, or the server was
+                closed.
         """
         with self._lock:
             if self._closed:
@@ -202,32 +203,32 @@ class LocalScout:
                     self._store = undo.enter_context(contextlib.closing(Store(self._store_path)))
                     self._store.fill(self._workflows)
                     self._start_thread(listener)
-                    undo.pop_all()  # from here on the thread closes both
+                    undo.pop_all()  # the thread closes both from now on
         return self
 
     def close(self) -> None:
-        """Stop serving: open streams are cut and their runs cancelled. May be called again, and from any thread."""
+        """Stop the server, and cancel its runs. Any thread may call this. Further calls do nothing."""
         with self._lock:
             self._closed = True
             thread, loop, server = self._thread, self._loop, self._server
-            # After a fork the server lives in the other process, and is not ours to stop.
+            # After a fork, the server belongs to the parent process.
             if thread is None or loop is None or server is None or self._pid != os.getpid():
                 return
             with contextlib.suppress(RuntimeError):  # it has ended already
                 loop.call_soon_threadsafe(server.stop)
-        # Not by joining alone: a thread whose join was interrupted (Ctrl-C) passes for ended in Python 3.11 and 3.12.
+        # Not with `join` alone: after an interrupted `join` (Ctrl-C), Python 3.11 and 3.12 take a thread for ended.
         if thread is not threading.current_thread() and self._ended.wait(_CLOSE_SECONDS):
             thread.join(_CLOSE_SECONDS)
 
     def serve_forever(self) -> None:
-        """Serve in the foreground until the program is interrupted (Ctrl-C), then close.
+        """Serve until the program is interrupted (Ctrl-C), then close.
 
         Raises:
             ConfigurationError: As `start`.
         """
         self.start()
         try:
-            # In slices, because on Windows nothing can interrupt a wait without an end.
+            # With a timeout, because on Windows Ctrl-C does not interrupt a wait without one.
             while not self._ended.wait(0.5):
                 pass
         except KeyboardInterrupt:
@@ -254,7 +255,7 @@ class LocalScout:
         started = threading.Event()
         failures: list[BaseException] = []
 
-        def live() -> None:
+        def serve() -> None:
             try:
                 asyncio.run(self._serve(listener, started.set))
             except BaseException as error:
@@ -266,7 +267,7 @@ class LocalScout:
                 started.set()
                 self._ended.set()
 
-        self._thread = threading.Thread(target=live, name="scout-local", daemon=True)
+        self._thread = threading.Thread(target=serve, name="scout-local", daemon=True)
         self._thread.start()
         started.wait(_START_SECONDS)
         if failures:
@@ -305,7 +306,7 @@ def _language_model(base_url: str | None, api_key: str | None) -> ChatCompletion
         if api_key is not None:
             raise ConfigurationError("llm_api_key is for the server that llm_base_url names; give both.")
         return None
-    from .llm import ChatCompletions  # needs httpx, which takes a while to import
+    from .llm import ChatCompletions  # imports httpx, which is slow
 
     return ChatCompletions(base_url, api_key)
 
@@ -319,7 +320,7 @@ def _check_options(
     token_delay: object,
     on_access: object,
 ) -> None:
-    # As objects, because not every caller has types.
+    # Typed as object, because not every caller uses a type checker.
     if type(port) is not int or not 0 <= port <= 65535:
         raise ConfigurationError(f"port must be a number between 0 and 65535, not {port!r}.")
     if api_key is not None and not (isinstance(api_key, str) and re.fullmatch(r"[!-~]+", api_key)):
@@ -342,7 +343,11 @@ def _check_options(
 
 
 def _plain(key: object, config: object) -> dict[str, Any]:
-    """A config as JSON reads it."""
+    """Return a copy of a config as plain JSON.
+
+    Raises:
+        ConfigurationError: The key or the config is invalid.
+    """
     if not (isinstance(key, str) and key):
         raise ConfigurationError(f"workflows must map keys to configs, and {key!r} is no key.")
     try:
@@ -373,11 +378,11 @@ def _check_packages() -> None:
 
 
 def _listen(port: int) -> socket.socket:
-    # The protocol is named because asyncio looks for it: only then it turns off Nagle's algorithm, which would hold
-    # back the second part of every answer for 40 milliseconds.
+    # With IPPROTO_TCP, because asyncio checks for it before it turns off Nagle's algorithm, which would delay the
+    # second part of every response by 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        if os.name == "posix":  # elsewhere this would let two programs share the port
+        if os.name == "posix":  # on Windows this would let two programs share the port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((_HOST, port))
         listener.listen(_BACKLOG)

@@ -1,4 +1,4 @@
-"""Stored workflows and their revisions, in SQLite: in memory, or in a file that outlives the server."""
+"""Store of workflows and their revisions in SQLite: in memory, or in a file that is kept."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
 SORTS = ("created_at", "last_updated_at")
-"""Fields to sort a list by. Each is different for any two workflows, so that it can mark where a page begins."""
+"""The fields to sort a list by. Each is unique for a workflow, so that it can be the cursor of a page."""
 
-_APPLICATION_ID = 0x53434F54  # marks a file of ours: "SCOT"
+_APPLICATION_ID = 0x53434F54  # identifies a file of this store: "SCOT"
 _VERSION = 1
 _LONGEST_ECHO = 100
 _LARGEST_PAGE = 16 * 1024 * 1024  # characters of its configs
-_PATIENCE = 1.0  # seconds for another program that writes to the same file; all others wait as well
+_BUSY_SECONDS = 1.0  # wait for another program that writes to the file; it blocks all requests of this server
 _TABLES = """
 CREATE TABLE workflows (
     workflow_id TEXT PRIMARY KEY,
@@ -51,11 +51,11 @@ FROM workflows JOIN revisions ON revision_id = newest
 
 
 class KeyTakenError(Exception):
-    """There is a workflow with this key already."""
+    """Another workflow has the key."""
 
 
 class NotThereError(Exception):
-    """There is no such workflow, or revision; says which."""
+    """A workflow or a revision does not exist. The message is for the client."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +63,13 @@ class Stored:
     """The newest saved state of a workflow.
 
     Attributes:
-        workflow_id: Its id.
-        workflow_key: Its key, if it has one.
-        created_at: When it was made, as ISO 8601 in UTC.
-        last_updated_at: When its newest state was saved.
-        revision_id: The id of that state.
-        is_draft: Whether that state is saved and not deployed.
-        config: The config of that state, as JSON.
+        workflow_id: The id of the workflow.
+        workflow_key: The key of the workflow; `None` when it has none.
+        created_at: The time when the workflow was created, as ISO 8601 in UTC.
+        last_updated_at: The time when the state was saved, as ISO 8601 in UTC.
+        revision_id: The id of the state.
+        is_draft: True when the state is not deployed.
+        config: The config of the state, as JSON.
     """
 
     workflow_id: str
@@ -87,9 +87,9 @@ class Filters:
 
     Attributes:
         sort: One of `SORTS`.
-        descending: Newest first.
-        start_at: The time, of those that it is sorted by, at which it begins.
-        words: Words that all must be in the key, the name or the description.
+        descending: True to begin with the newest.
+        start_at: The value of the field `sort` at which to begin; `None` for the first page.
+        words: Words that must all occur in the key, the name or the description.
         tags: Tags that a workflow must all have.
     """
 
@@ -101,10 +101,10 @@ class Filters:
 
 
 class Store:
-    """Workflows by id and by key. May be used by several threads.
+    """Stored workflows by id and by key. Threads may share it.
 
     Args:
-        path: The file; `None` keeps all in memory.
+        path: The path of the file; `None` keeps everything in memory.
 
     Raises:
         ConfigurationError: The file cannot be used.
@@ -128,9 +128,9 @@ class Store:
             self._db.close()
 
     def fill(self, configs: Mapping[str, Mapping[str, Any]]) -> None:
-        """Make sure that configs are deployed under their keys, and forget all others, but not those in a file.
+        """Deploy configs under their keys. In memory, delete all other workflows.
 
-        What is deployed already stays as it is.
+        A config that is deployed already is not changed.
 
         Raises:
             ConfigurationError: The file cannot be used.
@@ -150,10 +150,10 @@ class Store:
                     _save(db, row[0], config, _now(db), deploy=True)
 
     def create(self, config: Mapping[str, Any], key: str | None) -> Stored:
-        """Add a workflow, deployed everywhere.
+        """Add a workflow, deployed to all environments.
 
         Raises:
-            KeyTakenError: There is one with this key.
+            KeyTakenError: Another workflow has the key.
         """
         with self._writing() as db:
             if key is not None and db.execute("SELECT 1 FROM workflows WHERE workflow_key = ?", (key,)).fetchone():
@@ -165,11 +165,11 @@ class Store:
 
         Args:
             config: The config.
-            workflow_id: The workflow.
-            deploy: Whether it is deployed everywhere as well, or a draft.
+            workflow_id: The id of the workflow.
+            deploy: True to deploy it to all environments; `False` to save a draft.
 
         Raises:
-            NotThereError: There is no such workflow.
+            NotThereError: The workflow does not exist.
         """
         with self._writing() as db:
             _get(db, workflow_id)
@@ -177,26 +177,26 @@ class Store:
             return _get(db, workflow_id)
 
     def delete(self, workflow_id: str) -> None:
-        """Forget a workflow and its revisions.
+        """Delete a workflow and its revisions.
 
         Raises:
-            NotThereError: There is no such workflow.
+            NotThereError: The workflow does not exist.
         """
         with self._writing() as db:
             _get(db, workflow_id)
             db.execute("DELETE FROM workflows WHERE workflow_id = ?", (workflow_id,))
 
     def get(self, workflow_id: str) -> Stored:
-        """The newest saved state of a workflow.
+        """Return the newest saved state of a workflow.
 
         Raises:
-            NotThereError: There is no such workflow.
+            NotThereError: The workflow does not exist.
         """
         with self._lock:
             return _get(self._db, workflow_id)
 
     def ids(self) -> dict[str, str]:
-        """Key -> id, of the workflows that have a key. Raises as `fill`."""
+        """Return the ids of the workflows by key. Raises as `fill`."""
         with _translated(self._name), self._lock:
             rows = self._db.execute(
                 "SELECT workflow_key, workflow_id FROM workflows WHERE workflow_key IS NOT NULL ORDER BY created_at"
@@ -204,10 +204,10 @@ class Store:
             return dict(rows.fetchall())
 
     def id_of(self, key: str) -> str:
-        """The id of the workflow with this key.
+        """Return the id of the workflow with a key.
 
         Raises:
-            NotThereError: There is none.
+            NotThereError: It does not exist.
         """
         with self._lock:
             row = self._db.execute("SELECT workflow_id FROM workflows WHERE workflow_key = ?", (key,)).fetchone()
@@ -218,15 +218,15 @@ class Store:
     def to_run(
         self, workflow_id: str, revision_id: str | None, *, deployed: bool
     ) -> tuple[str | None, Mapping[str, Any]]:
-        """The key of a workflow, and its config that is to be run.
+        """Return the key of a workflow, and the config to run.
 
         Args:
-            workflow_id: The workflow.
-            revision_id: The revision; without one, `deployed` decides.
-            deployed: The one that is deployed, or the newest that is saved.
+            workflow_id: The id of the workflow.
+            revision_id: The id of the revision; `None` to decide by `deployed`.
+            deployed: True for the deployed revision; `False` for the newest saved one.
 
         Raises:
-            NotThereError: There is no such workflow, or it has no such revision.
+            NotThereError: The workflow or the revision does not exist.
         """
         wanted = "deployed" if deployed else "newest"
         with self._lock:
@@ -244,9 +244,9 @@ class Store:
         return key, json.loads(config)
 
     def page(self, filters: Filters, limit: int) -> tuple[list[Stored], str | None]:
-        """A page of a list: at most `limit` workflows, and where the next page begins, if there is one.
+        """Return a page of a list: at most `limit` workflows, and the `start_at` of the next page; `None` on the last.
 
-        Large workflows make the page shorter, because whoever reads it has to hold all of it.
+        A page with large workflows is shorter, to limit its size in memory.
         """
         order, after = ("DESC", "<=") if filters.descending else ("ASC", ">=")
         wanted: list[tuple[str, str]] = []
@@ -290,7 +290,7 @@ def _translated(name: str) -> Generator[None]:
 
 def _open(name: str) -> sqlite3.Connection:
     with _translated(name):
-        db = sqlite3.connect(name, timeout=_PATIENCE, check_same_thread=False, isolation_level=None)
+        db = sqlite3.connect(name, timeout=_BUSY_SECONDS, check_same_thread=False, isolation_level=None)
         try:
             _prepare(db, name)
         except BaseException:
@@ -302,10 +302,10 @@ def _open(name: str) -> sqlite3.Connection:
 def _prepare(db: sqlite3.Connection, name: str) -> None:
     db.execute("PRAGMA foreign_keys = ON")
     if _is_empty(db):
-        with suppress(sqlite3.OperationalError):  # whoever has locked it, to begin with it too, does this as well
-            db.execute("PRAGMA journal_mode = WAL")  # who reads does not keep others from writing
+        with suppress(sqlite3.OperationalError):  # another server has locked the new file, and does the same
+            db.execute("PRAGMA journal_mode = WAL")  # readers do not block writers
         db.execute("BEGIN IMMEDIATE")
-        if _is_empty(db):  # still: another server may have begun with the same file
+        if _is_empty(db):  # again, because another server may have filled it in the meantime
             marks = f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {_VERSION};"
             for statement in f"{_TABLES} {marks}".split(";"):  # executescript would commit first
                 db.execute(statement)
@@ -369,7 +369,7 @@ def _new_id(kind: str) -> str:
 
 
 def _now(db: sqlite3.Connection) -> str:
-    """The time, but later than any that is stored: times distinguish workflows, and mark where a page begins."""
+    """Return the current time, or a later one: it must be later than all stored times, which are cursors of pages."""
     (last,) = db.execute("SELECT max(last_updated_at) FROM workflows").fetchone()
     now = datetime.now(UTC)
     if last is not None:
@@ -378,7 +378,7 @@ def _now(db: sqlite3.Connection) -> str:
 
 
 def as_time(moment: datetime) -> str:
-    """In UTC and always of the same length, so that times can be compared as texts."""
+    """Return a time as ISO 8601 in UTC, always of the same length, so that times can be compared as text."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 

@@ -1,4 +1,4 @@
-"""Outputs that stand in for blocks: `stubs.yml`, and the same as a mapping."""
+"""Stubs: fixed outputs of blocks, from a file such as `stubs.yml` or a mapping."""
 
 from __future__ import annotations
 
@@ -23,17 +23,16 @@ StubsSource = str | os.PathLike[str] | Mapping[str, Any]
 
 
 class Stubs:
-    """Outputs that blocks give instead of doing their work, by block id or archetype; a block's id wins.
+    """Fixed outputs of blocks, by block id or archetype. An id precedes an archetype. Threads may share it.
 
-    An output is any JSON. A list is a sequence of outputs: another each time such a block runs, and in the end the last
-    one again and again. (A list that is itself the output stands in a list of its own.) A function is called as a
-    handler is. May be used by several threads at once.
+    An output is any JSON. A list of stubs gives one item per call, and the last one repeats. (For an output that is a
+    list, put it in another list.) A function is called as a handler.
 
     Args:
-        outputs: The outputs by name, to which `reset` returns.
+        outputs: The outputs by id or archetype, which `reset` restores.
 
     Raises:
-        ConfigurationError: A name is not text, or an output does not fit into JSON.
+        ConfigurationError: A name is not text, or JSON cannot represent an output.
     """
 
     def __init__(self, outputs: Mapping[str, Any] | None = None) -> None:
@@ -44,10 +43,10 @@ class Stubs:
         self.reset()
 
     def set(self, name: str, output: Any) -> None:
-        """Set the output, or the outputs, of the blocks of this id or archetype from now on.
+        """Set the output of the blocks with this id or archetype.
 
         Raises:
-            ConfigurationError: The name is not text, or the output does not fit into JSON.
+            ConfigurationError: The name is not text, or JSON cannot represent the output.
         """
         outputs = _checked(name, output)
         with self._lock:
@@ -55,7 +54,7 @@ class Stubs:
             self._turns.pop(name, None)
 
     def reset(self) -> None:
-        """Forget what was set, and begin each sequence anew."""
+        """Restore the initial outputs, and restart each list."""
         with self._lock:
             self._outputs: dict[str, list[Any] | Handler] = dict(self._first)
             self._turns: dict[str, int] = {}
@@ -63,19 +62,19 @@ class Stubs:
 
     @property
     def generation(self) -> object:
-        """A mark that `reset` replaces."""
+        """An object that identifies the time since the last `reset`."""
         return self._generation
 
     def handler(
         self, block_id: str, archetype: str, *, generation: object = None, token_delay: float = 0.0
     ) -> Handler | None:
-        """Return the stub of a block, if it has one; calling it advances a sequence by one.
+        """Return the stub of a block as a handler; `None` when it has none. Each call of a list advances it by one.
 
         Args:
-            block_id: The block's id.
-            archetype: The block's archetype.
-            generation: The mark at the start of the run: a run from before a reset takes nothing from those after it.
-            token_delay: Seconds between two tokens of a text that stands in for a language model's.
+            block_id: The id of the block.
+            archetype: The archetype of the block.
+            generation: The `generation` at the start of the run, so that a run from before a reset advances no list.
+            token_delay: The seconds between two tokens of the text of an LLM block.
         """
         with self._lock:
             name = next((name for name in (block_id, archetype) if name in self._outputs), None)
@@ -91,7 +90,7 @@ class Stubs:
                 if generation is None or generation is self._generation:
                     self._turns[name] = turn + 1
             output = outputs[min(turn, len(outputs) - 1)]
-            # Whoever shows the text of a model as it comes wants to test that too.
+            # Streamed, so that applications can test how they show the text of a model.
             return word_by_word(output, token_delay) if archetype == LLM and isinstance(output, str) else output
 
         return stand_in
@@ -101,7 +100,7 @@ def load_stubs(source: StubsSource) -> Stubs:
     """Read stubs.
 
     Raises:
-        ConfigurationError: They cannot be read, or are not what stubs must be; with the file, the line and the column.
+        ConfigurationError: They cannot be read, or are invalid; the message has file, line and column.
     """
     if isinstance(source, Mapping):
         return Stubs(source)
@@ -118,7 +117,11 @@ def load_stubs(source: StubsSource) -> Stubs:
 
 
 def _checked(name: object, output: Any) -> list[Any] | Handler:
-    """The outputs of a stub, or the function that gives them."""
+    """Return a stub as a list of outputs, or as its function.
+
+    Raises:
+        ConfigurationError: The name or the output is invalid.
+    """
     if not isinstance(name, str) or not name:
         raise ConfigurationError(f"a stub's name is a block id or an archetype, not {name!r}.")
     if callable(output):
@@ -142,7 +145,7 @@ def _parse(path: str, text: str) -> dict[str, Any]:
         outputs = parse_yaml(path, text)
     except WorkflowFileError as error:
         raise ConfigurationError(str(error)) from None
-    if outputs is None:  # nothing, or comments alone
+    if outputs is None:  # empty, or only comments
         return {}
     if not is_dict(outputs):
         _refuse(path, locate(text, ()), "stubs are a mapping of block ids or archetypes to outputs")

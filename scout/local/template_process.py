@@ -1,6 +1,6 @@
-"""The program of a template process: a request a line in, an answer a line out for each of its templates.
+"""The program of a template process. It reads one request per line, and writes one answer per line and template.
 
-It runs with an empty environment and with limits on memory and time, because a template may be hostile.
+It runs with an empty environment and with limits on memory and time, because a template may be malicious.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 try:
     import resource
-except ImportError:  # Windows: the parent still ends us when time is up
+except ImportError:  # Windows: only the parent limits the time
     resource = None  # type: ignore[assignment]
 
 _MEMORY = 512 * 1024 * 1024
@@ -27,9 +27,9 @@ _SPARE_CPU_SECONDS = 2
 
 
 def main() -> None:
-    """Serve the parent process on standard input and output, until the input ends."""
+    """Serve the parent process on stdin and stdout, until stdin ends."""
     _limit_memory()
-    _live_in_utc()
+    _use_utc()
     print("ready", flush=True)  # noqa: T201 - the parent waits for this line
     for line in sys.stdin.buffer:
         request = json.loads(line)
@@ -47,7 +47,7 @@ def _answers(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"problem": error.message, "line": error.line}
 
 
-def _live_in_utc() -> None:
+def _use_utc() -> None:
     """Set the time zone to UTC, so that `datetime.now()` is the same on every machine, as `__exp_global` is."""
     os.environ["TZ"] = "UTC"
     if hasattr(time, "tzset"):  # not on Windows
@@ -56,16 +56,16 @@ def _live_in_utc() -> None:
 
 def _limit_memory() -> None:
     if resource is not None:
-        # Not every system lets its limits be set; the limit on time is the parent's and holds on all of them.
+        # Not every system supports this limit. The parent's limit on time applies on all of them.
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
 
 
 def _limit_cpu(seconds: float) -> None:
-    """Die by ourselves if the parent is no longer there to end us."""
+    """Limit the CPU time, so that this process ends even if its parent has died."""
     if resource is not None:
         usage = resource.getrusage(resource.RUSAGE_SELF)
         soft = int(usage.ru_utime + usage.ru_stime + seconds) + _SPARE_CPU_SECONDS
-        _, hard = resource.getrlimit(resource.RLIMIT_CPU)  # which nobody but root may raise
+        _, hard = resource.getrlimit(resource.RLIMIT_CPU)  # only root may raise it
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))

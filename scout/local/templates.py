@@ -1,7 +1,7 @@
-"""Templates as Scout has them: Jinja2 in a sandbox, over the state of a run.
+"""Templates of Scout: Jinja2 in a sandbox, with the state of a run.
 
-`render_all` is a plain generator and runs for as long as a template makes it. `are_harmless` says for which templates
-that is no danger; the others belong into a process that can be killed (`renderer.py`).
+`render_all` has no limit on time. Templates for which `are_harmless` is true need none; all others must be rendered in
+a process that can be killed (`renderer.py`).
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 VARIABLES = "_env"
-"""The name under which templates find the variables that the user has given."""
+"""The name of the user's variables in templates."""
 
 _PATH = r"""[^\W\d]\w*+ (?: \.\w++ | \[ (?: '[^'\\]*+' | "[^"\\]*+" | \d++ ) \] )*+"""
 _LOOKUP = re.compile(rf"\{{\{{ [-+]?+ \s*+ {_PATH} \s*+ [-+]?+ \}}\}}", re.VERBOSE)
 _WORD = re.compile(r"[^\W\d]\w*")
 _MARKERS = ("{{", "{%", "{#")
 
-# Above these even a template that only looks things up takes noticeable time to compile, or nests too deeply for it.
+# Above these limits, even a template that only looks up values compiles slowly, or is nested too deeply to compile.
 _HARMLESS_STEPS = 500
 _HARMLESS_DEPTH = 50
 _HARMLESS_LENGTH = 64 * 1024
 
-# A message can hold what a template has made, and that can be anything.
+# A message can hold the output of a template, which can be of any length.
 _LONGEST_MESSAGE = 1000
 _MOST_FIELDS = 50
 
@@ -46,9 +46,9 @@ class TemplateFailedError(Exception):
     """A template could not be rendered.
 
     Attributes:
-        message: Why, as part of a sentence.
-        line: The line in the template, from 1, when it is known.
-        index: Which of the templates that were rendered together, from 0.
+        message: The reason, as part of a sentence.
+        line: The line in the template, from 1; `None` when it is not known.
+        index: The position of the template among those that were rendered together, from 0.
     """
 
     def __init__(self, message: str, line: int | None = None, index: int = 0) -> None:
@@ -59,7 +59,7 @@ class TemplateFailedError(Exception):
 
 
 class BlockEntry(dict[str, Any]):
-    """A block's entry in the state, as templates see it: `{{ block }}` is its output."""
+    """The entry of a block in the state, for templates: `{{ block }}` is its output."""
 
     __slots__ = ("name",)
 
@@ -73,7 +73,7 @@ class BlockEntry(dict[str, Any]):
     __repr__ = __str__
 
     def field(self, name: str) -> Any:
-        """An entry's own field, else a field of its output, else `missing`."""
+        """Return a field of the entry, else a field of its output, else `missing`."""
         if name in self:
             return self[name]
         output = self.get("output")
@@ -81,13 +81,13 @@ class BlockEntry(dict[str, Any]):
 
 
 class _Variables(dict[str, Any]):
-    """The variables that the user has given, distinguished from other mappings for better messages."""
+    """The user's variables, as a type of their own for better messages."""
 
     __slots__ = ()
 
 
 class _Missing(StrictUndefined):
-    """A value that a template asked for and did not get: an error in words a workflow's author understands."""
+    """A missing value, which raises an error for the author of the workflow when a template uses it."""
 
     __slots__ = ()
 
@@ -108,9 +108,9 @@ class _Missing(StrictUndefined):
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    """Jinja's sandbox, in which the keys of a mapping come before the methods of a dictionary.
+    """Jinja's sandbox, with the keys of a mapping preceding the methods of `dict`.
 
-    Otherwise `{{ inputs.items }}` would be a method when an input is called `items`.
+    Otherwise `{{ inputs.items }}` would be a method, even if an input is named `items`.
     """
 
     def getattr(self, obj: Any, attribute: str) -> Any:
@@ -134,17 +134,17 @@ def _printable(value: Any) -> Any:
     if value is None:
         return ""
     if callable(value):
-        # For example `{{ answer.output.title }}` when the output is text: text has a method of that name.
+        # For example `{{ answer.output.title }}` when the output is text, which has a method `title`.
         raise TemplateError(f'"{getattr(value, "__name__", value)}" is a method here, not a value')
     return value
 
 
 def _make_environment() -> _Environment:
     environment = _Environment(undefined=_Missing, finalize=_printable, keep_trailing_newline=True)
-    # Jinja leaves the type of its globals open.
+    # Jinja does not declare the type of its globals.
     names = cast("dict[str, Any]", environment.globals)  # pyright: ignore[reportUnknownMemberType]
     names.pop("lipsum")
-    # What Scout's documentation names, and no more: a template that works here must not fail there.
+    # Only the names in Scout's documentation, because a template that works here must not fail there.
     names.update(datetime=datetime, timezone=timezone, ZoneInfo=ZoneInfo)
     return environment
 
@@ -153,15 +153,15 @@ _environment = _make_environment()
 
 
 def is_text(source: str) -> bool:
-    """Return True when there is nothing to render in it."""
+    """Return True for a text without templates."""
     return not any(marker in source for marker in _MARKERS)
 
 
 def are_harmless(sources: Iterable[str]) -> bool:
-    """Return True when templates only look values up, so that rendering takes no more than their output's size.
+    """Return True for templates that only look up values, so that rendering needs little more time than copying them.
 
-    Loops, calls, filters and arithmetic can all be made to run for ever or to fill the memory, and a thread cannot be
-    stopped; so everything but `{{ name.field['key'] }}` counts as harmful.
+    Loops, calls, filters and arithmetic can run endlessly or fill the memory, and a thread cannot be stopped. So only
+    `{{ name.field['key'] }}` counts as harmless.
     """
     length = steps = 0
     for source in sources:
@@ -178,23 +178,23 @@ def are_harmless(sources: Iterable[str]) -> bool:
 
 
 def words(sources: Iterable[str]) -> set[str]:
-    """Every word that could be a name in the templates."""
+    """Return all words in the templates that could be names."""
     return {word for source in sources if not is_text(source) for word in _WORD.findall(source)}
 
 
 def render_all(
     sources: Sequence[str], values: Mapping[str, Any], *, unfinished: Iterable[str] = (), most: int
 ) -> Iterator[str]:
-    """Render templates, one after another.
+    """Yield the rendered text of each template.
 
     Args:
-        sources: The templates, or text without any template in it.
-        values: What their names stand for: entries of the state, and `VARIABLES`.
-        unfinished: Blocks that exist but have no entry yet; using one is an error that says so.
-        most: How many characters the texts may have altogether.
+        sources: The templates; also texts without templates.
+        values: The values of names in templates: entries of the state, and `VARIABLES`.
+        unfinished: The blocks that have no entry yet; using one is an error that says so.
+        most: The limit for the rendered texts together, in characters.
 
     Raises:
-        TemplateFailedError: One is not a template, or it failed, or there is too much text.
+        TemplateFailedError: A template is invalid or failed, or the text is too long.
     """
     names = _names(values, unfinished)
     left = most
@@ -219,7 +219,7 @@ def _render(source: str, names: Mapping[str, Any], most: int) -> str:
         raise TemplateFailedError(error.message or type(error).__name__, _line(error)) from None
     except MemoryError as error:
         raise TemplateFailedError("it needs too much memory", _line(error)) from None
-    except Exception as error:  # noqa: BLE001 - a template can raise whatever Python can
+    except Exception as error:  # noqa: BLE001 - a template can raise any exception
         raise TemplateFailedError(f"{type(error).__name__}: {error}", _line(error)) from None
 
 

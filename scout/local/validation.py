@@ -1,4 +1,4 @@
-"""Check requests against the specification itself, and answer in the shape of the real 422s."""
+"""Validation of requests against the specification, with problems in the form of the API's 422 responses."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class RequestRules:
         }
 
     def check_query(self, query: Mapping[str, str]) -> list[Detail]:
-        """Return what is wrong with the query parameters."""
+        """Return the problems of the query parameters."""
         return [
             detail
             for name, (schema, validator) in self._query.items()
@@ -51,12 +51,12 @@ class RequestRules:
         ]
 
     def check_body(self, body: Any) -> list[Detail]:
-        """Return what is wrong with a parsed body."""
+        """Return the problems of a parsed body."""
         return _details(self._body, body, ["body"])
 
 
 def _from_query(text: str, schema: Mapping[str, Any]) -> Any:
-    """The value that a query's text stands for; the text itself if it stands for none of the right type."""
+    """Return the value of a query parameter, converted to the type in its schema if possible, else as text."""
     kinds = _as_list(schema.get("type"))
     if "integer" in kinds and re.fullmatch(r"[-+]?[0-9]{1,18}", text):
         return int(text)
@@ -70,7 +70,7 @@ _BOOLEANS = {"true": True, "1": True, "on": True, "yes": True, "false": False, "
 
 @functools.cache
 def load_spec() -> dict[str, Any]:
-    """The API's specification, read as data from the generated package."""
+    """Return the specification of the API, read from a data file of the generated package."""
     text = (resources.files("scout_generated") / "openapi.json").read_text("utf-8")
     return cast("dict[str, Any]", json.loads(text))
 
@@ -86,14 +86,14 @@ def parse_body(content: bytes) -> Any:
     try:
         body = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant)
         if rb"\u" in content or _HUGE_NUMBER.search(content):
-            # Only an escape can bring in half a surrogate pair, which no UTF-8 text can hold; and only an exponent, or
-            # hundreds of digits, a number beyond those of JSON's readers.
+            # Raises for half a surrogate pair, which only an escape can contain, and for a number outside the range of
+            # a float, which needs an exponent or hundreds of digits.
             json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
     except json.JSONDecodeError as error:
         raise InvalidRequestError([_not_json(error.msg, error.pos)]) from None
     except RecursionError:
         raise InvalidRequestError([_not_json("nested too deeply")]) from None
-    except ValueError as error:  # also UnicodeError, and integers with more digits than Python converts
+    except ValueError as error:  # also UnicodeError, and integers with too many digits for Python
         raise InvalidRequestError([_not_json(str(error))]) from None
     if is_too_deep(body, content):
         raise InvalidRequestError([_not_json("nested too deeply")])
@@ -115,12 +115,12 @@ def _not_json(reason: str, position: int = 0) -> Detail:
 
 
 def _validator(spec: Mapping[str, Any], schema: Mapping[str, Any]) -> Draft202012Validator:
-    # The components come along, because references in the schema point to them from the root.
+    # With the components, because references in the schema point to them from the root.
     return Draft202012Validator({**schema, "components": spec["components"]})
 
 
 def _details(validator: Draft202012Validator, value: Any, loc: Sequence[str | int]) -> list[Detail]:
-    # iter_errors has loosely typed keywords, which makes its own type partly unknown.
+    # The type of iter_errors is partly unknown, because its keywords are loosely typed.
     errors = cast("Iterator[ValidationError]", validator.iter_errors(value))  # pyright: ignore[reportUnknownMemberType]
     details: list[Detail] = []
     for error in islice(errors, _MOST_DETAILS):
@@ -129,7 +129,7 @@ def _details(validator: Draft202012Validator, value: Any, loc: Sequence[str | in
 
 
 def _translate(error: ValidationError, prefix: Sequence[str | int]) -> Iterator[Detail]:
-    """A finding of the schema in the words of pydantic, which the real server is built on."""
+    """Yield an error of the schema in the wording of pydantic, which the real server uses."""
     loc = [*prefix, *error.absolute_path]
     rule: Any = error.validator_value
     match error.validator:
@@ -168,7 +168,7 @@ def _as_list(rule: Any) -> list[Any]:
 
 
 def _closest_branch(error: ValidationError) -> list[ValidationError]:
-    """The findings of the alternative that was probably meant: the right type, the right tag, the fewest findings."""
+    """Return the errors of the alternative that was probably meant: right type, right tag, fewest errors."""
     branches: dict[Any, list[ValidationError]] = defaultdict(list)
     for inner in error.context or ():
         branches[inner.relative_schema_path[0]].append(inner)

@@ -1,4 +1,4 @@
-"""Blocking calls off the event loop, in threads that never hold up the end of the program."""
+"""Worker threads for blocking calls. They do not delay the end of the program."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _T = TypeVar("_T")
 
 
 class Worker:
-    """One daemon thread that makes calls in the order they are asked for.
+    """One daemon thread that makes calls in their order.
 
-    An executor's threads are joined when the interpreter ends, so a handler that sleeps would keep the program alive;
-    these are not. Giving a generator to one thread for its whole life also spares it from hopping between threads.
+    The interpreter joins the threads of an executor when it ends, so that a handler that sleeps would keep the program
+    alive; it does not join these. Also, all steps of a generator run in the same thread.
     """
 
     def __init__(self, name: str) -> None:
@@ -29,7 +29,7 @@ class Worker:
         self._thread.start()
 
     async def call(self, function: Callable[..., _T], *arguments: Any) -> _T:
-        """Call `function` in the thread and wait for what it returns or raises."""
+        """Call a function in the thread, and wait for its result or exception."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[_T] = loop.create_future()
         in_context = partial(contextvars.copy_context().run, function, *arguments)
@@ -37,13 +37,13 @@ class Worker:
         return await future
 
     def close(self, last: Callable[[], object] | None = None) -> None:
-        """End the thread after the calls it already has, and after `last`, whose errors are dropped."""
+        """End the thread after the pending calls and after `last`, whose errors are ignored."""
         if last is not None:
             self._jobs.put(last)
         self._jobs.put(None)
 
     def join(self, seconds: float) -> None:
-        """Wait, at most so long, for the thread to end."""
+        """Wait at most so many seconds for the thread to end."""
         self._thread.join(seconds)
 
     def _work(self) -> None:
@@ -55,9 +55,9 @@ class Worker:
 def _call_and_report(function: Callable[[], _T], loop: asyncio.AbstractEventLoop, future: asyncio.Future[_T]) -> None:
     try:
         report = partial(_settle, future, function())
-    except BaseException as error:  # noqa: BLE001 - whoever awaits the call must hear of it, whatever it is
+    except BaseException as error:  # noqa: BLE001 - raised in the task that awaits the call
         report = partial(_settle_error, future, error)
-    # RuntimeError: the loop has been closed, so nobody waits any more.
+    # RuntimeError: the loop is closed, so that no task waits.
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(report)
 
@@ -70,6 +70,6 @@ def _settle(future: asyncio.Future[_T], result: _T) -> None:
 def _settle_error(future: asyncio.Future[_T], error: BaseException) -> None:
     if future.done():
         return
-    if isinstance(error, StopIteration):  # a future refuses it
+    if isinstance(error, StopIteration):  # a future does not accept it
         error = RuntimeError("the function raised StopIteration")
     future.set_exception(error)
