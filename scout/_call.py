@@ -54,7 +54,7 @@ USER_AGENT = f"scout-workflows/{__version__}"
 
 _HEADERS = {
     "user-agent": USER_AGENT,
-    # Both, because either is understood as the answer to a run, whichever was asked for.
+    # Both, because a run is read from either, whichever was requested.
     "accept": "application/json, text/event-stream",
     "accept-encoding": "gzip, deflate",
 }
@@ -87,11 +87,11 @@ class AsyncTransport(Protocol):
 
 @runtime_checkable
 class OwnTransport(Protocol):
-    """What a transport of this package tells the client about itself.
+    """Properties that a transport of this package declares to the client.
 
     Attributes:
-        needs_key: Whether it sends the API key; `False` when it answers without a network.
-        proves_unsent: Whether its connect errors prove that no byte of the request was sent.
+        needs_key: True when it sends the API key; False when it answers without a network.
+        proves_unsent: True when its connect errors prove that no byte of the request was sent.
     """
 
     needs_key: bool
@@ -103,16 +103,16 @@ LIMITS = "scout.limits"
 
 
 class Limits:
-    """When the network operations of one call have to be over. Moments are on the monotonic clock.
+    """Time limits of the network operations of one call. Moments are on the monotonic clock.
 
-    They travel with the request (`request.extensions[LIMITS]`). The connections of this package look at them, and a
-    recording does.
+    They are an extension of the request (`request.extensions[LIMITS]`), which the connections and recordings of this
+    package read.
 
     Attributes:
         connect: Seconds for making a connection; `None` for no limit.
         silence: Seconds for one read or write; `None` for no limit.
-        ends_at: When the whole call has to be over.
-        event_ends_at: When the next event of a stream has to be there.
+        ends_at: The time by which the whole call must end.
+        event_ends_at: The time by which the next event of a stream must be complete.
     """
 
     __slots__ = ("connect", "ends_at", "event_ends_at", "silence")
@@ -125,7 +125,7 @@ class Limits:
 
 
 class StreamState(Protocol):
-    """How far a stream has come, for the error that ends it."""
+    """State of a stream, for the error that ends it."""
 
     last_event: Any
 
@@ -142,11 +142,11 @@ class Call:
     """One call of a user: what is sent, its limits, and what has happened so far.
 
     Args:
-        request: What is sent.
+        request: The request.
         config: The settings of the call.
-        begun: When the call began, on the monotonic clock.
-        proves_unsent: Whether connect errors of the transport prove that nothing was sent.
-        streaming: Whether `timeout` is the time for an event, instead of for a read.
+        begun: The time when the call began, on the monotonic clock.
+        proves_unsent: True when connect errors of the transport prove that nothing was sent.
+        streaming: True when `timeout` applies to events instead of reads.
 
     Attributes:
         status: The status of the answer to the current attempt; `None` before it.
@@ -177,7 +177,7 @@ class Call:
         """Return the request of the next attempt.
 
         Raises:
-            ConfigurationError: there is no key, or an argument is too long for an address.
+            ConfigurationError: the API key is missing, or the URL is too long.
             APITimeoutError: the deadline has passed before it.
         """
         self._secret = self.config.secret()
@@ -217,11 +217,11 @@ class Call:
 
     @property
     def is_accepted(self) -> bool:
-        """Whether the status is a 2xx."""
+        """True for a 2xx status."""
         return 200 <= (self.status or 0) < 300
 
     def await_event(self, seconds: float | None = None) -> None:
-        """From now on, the next event has this long to come whole; without `seconds` as long as `timeout` says."""
+        """Start the time limit of the next event: `seconds`, by default `timeout`."""
         longest = self.config.timeout if seconds is None else seconds
         self._limits.event_ends_at = math.inf if longest is None else time.monotonic() + longest
 
@@ -240,21 +240,21 @@ class Call:
             raise self._silence_error(run_may_have_started=True)
 
     def has_enough(self) -> bool:
-        """Whether the rest of the body does not matter: an error says enough in its first megabyte."""
+        """Return True when the rest of an error body can be skipped: after its first megabyte."""
         return not self.is_accepted and self._received > _LONGEST_ERROR
 
     def may_do_without_the_rest(self) -> bool:
-        """Whether a body that breaks off does not matter: an error status says enough by itself."""
+        """Return True when an incomplete body is acceptable: that of an error status, before the deadline."""
         return not self.is_accepted and not self._is_over()
 
     def answer(self, response: httpx.Response, body: bytes) -> Answer:
         """Return the answer, as far as it has arrived."""
         return Answer(response.status_code, dict(response.headers), body, self._request.unknown_outcome)
 
-    # --- Its failure ---
+    # --- Failures ---
 
     def failed(self, error: Exception) -> float | None:
-        """Decide what follows from the failure of an attempt.
+        """Decide whether a failed attempt is repeated.
 
         Returns:
             The seconds to wait before the next attempt; `None` when `failure` has to be raised.
@@ -282,8 +282,8 @@ class Call:
         """Return the error for the caller of a stream that fails after it has been opened.
 
         Args:
-            error: What happened.
-            stream: How far it has come; `None` when the answer is no stream of events.
+            error: The exception.
+            stream: The state of the stream; `None` when the response is not a stream of events.
         """
         failure = self._own(error)
         if stream is not None and isinstance(failure, APITimeoutError):
@@ -312,7 +312,7 @@ class Call:
         return failure
 
     def _own(self, error: Exception) -> ScoutError:
-        """Return an error in our own terms, without foreign frames, and without the key if the server has echoed it."""
+        """Return an error as a `ScoutError`, without its traceback, and without the key if the server has echoed it."""
         failure = error if isinstance(error, ScoutError) else self._translate(error)
         failure.__traceback__ = failure.__context__ = None
         if self._secret is not None:
@@ -386,10 +386,10 @@ class Call:
         return f"the answer had begun, with status {self.status} and {self._received} bytes of its body"
 
     def _is_certainly_unsent(self, error: Exception, cause: OSError | None) -> bool:
-        """Whether it is proved that the server has not accepted the request.
+        """Return True when it is certain that the server has not accepted the request.
 
-        Only our own and httpx's transports are believed when they say "connect": others (aiohttp's) say so as well when
-        the server has read the request and then hung up. From those, only the operating system's own word counts.
+        A connect error counts only from our own and httpx's transports: others (aiohttp's) also raise it after the
+        server has read the request. From those, only an error of the operating system counts.
         """
         if self.status is not None:
             return self.status in REFUSED
@@ -400,7 +400,7 @@ class Call:
 
 @lru_cache(maxsize=256)
 def _url(address: str, query: str) -> httpx.URL:
-    # Kept, because httpx takes longer to read an address than to make the rest of a request.
+    # Cached, because httpx takes longer to parse a URL than to make the rest of a request.
     return httpx.URL(f"{address}?{query}" if query else address)
 
 
@@ -421,14 +421,14 @@ def _system_error(error: BaseException) -> OSError | None:
         chain += [below for below in under if below is not None and below not in chain]
     if not found:
         return None
-    # One with a number came from the system; one without is a library's summary of several.
+    # An error with a number is from the system; one without is a library's summary of several.
     alone = next((each for each in found if each.errno is not None), found[0]).with_traceback(None)
     alone.__cause__ = alone.__context__ = None
     return alone
 
 
 def _words(error: Exception) -> str:
-    # asyncio puts words of its own where the system's are clearer.
+    # The messages of asyncio are less clear than those of the system.
     if isinstance(error, OSError) and error.errno and not isinstance(error, socket.gaierror | ssl.SSLError):
         return os.strerror(error.errno).lower()
     return str(error) or type(error).__name__

@@ -26,7 +26,7 @@ __all__ = ["AsyncHttp", "Http"]
 T = TypeVar("T")
 
 _DRAIN = 0.1
-"""Seconds for what little may be left of a stream after its last event."""
+"""Seconds for the rest of a stream after its last event."""
 
 
 # --- Sync ---------------------------------------------------------------------------------------------------------
@@ -42,11 +42,11 @@ class Http:
         self._forgotten: deque[httpx.Response] = deque()
 
     def call(self, request: Request, config: Config, read: Callable[[Answer], T], begun: float) -> T:
-        """Send a request, and again where that is safe, and read its answer; `begun` is when the call began.
+        """Send a request, and again where that is safe, and read its answer; `begun` is the time when the call began.
 
         Raises:
-            APIError: what became of it.
-            ConfigurationError: there is no key.
+            APIError: the request failed.
+            ConfigurationError: the API key is missing.
         """
         call = Call(request, config, begun, proves_unsent=self._proves_unsent)
         return self._try(call, lambda: read(self._read(call, self._open(call))))
@@ -62,7 +62,7 @@ class Http:
                 return attempt()
             except FAILURES as error:
                 wait = call.failed(error)
-            # Outside of the handler, so that no foreign exception hangs on ours: its frames hold the key.
+            # Outside of the handler, so that ours has no foreign exception as context, whose frames hold the key.
             if wait is None:
                 raise call.failure
             _sleep(wait)
@@ -95,7 +95,7 @@ class Http:
         return call.answer(response, b"".join(pieces))
 
     def forget(self, response: httpx.Response) -> None:
-        """Close a response that nobody will read; the garbage collector may call this at any moment.
+        """Close a response that will not be read; the garbage collector may call this at any moment.
 
         Our own connections can be closed then. Another transport may hold a lock at that moment, so its response is
         closed by the next call.
@@ -122,7 +122,7 @@ class Http:
 
 
 class Body:
-    """The body of a stream's answer, as it comes."""
+    """The body of a streamed response."""
 
     def __init__(self, call: Call, response: httpx.Response, http: Http) -> None:
         self.call = call
@@ -138,11 +138,11 @@ class Body:
         return piece
 
     def read_whole(self) -> Answer:
-        """Return the answer, where it is no stream after all. Raises as `read`."""
+        """Read a response that is not a stream, and return it. Raises as `read`."""
         return self.call.answer(self._response, b"".join(iter(self.read, b"")))
 
     def drain(self) -> None:
-        """Read what little may be left, so that the connection can be used again, and release it."""
+        """Read the rest, so that the connection can be reused, and release it."""
         self.call.await_event(_DRAIN)
         # Whatever is wrong with the end of a body whose events have all arrived costs no more than the connection.
         with contextlib.suppress(*FAILURES):
@@ -165,7 +165,7 @@ class Body:
 
 
 class AsyncHttp:
-    """The same for `AsyncScout`."""
+    """`Http` for `AsyncScout`."""
 
     def __init__(self, transport: AsyncTransport | None, max_connections: int) -> None:
         self.closed: bool = False
@@ -238,7 +238,7 @@ class AsyncHttp:
 
 
 class AsyncBody:
-    """The same for `AsyncScout`."""
+    """`Body` for `AsyncScout`."""
 
     def __init__(self, call: Call, response: httpx.Response) -> None:
         import asyncio
@@ -256,14 +256,14 @@ class AsyncBody:
         return piece
 
     async def read_whole(self) -> Answer:
-        """Return the answer, where it is no stream after all. Raises as `read`."""
+        """Read a response that is not a stream, and return it. Raises as `read`."""
         pieces: list[bytes] = []
         while piece := await self.read():
             pieces.append(piece)
         return self.call.answer(self._response, b"".join(pieces))
 
     async def drain(self) -> None:
-        """Read what little may be left, so that the connection can be used again, and release it."""
+        """Read the rest, so that the connection can be reused, and release it."""
         self.call.await_event(_DRAIN)
         # As in Body.drain.
         with contextlib.suppress(*FAILURES):
@@ -300,7 +300,7 @@ async def _async_sleep(seconds: float) -> None:
 
 
 class _Key(httpx.Auth):
-    """The key of the client, asked for anew with each request."""
+    """The key of the client, read for each request."""
 
     def __init__(self, config: Config) -> None:
         self._config = config

@@ -1,7 +1,7 @@
-"""Transports of the caller (`transport=`): they keep to the deadline of a call, whatever they do themselves.
+"""Wrappers for transports of the caller (`transport=`), which enforce the deadline of a call.
 
 Our own connections look at `Limits` before every read and write. A transport of the caller knows httpx's timeouts
-alone, which bound each operation and not the call. So it is waited for, and left alone when the time has passed.
+alone, which bound each operation and not the call. So the call stops waiting for it when the time has passed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 def proves_unsent(transport: object, method: str) -> bool:
-    """Whether the connect errors of a transport prove that no byte of the request was sent.
+    """Return True when the connect errors of a transport prove that no byte of the request was sent.
 
     Args:
         transport: The transport.
@@ -39,12 +39,12 @@ def proves_unsent(transport: object, method: str) -> bool:
 
 
 def bounded(transport: Any) -> Any:
-    """Return a transport that keeps to `Limits`; one of this package does so by itself."""
+    """Return a transport that enforces `Limits`; one of this package does so by itself."""
     return transport if isinstance(transport, OwnTransport) else _Bounded(transport)
 
 
 def async_bounded(transport: Any) -> Any:
-    """Return a transport for asyncio that keeps to `Limits`."""
+    """Return a transport for asyncio that enforces `Limits`."""
     return transport if isinstance(transport, OwnTransport) else _AsyncBounded(transport)
 
 
@@ -84,7 +84,7 @@ class _BoundedStream(httpx.SyncByteStream):
 
 
 def _within(seconds: float, operation: Callable[[], T], discard: Callable[[T], None] | None = None) -> T:
-    """Run an operation in a thread of its own for as long as there is time, or right here when there is no limit.
+    """Run an operation in a thread of its own for as long as there is time, or in this thread when there is no limit.
 
     Raises:
         httpx.ReadTimeout: the time has passed. The thread goes on; what it still receives is handed to `discard`.
