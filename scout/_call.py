@@ -92,10 +92,12 @@ class OwnTransport(Protocol):
     Attributes:
         needs_key: True when it sends the API key; False when it answers without a network.
         proves_unsent: True when its connect errors prove that no byte of the request was sent.
+        enforces_limits: True when it looks at `Limits` while it waits.
     """
 
     needs_key: bool
     proves_unsent: bool
+    enforces_limits: bool
 
 
 LIMITS = "scout.limits"
@@ -173,16 +175,24 @@ class Call:
 
     # --- One attempt ---
 
-    def next_request(self) -> httpx.Request:
-        """Return the request of the next attempt.
+    def begin_attempt(self) -> None:
+        """Begin the next attempt, with the key of this moment.
 
         Raises:
-            ConfigurationError: the API key is missing, or the URL is too long.
-            APITimeoutError: the deadline has passed before it.
+            ConfigurationError: the API key is missing.
+            Exception: whatever a function that returns the key raises.
         """
         self._secret = self.config.secret()
         self._attempt_begun = time.monotonic()
         self.status, self._received = None, 0
+
+    def request(self) -> httpx.Request:
+        """Return the request of this attempt.
+
+        Raises:
+            ConfigurationError: the URL is too long.
+            APITimeoutError: the deadline has passed before it.
+        """
         request, config = self._request, self.config
         timeouts = self._timeouts()
         try:
@@ -200,6 +210,7 @@ class Call:
             )
         except httpx.InvalidURL as error:
             raise ConfigurationError(f"an argument cannot be a part of an address: {error}; nothing was sent") from None
+        assert self._secret is not None  # since the attempt has begun
         self._secret.authorize(sent.headers)
         return sent
 

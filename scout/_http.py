@@ -12,7 +12,7 @@ import httpx
 from ._answers import Answer, is_stream, status_error
 from ._call import FAILURES, USER_AGENT, AsyncTransport, Call, Transport
 from ._pool import CLOSED, AsyncPool, Pool
-from ._transports import async_bounded, bounded, proves_unsent
+from ._transports import async_bounded, bounded, enforces_limits, proves_unsent
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Http:
         self.closed: bool = False
         self._transport: Any = Pool(max_connections) if transport is None else bounded(transport)
         self._proves_unsent: bool = transport is None or proves_unsent(transport, "handle_request")
+        self.enforces_limits: bool = transport is None or enforces_limits(transport)
         self._forgotten: deque[httpx.Response] = deque()
 
     def call(self, request: Request, config: Config, read: Callable[[Answer], T], begun: float) -> T:
@@ -58,6 +59,7 @@ class Http:
 
     def _try(self, call: Call, attempt: Callable[[], T]) -> T:
         while True:
+            call.begin_attempt()
             try:
                 return attempt()
             except FAILURES as error:
@@ -68,7 +70,7 @@ class Http:
             _sleep(wait)
 
     def _open(self, call: Call) -> httpx.Response:
-        request = call.next_request()
+        request = call.request()
         if self.closed:
             raise ConfigurationError(CLOSED)
         self._close_forgotten()
@@ -97,13 +99,15 @@ class Http:
     def forget(self, response: httpx.Response) -> None:
         """Close a response that will not be read; the garbage collector may call this at any moment.
 
-        Our own connections can be closed then. Another transport may hold a lock at that moment, so its response is
-        closed by the next call.
+        Our own connections can be closed then. Of another transport, which may hold a lock at that moment, only the
+        socket is closed; the next call closes the response.
         """
         if isinstance(self._transport, Pool):
             response.close()
-        else:
-            self._forgotten.append(response)
+            return
+        self._forgotten.append(response)
+        if (stream := response.extensions.get("network_stream")) is not None:
+            stream.close()
 
     def _close_forgotten(self) -> None:
         with contextlib.suppress(IndexError, *FAILURES):
@@ -143,11 +147,12 @@ class Body:
 
     def drain(self) -> None:
         """Read the rest, so that the connection can be reused, and release it."""
-        self.call.await_event(_DRAIN)
-        # Whatever is wrong with the end of a body whose events have all arrived costs no more than the connection.
-        with contextlib.suppress(*FAILURES):
-            while self.read():
-                pass
+        if self._http.enforces_limits:  # else the server decides how long it takes
+            self.call.await_event(_DRAIN)
+            # Whatever is wrong with the end of a body whose events have all arrived costs no more than the connection.
+            with contextlib.suppress(*FAILURES):
+                while self.read():
+                    pass
         self.close()
 
     def close(self) -> None:
@@ -171,6 +176,7 @@ class AsyncHttp:
         self.closed: bool = False
         self._transport: Any = AsyncPool(max_connections) if transport is None else async_bounded(transport)
         self._proves_unsent: bool = transport is None or proves_unsent(transport, "handle_async_request")
+        self.enforces_limits: bool = transport is None or enforces_limits(transport)
 
     async def call(self, request: Request, config: Config, read: Callable[[Answer], T], begun: float) -> T:
         """Send a request, and again where that is safe, and read its answer. As `Http.call`."""
@@ -186,12 +192,13 @@ class AsyncHttp:
         call = Call(request, config, begun, proves_unsent=self._proves_unsent, streaming=True)
 
         async def attempt() -> AsyncBody:
-            return AsyncBody(call, await self._open(call))
+            return AsyncBody(call, await self._open(call), self)
 
         return await self._try(call, attempt)
 
     async def _try(self, call: Call, attempt: Callable[[], Awaitable[T]]) -> T:
         while True:
+            call.begin_attempt()
             try:
                 return await attempt()
             except FAILURES as error:
@@ -202,7 +209,7 @@ class AsyncHttp:
             await _async_sleep(wait)
 
     async def _open(self, call: Call) -> httpx.Response:
-        request = call.next_request()
+        request = call.request()
         if self.closed:
             raise ConfigurationError(CLOSED)
         response: httpx.Response = await self._transport.handle_async_request(request)
@@ -240,11 +247,12 @@ class AsyncHttp:
 class AsyncBody:
     """`Body` for `AsyncScout`."""
 
-    def __init__(self, call: Call, response: httpx.Response) -> None:
+    def __init__(self, call: Call, response: httpx.Response, http: AsyncHttp) -> None:
         import asyncio
 
         self.call = call
         self.is_stream: bool = is_stream(response.headers)
+        self._http = http
         self._response = response
         self._pieces: AsyncIterator[bytes] = response.aiter_bytes()
         self._loop = asyncio.get_running_loop()
@@ -264,11 +272,12 @@ class AsyncBody:
 
     async def drain(self) -> None:
         """Read the rest, so that the connection can be reused, and release it."""
-        self.call.await_event(_DRAIN)
-        # As in Body.drain.
-        with contextlib.suppress(*FAILURES):
-            while await self.read():
-                pass
+        if self._http.enforces_limits:
+            self.call.await_event(_DRAIN)
+            # As in Body.drain.
+            with contextlib.suppress(*FAILURES):
+                while await self.read():
+                    pass
         await self.close()
 
     async def close(self) -> None:

@@ -19,7 +19,7 @@ from ._call import LIMITS, Limits, OwnTransport
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
-__all__ = ["async_bounded", "bounded", "proves_unsent"]
+__all__ = ["async_bounded", "bounded", "enforces_limits", "proves_unsent"]
 
 T = TypeVar("T")
 
@@ -36,6 +36,11 @@ def proves_unsent(transport: object, method: str) -> bool:
     own = (httpx.HTTPTransport, httpx.AsyncHTTPTransport, httpx.MockTransport)
     sends = getattr(type(transport), method, None)
     return sends is not None and any(sends is getattr(kind, method, None) for kind in own)
+
+
+def enforces_limits(transport: object) -> bool:
+    """Return True when a transport looks at `Limits` while it waits."""
+    return isinstance(transport, OwnTransport) and transport.enforces_limits
 
 
 def bounded(transport: Any) -> Any:
@@ -107,7 +112,11 @@ def _within(seconds: float, operation: Callable[[], T], discard: Callable[[T], N
 
     thread = threading.Thread(target=contextvars.copy_context().run, args=(run,), daemon=True)
     thread.start()
-    thread.join(max(0.0, seconds))
+    try:
+        thread.join(max(0.0, seconds))
+    except BaseException:  # Ctrl-C, or a signal handler's own
+        is_late.set()
+        raise
     if errors:
         raise errors[0]
     if results:

@@ -75,7 +75,7 @@ def record(path: str | os.PathLike[str], *, overwrite: bool = False, transport: 
     Args:
         path: The file to write.
         overwrite: Replace an existing file. If several recordings have one path, the last one to begin is kept.
-        transport: The transport that sends; by default connections like those of a client.
+        transport: The transport that sends; by default connections like those of a client, 1000 of them at most.
 
     Raises:
         ConfigurationError: the file exists already, or cannot be written, or the transport cannot send. A request that
@@ -135,12 +135,14 @@ class Recorder(_Transport):
     Attributes:
         needs_key: Always `True`, because requests are sent.
         proves_unsent: See `scout._call.OwnTransport`.
+        enforces_limits: See there.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, overwrite: bool = False, transport: Any = None) -> None:
         self._file = _File(_free_place(path, overwrite=overwrite), overwrite=overwrite)
         self.needs_key: bool = True
         self.proves_unsent: bool = True
+        self.enforces_limits: bool = transport is None
         if transport is None:
             self._sync: Any = Pool(MAX_CONNECTIONS)
             self._async: Any = AsyncPool(MAX_CONNECTIONS)
@@ -200,6 +202,11 @@ class _File:
         self._why_not: str | None = None
         self._lock = threading.Lock()
         self._numbers = count(1)
+
+    def redact_also(self, keys: frozenset[str]) -> None:
+        """Add credentials to those that must not get into the file."""
+        with self._lock:
+            self.keys |= keys
 
     def check_process(self) -> None:
         """Check that this process began the file. Call it before locking: a fork may have copied a locked lock.
@@ -328,7 +335,7 @@ class _Exchange:
         self._limits: Limits | None = request.extensions.get(LIMITS)
         self._has_ended = False
         request.headers["accept-encoding"] = "identity"  # keys can be redacted only in an uncompressed body
-        file.keys |= _forms(_secrets(request))
+        file.redact_also(_forms(_secrets(request)))
         self._number: int = file.begin(**_as_line(request, file.keys))
 
     def begin(self, response: httpx.Response) -> httpx.Response:
@@ -582,11 +589,13 @@ class Replayer(_Transport):
     Attributes:
         needs_key: Always `False`, because nothing is sent.
         proves_unsent: See `scout._call.OwnTransport`.
+        enforces_limits: See there.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, real_time: bool = False) -> None:
         self.needs_key: bool = False
         self.proves_unsent: bool = True
+        self.enforces_limits: bool = True
         self._name = str(_as_path(path))
         self._left: list[_Recorded] = _read(self._name)
         self._real_time = real_time

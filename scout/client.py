@@ -51,6 +51,23 @@ _CLIENT_OPTIONS = (
 )  # fmt: skip
 
 
+_PLACEHOLDER = Secret("any")
+"""The key of a client whose transport sends none, because it answers from a recording."""
+
+
+def _key_for(transport: object, secret: Secret | None) -> Secret:
+    """Return the key for a transport.
+
+    Raises:
+        ConfigurationError: there is none, and the transport needs one.
+    """
+    if secret is not None:
+        return secret
+    if isinstance(transport, OwnTransport) and not transport.needs_key:
+        return _PLACEHOLDER
+    raise ConfigurationError(NO_KEY)
+
+
 class _Client(Generic[HttpT, TransportT]):
     """The part of a client that needs no I/O."""
 
@@ -74,10 +91,7 @@ class _Client(Generic[HttpT, TransportT]):
     ) -> None:
         secret = Secret(api_key) if api_key is not None else secret_from_environment()
         del api_key  # so that a traceback with local variables does not show it
-        if secret is None and isinstance(transport, OwnTransport) and not transport.needs_key:
-            secret = Secret("any")  # a placeholder that is never sent: the transport answers from a recording
-        if secret is None:
-            raise ConfigurationError(NO_KEY)
+        secret = _key_for(transport, secret)
         self._config = Config(
             api_key=secret,
             base_url=base_url_from(base_url),
@@ -96,6 +110,7 @@ class _Client(Generic[HttpT, TransportT]):
         self._shares_connections = False
         self._closed = False
         self._server: Any = None
+        self._lender: HttpT | None = None
 
     def _connect(self) -> HttpT:
         raise NotImplementedError
@@ -169,8 +184,12 @@ class _Client(Generic[HttpT, TransportT]):
         copy._server = None
         if not isinstance(transport, NotGiven):
             copy._transport = transport
-        copy._shares_connections = isinstance(transport, NotGiven) and isinstance(max_connections, NotGiven)
+            if copy._config.api_key is _PLACEHOLDER:
+                copy._config = copy._config.changed(api_key=_key_for(transport, secret_from_environment()))
+        changes_pool = self._transport is None and not isinstance(max_connections, NotGiven)
+        copy._shares_connections = isinstance(transport, NotGiven) and not changes_pool
         if not copy._shares_connections:
+            copy._lender = self._http  # the local Scout of the original stops when nobody holds these any more
             copy._http = copy._connect()
         return copy
 
@@ -219,6 +238,7 @@ class _Client(Generic[HttpT, TransportT]):
         self._shares_connections = False
         self._closed = state["closed"]
         self._server = None
+        self._lender = None
 
 
 class Scout(_Client[Http, Transport]):

@@ -14,6 +14,8 @@ import threading
 import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -1010,3 +1012,29 @@ print({"starlette", "uvicorn", "jinja2", "jsonschema", "scout.local.server"} & s
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
     assert done.stdout == "set()\n", done.stderr
+
+
+def test_a_client_that_replays_has_no_key_for_a_network(path: Path) -> None:
+    with Server(json_answer(run_answer())) as server:
+        Both("sync").execute(server.url, record(path))
+    with Scout(base_url=NOWHERE, transport=replay(path)) as scout, pytest.raises(ConfigurationError, match="API key"):
+        scout.with_options(transport=None)
+
+
+def test_threads_with_changing_keys_record_none(path: Path) -> None:
+    keys = count()
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        echo = httpx.MockTransport(lambda request: httpx.Response(400, text=request.headers["authorization"]))
+        with Scout(lambda: f"secret_planted_{next(keys)}", transport=record(path, transport=echo)) as scout:
+
+            def fail(number: int) -> None:
+                with pytest.raises(ScoutError):
+                    scout.execute(WORKFLOW, {"n": number})
+
+            with ThreadPoolExecutor(8) as pool:
+                list(pool.map(fail, range(200)))
+    finally:
+        sys.setswitchinterval(before)
+    assert "planted" not in path.read_text()

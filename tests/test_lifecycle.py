@@ -1,6 +1,7 @@
 """A client's life: options, sharing between threads, loops and processes, closing, and where its settings come from."""
 
 import asyncio
+import contextlib
 import copy
 import gc
 import os
@@ -12,6 +13,7 @@ import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -885,3 +887,71 @@ def test_importing_reads_no_variable_and_opens_nothing() -> None:
     done = run_program(source, "", SCOUT_API_KEY="a b", SCOUT_ENVIRONMENT="nonsense", SCOUT_BASE_URL="nonsense")
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+# --- Copies with connections of their own -----------------------------------------------------------------
+
+
+def test_a_copy_with_its_own_connections_keeps_the_local_scout(call: Caller) -> None:
+    def program(client_class: Any) -> Any:
+        copied = client_class.local().with_options(max_connections=2)
+        gc.collect()
+        run = yield copied.execute("examples/hello/workflow.yml", {"user_message": "Hi"})
+        assert run.ok
+        yield copied.close()
+
+    with contextlib.chdir(Path(__file__).parent.parent):
+        call.drive(program)
+    gc.collect()
+
+
+def test_closing_a_copy_leaves_the_transport_of_the_caller_open(call: Caller) -> None:
+    class Transport(httpx.MockTransport):
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+
+        async def aclose(self) -> None:
+            self.closed = True
+
+    def program(client_class: Any) -> Any:
+        client = client_class(KEY, transport=transport)
+        copied = client.with_options(max_connections=2)
+        yield copied.execute(WORKFLOW)
+        yield copied.close()
+        assert not transport.closed
+        yield client.execute(WORKFLOW)
+        yield client.close()
+
+    transport = Transport(lambda request: httpx.Response(200, json=run_answer()))
+    call.drive(program)
+
+    assert transport.closed
+
+
+def test_what_a_key_function_raises_passes_through(call: Caller) -> None:
+    class NoVaultError(FileNotFoundError):
+        pass
+
+    def key() -> str:
+        asked.append(1)
+        raise NoVaultError("the vault is closed")
+
+    def program(client_class: Any) -> Any:
+        client = client_class(key, base_url=server.url)
+        with pytest.raises(NoVaultError):
+            yield client.execute(WORKFLOW)
+        yield client.close()
+
+    asked: list[int] = []
+    with Server(OK) as server:
+        call.drive(program)
+
+    assert (server.hits, asked) == (0, [1])
+
+
+def test_max_connections_is_a_number(call: Caller) -> None:
+    for wrong in (0, -1, True, 1.5, "10", None):
+        with pytest.raises(ConfigurationError, match="max_connections"):
+            call.client_class(KEY, max_connections=wrong)

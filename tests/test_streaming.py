@@ -998,3 +998,48 @@ def test_no_foreign_error_hangs_on_ours(call: Caller) -> None:
             for each in chain:
                 chain += [cause for cause in (each.__cause__, each.__context__) if cause is not None]
             assert not [each for each in chain if type(each).__module__.startswith(("httpx", "httpcore", "h11"))]
+
+
+# --- Transports of the caller ----------------------------------------------------------------------------
+
+
+def test_a_finished_stream_does_not_wait_for_the_server_to_hang_up(call: Caller) -> None:
+    """Not on a transport of the caller either, which knows nothing of the time for the rest."""
+    transport = httpx.AsyncHTTPTransport() if call.is_async else httpx.HTTPTransport()
+    with Server(stream([WHOLE, 30.0], content_type=SSE)) as server:
+
+        def program(client_class: Any) -> Any:
+            client = client_class(KEY, base_url=server.url, transport=transport, timeout=20.0)
+            watched = client.stream(WORKFLOW)
+            begun = time.monotonic()
+            if call.is_async:
+                yield watched.until_done()
+            else:
+                watched.until_done()
+            assert time.monotonic() - begun < 10
+            yield client.close()
+
+        call.drive(program)
+
+
+def test_a_forgotten_stream_on_a_transport_of_the_caller_is_closed_at_once() -> None:
+    with (
+        Server(stream([STARTED, 30.0], content_type=SSE)) as server,
+        Scout(KEY, base_url=server.url, transport=httpx.HTTPTransport()) as client,
+    ):
+        next(client.stream(WORKFLOW))
+        gc.collect()
+        assert settled(lambda: server.open_connections == 0)
+
+
+async def test_a_stream_that_another_task_closes_is_interrupted() -> None:
+    with Server(stream([STARTED, 30.0], content_type=SSE)) as server:
+        async with AsyncScout(KEY, base_url=server.url) as client:
+            watched = await client.stream(WORKFLOW)
+            await anext(watched)
+            reading = asyncio.create_task(anext(watched))
+            await asyncio.sleep(0.05)
+            await watched.close()
+            with pytest.raises(StreamInterruptedError) as caught:
+                await reading
+            assert caught.value.run.id is not None
