@@ -43,14 +43,18 @@ class _Deadlines:
     Args:
         handshakes: How many TLS handshakes have to be done before the request can be sent: one for the API, one for a
             proxy that is reached by TLS.
+        socks: Whether a SOCKS proxy has to open a tunnel, which is one more.
 
     Attributes:
         limits: Those of the call that uses the connection; `None` for a request of the raw client.
+        opens_socks: Whether a SOCKS proxy has yet to open the tunnel. Until then httpcore has to call `trace`.
     """
 
-    def __init__(self, handshakes: int) -> None:
+    def __init__(self, handshakes: int, *, socks: bool) -> None:
         self.limits: Limits | None = None
-        self._handshakes = handshakes
+        self.opens_socks = socks
+        self._is_closed = False
+        self._handshakes = handshakes + socks
         self._connected_by = math.inf
 
     @property
@@ -59,8 +63,23 @@ class _Deadlines:
         return self._handshakes > 0
 
     def handshake_done(self) -> None:
-        """Count a TLS handshake."""
+        """Count a handshake."""
         self._handshakes -= 1
+
+    def note(self, event: str) -> None:
+        """Count the handshake with a SOCKS proxy, which httpcore makes by ordinary reads and writes."""
+        if self.opens_socks and event == "socks.setup_socks5_connection.complete":
+            self.opens_socks = False
+            self.handshake_done()
+
+    def check_open(self) -> None:
+        """Refuse to go on with a connection that was closed while it was made.
+
+        Raises:
+            httpcore.ConnectError: it was.
+        """
+        if self._is_closed:
+            raise httpcore.ConnectError("the client was closed")
 
     def begin(self, timeout: float | None) -> float | None:
         """Start the time of `connect_timeout`, and return its seconds."""
@@ -79,7 +98,7 @@ class _Deadlines:
 
     def left(self, timeout: float | None, error: type[Exception]) -> float | None:
         """Return the seconds that one read or write may take; raise `error` when none are left."""
-        if self._handshakes:  # a proxy is asked to open a tunnel
+        if self._handshakes:  # a proxy is asked to open the tunnel
             return self.left_to_connect()
         limits = self.limits
         if limits is None:
@@ -118,8 +137,8 @@ def _distinct(found: Iterable[Any]) -> list[str]:
 class Backend(_Deadlines, httpcore.NetworkBackend):
     """The network of one connection of `Scout`."""
 
-    def __init__(self, handshakes: int = 0) -> None:
-        super().__init__(handshakes)
+    def __init__(self, handshakes: int = 0, *, socks: bool = False) -> None:
+        super().__init__(handshakes, socks=socks)
         self._inner = httpcore.SyncBackend()
         self._stream: _Stream | None = None
 
@@ -157,6 +176,9 @@ class Backend(_Deadlines, httpcore.NetworkBackend):
 
     def _opened(self, stream: httpcore.NetworkStream) -> httpcore.NetworkStream:
         self._stream = _Stream(self, stream)
+        if self._is_closed:
+            self._stream.close()
+        self.check_open()
         return self._stream
 
     def start_tls(
@@ -167,12 +189,17 @@ class Backend(_Deadlines, httpcore.NetworkBackend):
         self.handshake_done()
         return self._opened(secure)
 
+    def trace(self, event: str, _info: object) -> None:
+        """Take note of a step of httpcore; its extension `trace` calls this."""
+        self.note(event)
+
     def sleep(self, seconds: float) -> None:
         """Wait."""
         self._inner.sleep(seconds)
 
     def close(self) -> None:
         """Close the connection, in whatever state it is."""
+        self._is_closed = True
         if self._stream is not None:
             self._stream.close()
 
@@ -226,8 +253,8 @@ class _Stream(httpcore.NetworkStream):
 class AsyncBackend(_Deadlines, httpcore.AsyncNetworkBackend):
     """The network of one connection of `AsyncScout`."""
 
-    def __init__(self, handshakes: int = 0) -> None:
-        super().__init__(handshakes)
+    def __init__(self, handshakes: int = 0, *, socks: bool = False) -> None:
+        super().__init__(handshakes, socks=socks)
         self._stream: _AsyncStream | None = None
 
     async def connect_tcp(
@@ -250,6 +277,7 @@ class AsyncBackend(_Deadlines, httpcore.AsyncNetworkBackend):
                 await loop.create_connection(stream.as_protocol, addresses[0], port)
             else:
                 await loop.create_connection(stream.as_protocol, sock=await _first_to_connect(loop, addresses, port))
+        self.check_open()
         return stream
 
     async def start_tls(
@@ -273,8 +301,13 @@ class AsyncBackend(_Deadlines, httpcore.AsyncNetworkBackend):
             if secure is None:
                 raise ConnectionResetError("the connection was closed during the TLS handshake")
         stream.connection_made(secure)
+        self.check_open()
         self.handshake_done()
         return stream
+
+    async def trace(self, event: str, _info: object) -> None:
+        """Take note of a step of httpcore. As `Backend.trace`."""
+        self.note(event)
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
@@ -284,6 +317,7 @@ class AsyncBackend(_Deadlines, httpcore.AsyncNetworkBackend):
 
     def close(self) -> None:
         """Close the connection at once, in whatever state it is, without waiting: its call may have been cancelled."""
+        self._is_closed = True
         if self._stream is not None:
             self._stream.close()
 
@@ -359,6 +393,7 @@ class _AsyncStream(httpcore.AsyncNetworkStream):
         self._loop = loop
         self._transport: Any = None
         self._received = bytearray()
+        self._is_closed = False  # by us
         self._has_ended = False  # nothing more will be received
         self._is_lost = False  # nothing more can be sent
         self._error: Exception | None = None  # why, when it was not in order
@@ -375,6 +410,8 @@ class _AsyncStream(httpcore.AsyncNetworkStream):
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
+        if self._is_closed:
+            transport.abort()
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -445,6 +482,7 @@ class _AsyncStream(httpcore.AsyncNetworkStream):
         self.close()
 
     def close(self) -> None:
+        self._is_closed = True
         if self._transport is not None:
             self._transport.abort()
 
