@@ -164,12 +164,13 @@ class Backend(_Deadlines, httpcore.NetworkBackend):
                     left = turn if left is None else min(turn, left)
                 try:
                     stream = self._inner.connect_tcp(address, port, left, local_address, socket_options)
-                except httpcore.ConnectTimeout:
-                    continue
-                except httpcore.ConnectError:
+                except (httpcore.ConnectTimeout, httpcore.ConnectError) as error:
+                    # The operating system's own ETIMEDOUT is final, as a refusal is; the end of a turn is not.
+                    if isinstance(error, httpcore.ConnectTimeout) and not getattr(error.__cause__, "errno", None):
+                        continue
                     addresses.remove(address)
                     if not addresses:
-                        raise
+                        raise httpcore.ConnectError(str(error)) from error.__cause__
                 else:
                     return self._opened(stream)
             turn *= 4
@@ -456,9 +457,11 @@ class _AsyncStream(httpcore.AsyncNetworkStream):
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        left = self._backend.left(timeout, httpcore.WriteTimeout)
-        if not self._is_lost:
-            self._transport.write(buffer)
+        for start in range(0, len(buffer), _PIECE):
+            left = self._backend.left(timeout, httpcore.WriteTimeout)
+            if self._is_lost:
+                break
+            self._transport.write(buffer[start : start + _PIECE])
             if self._is_full:
                 self._writer = self._loop.create_future()
                 await self._until(self._writer, left, httpcore.WriteTimeout)
