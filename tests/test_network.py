@@ -265,6 +265,7 @@ def test_limits_within_tls(call: Caller, limit: str, tls: Tls) -> None:
 # --- Reads and writes ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timing
 def test_a_server_that_reads_slowly_but_steadily(call: Caller) -> None:
     """`timeout` is about silence: a long body takes as long as it takes."""
 
@@ -274,13 +275,13 @@ def test_a_server_that_reads_slowly_but_steadily(call: Caller) -> None:
         left = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]) - len(peer._buffer)
         peer._buffer = b""
         while left:
-            left -= len(peer._socket.recv(min(left, 100_000)))
-            time.sleep(0.012)
+            left -= len(peer._socket.recv(min(left, 300_000)))
+            time.sleep(0.006)
         body = json.dumps(run_answer()).encode()
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
 
     with Server(reads_slowly) as server:
-        outcome = call(server.url, {"text": "x" * 12_000_000}, timeout=1.0, retries=0)
+        outcome = call(server.url, {"text": "x" * 16_000_000}, timeout=1.0, retries=0)
 
     assert outcome.error is None, outcome.error
     assert outcome.seconds > 1.1
