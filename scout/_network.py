@@ -233,7 +233,8 @@ class _Stream(httpcore.NetworkStream):
         # belongs to the parent, which goes on using it.
         if self._process == os.getpid():
             with contextlib.suppress(OSError):
-                self._inner.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+                # Not by `SSLSocket.shutdown`, which first makes it a plain socket: another thread may be writing.
+                socket.socket.shutdown(self._inner.get_extra_info("socket"), socket.SHUT_RDWR)
         self._inner.close()
 
     def start_tls(

@@ -29,7 +29,7 @@ from servers import (
 )
 from test_events import DONE, STARTED
 
-from scout import APIConnectionError, APITimeoutError
+from scout import APIConnectionError, APITimeoutError, Scout
 
 OK = json_answer(run_answer())
 SLACK = 0.25
@@ -234,6 +234,15 @@ def test_tls_that_cannot_be_trusted(call: Caller, what: str, tls: Tls, no_waitin
     assert isinstance(error.__cause__, ssl.SSLCertVerificationError) is (what in ("wrong name", "untrusted"))
 
 
+def test_closing_does_not_end_the_encryption_first(tls: Tls, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`SSLSocket.shutdown` makes a plain socket of it, before it is shut: a thread that writes would send plain text."""
+    monkeypatch.setattr(ssl.SSLSocket, "shutdown", lambda *_: pytest.fail("this is not safe among threads"))
+    with Server(OK, keep_alive=True) as server, Relay(straight, server.port, tls=tls.server("127.0.0.1")) as front:
+        with Scout(KEY, base_url=f"https://127.0.0.1:{front.port}") as scout:
+            assert scout.execute(WORKFLOW).output == "Hello"
+        server.wait_until(lambda: server.open_connections == 0)
+
+
 @pytest.mark.timing
 @pytest.mark.parametrize("limit", ["connect", "deadline"])
 def test_a_silent_handshake(call: Caller, limit: str) -> None:
@@ -276,7 +285,7 @@ def test_a_server_that_reads_slowly_but_steadily(call: Caller) -> None:
         peer._buffer = b""
         while left:
             left -= len(peer._socket.recv(min(left, 300_000)))
-            time.sleep(0.006)
+            time.sleep(0.009)
         body = json.dumps(run_answer()).encode()
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
 

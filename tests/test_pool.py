@@ -848,7 +848,7 @@ NO_TUNNELS = [(what, "https") for what in PROXY_FAULTS] + [(what, "http") for wh
 
 @pytest.mark.parametrize(("what", "scheme"), NO_TUNNELS)
 def test_a_proxy_that_opens_no_tunnel(
-    call: Caller, what: str, scheme: str, monkeypatch: pytest.MonkeyPatch, no_waiting: None
+    call: Caller, what: str, scheme: str, tls: Tls, monkeypatch: pytest.MonkeyPatch, no_waiting: None
 ) -> None:
     """Nothing was sent, so it is repeated."""
     kind, handler, words = PROXY_FAULTS[what]
