@@ -235,7 +235,7 @@ def test_tls_that_cannot_be_trusted(call: Caller, what: str, tls: Tls, no_waitin
 
 
 def test_closing_does_not_end_the_encryption_first(tls: Tls, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`SSLSocket.shutdown` makes a plain socket of it, before it is shut: a thread that writes would send plain text."""
+    """`SSLSocket.shutdown` makes a plain socket of it first: a thread that writes would send plain text."""
     monkeypatch.setattr(ssl.SSLSocket, "shutdown", lambda *_: pytest.fail("this is not safe among threads"))
     with Server(OK, keep_alive=True) as server, Relay(straight, server.port, tls=tls.server("127.0.0.1")) as front:
         with Scout(KEY, base_url=f"https://127.0.0.1:{front.port}") as scout:
