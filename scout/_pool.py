@@ -392,19 +392,18 @@ class _Desk:
         return found
 
     def give_back(self, connection: _Sync, *, keep: bool) -> None:
-        """Take a connection back. The garbage collector may call this at any moment, so it never waits for the lock."""
+        """Take a connection back. The garbage collector may call this at any moment, also while the lock is held."""
         self._returned.append((connection, keep))
         self._settle()
 
     def _settle(self) -> None:
         # Whoever holds the lock comes here after releasing it, so that what could not be entered now is entered then.
-        while self._returned and self._lock.acquire(blocking=False):
-            try:
+        # A finalizer that interrupts the holder finds it locked, and leaves.
+        while self._returned and not self._lock.locked():
+            with self._lock:
                 while self._returned:
                     connection, keep = self._returned.popleft()
                     self._books.put(connection, keep=keep)
-            finally:
-                self._lock.release()
 
     def close(self) -> None:
         with self._lock:
