@@ -43,14 +43,18 @@ class _Deadlines:
     Args:
         handshakes: How many TLS handshakes have to be done before the request can be sent: one for the API, one for a
             proxy that is reached by TLS.
+        socks: Whether a SOCKS proxy has to open a tunnel, which is one more.
 
     Attributes:
         limits: Those of the call that uses the connection; `None` for a request of the raw client.
+        opens_socks: Whether a SOCKS proxy has yet to open the tunnel. Until then httpcore has to call `trace`.
     """
 
-    def __init__(self, handshakes: int) -> None:
+    def __init__(self, handshakes: int, *, socks: bool) -> None:
         self.limits: Limits | None = None
-        self._handshakes = handshakes
+        self.opens_socks = socks
+        self._is_closed = False
+        self._handshakes = handshakes + socks
         self._connected_by = math.inf
 
     @property
@@ -59,8 +63,23 @@ class _Deadlines:
         return self._handshakes > 0
 
     def handshake_done(self) -> None:
-        """Count a TLS handshake."""
+        """Count a handshake."""
         self._handshakes -= 1
+
+    def note(self, event: str) -> None:
+        """Count the handshake with a SOCKS proxy, which httpcore makes by ordinary reads and writes."""
+        if self.opens_socks and event == "socks.setup_socks5_connection.complete":
+            self.opens_socks = False
+            self.handshake_done()
+
+    def check_open(self) -> None:
+        """Refuse to go on with a connection that was closed while it was made.
+
+        Raises:
+            httpcore.ConnectError: it was.
+        """
+        if self._is_closed:
+            raise httpcore.ConnectError("the client was closed")
 
     def begin(self, timeout: float | None) -> float | None:
         """Start the time of `connect_timeout`, and return its seconds."""
@@ -79,7 +98,7 @@ class _Deadlines:
 
     def left(self, timeout: float | None, error: type[Exception]) -> float | None:
         """Return the seconds that one read or write may take; raise `error` when none are left."""
-        if self._handshakes:  # a proxy is asked to open a tunnel
+        if self._handshakes:  # a proxy is asked to open the tunnel
             return self.left_to_connect()
         limits = self.limits
         if limits is None:
@@ -118,8 +137,8 @@ def _distinct(found: Iterable[Any]) -> list[str]:
 class Backend(_Deadlines, httpcore.NetworkBackend):
     """The network of one connection of `Scout`."""
 
-    def __init__(self, handshakes: int = 0) -> None:
-        super().__init__(handshakes)
+    def __init__(self, handshakes: int = 0, *, socks: bool = False) -> None:
+        super().__init__(handshakes, socks=socks)
         self._inner = httpcore.SyncBackend()
         self._stream: _Stream | None = None
 
@@ -145,18 +164,22 @@ class Backend(_Deadlines, httpcore.NetworkBackend):
                     left = turn if left is None else min(turn, left)
                 try:
                     stream = self._inner.connect_tcp(address, port, left, local_address, socket_options)
-                except httpcore.ConnectTimeout:
-                    continue
-                except httpcore.ConnectError:
+                except (httpcore.ConnectTimeout, httpcore.ConnectError) as error:
+                    # The operating system's own ETIMEDOUT is final, as a refusal is; the end of a turn is not.
+                    if isinstance(error, httpcore.ConnectTimeout) and not getattr(error.__cause__, "errno", None):
+                        continue
                     addresses.remove(address)
                     if not addresses:
-                        raise
+                        raise httpcore.ConnectError(str(error)) from error.__cause__
                 else:
                     return self._opened(stream)
             turn *= 4
 
     def _opened(self, stream: httpcore.NetworkStream) -> httpcore.NetworkStream:
         self._stream = _Stream(self, stream)
+        if self._is_closed:
+            self._stream.close()
+        self.check_open()
         return self._stream
 
     def start_tls(
@@ -167,12 +190,17 @@ class Backend(_Deadlines, httpcore.NetworkBackend):
         self.handshake_done()
         return self._opened(secure)
 
+    def trace(self, event: str, _info: object) -> None:
+        """Take note of a step of httpcore; its extension `trace` calls this."""
+        self.note(event)
+
     def sleep(self, seconds: float) -> None:
         """Wait."""
         self._inner.sleep(seconds)
 
     def close(self) -> None:
         """Close the connection, in whatever state it is."""
+        self._is_closed = True
         if self._stream is not None:
             self._stream.close()
 
@@ -205,7 +233,8 @@ class _Stream(httpcore.NetworkStream):
         # belongs to the parent, which goes on using it.
         if self._process == os.getpid():
             with contextlib.suppress(OSError):
-                self._inner.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+                # Not by `SSLSocket.shutdown`, which first makes it a plain socket: another thread may be writing.
+                socket.socket.shutdown(self._inner.get_extra_info("socket"), socket.SHUT_RDWR)
         self._inner.close()
 
     def start_tls(
@@ -226,8 +255,8 @@ class _Stream(httpcore.NetworkStream):
 class AsyncBackend(_Deadlines, httpcore.AsyncNetworkBackend):
     """The network of one connection of `AsyncScout`."""
 
-    def __init__(self, handshakes: int = 0) -> None:
-        super().__init__(handshakes)
+    def __init__(self, handshakes: int = 0, *, socks: bool = False) -> None:
+        super().__init__(handshakes, socks=socks)
         self._stream: _AsyncStream | None = None
 
     async def connect_tcp(
@@ -250,6 +279,7 @@ class AsyncBackend(_Deadlines, httpcore.AsyncNetworkBackend):
                 await loop.create_connection(stream.as_protocol, addresses[0], port)
             else:
                 await loop.create_connection(stream.as_protocol, sock=await _first_to_connect(loop, addresses, port))
+        self.check_open()
         return stream
 
     async def start_tls(
@@ -273,8 +303,13 @@ class AsyncBackend(_Deadlines, httpcore.AsyncNetworkBackend):
             if secure is None:
                 raise ConnectionResetError("the connection was closed during the TLS handshake")
         stream.connection_made(secure)
+        self.check_open()
         self.handshake_done()
         return stream
+
+    async def trace(self, event: str, _info: object) -> None:
+        """Take note of a step of httpcore. As `Backend.trace`."""
+        self.note(event)
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
@@ -284,6 +319,7 @@ class AsyncBackend(_Deadlines, httpcore.AsyncNetworkBackend):
 
     def close(self) -> None:
         """Close the connection at once, in whatever state it is, without waiting: its call may have been cancelled."""
+        self._is_closed = True
         if self._stream is not None:
             self._stream.close()
 
@@ -359,6 +395,7 @@ class _AsyncStream(httpcore.AsyncNetworkStream):
         self._loop = loop
         self._transport: Any = None
         self._received = bytearray()
+        self._is_closed = False  # by us
         self._has_ended = False  # nothing more will be received
         self._is_lost = False  # nothing more can be sent
         self._error: Exception | None = None  # why, when it was not in order
@@ -375,6 +412,8 @@ class _AsyncStream(httpcore.AsyncNetworkStream):
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
+        if self._is_closed:
+            transport.abort()
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -419,9 +458,11 @@ class _AsyncStream(httpcore.AsyncNetworkStream):
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        left = self._backend.left(timeout, httpcore.WriteTimeout)
-        if not self._is_lost:
-            self._transport.write(buffer)
+        for start in range(0, len(buffer), _PIECE):
+            left = self._backend.left(timeout, httpcore.WriteTimeout)
+            if self._is_lost:
+                break
+            self._transport.write(buffer[start : start + _PIECE])
             if self._is_full:
                 self._writer = self._loop.create_future()
                 await self._until(self._writer, left, httpcore.WriteTimeout)
@@ -445,6 +486,7 @@ class _AsyncStream(httpcore.AsyncNetworkStream):
         self.close()
 
     def close(self) -> None:
+        self._is_closed = True
         if self._transport is not None:
             self._transport.abort()
 

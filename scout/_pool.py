@@ -28,7 +28,7 @@ from .errors import ConfigurationError
 if TYPE_CHECKING:
     import asyncio
     import ssl
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
 __all__ = ["CLOSED", "AsyncPool", "Pool"]
 
@@ -58,6 +58,7 @@ class _Route:
         is_secure = origin.scheme == b"https"
         self._origin = httpcore.Origin(origin.scheme, origin.host, origin.port or (443 if is_secure else 80))
         self._proxy = _proxy_for(origin)
+        self._is_socks = self._proxy is not None and self._proxy.url.scheme == b"socks5"
         has_secure_proxy = self._proxy is not None and self._proxy.url.scheme == b"https"
         self._handshakes = is_secure + has_secure_proxy
         # Loading the certificates of all authorities takes longer than a call to this machine.
@@ -66,12 +67,12 @@ class _Route:
 
     def connection(self) -> tuple[httpcore.ConnectionInterface, Backend]:
         """Return a connection that has yet to be made, and its backend."""
-        backend = Backend(self._handshakes)
+        backend = Backend(self._handshakes, socks=self._is_socks)
         if self._proxy is None:
             return httpcore.HTTPConnection(self._origin, self._tls, network_backend=backend), backend
         url, auth = self._proxy
         proxy: httpcore.ConnectionPool
-        if url.scheme == b"socks5":
+        if self._is_socks:
             proxy = httpcore.SOCKSProxy(url, auth, self._tls, network_backend=backend)
         else:
             proxy = httpcore.HTTPProxy(url, auth, None, self._tls, self._proxy_tls, network_backend=backend)
@@ -79,12 +80,12 @@ class _Route:
 
     def async_connection(self) -> tuple[httpcore.AsyncConnectionInterface, AsyncBackend]:
         """Return a connection for asyncio that has yet to be made, and its backend."""
-        backend = AsyncBackend(self._handshakes)
+        backend = AsyncBackend(self._handshakes, socks=self._is_socks)
         if self._proxy is None:
             return httpcore.AsyncHTTPConnection(self._origin, self._tls, network_backend=backend), backend
         url, auth = self._proxy
         proxy: httpcore.AsyncConnectionPool
-        if url.scheme == b"socks5":
+        if self._is_socks:
             proxy = httpcore.AsyncSOCKSProxy(url, auth, self._tls, network_backend=backend)
         else:
             proxy = httpcore.AsyncHTTPProxy(url, auth, None, self._tls, self._proxy_tls, network_backend=backend)
@@ -208,8 +209,15 @@ class _Books(Generic[WireT]):
                 return
         self._turns -= 1
 
-    def newest(self, origin: _Origin, unused: list[_Connection[WireT]]) -> _Connection[WireT] | None:
-        """Take the usable connection to an origin that became idle last; collect in `unused` those to be closed.
+    def take(
+        self,
+        origin: _Origin,
+        make: Callable[[], tuple[WireT, Backend | AsyncBackend]],
+        unused: list[_Connection[WireT]],
+    ) -> _Connection[WireT]:
+        """Take the usable connection to an origin that became idle last, or a new one.
+
+        Collects in `unused` those that have to be closed before the new one is opened.
 
         Raises:
             ConfigurationError: the client was closed in the meantime.
@@ -225,22 +233,24 @@ class _Books(Generic[WireT]):
             if found.idle_until <= now or found.wire.has_expired():
                 unused.append(found)
                 found = None
+        is_new = found is None
         for each in self._idle.values():
-            while each and (each[0].idle_until <= now or self._turns + self._idle_count > self._limit):
+            while each and (
+                each[0].idle_until <= now or (is_new and len(self._used) + self._idle_count >= self._limit)
+            ):
                 self._idle_count -= 1
                 unused.append(each.popleft())
-        if found is not None:
-            self._used.add(found)
+        if found is None:
+            found = _Connection(origin, make())
+        self._used.add(found)
         return found
-
-    def use(self, connection: _Connection[WireT]) -> None:
-        """Enter a new connection."""
-        self._used.add(connection)
 
     def put(self, connection: _Connection[WireT], *, keep: bool) -> None:
         """Take a connection back, and end the turn of its call."""
         self._used.discard(connection)
-        if keep and not self.is_closed:
+        if self.is_closed:
+            connection.close()
+        elif keep:
             connection.backend.limits = None
             connection.idle_until = time.monotonic() + _IDLE_SECONDS
             self._idle.setdefault(connection.origin, deque()).append(connection)
@@ -269,10 +279,11 @@ def _origin_of(request: httpx.Request) -> _Origin:
     return _Origin(url.raw_scheme, url.raw_host, url.port)
 
 
-def _to_httpcore(request: httpx.Request, origin: _Origin) -> httpcore.Request:
+def _to_httpcore(request: httpx.Request, origin: _Origin, backend: Backend | AsyncBackend) -> httpcore.Request:
+    extensions = {**request.extensions, "trace": backend.trace} if backend.opens_socks else request.extensions
     url = httpcore.URL(scheme=origin.scheme, host=origin.host, port=origin.port, target=request.url.raw_path)
     return httpcore.Request(
-        request.method, url, headers=request.headers.raw, content=request.stream, extensions=request.extensions
+        request.method, url, headers=request.headers.raw, content=request.stream, extensions=extensions
     )
 
 
@@ -293,10 +304,15 @@ _KINDS: dict[type[Exception], type[httpx.TransportError]] = {
 def _as_httpx(error: Exception, connection: _Connection[Any]) -> Exception:
     """Return an error of httpcore as one of httpx; any other as it is."""
     kind = _KINDS.get(type(error))
+    if kind is None and type(error).__module__.startswith("socksio."):
+        kind = httpx.ProtocolError  # httpcore passes on what the reader of SOCKS answers says
     if kind is None:
         return error
-    if connection.backend.is_connecting and issubclass(kind, httpx.NetworkError | httpx.ProtocolError):
-        kind = httpx.ConnectError  # of a proxy that was asked for a tunnel: the request itself was not sent
+    if connection.backend.is_connecting:  # a proxy was asked for a tunnel: the request itself was not sent
+        if issubclass(kind, httpx.TimeoutException):
+            kind = httpx.ConnectTimeout
+        elif issubclass(kind, httpx.NetworkError | httpx.ProtocolError):
+            kind = httpx.ConnectError
     return kind(str(error))
 
 
@@ -319,6 +335,7 @@ class _ThreadWaiter:
     """A thread that waits for its turn."""
 
     def __init__(self) -> None:
+        self.has_turn = False
         self.has_left = False
         self._turn = threading.Lock()
         self._turn.acquire()
@@ -326,28 +343,23 @@ class _ThreadWaiter:
     def wake(self) -> bool:
         if self.has_left:
             return False
+        self.has_turn = True
         self._turn.release()
         return True
 
-    def wait(self, seconds: float | None) -> bool:
-        return self._turn.acquire(timeout=-1 if seconds is None else seconds)
+    def wait(self, seconds: float | None) -> None:
+        if not self.has_turn and not self._turn.acquire(timeout=-1 if seconds is None else seconds):
+            raise httpx.PoolTimeout("no free connection in time")
 
 
 class _Desk:
-    """The connections of one process. As a context manager, it locks its books."""
+    """The connections of one process, for all of its threads."""
 
     def __init__(self, limit: int) -> None:
         self._books: _Books[httpcore.ConnectionInterface] = _Books(limit)
+        # Used as `with self._lock`, which a signal cannot leave locked, and then comes `_settle`.
         self._lock = threading.Lock()
         self._returned: deque[tuple[_Sync, bool]] = deque()
-
-    def __enter__(self) -> _Books[httpcore.ConnectionInterface]:
-        self._lock.acquire()
-        return self._books
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
-        self._settle()
 
     def take(self, origin: _Origin, route: _Route, seconds: float | None) -> _Sync:
         """Wait for a turn, and return a connection, idle or new.
@@ -356,57 +368,47 @@ class _Desk:
             httpx.PoolTimeout: there was no turn within so many seconds.
             ConfigurationError: the client is closed.
         """
-        with self as books:
-            waiter = None if books.begin() else books.queue(_ThreadWaiter())
-        if waiter is not None:
-            self._wait(waiter, seconds)
+        waiter = _ThreadWaiter()
         unused: list[_Sync] = []
         try:
-            with self as books:
-                found = books.newest(origin, unused)
+            with self._lock:
+                waiter.has_turn = self._books.begin()
+                if not waiter.has_turn:
+                    self._books.queue(waiter)
+            self._settle()
+            waiter.wait(seconds)
+            with self._lock:
+                found = self._books.take(origin, route.connection, unused)
+            self._settle()
             for each in unused:
                 each.close()
-            if found is None:
-                found = _Connection(origin, route.connection())
-                with self as books:
-                    books.use(found)
-        except BaseException:
-            with self as books:
-                books.end()
+        except BaseException:  # a signal handler's as well, which may come just after the turn
+            with self._lock:
+                waiter.has_left = True
+                if waiter.has_turn:
+                    self._books.end()
+            self._settle()
             raise
         return found
 
-    def _wait(self, waiter: _ThreadWaiter, seconds: float | None) -> None:
-        has_turn = False
-        try:
-            has_turn = waiter.wait(seconds)
-        finally:
-            if not has_turn:
-                with self as books:
-                    waiter.has_left = True
-                    if waiter.wait(0):  # it was given the turn at the last moment
-                        books.end()
-        if not has_turn:
-            raise httpx.PoolTimeout("no free connection in time")
-
     def give_back(self, connection: _Sync, *, keep: bool) -> None:
-        """Take a connection back. The garbage collector may call this at any moment, so it never waits for the lock."""
+        """Take a connection back. The garbage collector may call this at any moment, also while the lock is held."""
         self._returned.append((connection, keep))
         self._settle()
 
     def _settle(self) -> None:
         # Whoever holds the lock comes here after releasing it, so that what could not be entered now is entered then.
-        while self._returned and self._lock.acquire(blocking=False):
-            try:
+        # A finalizer that interrupts the holder finds it locked, and leaves.
+        while self._returned and not self._lock.locked():
+            with self._lock:
                 while self._returned:
                     connection, keep = self._returned.popleft()
                     self._books.put(connection, keep=keep)
-            finally:
-                self._lock.release()
 
     def close(self) -> None:
-        with self as books:
-            connections = books.close()
+        with self._lock:
+            connections = self._books.close()
+        self._settle()
         for each in connections:
             each.close()
 
@@ -434,15 +436,15 @@ class Pool(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request, and return its response with the body unread."""
-        if self._is_closed:
-            raise ConfigurationError(CLOSED)
         process = os.getpid()
         desk = self._desks.get(process) or self._desks.setdefault(process, _Desk(self._limit))
+        if self._is_closed:  # which is looked at after the desk was made: `close` closes it, or is seen here
+            raise ConfigurationError(CLOSED)
         origin = _origin_of(request)
         connection = desk.take(origin, _route(self._routes, origin), _seconds_to_wait(request))
         try:
             connection.backend.limits = request.extensions.get(LIMITS)
-            response = connection.wire.handle_request(_to_httpcore(request, origin))
+            response = connection.wire.handle_request(_to_httpcore(request, origin, connection.backend))
         except BaseException as error:
             connection.close()
             desk.give_back(connection, keep=False)
@@ -539,12 +541,9 @@ class _AsyncDesk:
             await self._wait(books.queue(_TaskWaiter(self.loop)), seconds)
         unused: list[_Async] = []
         try:
-            found = books.newest(origin, unused)
+            found = books.take(origin, route.async_connection, unused)
             for each in unused:
                 each.close()
-            if found is None:
-                found = _Connection(origin, route.async_connection())
-                books.use(found)
         except BaseException:
             books.end()
             raise
@@ -593,7 +592,8 @@ class AsyncPool(httpx.AsyncBaseTransport):
         connection = await desk.take(origin, _route(self._routes, origin), _seconds_to_wait(request))
         try:
             connection.backend.limits = request.extensions.get(LIMITS)
-            response = await connection.wire.handle_async_request(_to_httpcore(request, origin))
+            sent = _to_httpcore(request, origin, connection.backend)
+            response = await connection.wire.handle_async_request(sent)
         except BaseException as error:
             connection.close()
             desk.give_back(connection, keep=False)

@@ -6,6 +6,7 @@ alone, which bound each operation and not the call. So the call stops waiting fo
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import math
 import threading
@@ -107,22 +108,27 @@ def _within(seconds: float, operation: Callable[[], T], discard: Callable[[T], N
             errors.append(error)
             return
         results.append(result)
-        if is_late.is_set() and discard is not None:
-            discard(result)
+        if is_late.is_set():
+            drop()
+
+    def drop() -> None:
+        with contextlib.suppress(IndexError):  # it was taken, by whoever waited or by the other thread
+            late = results.pop()
+            if discard is not None:
+                discard(late)
 
     thread = threading.Thread(target=contextvars.copy_context().run, args=(run,), daemon=True)
     thread.start()
     try:
         thread.join(max(0.0, seconds))
-    except BaseException:  # Ctrl-C, or a signal handler's own
+        if errors:
+            raise errors[0]
+        with contextlib.suppress(IndexError):
+            return results.pop()
+        raise httpx.ReadTimeout("the time has passed")
+    finally:  # after a signal handler's exception as well
         is_late.set()
-        raise
-    if errors:
-        raise errors[0]
-    if results:
-        return results[0]
-    is_late.set()
-    raise httpx.ReadTimeout("the time has passed")
+        drop()
 
 
 def _close(response: httpx.Response) -> None:

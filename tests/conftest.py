@@ -12,6 +12,7 @@ import pytest
 # `servers` is imported by name; pytest's importlib mode leaves the folder of the tests off the path.
 sys.path.insert(0, str(Path(__file__).parent))
 
+from connections import Tls
 from servers import Caller
 
 
@@ -42,6 +43,16 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("scout._http._sleep", lambda seconds: None)
     monkeypatch.setattr("scout._http._async_sleep", at_once)
+
+
+@pytest.fixture
+def tls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Tls:
+    """A certificate authority that the clients trust, and no other."""
+    pytest.importorskip("trustme")
+    made = Tls()
+    made.authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    return made
 
 
 @pytest.fixture
