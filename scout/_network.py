@@ -34,20 +34,20 @@ _PIECE = 65536
 """Bytes of one write. A long body is written piece by piece, so that a server that reads slowly is noticed."""
 
 _READ_AHEAD = 262144
-"""Bytes that asyncio may receive before anybody reads them."""
+"""Bytes that asyncio may receive before they are read."""
 
 
 class _Deadlines:
     """The part of a backend that needs no I/O.
 
     Args:
-        handshakes: How many TLS handshakes have to be done before the request can be sent: one for the API, one for a
+        handshakes: The number of TLS handshakes before the request can be sent: one for the API, one for a
             proxy that is reached by TLS.
-        socks: Whether a SOCKS proxy has to open a tunnel, which is one more.
+        socks: True when a SOCKS proxy has to open a tunnel, which is one more.
 
     Attributes:
-        limits: Those of the call that uses the connection; `None` for a request of the raw client.
-        opens_socks: Whether a SOCKS proxy has yet to open the tunnel. Until then httpcore has to call `trace`.
+        limits: The limits of the call that uses the connection; `None` for a request of the raw client.
+        opens_socks: True until a SOCKS proxy has opened the tunnel. Until then httpcore has to call `trace`.
     """
 
     def __init__(self, handshakes: int, *, socks: bool) -> None:
@@ -59,7 +59,7 @@ class _Deadlines:
 
     @property
     def is_connecting(self) -> bool:
-        """Whether it is certain that no byte of a request has been sent."""
+        """True while it is certain that no byte of a request has been sent."""
         return self._handshakes > 0
 
     def handshake_done(self) -> None:
@@ -91,7 +91,7 @@ class _Deadlines:
         """Return the seconds that are left for making the connection.
 
         Raises:
-            httpcore.ConnectTimeout: none are.
+            httpcore.ConnectTimeout: no time is left.
         """
         ends_at = self._connected_by if self.limits is None else min(self._connected_by, self.limits.ends_at)
         return _seconds_until(ends_at, httpcore.ConnectTimeout)
@@ -185,13 +185,13 @@ class Backend(_Deadlines, httpcore.NetworkBackend):
     def start_tls(
         self, stream: httpcore.NetworkStream, ssl_context: ssl.SSLContext, server_hostname: str | None
     ) -> httpcore.NetworkStream:
-        """Go on with TLS."""
+        """Upgrade the connection to TLS."""
         secure = stream.start_tls(ssl_context, server_hostname, self.left_to_connect())
         self.handshake_done()
         return self._opened(secure)
 
     def trace(self, event: str, _info: object) -> None:
-        """Take note of a step of httpcore; its extension `trace` calls this."""
+        """Note a step of httpcore; its extension `trace` calls this."""
         self.note(event)
 
     def sleep(self, seconds: float) -> None:
@@ -285,7 +285,7 @@ class AsyncBackend(_Deadlines, httpcore.AsyncNetworkBackend):
     async def start_tls(
         self, transport: Any, ssl_context: ssl.SSLContext, server_hostname: str | None
     ) -> httpcore.AsyncNetworkStream:
-        """Go on with TLS."""
+        """Upgrade the connection to TLS."""
         import asyncio
 
         loop = asyncio.get_running_loop()
@@ -308,7 +308,7 @@ class AsyncBackend(_Deadlines, httpcore.AsyncNetworkBackend):
         return stream
 
     async def trace(self, event: str, _info: object) -> None:
-        """Take note of a step of httpcore. As `Backend.trace`."""
+        """Note a step of httpcore. As `Backend.trace`."""
         self.note(event)
 
     async def sleep(self, seconds: float) -> None:
@@ -498,8 +498,7 @@ class _AsyncStream(httpcore.AsyncNetworkStream):
 
 
 def _is_readable(sock: Any) -> bool:
-    number: int = sock.fileno()
-    if number < 0:
+    if sock is None or (number := sock.fileno()) < 0:  # asyncio has given it up
         return True
     if not hasattr(select, "poll"):  # on Windows
         return bool(select.select([number], [], [], 0)[0])

@@ -11,7 +11,7 @@ import contextlib
 import os
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["CLOSED", "AsyncPool", "Pool"]
 
 _IDLE_SECONDS = 4.5
-"""How long an idle connection is kept: a little less than the 5 s after which common servers close it."""
+"""Seconds that an idle connection is kept: a little less than the 5 s after which common servers close it."""
 
 
 # --- Routes -------------------------------------------------------------------------------------------------------
@@ -48,7 +48,7 @@ class _Origin(NamedTuple):
 
 
 class _Route:
-    """The way to an origin: directly, or by a proxy of the environment.
+    """The route to an origin: directly, or by a proxy of the environment.
 
     Raises:
         ConfigurationError: the settings for proxies or certificates cannot be used.
@@ -99,38 +99,44 @@ class _Proxy(NamedTuple):
 
 def _proxy_for(origin: _Origin) -> _Proxy | None:
     """Return the proxy of the environment for an origin, as Python's standard library reads the variables."""
+    found = _read_proxy(origin)
+    if not isinstance(found, str):
+        return found
+    # Raised here and without the value, because the value may hold a password.
+    scheme = origin.scheme.decode()
+    raise ConfigurationError(
+        f"the environment's settings for proxies cannot be used: that for {scheme}:// ({scheme.upper()}_PROXY or "
+        f"ALL_PROXY): {found}"
+    )
+
+
+def _read_proxy(origin: _Origin) -> _Proxy | str | None:
+    """Return the proxy for an origin, or the reason why it cannot be used; `None` when there is none."""
     scheme, host = origin.scheme.decode(), origin.host.decode()
     if is_loopback(host):
-        return None  # a proxy has no business with what stays on this machine
+        return None  # a request to this machine uses no proxy
     proxies = getproxies()
     found = proxies.get(scheme) or proxies.get("all")
-    if not found or proxy_bypass(host):
+    port = origin.port or (443 if scheme == "https" else 80)
+    if not found or proxy_bypass(host if ":" in host else f"{host}:{port}"):
         return None
     try:
         url = urlsplit(found if "://" in found else f"http://{found}")
-        port = url.port
+        kind = "socks5" if url.scheme == "socks5h" else url.scheme
+        if kind not in _PROXY_PORTS or not url.hostname:
+            return "it should look like http://proxy.example:3128 (or https://, socks5://)"
+        proxy_port = url.port or _PROXY_PORTS[kind]
     except ValueError:
-        raise _bad_proxy(scheme, "it is not a URL") from None
-    kind = "socks5" if url.scheme == "socks5h" else url.scheme
-    if kind not in _PROXY_PORTS or not url.hostname:
-        raise _bad_proxy(scheme, "it should look like http://proxy.example:3128 (or https://, socks5://)")
+        return "it is not a URL"
     if kind == "socks5" and find_spec("socksio") is None:
-        raise _bad_proxy(scheme, "a SOCKS proxy needs the package socksio (pip install socksio)")
+        return "a SOCKS proxy needs the package socksio (pip install socksio)"
     auth = None
     if url.username is not None:
         auth = unquote(url.username).encode(), unquote(url.password or "").encode()
-    return _Proxy(httpcore.URL(scheme=kind, host=url.hostname, port=port or _PROXY_PORTS[kind], target="/"), auth)
+    return _Proxy(httpcore.URL(scheme=kind, host=url.hostname, port=proxy_port, target="/"), auth)
 
 
 _PROXY_PORTS = {"http": 80, "https": 443, "socks5": 1080}
-
-
-def _bad_proxy(scheme: str, reason: str) -> ConfigurationError:
-    # Without the value, which may hold a password.
-    return ConfigurationError(
-        f"the environment's settings for proxies cannot be used: that for {scheme}:// ({scheme.upper()}_PROXY or "
-        f"ALL_PROXY): {reason}"
-    )
 
 
 def _tls() -> ssl.SSLContext:
@@ -145,7 +151,7 @@ def _route(routes: dict[_Origin, _Route], origin: _Origin) -> _Route:
     return routes.get(origin) or routes.setdefault(origin, _Route(origin))
 
 
-# --- Books --------------------------------------------------------------------------------------------------------
+# --- Bookkeeping --------------------------------------------------------------------------------------------------
 
 
 class _Waiter(Protocol):
@@ -176,14 +182,14 @@ class _Connection(Generic[WireT]):
         self.backend.close()
 
 
-class _Books(Generic[WireT]):
+class _PoolState(Generic[WireT]):
     """Which connections are idle, how many calls have a turn, and which wait for one. No I/O and no lock."""
 
     def __init__(self, limit: int) -> None:
         self.is_closed = False
         self._limit = limit
         self._turns = 0
-        self._waiting: deque[_Waiter] = deque()
+        self._waiting: OrderedDict[_Waiter, None] = OrderedDict()
         self._used: set[_Connection[WireT]] = set()
         self._idle: dict[_Origin, deque[_Connection[WireT]]] = {}
         self._idle_count = 0
@@ -198,14 +204,20 @@ class _Books(Generic[WireT]):
         return True
 
     def queue(self, waiter: WaiterT) -> WaiterT:
-        """Let a call wait for its turn."""
-        self._waiting.append(waiter)
+        """Add a call to the queue."""
+        self._waiting[waiter] = None
         return waiter
+
+    def leave(self, waiter: _Waiter, *, has_turn: bool) -> None:
+        """End the waiting of a call that has given up, and the turn that it may have been given in the meantime."""
+        self._waiting.pop(waiter, None)
+        if has_turn:
+            self.end()
 
     def end(self) -> None:
         """Pass a turn on to the first call that waits."""
         while self._waiting:
-            if self._waiting.popleft().wake():
+            if self._waiting.popitem(last=False)[0].wake():
                 return
         self._turns -= 1
 
@@ -258,7 +270,7 @@ class _Books(Generic[WireT]):
         self.end()
 
     def close(self) -> list[_Connection[WireT]]:
-        """Give up all connections, and wake whoever waits for one."""
+        """Remove all connections, and wake all waiting calls."""
         self.is_closed = True
         connections = list(self._used)
         for stack in self._idle.values():
@@ -266,7 +278,7 @@ class _Books(Generic[WireT]):
         self._idle.clear()
         self._idle_count = 0
         while self._waiting:
-            if self._waiting.popleft().wake():
+            if self._waiting.popitem(last=False)[0].wake():
                 self._turns += 1
         return connections
 
@@ -288,7 +300,7 @@ def _to_httpcore(request: httpx.Request, origin: _Origin, backend: Backend | Asy
 
 
 def _extensions(response: Any) -> Any:
-    return response.extensions  # whose type httpcore does not say in full
+    return response.extensions  # whose type httpcore does not fully declare
 
 
 _NAMES = (
@@ -336,13 +348,10 @@ class _ThreadWaiter:
 
     def __init__(self) -> None:
         self.has_turn = False
-        self.has_left = False
         self._turn = threading.Lock()
         self._turn.acquire()
 
     def wake(self) -> bool:
-        if self.has_left:
-            return False
         self.has_turn = True
         self._turn.release()
         return True
@@ -352,11 +361,11 @@ class _ThreadWaiter:
             raise httpx.PoolTimeout("no free connection in time")
 
 
-class _Desk:
+class _ProcessConnections:
     """The connections of one process, for all of its threads."""
 
     def __init__(self, limit: int) -> None:
-        self._books: _Books[httpcore.ConnectionInterface] = _Books(limit)
+        self._state: _PoolState[httpcore.ConnectionInterface] = _PoolState(limit)
         # Used as `with self._lock`, which a signal cannot leave locked, and then comes `_settle`.
         self._lock = threading.Lock()
         self._returned: deque[tuple[_Sync, bool]] = deque()
@@ -372,21 +381,19 @@ class _Desk:
         unused: list[_Sync] = []
         try:
             with self._lock:
-                waiter.has_turn = self._books.begin()
+                waiter.has_turn = self._state.begin()
                 if not waiter.has_turn:
-                    self._books.queue(waiter)
+                    self._state.queue(waiter)
             self._settle()
             waiter.wait(seconds)
             with self._lock:
-                found = self._books.take(origin, route.connection, unused)
+                found = self._state.take(origin, route.connection, unused)
             self._settle()
             for each in unused:
                 each.close()
         except BaseException:  # a signal handler's as well, which may come just after the turn
             with self._lock:
-                waiter.has_left = True
-                if waiter.has_turn:
-                    self._books.end()
+                self._state.leave(waiter, has_turn=waiter.has_turn)
             self._settle()
             raise
         return found
@@ -403,11 +410,11 @@ class _Desk:
             with self._lock:
                 while self._returned:
                     connection, keep = self._returned.popleft()
-                    self._books.put(connection, keep=keep)
+                    self._state.put(connection, keep=keep)
 
     def close(self) -> None:
         with self._lock:
-            connections = self._books.close()
+            connections = self._state.close()
         self._settle()
         for each in connections:
             each.close()
@@ -417,17 +424,17 @@ class Pool(httpx.BaseTransport):
     """The connections of a `Scout` and its copies.
 
     Args:
-        limit: How many connections there may be at once; further calls wait in order.
+        limit: The number of connections at one time; further calls wait in order.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._is_closed = False
-        self._desks: dict[int, _Desk] = {}  # by process: those of a parent stay open, and unused
+        self._parts: dict[int, _ProcessConnections] = {}  # by process: those of a parent stay open, and unused
         self._routes: dict[_Origin, _Route] = {}
 
     def prepare(self, request: httpx.Request) -> None:
-        """Find the way to the server of a request.
+        """Find the route to the server of a request.
 
         Raises:
             ConfigurationError: the settings for proxies or certificates cannot be used.
@@ -437,39 +444,39 @@ class Pool(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request, and return its response with the body unread."""
         process = os.getpid()
-        desk = self._desks.get(process) or self._desks.setdefault(process, _Desk(self._limit))
-        if self._is_closed:  # which is looked at after the desk was made: `close` closes it, or is seen here
+        part = self._parts.get(process) or self._parts.setdefault(process, _ProcessConnections(self._limit))
+        if self._is_closed:  # checked after the part was made, so that `close` either closes it or is seen here
             raise ConfigurationError(CLOSED)
         origin = _origin_of(request)
-        connection = desk.take(origin, _route(self._routes, origin), _seconds_to_wait(request))
+        connection = part.take(origin, _route(self._routes, origin), _seconds_to_wait(request))
         try:
             connection.backend.limits = request.extensions.get(LIMITS)
             response = connection.wire.handle_request(_to_httpcore(request, origin, connection.backend))
         except BaseException as error:
             connection.close()
-            desk.give_back(connection, keep=False)
+            part.give_back(connection, keep=False)
             if isinstance(error, Exception) and (ours := _as_httpx(error, connection)) is not error:
                 raise ours from error
             raise
         return httpx.Response(
             response.status,
             headers=response.headers,
-            stream=_Body(desk, connection, response),
+            stream=_Body(part, connection, response),
             extensions=_extensions(response),
         )
 
     def close(self) -> None:
         """Close all connections of this process."""
         self._is_closed = True
-        if desk := self._desks.get(os.getpid()):
-            desk.close()
+        if part := self._parts.get(os.getpid()):
+            part.close()
 
 
 class _Body(httpx.SyncByteStream):
-    """The body of a response, which gives the connection back."""
+    """The body of a response, which returns the connection to the pool."""
 
-    def __init__(self, desk: _Desk, connection: _Sync, response: httpcore.Response) -> None:
-        self._desk = desk
+    def __init__(self, part: _ProcessConnections, connection: _Sync, response: httpcore.Response) -> None:
+        self._part = part
         self._connection = connection
         self._response = response
         self._is_whole = False
@@ -497,7 +504,7 @@ class _Body(httpx.SyncByteStream):
         finally:
             if not keep:
                 connection.close()
-            self._desk.give_back(connection, keep=keep)
+            self._part.give_back(connection, keep=keep)
 
 
 # --- Async --------------------------------------------------------------------------------------------------------
@@ -523,29 +530,29 @@ class _TaskWaiter:
             self.turn.set_exception(httpx.PoolTimeout("no free connection in time"))
 
     def has_turn(self) -> bool:
-        """Whether it has got the turn."""
+        """Return True when it has the turn."""
         return self.turn.done() and not self.turn.cancelled() and self.turn.exception() is None
 
 
-class _AsyncDesk:
+class _LoopConnections:
     """The connections of one event loop, all of which is one thread."""
 
     def __init__(self, limit: int, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._books: _Books[httpcore.AsyncConnectionInterface] = _Books(limit)
+        self._state: _PoolState[httpcore.AsyncConnectionInterface] = _PoolState(limit)
 
     async def take(self, origin: _Origin, route: _Route, seconds: float | None) -> _Async:
-        """Wait for a turn, and return a connection. As `_Desk.take`."""
-        books = self._books
-        if not books.begin():
-            await self._wait(books.queue(_TaskWaiter(self.loop)), seconds)
+        """Wait for a turn, and return a connection. As `_ProcessConnections.take`."""
+        state = self._state
+        if not state.begin():
+            await self._wait(state.queue(_TaskWaiter(self.loop)), seconds)
         unused: list[_Async] = []
         try:
-            found = books.take(origin, route.async_connection, unused)
+            found = state.take(origin, route.async_connection, unused)
             for each in unused:
                 each.close()
         except BaseException:
-            books.end()
+            state.end()
             raise
         return found
 
@@ -554,8 +561,8 @@ class _AsyncDesk:
         try:
             await waiter.turn
         except BaseException:
-            if waiter.has_turn():  # cancelled at the moment when it was given the turn
-                self._books.end()
+            # It may have been cancelled at the moment when it was given the turn.
+            self._state.leave(waiter, has_turn=waiter.has_turn())
             raise
         finally:
             if timer is not None:
@@ -563,10 +570,10 @@ class _AsyncDesk:
 
     def give_back(self, connection: _Async, *, keep: bool) -> None:
         """Take a connection back."""
-        self._books.put(connection, keep=keep)
+        self._state.put(connection, keep=keep)
 
     def close(self) -> None:
-        for each in self._books.close():
+        for each in self._state.close():
             each.close()
 
 
@@ -576,80 +583,81 @@ class AsyncPool(httpx.AsyncBaseTransport):
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._is_closed = False
-        self._desks: dict[tuple[int, asyncio.AbstractEventLoop], _AsyncDesk] = {}  # by process and event loop
+        self._parts: dict[tuple[int, asyncio.AbstractEventLoop], _LoopConnections] = {}  # by process and event loop
         self._routes: dict[_Origin, _Route] = {}
 
     def prepare(self, request: httpx.Request) -> None:
-        """Find the way to the server of a request. As `Pool.prepare`."""
+        """Find the route to the server of a request. As `Pool.prepare`."""
         _route(self._routes, _origin_of(request))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request, and return its response with the body unread."""
         if self._is_closed:
             raise ConfigurationError(CLOSED)
-        desk = self._desk()
+        part = self._part()
         origin = _origin_of(request)
-        connection = await desk.take(origin, _route(self._routes, origin), _seconds_to_wait(request))
+        connection = await part.take(origin, _route(self._routes, origin), _seconds_to_wait(request))
         try:
             connection.backend.limits = request.extensions.get(LIMITS)
             sent = _to_httpcore(request, origin, connection.backend)
             response = await connection.wire.handle_async_request(sent)
         except BaseException as error:
             connection.close()
-            desk.give_back(connection, keep=False)
+            part.give_back(connection, keep=False)
             if isinstance(error, Exception) and (ours := _as_httpx(error, connection)) is not error:
                 raise ours from error
             raise
         return httpx.Response(
             response.status,
             headers=response.headers,
-            stream=_AsyncBody(desk, connection, response),
+            stream=_AsyncBody(part, connection, response),
             extensions=_extensions(response),
         )
 
-    def _desk(self) -> _AsyncDesk:
+    def _part(self) -> _LoopConnections:
         import asyncio  # not for Scout, which has no use for it
 
         loop = asyncio.get_running_loop()
         key = os.getpid(), loop
-        desk = self._desks.get(key)
-        if desk is None:
-            for each in [each for each in self._desks if each[1].is_closed()]:
-                self._desks.pop(each, None)
-            desk = self._desks.setdefault(key, _AsyncDesk(self._limit, loop))
-        return desk
+        part = self._parts.get(key)
+        if part is None:
+            for each in [each for each in list(self._parts) if each[1].is_closed()]:
+                self._parts.pop(each, None)
+            part = self._parts.setdefault(key, _LoopConnections(self._limit, loop))
+        return part
 
     async def aclose(self) -> None:
         """Close all connections of this process."""
         import asyncio
 
         self._is_closed = True
-        for (process, loop), desk in list(self._desks.items()):
+        for (process, loop), part in list(self._parts.items()):
             if process != os.getpid():
                 continue
             if loop is asyncio.get_running_loop():
-                desk.close()
+                part.close()
             else:
                 with contextlib.suppress(RuntimeError):  # it is closed, and its connections with it
-                    loop.call_soon_threadsafe(desk.close)
+                    loop.call_soon_threadsafe(part.close)
         await _next_step()  # in which asyncio closes the sockets
 
 
 class _AsyncBody(httpx.AsyncByteStream):
-    """The body of a response, which gives the connection back."""
+    """The body of a response, which returns the connection to the pool."""
 
-    def __init__(self, desk: _AsyncDesk, connection: _Async, response: httpcore.Response) -> None:
-        self._desk = desk
+    def __init__(self, part: _LoopConnections, connection: _Async, response: httpcore.Response) -> None:
+        self._part = part
         self._connection: _Async | None = connection
         self._response = response
         self._is_whole = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        connection = self._connection  # which another task may give back meanwhile
         try:
             async for piece in self._response.aiter_stream():
                 yield piece
         except Exception as error:
-            if self._connection is not None and (ours := _as_httpx(error, self._connection)) is not error:
+            if connection is not None and (ours := _as_httpx(error, connection)) is not error:
                 raise ours from error
             raise
         self._is_whole = True
@@ -666,7 +674,7 @@ class _AsyncBody(httpx.AsyncByteStream):
         finally:
             if not keep:
                 connection.close()
-            self._desk.give_back(connection, keep=keep)
+            self._part.give_back(connection, keep=keep)
         if not keep:
             await _next_step()  # in which asyncio closes the socket
 

@@ -868,3 +868,32 @@ def test_a_proxy_that_opens_no_tunnel(
         assert "secret-word" not in f"{error} {error!r} {vars(error)}"
         assert type(error).__module__.split(".")[0] in ("scout", "builtins", "ssl", "socket"), repr(error)
         error = error.__cause__ or error.__context__
+
+
+# --- Found by reviewers -----------------------------------------------------------------------------------
+
+
+def test_no_proxy_may_name_a_port(call: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Server(json_answer(run_answer())) as server:
+        address = f"scout.internal:{server.port}"
+        known = socket.getaddrinfo
+        monkeypatch.setattr(
+            socket,
+            "getaddrinfo",
+            lambda host, *rest, **named: known("127.0.0.1" if "internal" in str(host) else host, *rest, **named),
+        )
+        monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+        monkeypatch.setenv("NO_PROXY", address)
+        assert call(f"http://{address}", client={"allow_http": True}).error is None
+
+
+def test_the_password_of_a_bad_proxy_is_in_no_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "gopher://user:planted_password@proxy.example:1")
+    with Scout(KEY, base_url="https://scout.invalid") as client, pytest.raises(ConfigurationError) as caught:
+        client.execute(WORKFLOW)
+    assert "planted" not in str(caught.value)
+    traceback = caught.value.__traceback__
+    while traceback is not None:
+        if "scout" in traceback.tb_frame.f_code.co_filename and "tests" not in traceback.tb_frame.f_code.co_filename:
+            assert "planted" not in repr(traceback.tb_frame.f_locals)
+        traceback = traceback.tb_next
