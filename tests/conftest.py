@@ -14,6 +14,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from servers import Caller
 
+try:
+    from hypothesis import settings
+except ImportError:  # as where the wheel is tested
+    pass
+else:
+    settings.register_profile("quick", max_examples=60, deadline=None)
+    settings.register_profile("deep", max_examples=300, deadline=None)
+    settings.load_profile(os.environ.get("SCOUT_TEST_PROFILE", "quick"))
+
 
 @pytest.fixture(params=["sync", "async"])
 def call(request: pytest.FixtureRequest) -> Caller:
