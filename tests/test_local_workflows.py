@@ -450,7 +450,7 @@ sys.stdin.read()
 Store(sys.argv[1]).close()
 """
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        for number in range(5):
+        for number in range(3):
             path = tmp_path / f"{number}.db"
             begins = [subprocess.Popen([sys.executable, "-c", program, path], **pipes) for _ in range(6)]
             for process in begins:
