@@ -405,7 +405,7 @@ def seconds(size: int, piece: int, make: Callable[[int], bytes]) -> float:
 @pytest.mark.parametrize(
     ("size", "piece", "make"),
     [
-        (150_000, 1, lambda size: b"data: " + b"x" * size + b"\n\n"),
+        (50_000, 1, lambda size: b"data: " + b"x" * size + b"\n\n"),
         (2_500_000, 256, lambda size: b"data: " + b"x" * size + b"\n\n"),
         (5_000_000, 1024, lambda size: b"data: " + b"x" * size + b"\n\n"),
         (500_000, 100, lambda size: b"data: xx\n" * (size // 9) + b"\n"),
