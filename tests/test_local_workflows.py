@@ -491,7 +491,7 @@ Store(sys.argv[1]).close()
     def test_large_workflows_make_short_pages(self, tmp_path: Path) -> None:
         with LocalScout() as local, (client := Client(local)).http:
             for number in range(3):
-                client.create({"text": "x" * 9_000_000}, workflow_key=f"k{number}")
+                client.create({"text": "x" * 8_000_000}, workflow_key=f"k{number}")
             sizes = []
             start: Json = {}
             while True:
