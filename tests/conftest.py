@@ -1,12 +1,16 @@
 """What all tests share: a clean environment, both clients, and switches for waiting and DNS."""
 
 import asyncio
+import gc
 import os
 import socket
+import ssl
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 
 # `servers` is imported by name; pytest's importlib mode leaves the folder of the tests off the path.
@@ -14,6 +18,34 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from connections import Tls
 from servers import Caller
+
+try:
+    from hypothesis import settings
+except ImportError:  # as where the wheel is tested
+    pass
+else:
+    settings.register_profile("quick", max_examples=60, deadline=None)
+    settings.register_profile("deep", max_examples=300, deadline=None)
+    settings.load_profile(os.environ.get("SCOUT_TEST_PROFILE", "quick"))
+
+
+def pytest_collection_finish() -> None:
+    """Leave the tests themselves out of garbage collection: each `gc.collect()` would go through all 7,000 of them."""
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def certificates_read_once() -> Iterator[None]:
+    """Share httpx's default TLS context: reading the world's certificates costs each client 50 ms of CPU."""
+    create = ssl.create_default_context
+    shared = create(cafile=certifi.where())
+
+    def create_or_share(*args: Any, **options: Any) -> ssl.SSLContext:
+        return shared if not args and options == {"cafile": certifi.where()} else create(*args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", create_or_share)
+        yield
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -23,13 +55,15 @@ def call(request: pytest.FixtureRequest) -> Caller:
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the settings nor the proxies of the machine may decide what a test sees."""
+    """Neither the settings nor the proxies nor the certificates of the machine may decide what a test sees."""
     for name in list(os.environ):
         if name.startswith("SCOUT_") or name.lower() in (
             "http_proxy",
             "https_proxy",
             "all_proxy",
             "no_proxy",
+            "ssl_cert_file",
+            "ssl_cert_dir",
         ):
             monkeypatch.delenv(name)
 

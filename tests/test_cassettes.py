@@ -320,7 +320,7 @@ def test_real_time(both: Both, path: Path) -> None:
 
 @pytest.mark.timing
 def test_in_real_time_a_timeout_holds(both: Both, path: Path) -> None:
-    with Server(chunked([FRAMES[0], 1.5, *FRAMES[1:]], content_type=SSE)) as server:
+    with Server(chunked([FRAMES[0], 1.2, *FRAMES[1:]], content_type=SSE)) as server:
         both.stream(server.url, record(path))
     began = time.monotonic()
     assert both.stream(NOWHERE, replay(path, real_time=True), timeout=0.3)[1] is APITimeoutError

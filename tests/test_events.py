@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from servers import KEY, WORKFLOW, Caller
 
@@ -434,7 +434,6 @@ def test_an_event_without_any_name(call: Caller) -> None:
 STRANGE = [None, 5, 1.5, True, "text", [], [1], {}, {"a": {"b": 1}}]
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     st.sampled_from(sorted(KINDS)),
     st.dictionaries(

@@ -391,11 +391,11 @@ def regenerate():
     return module
 
 
-@pytest.mark.parametrize("seed", ["0", "1"])
-def test_the_package_is_what_the_spec_makes_on_every_run(regenerate, seed):
+def test_the_package_is_what_the_spec_makes_on_every_run(regenerate):
+    """Here with a fixed order of hashes; scripts/check makes it once more, with another."""
     done = subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "_regenerate.py"), "--check"],
-        env={**os.environ, "PYTHONHASHSEED": seed},
+        env={**os.environ, "PYTHONHASHSEED": "1"},
         capture_output=True,
         text=True,
         check=False,

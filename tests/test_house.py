@@ -1,6 +1,7 @@
 """The shape of the house: which room may use which, what an import costs, and the private doors of others we use."""
 
 import ast
+import functools
 import importlib
 import inspect
 import json
@@ -151,8 +152,15 @@ def imports_of(file: Path) -> list[Import]:
 
 
 ROOMS = {file.relative_to(HOUSE).parts[0].removesuffix(".py") for file in files()}
-IMPORTS = [each for file in files() for each in imports_of(file)]
-CORE = [each for each in IMPORTS if each.room not in OUTBUILDINGS]
+
+
+@functools.cache
+def imports() -> list[Import]:
+    return [each for file in files() for each in imports_of(file)]
+
+
+def imports_of_the_core() -> list[Import]:
+    return [each for each in imports() if each.room not in OUTBUILDINGS]
 
 
 def test_every_room_is_on_the_plan() -> None:
@@ -162,12 +170,12 @@ def test_every_room_is_on_the_plan() -> None:
 
 def test_only_requests_and_events_know_the_generated_package() -> None:
     """Answers are read by hand, into classes of ours."""
-    assert {each.room for each in IMPORTS if each.top in ("scout_generated", "generated")} == {"_requests", "events"}
+    assert {each.room for each in imports() if each.top in ("scout_generated", "generated")} == {"_requests", "events"}
 
 
 def test_few_rooms_of_the_core_know_the_http_library() -> None:
-    assert {each.room for each in CORE if each.top == "httpx"} == HTTPX
-    assert {each.room for each in CORE if each.top == "httpcore"} == HTTPCORE
+    assert {each.room for each in imports_of_the_core() if each.top == "httpx"} == HTTPX
+    assert {each.room for each in imports_of_the_core() if each.top == "httpcore"} == HTTPCORE
 
 
 def private_names_of_others(source: str) -> set[str]:
@@ -221,7 +229,7 @@ def test_a_room_uses_only_the_rooms_above_it() -> None:
     floor = {room: number for number, room in enumerate(FLOORS)}
     against = {
         (each.room, each.target, each.for_types, each.in_function)
-        for each in CORE
+        for each in imports_of_the_core()
         if each.room in floor
         and each.target not in (None, "__init__", each.room)
         and floor.get(each.target or "", len(FLOORS)) >= floor[each.room]
@@ -248,14 +256,16 @@ def test_the_way_in_to_the_local_scout_is_one_function() -> None:
 
 
 def test_from_the_package_itself_the_core_takes_the_version_and_nothing_else() -> None:
-    taken = {each.name for each in CORE if each.target == "__init__" and each.room in FLOORS}
+    taken = {each.name for each in imports_of_the_core() if each.target == "__init__" and each.room in FLOORS}
 
     assert taken <= {"__version__"}
 
 
 def test_the_local_scout_knows_nothing_of_the_client() -> None:
     """It shares with the client how JSON and files are written, and nothing that reads the API."""
-    used = {(each.module, each.name) for each in IMPORTS if each.room == "local" and each.target not in (None, "local")}
+    used = {
+        (each.module, each.name) for each in imports() if each.room == "local" and each.target not in (None, "local")
+    }
 
     # `scout.local` hands on `record` and `replay`, which had their place there.
     used -= {
@@ -267,7 +277,7 @@ def test_the_local_scout_knows_nothing_of_the_client() -> None:
 
 
 def test_the_command_comes_in_by_the_front_door() -> None:
-    used = [each for each in IMPORTS if each.room == "cli" and each.target not in (None, "cli")]
+    used = [each for each in imports() if each.room == "cli" and each.target not in (None, "cli")]
     doors = {each.module for each in used}
 
     assert doors <= {"scout", "scout.local"}
@@ -278,7 +288,7 @@ def test_the_command_comes_in_by_the_front_door() -> None:
 
 
 def test_nothing_uses_the_command_but_its_starter() -> None:
-    assert {each.room for each in IMPORTS if each.target == "cli"} == {"__main__", "cli"}
+    assert {each.room for each in imports() if each.target == "cli"} == {"__main__", "cli"}
 
 
 @pytest.mark.parametrize(
@@ -343,8 +353,8 @@ def test_a_client_is_loaded_without_what_only_others_need() -> None:
 
 def test_a_freezer_finds_every_module_of_a_program() -> None:
     """Tools such as PyInstaller read the imports in the bytecode, and cannot see `import_module` of a computed name."""
-    heavy = ["asyncio", "httpx", "httpcore", "dateutil", "ruamel", "rich", "starlette", "uvicorn", "jinja2", "attrs"]
-    heavy += ["jsonschema", "anyio", "stamina", "attr", "email", "pytest", "unittest", "multiprocessing", "idna"]
+    heavy = [*sys.stdlib_module_names, "httpx", "httpcore", "dateutil", "ruamel", "rich", "starlette", "uvicorn"]
+    heavy += ["jinja2", "attrs", "attr", "jsonschema", "anyio", "dotenv", "pytest", "idna"]
     finder = modulefinder.ModuleFinder(excludes=heavy)
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "app.py"

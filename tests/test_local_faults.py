@@ -416,7 +416,7 @@ class TestHistory:
                 http.get(f"/{number}")
             assert len(server.requests) == 1_000
             assert server.requests[0].path == "/10"
-            for _ in range(5):
+            for _ in range(4):
                 http.post(EXECUTE, content=b" " * (19 * 1024 * 1024))
         assert sum(len(request.content) for request in server.requests) <= 64 * 1024 * 1024
         assert server.requests[-1].path == EXECUTE

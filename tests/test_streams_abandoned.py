@@ -18,8 +18,8 @@ from test_events import STARTED, begins, says
 
 from scout import AsyncScout, Scout, StreamInterruptedError
 
-# In all, over the three kinds: sync, async and threads.
-STREAMS = int(os.environ.get("SCOUT_TEST_STREAMS", "5000"))
+# In all, over the three kinds: sync, async and threads. By hand: SCOUT_TEST_STREAMS=10000.
+STREAMS = int(os.environ.get("SCOUT_TEST_STREAMS", "1500"))
 
 START = head(200, {"Content-Type": "text/event-stream"}) + STARTED + begins() + says("Hello") + says("you")
 

@@ -147,7 +147,7 @@ def safe_json(value: Any) -> str:
 OPTIONS: Json = {"session_id": "sess_fixed", "check": False}
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(workflows())
 def test_any_run_is_the_same_executed_and_streamed(url: str, case: tuple[Json, Json]) -> None:
     with Scout(KEY, base_url=url) as client:
@@ -158,7 +158,7 @@ def test_any_run_is_the_same_executed_and_streamed(url: str, case: tuple[Json, J
         assert [block.id for block in stream.run.blocks if block.status == RunStatus.STARTED] == []
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=settings.default.max_examples // 3, suppress_health_check=list(HealthCheck))
 @given(workflows())
 def test_any_run_is_the_same_executed_and_streamed_async(url: str, case: tuple[Json, Json]) -> None:
     async def both() -> None:

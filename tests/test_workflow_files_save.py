@@ -155,7 +155,7 @@ configs = st.dictionaries(texts.filter(lambda key: key not in ("blocks", "workfl
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(config=configs, key=st.none() | texts)
 def test_any_config_comes_back(tmp_path_factory: pytest.TempPathFactory, name: str, config: Any, key: Any) -> None:
     path = tmp_path_factory.getbasetemp() / "any" / name
