@@ -6,9 +6,9 @@ with Scout() as scout:                       # reads the key from SCOUT_API_KEY
     print(scout.execute("workflow.yml", {"user_message": "Hi"}).output)
 """
 
-from typing import TYPE_CHECKING
-
 __version__ = "0.1.0"
+
+TYPE_CHECKING = False  # type checkers take this name for true; to import `typing` would take longer than all the rest
 
 if TYPE_CHECKING:
     from ._call import AsyncTransport, Transport
