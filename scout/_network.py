@@ -13,6 +13,7 @@ import os
 import select
 import socket
 import time
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +120,7 @@ def _seconds_until(moment: float, error: type[Exception]) -> float | None:
     return left
 
 
+@lru_cache(maxsize=64)
 def _is_address(host: str) -> bool:
     try:
         ip_address(host)
