@@ -196,10 +196,6 @@ class Backend(_Deadlines, httpcore.NetworkBackend):
         """Note a step of httpcore; its extension `trace` calls this."""
         self.note(event)
 
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-        self._inner.sleep(seconds)
-
     def close(self) -> None:
         """Close the connection, in whatever state it is."""
         self._is_closed = True
@@ -312,12 +308,6 @@ class AsyncBackend(_Deadlines, httpcore.AsyncNetworkBackend):
     async def trace(self, event: str, _info: object) -> None:
         """Note a step of httpcore. As `Backend.trace`."""
         self.note(event)
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        import asyncio
-
-        await asyncio.sleep(seconds)
 
     def close(self) -> None:
         """Close the connection at once, in whatever state it is, without waiting: its call may have been cancelled."""

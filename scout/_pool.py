@@ -308,24 +308,24 @@ _NAMES = (
     *("ProxyError", "ReadError", "ReadTimeout", "RemoteProtocolError", "TimeoutException", "UnsupportedProtocol"),
     *("WriteError", "WriteTimeout"),
 )
-_KINDS: dict[type[Exception], type[httpx.TransportError]] = {
+_KINDS: dict[type[BaseException], type[httpx.TransportError]] = {
     getattr(httpcore, name): getattr(httpx, name) for name in _NAMES
 }
 
 
-def _as_httpx(error: Exception, connection: _Connection[Any]) -> Exception:
-    """Return an error of httpcore as one of httpx; any other as it is."""
+def _raise_as_httpx(error: BaseException, connection: _Connection[Any]) -> None:
+    """Raise an error of httpcore as one of httpx; return for any other."""
     kind = _KINDS.get(type(error))
     if kind is None and type(error).__module__.startswith("socksio."):
         kind = httpx.ProtocolError  # httpcore passes on what the reader of SOCKS answers says
     if kind is None:
-        return error
+        return
     if connection.backend.is_connecting:  # a proxy was asked for a tunnel: the request itself was not sent
         if issubclass(kind, httpx.TimeoutException):
             kind = httpx.ConnectTimeout
         elif issubclass(kind, httpx.NetworkError | httpx.ProtocolError):
             kind = httpx.ConnectError
-    return kind(str(error))
+    raise kind(str(error)) from error
 
 
 def _seconds_to_wait(request: httpx.Request) -> float | None:
@@ -455,8 +455,7 @@ class Pool(httpx.BaseTransport):
         except BaseException as error:
             connection.close()
             part.give_back(connection, keep=False)
-            if isinstance(error, Exception) and (ours := _as_httpx(error, connection)) is not error:
-                raise ours from error
+            _raise_as_httpx(error, connection)
             raise
         return httpx.Response(
             response.status,
@@ -486,8 +485,7 @@ class _Body(httpx.SyncByteStream):
         try:
             yield from self._response.iter_stream()
         except Exception as error:
-            if (ours := _as_httpx(error, self._connection)) is not error:
-                raise ours from error
+            _raise_as_httpx(error, self._connection)
             raise
         self._is_whole = True
 
@@ -604,8 +602,7 @@ class AsyncPool(httpx.AsyncBaseTransport):
         except BaseException as error:
             connection.close()
             part.give_back(connection, keep=False)
-            if isinstance(error, Exception) and (ours := _as_httpx(error, connection)) is not error:
-                raise ours from error
+            _raise_as_httpx(error, connection)
             raise
         return httpx.Response(
             response.status,
@@ -657,8 +654,8 @@ class _AsyncBody(httpx.AsyncByteStream):
             async for piece in self._response.aiter_stream():
                 yield piece
         except Exception as error:
-            if connection is not None and (ours := _as_httpx(error, connection)) is not error:
-                raise ours from error
+            if connection is not None:
+                _raise_as_httpx(error, connection)
             raise
         self._is_whole = True
 
