@@ -484,8 +484,10 @@ class _AsyncStream(httpcore.AsyncNetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         if info == "is_readable":
+            if self._is_closed or self._has_ended or self._received:
+                return True
             # The event loop may not yet have come to what the socket has received.
-            return self._has_ended or bool(self._received) or _is_readable(self._transport.get_extra_info("socket"))
+            return _is_readable(self._transport.get_extra_info("socket"))
         return self._transport.get_extra_info(info)
 
 

@@ -11,6 +11,7 @@ import contextlib
 import os
 import threading
 import time
+import weakref
 from collections import OrderedDict, deque
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
@@ -154,15 +155,15 @@ def _route(routes: dict[_Origin, _Route], origin: _Origin) -> _Route:
 # --- Bookkeeping --------------------------------------------------------------------------------------------------
 
 
-class _Waiter(Protocol):
-    """A call that waits for its turn."""
+class _Turn(Protocol):
+    """The turn of one call, which it waits for and then has."""
 
     def wake(self) -> bool:
-        """Give it the turn; return `False` when it does not wait any more."""
+        """End the waiting, which may have ended already; return `False` when the call has given up."""
         ...
 
 
-WaiterT = TypeVar("WaiterT", bound=_Waiter)
+TurnT = TypeVar("TurnT", bound=_Turn)
 WireT = TypeVar("WireT", httpcore.ConnectionInterface, httpcore.AsyncConnectionInterface)
 
 
@@ -182,47 +183,46 @@ class _Connection(Generic[WireT]):
         self.backend.close()
 
 
-class _PoolState(Generic[WireT]):
-    """Which connections are idle, how many calls have a turn, and which wait for one. No I/O and no lock."""
+class _PoolState(Generic[TurnT, WireT]):
+    """Which connections are idle, which calls have a turn, and which wait for one. No I/O and no lock.
+
+    The handler of a signal may raise an exception between any two steps of these methods. So their order matters, and
+    `put` can be called again: what it has done already is left as it is.
+    """
 
     def __init__(self, limit: int) -> None:
         self.is_closed = False
         self._limit = limit
-        self._turns = 0
-        self._waiting: OrderedDict[_Waiter, None] = OrderedDict()
-        self._used: set[_Connection[WireT]] = set()
+        self._turns: set[TurnT] = set()
+        self._waiting: OrderedDict[TurnT, None] = OrderedDict()
+        self._used: dict[TurnT, _Connection[WireT]] = {}
         self._idle: dict[_Origin, deque[_Connection[WireT]]] = {}
-        self._idle_count = 0
 
-    def begin(self) -> bool:
-        """Take a turn, if there is one."""
+    def ask(self, turn: TurnT) -> None:
+        """Ask for a turn, which wakes it at once if one is free.
+
+        Raises:
+            ConfigurationError: the client is closed.
+        """
         if self.is_closed:
             raise ConfigurationError(CLOSED)
-        if self._turns >= self._limit:
-            return False
-        self._turns += 1
-        return True
+        self._waiting[turn] = None
+        self._pass_on()
 
-    def queue(self, waiter: WaiterT) -> WaiterT:
-        """Add a call to the queue."""
-        self._waiting[waiter] = None
-        return waiter
-
-    def leave(self, waiter: _Waiter, *, has_turn: bool) -> None:
-        """End the waiting of a call that has given up, and the turn that it may have been given in the meantime."""
-        self._waiting.pop(waiter, None)
-        if has_turn:
-            self.end()
-
-    def end(self) -> None:
-        """Pass a turn on to the first call that waits."""
+    def _pass_on(self) -> None:
+        """Give the free turns to the calls that wait, in order."""
         while self._waiting:
-            if self._waiting.popitem(last=False)[0].wake():
+            turn = next(iter(self._waiting))
+            if turn not in self._turns and len(self._turns) >= self._limit:
                 return
-        self._turns -= 1
+            self._turns.add(turn)
+            if not turn.wake():
+                self._turns.discard(turn)
+            self._waiting.pop(turn, None)
 
     def take(
         self,
+        turn: TurnT,
         origin: _Origin,
         make: Callable[[], tuple[WireT, Backend | AsyncBackend]],
         unused: list[_Connection[WireT]],
@@ -238,48 +238,54 @@ class _PoolState(Generic[WireT]):
             raise ConfigurationError(CLOSED)
         now = time.monotonic()
         stack = self._idle.get(origin)
-        found: _Connection[WireT] | None = None
-        while stack and found is None:
-            self._idle_count -= 1
-            found = stack.pop()
-            if found.idle_until <= now or found.wire.has_expired():
-                unused.append(found)
-                found = None
-        is_new = found is None
+        while stack and turn not in self._used:
+            newest = stack[-1]
+            if newest.idle_until <= now or newest.wire.has_expired():
+                unused.append(newest)
+            else:
+                self._used[turn] = newest
+            stack.pop()
+        is_new = turn not in self._used
         for each in self._idle.values():
-            while each and (
-                each[0].idle_until <= now or (is_new and len(self._used) + self._idle_count >= self._limit)
-            ):
-                self._idle_count -= 1
-                unused.append(each.popleft())
-        if found is None:
-            found = _Connection(origin, make())
-        self._used.add(found)
-        return found
+            while each and (each[0].idle_until <= now or (is_new and self._count() >= self._limit)):
+                unused.append(each[0])
+                each.popleft()
+        if is_new:
+            self._used[turn] = _Connection(origin, make())
+        return self._used[turn]
 
-    def put(self, connection: _Connection[WireT], *, keep: bool) -> None:
-        """Take a connection back, and end the turn of its call."""
-        self._used.discard(connection)
-        if self.is_closed:
-            connection.close()
-        elif keep:
-            connection.backend.limits = None
-            connection.idle_until = time.monotonic() + _IDLE_SECONDS
-            self._idle.setdefault(connection.origin, deque()).append(connection)
-            self._idle_count += 1
-        self.end()
+    def _count(self) -> int:
+        return len(self._used) + sum(map(len, self._idle.values()))
+
+    def put(self, turn: TurnT, *, keep: bool) -> None:
+        """End the turn of a call, or its waiting, and take back its connection: keep it, or close it."""
+        connection = self._used.get(turn)
+        try:
+            if self._used.pop(turn, None) is not None and connection is not None:
+                if keep and not self.is_closed:
+                    connection.backend.limits = None
+                    connection.idle_until = time.monotonic() + _IDLE_SECONDS
+                    self._idle.setdefault(connection.origin, deque()).append(connection)
+                else:
+                    connection.close()
+        except BaseException:
+            if connection is not None:
+                connection.close()
+            raise
+        finally:
+            self._waiting.pop(turn, None)
+            self._turns.discard(turn)
+            self._pass_on()
 
     def close(self) -> list[_Connection[WireT]]:
-        """Remove all connections, and wake all waiting calls."""
+        """Remove all connections, and wake all calls that wait."""
         self.is_closed = True
-        connections = list(self._used)
+        connections = list(self._used.values())
         for stack in self._idle.values():
             connections += stack
         self._idle.clear()
-        self._idle_count = 0
         while self._waiting:
-            if self._waiting.popitem(last=False)[0].wake():
-                self._turns += 1
+            self._waiting.popitem(last=False)[0].wake()
         return connections
 
 
@@ -313,14 +319,15 @@ _KINDS: dict[type[BaseException], type[httpx.TransportError]] = {
 }
 
 
-def _raise_as_httpx(error: BaseException, connection: _Connection[Any]) -> None:
+def _raise_as_httpx(error: BaseException, connection: _Connection[Any] | None) -> None:
     """Raise an error of httpcore as one of httpx; return for any other."""
     kind = _KINDS.get(type(error))
     if kind is None and type(error).__module__.startswith("socksio."):
         kind = httpx.ProtocolError  # httpcore passes on what the reader of SOCKS answers says
     if kind is None:
         return
-    if connection.backend.is_connecting:  # a proxy was asked for a tunnel: the request itself was not sent
+    if connection is not None and connection.backend.is_connecting:
+        # A proxy was asked for a tunnel: the request itself was not sent.
         if issubclass(kind, httpx.TimeoutException):
             kind = httpx.ConnectTimeout
         elif issubclass(kind, httpx.NetworkError | httpx.ProtocolError):
@@ -343,21 +350,20 @@ def _seconds_to_wait(request: httpx.Request) -> float | None:
 _Sync: TypeAlias = _Connection[httpcore.ConnectionInterface]
 
 
-class _ThreadWaiter:
-    """A thread that waits for its turn."""
+class _ThreadTurn:
+    """The turn of a call in a thread."""
 
     def __init__(self) -> None:
-        self.has_turn = False
-        self._turn = threading.Lock()
-        self._turn.acquire()
+        self._waits = threading.Lock()
+        self._waits.acquire()
 
     def wake(self) -> bool:
-        self.has_turn = True
-        self._turn.release()
+        if self._waits.locked():
+            self._waits.release()
         return True
 
     def wait(self, seconds: float | None) -> None:
-        if not self.has_turn and not self._turn.acquire(timeout=-1 if seconds is None else seconds):
+        if not self._waits.acquire(timeout=-1 if seconds is None else seconds):
             raise httpx.PoolTimeout("no free connection in time")
 
 
@@ -365,43 +371,44 @@ class _ProcessConnections:
     """The connections of one process, for all of its threads."""
 
     def __init__(self, limit: int) -> None:
-        self._state: _PoolState[httpcore.ConnectionInterface] = _PoolState(limit)
+        self._state: _PoolState[_ThreadTurn, httpcore.ConnectionInterface] = _PoolState(limit)
         # Used as `with self._lock`, which a signal cannot leave locked, and then comes `_settle`.
         self._lock = threading.Lock()
-        self._returned: deque[tuple[_Sync, bool]] = deque()
+        self._returned: deque[tuple[_ThreadTurn, bool]] = deque()
 
-    def take(self, origin: _Origin, route: _Route, seconds: float | None) -> _Sync:
-        """Wait for a turn, and return a connection, idle or new.
+    def take(self, turn: _ThreadTurn, origin: _Origin, route: _Route, seconds: float | None) -> _Sync:
+        """Wait for a turn, and return a connection, idle or new. The caller ends the turn, also after an error.
 
         Raises:
             httpx.PoolTimeout: there was no turn within so many seconds.
             ConfigurationError: the client is closed.
         """
-        waiter = _ThreadWaiter()
         unused: list[_Sync] = []
         try:
             with self._lock:
-                waiter.has_turn = self._state.begin()
-                if not waiter.has_turn:
-                    self._state.queue(waiter)
+                self._state.ask(turn)
             self._settle()
-            waiter.wait(seconds)
+            turn.wait(seconds)
             with self._lock:
-                found = self._state.take(origin, route.connection, unused)
+                found = self._state.take(turn, origin, route.connection, unused)
             self._settle()
+        finally:
             for each in unused:
                 each.close()
-        except BaseException:  # a signal handler's as well, which may come just after the turn
-            with self._lock:
-                self._state.leave(waiter, has_turn=waiter.has_turn)
-            self._settle()
-            raise
         return found
 
-    def give_back(self, connection: _Sync, *, keep: bool) -> None:
-        """Take a connection back. The garbage collector may call this at any moment, also while the lock is held."""
-        self._returned.append((connection, keep))
-        self._settle()
+    def end(self, turn: _ThreadTurn, *, keep: bool = False) -> None:
+        """End a turn, and take back its connection; nothing happens when it has ended already.
+
+        The garbage collector may call this at any moment, also while the lock is held.
+        """
+        try:
+            self._returned.append((turn, keep))
+            self._settle()
+        except BaseException:  # a signal handler's
+            self._returned.append((turn, False))
+            self._settle()
+            raise
 
     def _settle(self) -> None:
         # Whoever holds the lock comes here after releasing it, so that what could not be entered now is entered then.
@@ -409,8 +416,9 @@ class _ProcessConnections:
         while self._returned and not self._lock.locked():
             with self._lock:
                 while self._returned:
-                    connection, keep = self._returned.popleft()
-                    self._state.put(connection, keep=keep)
+                    turn, keep = self._returned[0]
+                    self._state.put(turn, keep=keep)
+                    self._returned.popleft()
 
     def close(self) -> None:
         with self._lock:
@@ -448,21 +456,23 @@ class Pool(httpx.BaseTransport):
         if self._is_closed:  # checked after the part was made, so that `close` either closes it or is seen here
             raise ConfigurationError(CLOSED)
         origin = _origin_of(request)
-        connection = part.take(origin, _route(self._routes, origin), _seconds_to_wait(request))
+        route, seconds = _route(self._routes, origin), _seconds_to_wait(request)
+        turn = _ThreadTurn()
+        connection: _Sync | None = None
         try:
+            connection = part.take(turn, origin, route, seconds)
             connection.backend.limits = request.extensions.get(LIMITS)
             response = connection.wire.handle_request(_to_httpcore(request, origin, connection.backend))
+            return httpx.Response(
+                response.status,
+                headers=response.headers,
+                stream=_Body(part, turn, connection, response),
+                extensions=_extensions(response),
+            )
         except BaseException as error:
-            connection.close()
-            part.give_back(connection, keep=False)
+            part.end(turn)
             _raise_as_httpx(error, connection)
             raise
-        return httpx.Response(
-            response.status,
-            headers=response.headers,
-            stream=_Body(part, connection, response),
-            extensions=_extensions(response),
-        )
 
     def close(self) -> None:
         """Close all connections of this process."""
@@ -472,14 +482,17 @@ class Pool(httpx.BaseTransport):
 
 
 class _Body(httpx.SyncByteStream):
-    """The body of a response, which returns the connection to the pool."""
+    """The body of a response, which returns the connection to the pool when it is closed or forgotten."""
 
-    def __init__(self, part: _ProcessConnections, connection: _Sync, response: httpcore.Response) -> None:
+    def __init__(
+        self, part: _ProcessConnections, turn: _ThreadTurn, connection: _Sync, response: httpcore.Response
+    ) -> None:
         self._part = part
+        self._turn = turn
         self._connection = connection
         self._response = response
         self._is_whole = False
-        self._held = [connection]  # until it is given back, which only one thread can do: `pop` is atomic
+        self._forgotten = weakref.finalize(self, part.end, turn)
 
     def __iter__(self) -> Iterator[bytes]:
         try:
@@ -490,19 +503,16 @@ class _Body(httpx.SyncByteStream):
         self._is_whole = True
 
     def close(self) -> None:
-        try:
-            connection = self._held.pop()
-        except IndexError:
-            return
         keep = False
         try:
             if self._is_whole:
                 self._response.close()
-                keep = connection.wire.is_available()
-        finally:
-            if not keep:
-                connection.close()
-            self._part.give_back(connection, keep=keep)
+                keep = self._connection.wire.is_available()
+            self._part.end(self._turn, keep=keep)
+        except BaseException:
+            self._part.end(self._turn)
+            raise
+        self._forgotten.detach()
 
 
 # --- Async --------------------------------------------------------------------------------------------------------
@@ -510,26 +520,32 @@ class _Body(httpx.SyncByteStream):
 _Async: TypeAlias = _Connection[httpcore.AsyncConnectionInterface]
 
 
-class _TaskWaiter:
-    """A task that waits for its turn."""
+class _TaskTurn:
+    """The turn of a call in a task."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.turn: asyncio.Future[None] = loop.create_future()
+        self._loop = loop
+        self._begins: asyncio.Future[None] = loop.create_future()
 
     def wake(self) -> bool:
-        if self.turn.done():  # cancelled, or out of time
-            return False
-        self.turn.set_result(None)
-        return True
+        if not self._begins.done():
+            self._begins.set_result(None)
+        return not self._begins.cancelled() and self._begins.exception() is None
 
-    def give_up(self) -> None:
-        """Stop waiting."""
-        if not self.turn.done():
-            self.turn.set_exception(httpx.PoolTimeout("no free connection in time"))
+    async def wait(self, seconds: float | None) -> None:
+        timer: asyncio.TimerHandle | None = None
+        try:
+            if seconds is not None and not self._begins.done():
+                timer = self._loop.call_later(seconds, self._give_up)
+            await self._begins
+        finally:
+            if timer is not None:
+                timer.cancel()
 
-    def has_turn(self) -> bool:
-        """Return True when it has the turn."""
-        return self.turn.done() and not self.turn.cancelled() and self.turn.exception() is None
+    def _give_up(self) -> None:
+        if not self._begins.done():
+            self._begins.set_exception(httpx.PoolTimeout("no free connection in time"))
+            self._begins.exception()  # or asyncio would log it, should nobody wait any more
 
 
 class _LoopConnections:
@@ -537,38 +553,31 @@ class _LoopConnections:
 
     def __init__(self, limit: int, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._state: _PoolState[httpcore.AsyncConnectionInterface] = _PoolState(limit)
+        self._state: _PoolState[_TaskTurn, httpcore.AsyncConnectionInterface] = _PoolState(limit)
 
-    async def take(self, origin: _Origin, route: _Route, seconds: float | None) -> _Async:
+    async def take(self, turn: _TaskTurn, origin: _Origin, route: _Route, seconds: float | None) -> _Async:
         """Wait for a turn, and return a connection. As `_ProcessConnections.take`."""
-        state = self._state
-        if not state.begin():
-            await self._wait(state.queue(_TaskWaiter(self.loop)), seconds)
         unused: list[_Async] = []
         try:
-            found = state.take(origin, route.async_connection, unused)
+            self._state.ask(turn)
+            await turn.wait(seconds)
+            return self._state.take(turn, origin, route.async_connection, unused)
+        finally:
             for each in unused:
                 each.close()
-        except BaseException:
-            state.end()
-            raise
-        return found
 
-    async def _wait(self, waiter: _TaskWaiter, seconds: float | None) -> None:
-        timer = None if seconds is None else self.loop.call_later(seconds, waiter.give_up)
+    def end(self, turn: _TaskTurn, *, keep: bool = False) -> None:
+        """End a turn, and take back its connection; nothing happens when it has ended already."""
         try:
-            await waiter.turn
-        except BaseException:
-            # It may have been cancelled at the moment when it was given the turn.
-            self._state.leave(waiter, has_turn=waiter.has_turn())
+            self._state.put(turn, keep=keep)
+        except BaseException:  # a signal handler's
+            self._state.put(turn, keep=False)
             raise
-        finally:
-            if timer is not None:
-                timer.cancel()
 
-    def give_back(self, connection: _Async, *, keep: bool) -> None:
-        """Take a connection back."""
-        self._state.put(connection, keep=keep)
+    def end_soon(self, turn: _TaskTurn) -> None:
+        """End a turn; the garbage collector may call this at any moment, in any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and its connections with it
+            self.loop.call_soon_threadsafe(self.end, turn)
 
     def close(self) -> None:
         for each in self._state.close():
@@ -594,22 +603,24 @@ class AsyncPool(httpx.AsyncBaseTransport):
             raise ConfigurationError(CLOSED)
         part = self._part()
         origin = _origin_of(request)
-        connection = await part.take(origin, _route(self._routes, origin), _seconds_to_wait(request))
+        route, seconds = _route(self._routes, origin), _seconds_to_wait(request)
+        turn = _TaskTurn(part.loop)
+        connection: _Async | None = None
         try:
+            connection = await part.take(turn, origin, route, seconds)
             connection.backend.limits = request.extensions.get(LIMITS)
             sent = _to_httpcore(request, origin, connection.backend)
             response = await connection.wire.handle_async_request(sent)
+            return httpx.Response(
+                response.status,
+                headers=response.headers,
+                stream=_AsyncBody(part, turn, connection, response),
+                extensions=_extensions(response),
+            )
         except BaseException as error:
-            connection.close()
-            part.give_back(connection, keep=False)
+            part.end(turn)
             _raise_as_httpx(error, connection)
             raise
-        return httpx.Response(
-            response.status,
-            headers=response.headers,
-            stream=_AsyncBody(part, connection, response),
-            extensions=_extensions(response),
-        )
 
     def _part(self) -> _LoopConnections:
         import asyncio  # not for Scout, which has no use for it
@@ -640,38 +651,38 @@ class AsyncPool(httpx.AsyncBaseTransport):
 
 
 class _AsyncBody(httpx.AsyncByteStream):
-    """The body of a response, which returns the connection to the pool."""
+    """The body of a response, which returns the connection to the pool when it is closed or forgotten."""
 
-    def __init__(self, part: _LoopConnections, connection: _Async, response: httpcore.Response) -> None:
+    def __init__(
+        self, part: _LoopConnections, turn: _TaskTurn, connection: _Async, response: httpcore.Response
+    ) -> None:
         self._part = part
-        self._connection: _Async | None = connection
+        self._turn = turn
+        self._connection = connection
         self._response = response
         self._is_whole = False
+        self._forgotten = weakref.finalize(self, part.end_soon, turn)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        connection = self._connection  # which another task may give back meanwhile
         try:
             async for piece in self._response.aiter_stream():
                 yield piece
         except Exception as error:
-            if connection is not None:
-                _raise_as_httpx(error, connection)
+            _raise_as_httpx(error, self._connection)
             raise
         self._is_whole = True
 
     async def aclose(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return
         keep = False
         try:
             if self._is_whole:
                 await self._response.aclose()
-                keep = connection.wire.is_available()
-        finally:
-            if not keep:
-                connection.close()
-            self._part.give_back(connection, keep=keep)
+                keep = self._connection.wire.is_available()
+            self._part.end(self._turn, keep=keep)
+        except BaseException:
+            self._part.end(self._turn)
+            raise
+        self._forgotten.detach()
         if not keep:
             await _next_step()  # in which asyncio closes the socket
 

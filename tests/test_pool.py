@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+import gc
+import inspect
+import linecache
 import os
 import signal
 import socket
@@ -378,6 +381,7 @@ def test_signals_at_any_moment_lose_no_turn_that_waits() -> None:
         Server(by_name({"proof": meeting}, delayed(0.004, OK)), keep_alive=True) as server,
         Scout(KEY, base_url=server.url, max_connections=1) as scout,
     ):
+        scout.execute(WORKFLOW)  # CPython 3.11 leaves a module locked whose import a signal interrupts
         for number in range(80):
             other = threading.Thread(target=scout.execute, args=(WORKFLOW,))
             other.start()
@@ -387,6 +391,141 @@ def test_signals_at_any_moment_lose_no_turn_that_waits() -> None:
             other.join(10)
             assert not other.is_alive()
         assert scout.execute(WORKFLOW, {"name": "proof"}, deadline=5.0).output == "Hello"
+
+
+@contextlib.contextmanager
+def interrupted_at(step: int) -> Iterator[list[str]]:
+    """Raise `Interrupt` at one step of the pool or its driver; the value is where, once it was."""
+    places: list[str] = []
+    left = step
+
+    def trace(frame: Any, event: str, _: object) -> Any:
+        nonlocal left
+        code = frame.f_code
+        if not code.co_filename.endswith(("/scout/_pool.py", "/scout/_http.py")):
+            return None
+        # Python handles no signal between the end of a `with` block and its exit. What a trace function raises as a
+        # coroutine goes on would pass by its handlers, which a signal's exception does not.
+        goes_on = event == "call" and code.co_flags & (inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR)
+        if goes_on or event == "return" or "with " in linecache.getline(code.co_filename, frame.f_lineno):
+            return trace
+        left -= 1
+        if left >= 0:
+            return trace
+        sys.settrace(None)
+        places.append(f"{code.co_qualname}:{frame.f_lineno} ({event})")
+        raise Interrupt
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield places
+    finally:
+        sys.settrace(before)
+
+
+class Both:
+    """Two calls and a server that answers the one, `main`, once the other waits for its turn, or does nothing more."""
+
+    def __init__(self) -> None:
+        self.part: Any = None  # of the pool
+        self.has_begun = threading.Event()
+        self.other_is_done = False
+
+    def again(self) -> None:
+        self.has_begun.clear()
+        self.other_is_done = False
+
+    def server(self) -> Server:
+        return Server(by_name({"main": self._answer}), keep_alive=True)
+
+    def _answer(self, peer: Peer) -> None:
+        peer.request()
+        self.has_begun.set()
+        settled(lambda: self.part._state._waiting or self.other_is_done, 5.0)
+        OK(peer)
+
+
+def test_a_signal_at_any_step_of_a_thread_loses_no_turn() -> None:
+    """A call is interrupted at each of its steps once, while another one waits for its turn in another thread."""
+    both, step, places = Both(), 0, ["before"]
+    with both.server() as server, Scout(KEY, base_url=server.url, max_connections=1) as scout:
+
+        def wait_and_call(outcome: list[Any]) -> None:
+            both.has_begun.wait(5.0)
+            outcome.append(scout.execute(WORKFLOW, deadline=10.0).output)
+
+        scout.execute(WORKFLOW)
+        both.part = next(iter(scout._http._transport._parts.values()))
+        while places:
+            both.again()
+            outcome: list[Any] = []
+            other = threading.Thread(target=wait_and_call, args=(outcome,))
+            other.start()
+            with interrupted_at(step) as places, contextlib.suppress(Interrupt):
+                scout.execute(WORKFLOW, {"name": "main"})
+            both.has_begun.set()
+            other.join(15)
+            assert outcome == ["Hello"], places
+            step += 1
+
+    assert step > 100
+
+
+async def test_a_signal_at_any_step_of_a_task_loses_no_turn() -> None:
+    """As above, for tasks, of which the one or the other is interrupted."""
+    both, step, places = Both(), 0, ["before"]
+    with both.server() as server:
+        async with AsyncScout(KEY, base_url=server.url, max_connections=1) as scout:
+
+            async def output(inputs: dict[str, Any] | None = None) -> Any:
+                with contextlib.suppress(Interrupt):  # whose frames are gone then
+                    return (await scout.execute(WORKFLOW, inputs, deadline=10.0)).output
+
+            async def wait_and_call() -> Any:
+                while not both.has_begun.is_set() and not main.done():  # noqa: ASYNC110 - a thread sets it
+                    await asyncio.sleep(0.0005)
+                try:
+                    return await output()
+                finally:
+                    both.other_is_done = True
+
+            await scout.execute(WORKFLOW)
+            both.part = next(iter(scout._http._transport._parts.values()))
+            while places:
+                both.again()
+                with interrupted_at(step) as places:
+                    main = asyncio.create_task(output({"name": "main"}))
+                    results = await asyncio.gather(main, wait_and_call())
+                assert results.count("Hello") == 2 - len(places), places
+                step += 1
+            assert await output() == "Hello"
+
+    assert step > 100
+
+
+def test_a_forgotten_response_of_the_raw_client_ends_its_turn() -> None:
+    with (
+        Server([half_body(BODY), OK], keep_alive=True) as server,
+        Scout(KEY, base_url=server.url, max_connections=1) as scout,
+    ):
+        client = scout.raw.get_httpx_client()
+        forgotten = client.send(client.build_request("GET", "/v2/workflows"), stream=True)
+        assert forgotten.status_code == 200
+        del forgotten
+        gc.collect()
+        assert scout.execute(WORKFLOW, deadline=5.0).output == "Hello"
+
+
+async def test_a_forgotten_response_of_the_raw_async_client_ends_its_turn() -> None:
+    with Server([half_body(BODY), OK], keep_alive=True) as server:
+        async with AsyncScout(KEY, base_url=server.url, max_connections=1) as scout:
+            client = scout.raw.get_async_httpx_client()
+            forgotten = await client.send(client.build_request("GET", "/v2/workflows"), stream=True)
+            assert forgotten.status_code == 200
+            del forgotten
+            gc.collect()
+            assert (await scout.execute(WORKFLOW, deadline=5.0)).output == "Hello"
 
 
 # --- Closing ------------------------------------------------------------------------------------------------------

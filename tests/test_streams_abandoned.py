@@ -45,7 +45,7 @@ def settled(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
 
 def in_use(client: Any) -> int:
     """How many connections the pool of a client believes to be in use."""
-    return sum(part._state._turns for part in client._http._transport._parts.values())
+    return sum(len(part._state._turns) for part in client._http._transport._parts.values())
 
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files in /proc")
