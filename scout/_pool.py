@@ -505,6 +505,8 @@ class _Body(httpx.SyncByteStream):
     def close(self) -> None:
         keep = False
         try:
+            if self._forgotten.detach() is None:
+                return  # it is closed, or another thread is closing it
             if self._is_whole:
                 self._response.close()
                 keep = self._connection.wire.is_available()
@@ -512,7 +514,6 @@ class _Body(httpx.SyncByteStream):
         except BaseException:
             self._part.end(self._turn)
             raise
-        self._forgotten.detach()
 
 
 # --- Async --------------------------------------------------------------------------------------------------------
@@ -675,6 +676,8 @@ class _AsyncBody(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         keep = False
         try:
+            if self._forgotten.detach() is None:
+                return
             if self._is_whole:
                 await self._response.aclose()
                 keep = self._connection.wire.is_available()
@@ -682,7 +685,6 @@ class _AsyncBody(httpx.AsyncByteStream):
         except BaseException:
             self._part.end(self._turn)
             raise
-        self._forgotten.detach()
         if not keep:
             await _next_step()  # in which asyncio closes the socket
 
