@@ -9,6 +9,7 @@ import json
 import os
 import re
 import socket
+import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
@@ -196,7 +197,7 @@ class LocalScout:
             if self._closed:
                 raise ConfigurationError("This local Scout was closed. Make a new one.")
             if self._thread is None:
-                _check_packages()
+                _check_python()
                 _check_workflows(self._workflows)
                 with contextlib.ExitStack() as undo:
                     listener = undo.enter_context(_listen(self._port))
@@ -371,7 +372,14 @@ def _check_workflows(configs: Mapping[str, Mapping[str, Any]]) -> None:
             raise ConfigurationError(f'workflows["{key}"] is no config: {place}: {detail["msg"]}')
 
 
-def _check_packages() -> None:
+def _check_python() -> None:
+    if getattr(sys, "frozen", False):
+        # Templates are rendered by a second interpreter, and here `sys.executable` is the program itself, which would
+        # start itself again and again.
+        raise ConfigurationError(
+            "The local Scout cannot run inside a frozen program, which has no Python interpreter for the templates. "
+            "Start `scout local` beside it, and pass its address as base_url."
+        )
     lacking = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if lacking:
         raise ConfigurationError(f"The local Scout needs {' and '.join(lacking)}: pip install 'scout-workflows[local]'")
