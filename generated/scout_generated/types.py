@@ -66,6 +66,11 @@ def in_order(fields: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
     return {**{name: fields[name] for name in names if name in fields}, **fields}
 
 
+def know_names(cls: type, names: dict[str, Any]) -> None:
+    """Let the constructor of a class know names that were imported after it, as ``typing.get_type_hints`` needs."""
+    vars(cls)["__init__"].__globals__.update(names)
+
+
 T = TypeVar("T")
 
 
@@ -79,4 +84,14 @@ class Response(Generic[T]):
     parsed: T | None
 
 
-__all__ = ["UNSET", "File", "FileTypes", "RequestFiles", "Response", "Unset", "http_status", "in_order"]
+__all__ = [
+    "UNSET",
+    "File",
+    "FileTypes",
+    "RequestFiles",
+    "Response",
+    "Unset",
+    "http_status",
+    "in_order",
+    "know_names",
+]

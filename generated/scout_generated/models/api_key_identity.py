@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import in_order
+from ..types import in_order, know_names
 
 if TYPE_CHECKING:
     from ..models.json_object import JsonObject
@@ -87,3 +87,5 @@ class ApiKeyIdentity:
 
 
 from ..models.json_object import JsonObject  # noqa: E402
+
+know_names(ApiKeyIdentity, globals())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset, in_order
+from ..types import UNSET, Unset, in_order, know_names
 
 if TYPE_CHECKING:
     from ..models.block_config_item_boolean import BlockConfigItemBoolean
@@ -472,3 +472,5 @@ from ..models.block_config_item_text_short import BlockConfigItemTextShort  # no
 from ..models.dependency import Dependency  # noqa: E402
 from ..models.json_object import JsonObject  # noqa: E402
 from ..models.node_ui import NodeUi  # noqa: E402
+
+know_names(Block, globals())

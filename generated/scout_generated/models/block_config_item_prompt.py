@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset, in_order
+from ..types import UNSET, Unset, in_order, know_names
 
 if TYPE_CHECKING:
     from ..models.prompt import Prompt
@@ -121,3 +121,5 @@ class BlockConfigItemPrompt:
 
 
 from ..models.prompt import Prompt  # noqa: E402
+
+know_names(BlockConfigItemPrompt, globals())

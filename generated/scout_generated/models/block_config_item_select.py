@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset, in_order
+from ..types import UNSET, Unset, in_order, know_names
 
 if TYPE_CHECKING:
     from ..models.select_option_item import SelectOptionItem
@@ -128,3 +128,5 @@ class BlockConfigItemSelect:
 
 
 from ..models.select_option_item import SelectOptionItem  # noqa: E402
+
+know_names(BlockConfigItemSelect, globals())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset
+from ..types import UNSET, Unset, know_names
 
 if TYPE_CHECKING:
     from ..models.json_object import JsonObject
@@ -209,3 +209,5 @@ class BlockRunStartedData:
 
 
 from ..models.json_object import JsonObject  # noqa: E402
+
+know_names(BlockRunStartedData, globals())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset
+from ..types import UNSET, Unset, know_names
 
 if TYPE_CHECKING:
     from ..models.block_state_updated_data import BlockStateUpdatedData
@@ -180,3 +180,5 @@ class BlockStateUpdated:
 
 
 from ..models.block_state_updated_data import BlockStateUpdatedData  # noqa: E402
+
+know_names(BlockStateUpdated, globals())

@@ -7,7 +7,7 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..models.update_type import UpdateType
-from ..types import UNSET, Unset
+from ..types import UNSET, Unset, know_names
 
 if TYPE_CHECKING:
     from ..models.json_object import JsonObject
@@ -129,3 +129,5 @@ class BlockStateUpdatedData:
 
 
 from ..models.json_object import JsonObject  # noqa: E402
+
+know_names(BlockStateUpdatedData, globals())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset, in_order
+from ..types import UNSET, Unset, in_order, know_names
 
 if TYPE_CHECKING:
     from ..models.json_object import JsonObject
@@ -83,3 +83,5 @@ class ExecuteWorkflowRequest:
 
 
 from ..models.json_object import JsonObject  # noqa: E402
+
+know_names(ExecuteWorkflowRequest, globals())

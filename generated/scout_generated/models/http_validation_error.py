@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset, in_order
+from ..types import UNSET, Unset, in_order, know_names
 
 if TYPE_CHECKING:
     from ..models.validation_error import ValidationError
@@ -110,3 +110,5 @@ class HttpValidationError:
 
 
 from ..models.validation_error import ValidationError  # noqa: E402
+
+know_names(HttpValidationError, globals())

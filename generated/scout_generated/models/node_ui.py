@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset, in_order
+from ..types import UNSET, Unset, in_order, know_names
 
 if TYPE_CHECKING:
     from ..models.dimensions import Dimensions
@@ -121,3 +121,5 @@ class NodeUi:
 
 from ..models.dimensions import Dimensions  # noqa: E402
 from ..models.position import Position  # noqa: E402
+
+know_names(NodeUi, globals())

@@ -7,7 +7,7 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..models.placeholder_type import PlaceholderType, check_placeholder_type
-from ..types import UNSET, Unset, in_order
+from ..types import UNSET, Unset, in_order, know_names
 
 if TYPE_CHECKING:
     from ..models.dependency import Dependency
@@ -145,3 +145,5 @@ class Placeholder:
 
 from ..models.dependency import Dependency  # noqa: E402
 from ..models.node_ui import NodeUi  # noqa: E402
+
+know_names(Placeholder, globals())

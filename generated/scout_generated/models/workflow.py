@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset, in_order
+from ..types import UNSET, Unset, in_order, know_names
 
 if TYPE_CHECKING:
     from ..models.identity import Identity
@@ -234,3 +234,5 @@ class Workflow:
 
 from ..models.identity import Identity  # noqa: E402
 from ..models.workflow_config import WorkflowConfig  # noqa: E402
+
+know_names(Workflow, globals())

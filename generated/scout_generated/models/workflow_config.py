@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset, in_order
+from ..types import UNSET, Unset, in_order, know_names
 
 if TYPE_CHECKING:
     from ..models.block import Block
@@ -248,3 +248,5 @@ class WorkflowConfig:
 from ..models.block import Block  # noqa: E402
 from ..models.placeholder import Placeholder  # noqa: E402
 from ..models.workflow_note import WorkflowNote  # noqa: E402
+
+know_names(WorkflowConfig, globals())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import in_order
+from ..types import in_order, know_names
 
 if TYPE_CHECKING:
     from ..models.workflow import Workflow
@@ -69,3 +69,5 @@ class WorkflowResponse:
 
 
 from ..models.workflow import Workflow  # noqa: E402
+
+know_names(WorkflowResponse, globals())

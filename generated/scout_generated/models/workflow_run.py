@@ -7,7 +7,7 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..models.stop_reason import StopReason, check_stop_reason
-from ..types import UNSET, Unset, in_order
+from ..types import UNSET, Unset, in_order, know_names
 
 if TYPE_CHECKING:
     from ..models.json_object import JsonObject
@@ -143,3 +143,5 @@ class WorkflowRun:
 
 
 from ..models.json_object import JsonObject  # noqa: E402
+
+know_names(WorkflowRun, globals())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset, in_order
+from ..types import UNSET, Unset, in_order, know_names
 
 if TYPE_CHECKING:
     from ..models.workflow_run import WorkflowRun
@@ -95,3 +95,5 @@ class WorkflowRunResponse:
 
 
 from ..models.workflow_run import WorkflowRun  # noqa: E402
+
+know_names(WorkflowRunResponse, globals())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..types import UNSET, Unset
+from ..types import UNSET, Unset, know_names
 
 if TYPE_CHECKING:
     from ..models.json_object import JsonObject
@@ -231,3 +231,5 @@ class WorkflowRunStartedData:
 
 from ..models.json_object import JsonObject  # noqa: E402
 from ..models.workflow_actor import WorkflowActor  # noqa: E402
+
+know_names(WorkflowRunStartedData, globals())
