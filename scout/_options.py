@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict
+from collections.abc import Collection, Mapping
+from typing import Any, TypedDict
 
-from ._config import check_headers
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
-    from ._config import Config
-    from .environments import Environment
+from ._config import Config, check_headers
+from .environments import Environment
 
 __all__ = ["CALL_OPTIONS", "RUN_OPTIONS", "CallOptions", "RunOptions", "apply_options"]
 

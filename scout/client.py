@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import time
 import weakref
+from collections.abc import Mapping
 from functools import partial
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
+
+import scout  # its names are imported when they are first used, which only `typing.get_type_hints` does here
 
 from ._answers import read_any_run
 from ._call import AsyncTransport, OwnTransport, Transport
@@ -23,20 +27,14 @@ from ._config import (
 )
 from ._http import AsyncHttp, Http
 from ._options import RUN_OPTIONS, RunOptions, apply_options
-from ._requests import execute_request, raw_client
+from ._requests import Request, execute_request, raw_client
+from .environments import Environment
 from .errors import ConfigurationError
-from .workflow_files import WorkflowSource, load_workflow
+from .results import Run
+from .workflow_files import LoadedWorkflow, WorkflowSource, load_workflow
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from types import TracebackType
-
-    from ._requests import AuthenticatedClient, Request
-    from .environments import Environment
-    from .results import Run
-    from .streaming import AsyncRunStream, RunStream
-    from .workflow_files import LoadedWorkflow
-    from .workflows import AsyncWorkflows, Workflows
+    from ._requests import AuthenticatedClient
 
 __all__ = ["AsyncScout", "Scout"]
 
@@ -314,7 +312,7 @@ class Scout(_Client[Http, Transport]):
         check: bool = True,
         max_event_bytes: int | None = None,
         **options: Unpack[RunOptions],
-    ) -> RunStream:
+    ) -> scout.RunStream:
         """Run a workflow and stream its events: the same run as `execute`, live.
 
         Args:
@@ -334,7 +332,7 @@ class Scout(_Client[Http, Transport]):
         return RunStream(self._http.stream(request, config, begun), progress)
 
     @property
-    def workflows(self) -> Workflows:
+    def workflows(self) -> scout.Workflows:
         """Stored workflows: list, get, create, update, delete, deploy and run them by id."""
         from .workflows import Workflows  # not needed by most programs
 
@@ -402,7 +400,7 @@ class AsyncScout(_Client[AsyncHttp, AsyncTransport]):
         check: bool = True,
         max_event_bytes: int | None = None,
         **options: Unpack[RunOptions],
-    ) -> AsyncRunStream:
+    ) -> scout.AsyncRunStream:
         """Run a workflow and stream its events. As `Scout.stream`; the stream sends the request when it is entered."""
         from .streaming import AsyncRunStream, new_progress  # as in Scout.stream
 
@@ -411,7 +409,7 @@ class AsyncScout(_Client[AsyncHttp, AsyncTransport]):
         return AsyncRunStream(lambda: self._http.stream(request, config, begun), progress)
 
     @property
-    def workflows(self) -> AsyncWorkflows:
+    def workflows(self) -> scout.AsyncWorkflows:
         """Stored workflows. As `Scout.workflows`."""
         from .workflows import AsyncWorkflows  # as in Scout.workflows
 

@@ -31,13 +31,11 @@ lasting effects. All of them survive `pickle` and `copy`. The API key is redacte
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from .results import Run
+import scout  # its names are imported when they are first used, which only `typing.get_type_hints` does here
 
 __all__ = [
     "APIConnectionError",
@@ -180,7 +178,7 @@ class APITimeoutError(APIConnectionError):
         last_event: For a stream, the last event that was decoded; `None` when there was none.
     """
 
-    run: Run | None = None
+    run: scout.Run | None = None
     last_event: Any = None
 
     def __init__(
@@ -297,7 +295,7 @@ class StreamError(ScoutError):
         last_event: The last event that was decoded; `None` when there was none.
     """
 
-    def __init__(self, message: str, *, run: Run, last_event: Any = None) -> None:
+    def __init__(self, message: str, *, run: scout.Run, last_event: Any = None) -> None:
         super().__init__(message)
         self.run = run
         self.last_event = last_event
@@ -314,7 +312,7 @@ class StreamDecodeError(StreamError):
         data: The data of the event, as received; the first 1,000 bytes of one that is too large.
     """
 
-    def __init__(self, message: str, *, data: bytes, run: Run, last_event: Any = None) -> None:
+    def __init__(self, message: str, *, data: bytes, run: scout.Run, last_event: Any = None) -> None:
         super().__init__(message, run=run, last_event=last_event)
         self.data = data
 
@@ -326,7 +324,7 @@ class RunFailedError(ScoutError):
         run: The run, with its `errors`, and in `state` the results of the blocks that completed before.
     """
 
-    def __init__(self, message: str, *, run: Run) -> None:
+    def __init__(self, message: str, *, run: scout.Run) -> None:
         super().__init__(message)
         self.run = run
 
@@ -338,6 +336,6 @@ class RunOutputError(ScoutError, ValueError):
         run: The run; its `output` is the text that could not be parsed.
     """
 
-    def __init__(self, message: str, *, run: Run) -> None:
+    def __init__(self, message: str, *, run: scout.Run) -> None:
         super().__init__(message)
         self.run = run

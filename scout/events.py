@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from scout_generated.models.block_run_completed import BlockRunCompleted
 from scout_generated.models.block_run_failed import BlockRunFailed
@@ -16,13 +17,9 @@ from scout_generated.models.workflow_run_failed import WorkflowRunFailed
 from scout_generated.models.workflow_run_started import WorkflowRunStarted
 
 from ._json import is_dict, is_mapping, text_or_none
+from ._sse import ServerSentEvent
 from .results import BlockRun, Run, RunStatus, as_text, output_of, parse_timestamp
 from .workflow_files import LoadedWorkflow
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from ._sse import ServerSentEvent
 
 __all__ = [
     "Accumulator",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from types import TracebackType
+from typing import Any, Self
 from zlib import crc32
 
 from ._answers import Answer, read_run, sentence
 from ._call import FAILURES
+from ._http import AsyncBody, Body
 from ._json import is_mapping
 from ._sse import EventTooLargeError, ServerSentEvent, SSEDecoder
 from .errors import (
@@ -17,15 +20,8 @@ from .errors import (
     StreamInterruptedError,
 )
 from .events import Accumulator, Event, UnknownEvent, decode
-from .results import RunStatus
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
-    from types import TracebackType
-
-    from ._http import AsyncBody, Body
-    from .results import Run
-    from .workflow_files import LoadedWorkflow
+from .results import Run, RunStatus
+from .workflow_files import LoadedWorkflow
 
 __all__ = ["MAX_EVENT_BYTES", "AsyncRunStream", "RunStream", "new_progress"]
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar, Unpack
+from typing import Any, Generic, NamedTuple, Self, TypeVar, Unpack
 
-from ._answers import read_any_run, read_deletion, read_page, read_workflow
+import scout  # its names are imported when they are first used, which only `typing.get_type_hints` does here
+
+from ._answers import Answer, read_any_run, read_deletion, read_page, read_workflow
+from ._config import Config
+from ._http import AsyncHttp, Http
 from ._json import is_same, json_fault, shorten
 from ._options import CALL_OPTIONS, RUN_OPTIONS, CallOptions, RunOptions, apply_options
 from ._requests import (
+    Request,
     checked_body,
     create_request,
     delete_request,
@@ -30,17 +36,8 @@ from .errors import (
     ScoutError,
     UnprocessableEntityError,
 )
+from .results import Run, StoredWorkflow, WorkflowPage
 from .workflow_files import LoadedWorkflow, WorkflowSource, load_workflow
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
-
-    from ._answers import Answer
-    from ._config import Config
-    from ._http import AsyncHttp, Http
-    from ._requests import Request
-    from .results import Run, StoredWorkflow, WorkflowPage
-    from .streaming import AsyncRunStream, RunStream
 
 __all__ = ["AsyncWorkflowList", "AsyncWorkflows", "Deployment", "WorkflowList", "Workflows"]
 
@@ -562,7 +559,7 @@ class Workflows(_Workflows["Http"]):
         check: bool = True,
         max_event_bytes: int | None = None,
         **options: Unpack[RunOptions],
-    ) -> RunStream:
+    ) -> scout.RunStream:
         """Run a stored workflow and stream its events. As `Scout.stream`, with an id instead of a config."""
         from .streaming import RunStream, new_progress  # importing the event classes is slow
 
@@ -672,7 +669,7 @@ class AsyncWorkflows(_Workflows["AsyncHttp"]):
         check: bool = True,
         max_event_bytes: int | None = None,
         **options: Unpack[RunOptions],
-    ) -> AsyncRunStream:
+    ) -> scout.AsyncRunStream:
         """Run a stored workflow and stream its events. As `AsyncScout.stream`, with an id instead of a config."""
         from .streaming import AsyncRunStream, new_progress  # as in Workflows.stream
 

@@ -9,6 +9,7 @@ import modulefinder
 import subprocess
 import sys
 import tempfile
+import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
@@ -21,6 +22,7 @@ from scout_generated.api.workflows import execute_workflow_config
 from scout_generated.models.execute_workflow_config_request import ExecuteWorkflowConfigRequest
 
 import scout
+import scout.local
 from scout import AsyncScout, Environment, Scout
 from scout._requests import execute_request
 from scout.workflow_files import LoadedWorkflow, load_workflow
@@ -236,7 +238,6 @@ def test_a_room_uses_only_the_rooms_above_it() -> None:
     }
 
     assert against == {
-        ("errors", "results", True, False),  # for the type of `RunFailedError.run` alone
         ("client", "local", False, True),  # `Scout.local()`: optional, and loaded when it is called
         ("_answers", "streaming", False, True),  # an answer that is a stream although none was asked for
     }
@@ -258,7 +259,27 @@ def test_the_way_in_to_the_local_scout_is_one_function() -> None:
 def test_from_the_package_itself_the_core_takes_the_version_and_nothing_else() -> None:
     taken = {each.name for each in imports_of_the_core() if each.target == "__init__" and each.room in FLOORS}
 
-    assert taken <= {"__version__"}
+    assert taken == {"__version__", None}  # None: `import scout`, of which the next test speaks
+
+
+@pytest.mark.parametrize("file", list(files()), ids=lambda file: str(file.relative_to(HOUSE)))
+def test_the_package_itself_is_used_in_annotations_only(file: Path) -> None:
+    """`scout.Run` as a type is found when somebody asks for the type; as a value it would import a room below."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    imported = {each.name for node in ast.walk(tree) if isinstance(node, ast.Import) for each in node.names}
+    if "scout" not in imported:
+        return
+    annotations = [
+        annotation
+        for node in ast.walk(tree)
+        for annotation in (getattr(node, "annotation", None), getattr(node, "returns", None))
+        if annotation is not None
+    ]
+    in_annotations = {id(name) for each in annotations for name in ast.walk(each)}
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "scout"]
+
+    assert names
+    assert [node.lineno for node in names if id(node) not in in_annotations] == []
 
 
 def test_the_local_scout_knows_nothing_of_the_client() -> None:
@@ -394,6 +415,25 @@ def test_every_public_class_of_a_room_is_public(room: str) -> None:
     assert public <= set(scout.__all__)
     for name in public:
         assert getattr(scout, name) is getattr(module, name)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [(module, name) for module in (scout, scout.local) for name in module.__all__ if name != "__version__"],
+    ids=lambda each: getattr(each, "__name__", each),
+)
+def test_the_types_of_every_public_callable_can_be_read(module: Any, name: str) -> None:
+    """As programs do that build forms, commands or objects from annotations."""
+    value = getattr(module, name)
+    callables = [value] if callable(value) else []
+    if inspect.isclass(value):
+        members = [inspect.getattr_static(value, each) for each in dir(value) if not each.startswith("_")]
+        members += [vars(each)["__init__"] for each in value.__mro__[:-1] if "__init__" in vars(each)]
+        callables += [member for each in members if inspect.isfunction(member := getattr(each, "__func__", each))]
+
+    for each in callables:
+        hints = typing.get_type_hints(each)
+        assert not any(isinstance(hint, str | typing.ForwardRef) for hint in hints.values())
 
 
 def test_type_checkers_see_the_same_names() -> None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import threading
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from scout._json import is_dict
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 __all__ = ["History", "LocalRequest", "LocalRun"]
 

@@ -11,26 +11,22 @@ import re
 import socket
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from scout._json import is_dict
 from scout.errors import ConfigurationError
 
-from .blocks import LLM, builtin_handlers
+from .access import Access
+from .blocks import LLM, Handler, builtin_handlers
 from .faults import EVENT_FAULTS, Fault, Faults, is_seconds
 from .history import History, LocalRequest, LocalRun
 from .store import Store
 from .stubs import StubsSource, load_stubs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from types import TracebackType
-    from typing import Self
-
-    from .access import Access
-    from .blocks import Handler
     from .http_server import HttpServer
     from .llm import ChatCompletions
 
