@@ -181,7 +181,7 @@ class Call:
             config.rate_limit_timeout,
             repeat_unknown=config.at_least_once or request.repeatable,
         )
-        self._handled = sys.exception()  # by the caller, before this call, whose errors have it as context
+        self._handled = sys.exception()  # by the caller; it is the context of the errors of this call
         ends_at = begun + config.deadline if config.deadline is not None else math.inf
         self._limits = Limits(config.connect_timeout, config.timeout, ends_at)
 
@@ -245,6 +245,7 @@ class Call:
 
     def await_event(self, seconds: float | None = None) -> None:
         """Start the time limit of the next event: `seconds`, by default `timeout`."""
+        self._handled = sys.exception()
         longest = self.config.timeout if seconds is None else seconds
         self._limits.event_ends_at = math.inf if longest is None else time.monotonic() + longest
 
@@ -268,7 +269,7 @@ class Call:
 
     def may_do_without_the_rest(self, error: Exception) -> bool:
         """Return True when an error leaves an acceptable body: that of an error status, before the deadline."""
-        return not self.is_accepted and not self._is_over() and foreign(error) is None
+        return not self.is_accepted and not self._is_over() and foreign(*self._chain(error)) is None
 
     def answer(self, response: httpx.Response, body: bytes) -> Answer:
         """Return the answer, as far as it has arrived."""
@@ -282,7 +283,7 @@ class Call:
         Returns:
             The seconds to wait before the next attempt; `None` when `failure` has to be raised.
         """
-        other = foreign(error)
+        other = foreign(*self._chain(error))
         if other is not None:
             self.failure = other
             return None
@@ -309,7 +310,7 @@ class Call:
             error: The exception.
             stream: The state of the stream; `None` when the response is not a stream of events.
         """
-        other = foreign(error)
+        other = foreign(*self._chain(error))
         if other is not None:
             return other
         failure = self._own(error)
@@ -351,7 +352,7 @@ class Call:
         return failure
 
     def _translate(self, error: Exception) -> ScoutError:
-        cause = _system_error(error, self._handled)
+        cause = _system_error(self._chain(error))
         unsent = self._is_certainly_unsent(error, cause)
         failure: ScoutError
         if isinstance(error, httpx.DecodingError):
@@ -377,6 +378,15 @@ class Call:
             )
         failure.__cause__ = cause
         return failure
+
+    def _chain(self, error: BaseException) -> list[BaseException]:
+        """Return an error and those from which it was made, but no other that the caller may be handling."""
+        chain = [error]
+        for each in chain:
+            # A group: one error for each address of a host, when none could be reached.
+            under: list[Any] = [each.__cause__ or each.__context__, *getattr(each, "exceptions", ())]
+            chain += [below for below in under if below not in (None, *chain) and below is not self._handled]
+        return chain
 
     def _connect_error(self, error: httpx.TimeoutException, *, run_may_have_started: bool) -> APITimeoutError:
         seconds = self.config.connect_timeout or 0.0
@@ -436,21 +446,9 @@ _LONGEST_ERROR = 1024 * 1024  # bytes
 _CLOCK = 0.01  # seconds by which a timer may be early
 
 
-def _system_error(error: BaseException, handled: BaseException | None) -> OSError | None:
-    """Return the operating system's own error under one of httpx, alone: its frames would hold the headers sent.
-
-    Args:
-        error: The error of httpx.
-        handled: An exception that has nothing to do with it, although it may be its context.
-    """
-    chain: list[BaseException] = [error]
-    found: list[OSError] = []
-    for each in chain:
-        if isinstance(each, OSError):
-            found.append(each)
-        # A group: one error for each address of a host, when none could be reached.
-        under: list[Any] = [each.__cause__ or each.__context__, *getattr(each, "exceptions", ())]
-        chain += [below for below in under if below not in (None, *chain) and below is not handled]
+def _system_error(chain: list[BaseException]) -> OSError | None:
+    """Return the operating system's own error under one of httpx, alone: its frames would hold the headers sent."""
+    found = [each for each in chain if isinstance(each, OSError)]
     if not found:
         return None
     # An error with a number is from the system; one without is a library's summary of several.

@@ -165,23 +165,20 @@ def _number(text: str) -> float | None:
 # --- Exceptions of somebody else ----------------------------------------------------------------------------------
 
 
-def foreign(error: BaseException) -> BaseException | None:
-    """Return the exception that a signal handler has raised, if an error is that exception or was made from it.
+def foreign(*errors: BaseException) -> BaseException | None:
+    """Return the first of some exceptions that a signal handler has raised; `None` when there is none.
 
     Python calls the handler of a signal in the middle of whatever the main thread does. The time limit of a job is
     often made so, and its exception often an `OSError` (`TimeoutError`), as are the exceptions of the sockets. What
     tells them apart is the traceback: a handler is called with the frame that it interrupts.
     """
-    handlers: set[CodeType] | None = None
-    cause: BaseException | None = error
-    while cause is not None:
-        traceback = cause.__traceback__
+    handlers = _codes_of_handlers()
+    for error in errors:
+        traceback = error.__traceback__
         while traceback is not None and (below := traceback.tb_next) is not None:
-            handlers = _codes_of_handlers() if handlers is None else handlers
             if below.tb_frame.f_code in handlers or _was_given(below.tb_frame, traceback.tb_frame):
-                return cause
+                return error
             traceback = below
-        cause = cause.__cause__  # not its context, which may be an exception that the caller is handling
     return None
 
 
