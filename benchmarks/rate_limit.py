@@ -22,7 +22,14 @@ from typing import Any
 from scout import AsyncScout, Scout, ScoutError
 
 WORKFLOW = {
-    "blocks": [{"block_id": "a", "block_archetype_id": "com.scoutos.text", "block_inputs": {"text": "{{ inputs.n }}"}}]
+    "blocks": [
+        {
+            "block_id": "a",
+            "block_display_name": "A",
+            "block_archetype_id": "com.scoutos.text",
+            "block_inputs": {"text": "{{ inputs.n }}"},
+        }
+    ]
 }
 BODY = json.dumps(
     {"run": {"stop_reason": "workflow_run_completed", "state": {"a": {"output": "Hello"}}}, "output_block_id": "a"}
@@ -30,6 +37,8 @@ BODY = json.dumps(
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(BODY), BODY)
 REFUSAL = b"HTTP/1.1 429 Too Many Requests\r\n%bcontent-length: 0\r\n\r\n"
 BUDGET = 1.25
+
+losses: set[str] = set()  # the errors by which rows were lost
 
 
 def serve(rate: float, asks: bool, port: Any) -> None:
@@ -67,7 +76,7 @@ def with_threads(url: str, rows: int, workers: int) -> int:
             try:
                 return scout.execute(WORKFLOW, {"n": number}).ok
             except ScoutError as error:
-                print("lost:", error)
+                losses.add(f"{error!r}")
                 return False
 
         with ThreadPoolExecutor(workers) as pool:
@@ -85,9 +94,10 @@ def with_tasks(url: str, rows: int, workers: int) -> int:
             nonlocal done
             for number in left:
                 try:
-                    done += (await scout.execute(WORKFLOW, {"n": number})).ok
+                    run = await scout.execute(WORKFLOW, {"n": number})
+                    done += run.ok
                 except ScoutError as error:
-                    print("lost:", error)
+                    losses.add(f"{error!r}")
 
         async with AsyncScout("key", base_url=url) as scout:
             await asyncio.gather(*(work() for _ in range(workers)))
@@ -105,7 +115,9 @@ def main() -> None:
     options = parser.parse_args()
     ideal = (options.rows - options.rate) / options.rate
     is_fine = True
-    print(f"{options.rows} rows, {options.workers} workers, {options.rate:g} requests a second; ideally {ideal:.1f} s\n")
+    print(
+        f"{options.rows} rows, {options.workers} workers, {options.rate:g} requests a second; ideally {ideal:.1f} s\n"
+    )
     print("| workers | 429 with | lost rows | seconds | over the ideal |\n|---|---|--:|--:|--:|")
     for kind, run in (("threads", with_threads), ("tasks", with_tasks)):
         for asks in (True, False):
@@ -121,6 +133,7 @@ def main() -> None:
             is_fine &= lost == 0 and seconds <= BUDGET * ideal
             header = "`Retry-After: 1`" if asks else "nothing"
             print(f"| {kind} | {header} | {lost} | {seconds:.1f} | {seconds / ideal:.2f} |", flush=True)
+    print(*sorted(losses)[:10], sep="\n", end="\n" if losses else "")
     sys.exit(not is_fine)
 
 

@@ -105,9 +105,9 @@ def backoff(number: int) -> float:
 
 
 def after_refusal(asked: float | None, number: int) -> float:
-    """Return the seconds to wait after a 429: never less than the server asks for.
+    """Return the seconds to wait after a 429: never less than the server asks for, and never two workers the same.
 
-    A little longer, so that many workers do not come back at the same moment.
+    Otherwise those that were refused at the same moment would come back, and be refused, at the same moment.
 
     Args:
         asked: The seconds that the server asks for. A moment that has passed says nothing.
@@ -115,7 +115,7 @@ def after_refusal(asked: float | None, number: int) -> float:
     """
     if asked:
         return asked + random.uniform(0, min(asked * 0.25, FIRST_PAUSE))
-    return backoff(number)
+    return random.uniform(FIRST_PAUSE, backoff(number))
 
 
 # --- Retry-After --------------------------------------------------------------------------------------------------
@@ -187,10 +187,8 @@ def _was_given(frame: FrameType, other: FrameType) -> bool:
     code = frame.f_code
     if code.co_argcount < 2 and not code.co_flags & CO_VARARGS:
         return False
-    for value in frame.f_locals.values():
-        if value is other or (type(value) is tuple and any(each is other for each in value)):
-            return True
-    return False
+    given: list[Any] = list(frame.f_locals.values())
+    return any(value is other or (type(value) is tuple and any(each is other for each in value)) for value in given)
 
 
 def _codes_of_handlers() -> set[CodeType]:

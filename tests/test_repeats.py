@@ -614,6 +614,59 @@ def test_an_own_transport_of_httpx_is_believed(call: Caller, no_waiting: None) -
     check_attempts(error, 3)
 
 
+class Wrapper:
+    """A wrapper around a method as wrapt makes it: a descriptor, which gives another object each time it is asked."""
+
+    def __init__(self, wrapped: Any) -> None:
+        self.__wrapped__ = wrapped
+        self.calls = 0
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        if instance is None:
+            return self
+        bound = Wrapper(self.__wrapped__.__get__(instance, owner))
+        bound.__dict__["parent"] = self
+        return bound
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        self.__dict__.get("parent", self).calls += 1
+        return self.__wrapped__(*args, **options)
+
+
+@pytest.mark.parametrize("place", ["class", "object", "derived class"])
+def test_a_watched_transport_of_httpx_is_believed(
+    call: Caller, place: str, no_waiting: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenTelemetry wraps the methods of httpx's transports, in their classes or in one object."""
+    kind: Any = httpx.AsyncHTTPTransport if call.is_async else httpx.HTTPTransport
+    name = "handle_async_request" if call.is_async else "handle_request"
+    wrapper = Wrapper(vars(kind)[name])
+    if place != "object":
+        monkeypatch.setattr(kind, name, wrapper)
+    transport = (type("Derived", (kind,), {}) if place == "derived class" else kind)()
+    if place == "object":
+        wrapper = Wrapper(getattr(transport, name))
+        setattr(transport, name, wrapper)
+    with refused_url() as url:
+        error = call.error(url, client={"transport": transport})
+
+    assert wrapper.calls == 3
+    assert error.run_may_have_started is False
+    check_attempts(error, 3)
+
+
+def test_a_function_in_the_place_of_the_method_proves_nothing(call: Caller, no_waiting: None) -> None:
+    transport: Any = httpx.AsyncHTTPTransport() if call.is_async else httpx.HTTPTransport()
+    foreign = (ForeignTransportAsync if call.is_async else ForeignTransport)(httpx.ConnectTimeout)
+    name = "handle_async_request" if call.is_async else "handle_request"
+    setattr(transport, name, getattr(foreign, name))
+    with Server(OK) as server:
+        error = call.error(server.url, client={"transport": transport})
+
+    assert server.hits == 1
+    assert error.run_may_have_started is True
+
+
 # --- Nothing leaves the house ----------------------------------------------------------------------------
 
 

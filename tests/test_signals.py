@@ -47,7 +47,7 @@ OK = json_answer(run_answer())
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"
 
 
-class JobTimeLimit(TimeoutError):
+class JobTimeLimit(TimeoutError):  # noqa: N818 - not ours to name
     """The time limit of a job, as runners of tasks have it."""
 
 
