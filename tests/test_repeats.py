@@ -622,8 +622,6 @@ class Wrapper:
         self.calls = 0
 
     def __get__(self, instance: Any, owner: type) -> Any:
-        if instance is None:
-            return self
         bound = Wrapper(self.__wrapped__.__get__(instance, owner))
         bound.__dict__["parent"] = self
         return bound
@@ -647,8 +645,8 @@ def test_a_watched_transport_of_httpx_is_believed(
     if place == "object":
         wrapper = Wrapper(getattr(transport, name))
         setattr(transport, name, wrapper)
-    with refused_url() as url:
-        error = call.error(url, client={"transport": transport})
+    with full_backlog_url() as url:
+        error = call.error(url, client={"transport": transport, "connect_timeout": 0.05})
 
     assert wrapper.calls == 3
     assert error.run_may_have_started is False
