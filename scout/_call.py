@@ -2,9 +2,10 @@
 
 | what fails                                   | becomes                                                        |
 |----------------------------------------------|----------------------------------------------------------------|
-| an exception of httpx or the system          | `APIConnectionError`, `APITimeoutError`, `APIResponseError`    |
+| an exception of httpx                        | `APIConnectionError`, `APITimeoutError`, `APIResponseError`    |
 | an answer that is an error, or no run        | the `APIError` that `_answers` has raised                      |
 | a stream, after it has begun                 | `StreamInterruptedError`, or `APITimeoutError` with the run    |
+| somebody else, such as a signal handler      | nothing else: it stays what it is, and nothing is repeated     |
 
 Each failure passes through `Call.failed` (before a stream begins) or `Call.stream_failed` (after that). There the error
 is put into our terms, freed from the API key and foreign frames, and completed with the attempts.
@@ -17,6 +18,7 @@ import math
 import os
 import socket
 import ssl
+import sys
 import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -25,7 +27,7 @@ import httpx
 
 from . import __version__
 from ._answers import Answer
-from ._retry import REFUSED, pause
+from ._retry import REFUSED, Retries, foreign
 from .errors import (
     APIConnectionError,
     APIError,
@@ -47,8 +49,12 @@ __all__ = ["FAILURES", "LIMITS", "AsyncTransport", "Call", "Limits", "OwnTranspo
 
 _log = logging.getLogger("scout")
 
-FAILURES = (APIError, StreamError, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError)
-"""The exceptions that mean that an attempt has failed. Every other exception passes through untouched."""
+FAILURES = (APIError, StreamError, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
+"""The exceptions that mean that an attempt has failed. Every other exception passes through untouched.
+
+None is an `OSError`: where a socket or a transport of the caller raises one, it becomes one of httpx. All others are
+somebody else's, such as the `TimeoutError` with which a signal handler ends a job.
+"""
 
 USER_AGENT = f"scout-workflows/{__version__}"
 
@@ -155,7 +161,7 @@ class Call:
         failure: The error for the caller, once `failed` has returned `None`.
     """
 
-    failure: ScoutError
+    failure: BaseException
 
     def __init__(
         self, request: Request, config: Config, begun: float, *, proves_unsent: bool, streaming: bool = False
@@ -170,6 +176,12 @@ class Call:
         self._attempt_begun = begun
         self._received = 0
         self._secret: Secret | None = None
+        self._retries = Retries(
+            config.retries,
+            config.rate_limit_timeout,
+            repeat_unknown=config.at_least_once or request.repeatable,
+        )
+        self._handled = sys.exception()  # by the caller; it is the context of the errors of this call
         ends_at = begun + config.deadline if config.deadline is not None else math.inf
         self._limits = Limits(config.connect_timeout, config.timeout, ends_at)
 
@@ -233,6 +245,7 @@ class Call:
 
     def await_event(self, seconds: float | None = None) -> None:
         """Start the time limit of the next event: `seconds`, by default `timeout`."""
+        self._handled = sys.exception()
         longest = self.config.timeout if seconds is None else seconds
         self._limits.event_ends_at = math.inf if longest is None else time.monotonic() + longest
 
@@ -254,9 +267,9 @@ class Call:
         """Return True when the rest of an error body can be skipped: after its first megabyte."""
         return not self.is_accepted and self._received > _LONGEST_ERROR
 
-    def may_do_without_the_rest(self) -> bool:
-        """Return True when an incomplete body is acceptable: that of an error status, before the deadline."""
-        return not self.is_accepted and not self._is_over()
+    def may_do_without_the_rest(self, error: Exception) -> bool:
+        """Return True when an error leaves an acceptable body: that of an error status, before the deadline."""
+        return not self.is_accepted and not self._is_over() and foreign(*self._chain(error)) is None
 
     def answer(self, response: httpx.Response, body: bytes) -> Answer:
         """Return the answer, as far as it has arrived."""
@@ -270,17 +283,18 @@ class Call:
         Returns:
             The seconds to wait before the next attempt; `None` when `failure` has to be raised.
         """
+        other = foreign(*self._chain(error))
+        if other is not None:
+            self.failure = other
+            return None
         failure = self._own(error)
-        seconds = pause(
-            failure,
-            len(self._attempts) + 1,
-            retries=self.config.retries,
-            repeat_unknown=self.config.at_least_once or self._request.repeatable,
-        )
+        seconds = self._retries.pause(failure)
         fits = seconds is None or time.monotonic() + seconds < self._limits.ends_at
         self._note(failure, seconds if fits else None)
         if seconds is not None and fits:
-            _log.info("attempt %d failed: %s; waiting %.1f s", len(self._attempts), failure.message, seconds)
+            number = len(self._attempts)
+            facts = {"error": failure, "attempt": number, "wait": seconds}
+            _log.info("attempt %d failed: %s; waiting %.1f s", number, failure.message, seconds, extra=facts)
             return seconds
         if seconds is not None:
             reason = f"the next attempt would have been {seconds:.1f} s later, after: {failure.message}"
@@ -289,13 +303,16 @@ class Call:
         self.failure = self._complete(failure, any(attempt.run_may_have_started for attempt in self._attempts))
         return None
 
-    def stream_failed(self, error: Exception, stream: StreamState | None = None) -> ScoutError:
+    def stream_failed(self, error: Exception, stream: StreamState | None = None) -> BaseException:
         """Return the error for the caller of a stream that fails after it has been opened.
 
         Args:
             error: The exception.
             stream: The state of the stream; `None` when the response is not a stream of events.
         """
+        other = foreign(*self._chain(error))
+        if other is not None:
+            return other
         failure = self._own(error)
         if stream is not None and isinstance(failure, APITimeoutError):
             failure.run, failure.last_event = stream.run(), stream.last_event
@@ -335,7 +352,7 @@ class Call:
         return failure
 
     def _translate(self, error: Exception) -> ScoutError:
-        cause = _system_error(error)
+        cause = _system_error(self._chain(error))
         unsent = self._is_certainly_unsent(error, cause)
         failure: ScoutError
         if isinstance(error, httpx.DecodingError):
@@ -352,7 +369,7 @@ class Call:
         elif isinstance(error, httpx.TimeoutException):
             failure = self._silence_error(run_may_have_started=not unsent)
         else:
-            why = _words(cause or error)
+            why = _words(cause or error) + _advice(cause)
             failure = APIConnectionError(
                 f"no connection to {self.config.base_url}: {why}"
                 if unsent
@@ -361,6 +378,15 @@ class Call:
             )
         failure.__cause__ = cause
         return failure
+
+    def _chain(self, error: BaseException) -> list[BaseException]:
+        """Return an error and those from which it was made, but no other that the caller may be handling."""
+        chain = [error]
+        for each in chain:
+            # A group: one error for each address of a host, when none could be reached.
+            under: list[Any] = [each.__cause__ or each.__context__, *getattr(each, "exceptions", ())]
+            chain += [below for below in under if below not in (None, *chain) and below is not self._handled]
+        return chain
 
     def _connect_error(self, error: httpx.TimeoutException, *, run_may_have_started: bool) -> APITimeoutError:
         seconds = self.config.connect_timeout or 0.0
@@ -420,22 +446,29 @@ _LONGEST_ERROR = 1024 * 1024  # bytes
 _CLOCK = 0.01  # seconds by which a timer may be early
 
 
-def _system_error(error: BaseException) -> OSError | None:
+def _system_error(chain: list[BaseException]) -> OSError | None:
     """Return the operating system's own error under one of httpx, alone: its frames would hold the headers sent."""
-    chain: list[BaseException] = [error]
-    found: list[OSError] = []
-    for each in chain:
-        if isinstance(each, OSError):
-            found.append(each)
-        # A group: one error for each address of a host, when none could be reached.
-        under: list[Any] = [each.__cause__ or each.__context__, *getattr(each, "exceptions", ())]
-        chain += [below for below in under if below is not None and below not in chain]
+    found = [each for each in chain if isinstance(each, OSError)]
     if not found:
         return None
     # An error with a number is from the system; one without is a library's summary of several.
     alone = next((each for each in found if each.errno is not None), found[0]).with_traceback(None)
     alone.__cause__ = alone.__context__ = None
     return alone
+
+
+# OpenSSL's numbers for certificates whose authority is not known.
+_UNKNOWN_AUTHORITY = {2, 18, 19, 20, 21}
+
+
+def _advice(error: OSError | None) -> str:
+    """Return what helps when a certificate is not trusted."""
+    if not isinstance(error, ssl.SSLCertVerificationError) or error.verify_code not in _UNKNOWN_AUTHORITY:
+        return ""
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        if place := os.environ.get(name):
+            return f"; {name} is {place!r}, which does not hold the certificate of its authority"
+    return "; if its authority is one of your own, set SSL_CERT_FILE to a file with the certificate of that authority"
 
 
 def _words(error: Exception) -> str:

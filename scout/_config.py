@@ -113,6 +113,7 @@ class Config:
     connect_timeout: float | None
     deadline: float | None
     retries: int
+    rate_limit_timeout: float | None
     at_least_once: bool
     max_connections: int
     headers: Mapping[str, str] = field(repr=False)
@@ -125,6 +126,7 @@ class Config:
         check_seconds("connect_timeout", self.connect_timeout)
         check_seconds("deadline", self.deadline)
         check_retries(self.retries)
+        check_seconds("rate_limit_timeout", self.rate_limit_timeout, least=0)
         check_connections(self.max_connections)
         check_flag("at_least_once", self.at_least_once)
         check_flag("allow_http", self.allow_http)
@@ -215,14 +217,15 @@ def environment_from(environment: Environment | str | NotGiven | None) -> Enviro
 _LONGEST = 10**9  # seconds, some thirty years; sockets and locks refuse more
 
 
-def check_seconds(name: str, seconds: object) -> None:
-    """Raise `ConfigurationError` for a value that is not a positive number of seconds or `None`."""
+def check_seconds(name: str, seconds: object, *, least: float = math.nextafter(0, 1)) -> None:
+    """Raise `ConfigurationError` for a value that is neither `None` nor a number of seconds, at `least` so many."""
     if seconds is None:
         return
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise ConfigurationError(f"{name} must be a number of seconds or None, not {seconds!r}")
-    if not seconds > 0 or seconds == math.inf:
-        raise ConfigurationError(f"{name} must be more than 0 seconds (None for no limit), not {seconds!r}")
+    if not seconds >= least or seconds == math.inf:
+        allowed = "more than 0 seconds" if least else "0 seconds or more"
+        raise ConfigurationError(f"{name} must be {allowed} (None for no limit), not {seconds!r}")
     if seconds > _LONGEST:
         raise ConfigurationError(f"{name} must be at most {_LONGEST} seconds (None for no limit)")
 

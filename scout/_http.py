@@ -12,6 +12,7 @@ import httpx
 from ._answers import Answer, is_stream, status_error
 from ._call import FAILURES, USER_AGENT, AsyncTransport, Call, Transport
 from ._pool import CLOSED, AsyncPool, Pool
+from ._retry import foreign
 from ._transports import async_bounded, bounded, enforces_limits, proves_unsent
 from .errors import ConfigurationError
 
@@ -27,6 +28,16 @@ T = TypeVar("T")
 
 _DRAIN = 0.1
 """Seconds for the rest of a stream after its last event."""
+
+
+@contextlib.contextmanager
+def _failures_ignored() -> Generator[None]:
+    """Go on after a failure of the transport, but not after an exception of somebody else."""
+    try:
+        yield
+    except FAILURES as error:
+        if foreign(error) is not None:
+            raise
 
 
 # --- Sync ---------------------------------------------------------------------------------------------------------
@@ -89,8 +100,8 @@ class Http:
                 pieces.append(piece)
                 if call.has_enough():
                     break
-        except httpx.HTTPError:
-            if not call.may_do_without_the_rest():
+        except httpx.HTTPError as error:
+            if not call.may_do_without_the_rest(error):
                 raise
         finally:
             response.close()
@@ -110,7 +121,7 @@ class Http:
             stream.close()
 
     def _close_forgotten(self) -> None:
-        with contextlib.suppress(IndexError, *FAILURES):
+        with contextlib.suppress(IndexError), _failures_ignored():
             while self._forgotten:
                 self._forgotten.popleft().close()
 
@@ -150,19 +161,19 @@ class Body:
         if self._http.enforces_limits:  # else the server decides how long it takes
             self.call.await_event(_DRAIN)
             # Whatever is wrong with the end of a body whose events have all arrived costs no more than the connection.
-            with contextlib.suppress(*FAILURES):
+            with _failures_ignored():
                 while self.read():
                     pass
         self.close()
 
     def close(self) -> None:
         """Release the connection, whatever state it is in."""
-        with contextlib.suppress(*FAILURES):
+        with _failures_ignored():
             self._response.close()
 
     def abandon(self) -> None:
         """Release the connection of a stream that was forgotten; called by the garbage collector."""
-        with contextlib.suppress(*FAILURES):
+        with _failures_ignored():
             self._http.forget(self._response)
 
 
@@ -227,8 +238,8 @@ class AsyncHttp:
                 pieces.append(piece)
                 if call.has_enough():
                     break
-        except httpx.HTTPError:
-            if not call.may_do_without_the_rest():
+        except httpx.HTTPError as error:
+            if not call.may_do_without_the_rest(error):
                 raise
         finally:
             await response.aclose()
@@ -275,14 +286,14 @@ class AsyncBody:
         if self._http.enforces_limits:
             self.call.await_event(_DRAIN)
             # As in Body.drain.
-            with contextlib.suppress(*FAILURES):
+            with _failures_ignored():
                 while await self.read():
                     pass
         await self.close()
 
     async def close(self) -> None:
         """Release the connection, whatever state it is in."""
-        with contextlib.suppress(*FAILURES):
+        with _failures_ignored():
             await self._response.aclose()
 
     def abandon(self) -> None:

@@ -15,18 +15,22 @@ import socket
 import time
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import httpcore
+
+from ._retry import foreign
 
 if TYPE_CHECKING:
     import asyncio
     import ssl
-    from collections.abc import AsyncGenerator, Iterable
+    from collections.abc import AsyncGenerator, Callable, Iterable
 
     from ._call import Limits
 
 __all__ = ["AsyncBackend", "Backend"]
+
+T = TypeVar("T")
 
 _HEAD_START = 0.25
 """Seconds after which the next address of a name is tried as well. Source: RFC 8305, section 5."""
@@ -133,6 +137,19 @@ def _distinct(found: Iterable[Any]) -> list[str]:
     return list(dict.fromkeys(str(each[4][0]) for each in found))
 
 
+_SYSTEM = {"builtins", "socket", "ssl", "_socket", "_ssl"}
+
+
+def _stranger(error: BaseException | None) -> BaseException | None:
+    """Return the exception of somebody else that was raised instead of one of the operating system, if it was.
+
+    Besides those of signal handlers these are exceptions that one thread lets another one raise.
+    """
+    if isinstance(error, OSError) and type(error).__module__ not in _SYSTEM:
+        return error
+    return None if error is None else foreign(error)
+
+
 # --- Sync ---------------------------------------------------------------------------------------------------------
 
 
@@ -165,7 +182,7 @@ class Backend(_Deadlines, httpcore.NetworkBackend):
                 if len(addresses) > 1:
                     left = turn if left is None else min(turn, left)
                 try:
-                    stream = self._inner.connect_tcp(address, port, left, local_address, socket_options)
+                    stream = _system_call(self._inner.connect_tcp, address, port, left, local_address, socket_options)
                 except (httpcore.ConnectTimeout, httpcore.ConnectError) as error:
                     # The operating system's own ETIMEDOUT is final, as a refusal is; the end of a turn is not.
                     if isinstance(error, httpcore.ConnectTimeout) and not getattr(error.__cause__, "errno", None):
@@ -188,7 +205,7 @@ class Backend(_Deadlines, httpcore.NetworkBackend):
         self, stream: httpcore.NetworkStream, ssl_context: ssl.SSLContext, server_hostname: str | None
     ) -> httpcore.NetworkStream:
         """Upgrade the connection to TLS."""
-        secure = stream.start_tls(ssl_context, server_hostname, self.left_to_connect())
+        secure = _system_call(stream.start_tls, ssl_context, server_hostname, self.left_to_connect())
         self.handshake_done()
         return self._opened(secure)
 
@@ -209,7 +226,24 @@ def _addresses(host: str, port: int) -> list[str]:
     try:
         return _distinct(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
     except (OSError, UnicodeError) as error:
+        if _stranger(error) is not None:
+            raise
         raise httpcore.ConnectError(str(error)) from error
+
+
+def _system_call(operation: Callable[..., T], *arguments: Any) -> T:
+    """Call a function of httpcore, which takes each `OSError` that is raised meanwhile for one of the socket."""
+    try:
+        return operation(*arguments)
+    except (httpcore.NetworkError, httpcore.TimeoutException) as error:
+        stranger = _stranger(error.__cause__)
+        # The exceptions of the operating system hold at least a text.
+        if stranger is None and isinstance(error.__cause__, OSError) and not error.__cause__.args:
+            stranger = error.__cause__
+        if stranger is None:
+            raise
+    # Outside of the handler, so that it does not get an error of httpcore as context.
+    raise stranger
 
 
 class _Stream(httpcore.NetworkStream):
@@ -219,21 +253,25 @@ class _Stream(httpcore.NetworkStream):
         self._process = os.getpid()
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._inner.read(max_bytes, self._backend.left(timeout, httpcore.ReadTimeout))
+        return _system_call(self._inner.read, max_bytes, self._backend.left(timeout, httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         for start in range(0, len(buffer), _PIECE):
             left = self._backend.left(timeout, httpcore.WriteTimeout)
-            self._inner.write(buffer[start : start + _PIECE], left)
+            _system_call(self._inner.write, buffer[start : start + _PIECE], left)
 
     def close(self) -> None:
         # A thread that waits for this socket would not notice that it is closed. In the child of a fork the connection
         # belongs to the parent, which goes on using it.
-        if self._process == os.getpid():
-            with contextlib.suppress(OSError):
+        try:
+            if self._process == os.getpid():
                 # Not by `SSLSocket.shutdown`, which first makes it a plain socket: another thread may be writing.
                 socket.socket.shutdown(self._inner.get_extra_info("socket"), socket.SHUT_RDWR)
-        self._inner.close()
+        except OSError as error:
+            if _stranger(error) is not None:
+                raise
+        finally:
+            self._inner.close()
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
@@ -328,11 +366,11 @@ async def _connecting(seconds: float | None) -> AsyncGenerator[None]:
     try:
         async with limit:
             yield
-    except TimeoutError as error:
-        if not limit.expired():
-            raise httpcore.ConnectError(str(error)) from error  # the operating system's own
-        raise httpcore.ConnectTimeout("no connection in time") from error
     except (OSError, UnicodeError) as error:
+        if _stranger(error) is not None:
+            raise
+        if isinstance(error, TimeoutError) and limit.expired():  # and not the operating system's own
+            raise httpcore.ConnectTimeout("no connection in time") from error
         raise httpcore.ConnectError(str(error)) from error
 
 
@@ -356,6 +394,8 @@ async def _first_to_connect(loop: asyncio.AbstractEventLoop, addresses: list[str
                     return task.result()
                 racing.discard(task)
                 failure = error
+                if _stranger(error) is not None:
+                    raise error
         raise failure
     finally:
         for task in racing:
@@ -391,6 +431,7 @@ class _AsyncStream(httpcore.AsyncNetworkStream):
         self._has_ended = False  # nothing more will be received
         self._is_lost = False  # nothing more can be sent
         self._error: Exception | None = None  # why, when it was not in order
+        self._is_strange = False  # because of an exception of somebody else
         self._is_full = False  # the transport takes no more for now
         self._is_paused = False  # the transport receives no more for now
         self._reader: asyncio.Future[None] | None = None
@@ -422,6 +463,7 @@ class _AsyncStream(httpcore.AsyncNetworkStream):
     def connection_lost(self, exc: Exception | None) -> None:
         self._has_ended = self._is_lost = True
         self._error = exc
+        self._is_strange = _stranger(exc) is not None
         _wake(self._reader)
         _wake(self._writer)
 
@@ -440,8 +482,8 @@ class _AsyncStream(httpcore.AsyncNetworkStream):
         if not received and not self._has_ended:
             self._reader = self._loop.create_future()
             await self._until(self._reader, left, httpcore.ReadTimeout)
-        if not received and self._error is not None:
-            raise httpcore.ReadError(str(self._error)) from self._error
+        if self._error is not None and (self._is_strange or not received):
+            self._raise_error(httpcore.ReadError)
         data = bytes(received[:max_bytes])
         del received[:max_bytes]
         if self._is_paused and len(received) <= _READ_AHEAD // 2:
@@ -459,7 +501,13 @@ class _AsyncStream(httpcore.AsyncNetworkStream):
                 self._writer = self._loop.create_future()
                 await self._until(self._writer, left, httpcore.WriteTimeout)
         if self._is_lost:
-            raise httpcore.WriteError(str(self._error or "the connection is closed")) from self._error
+            self._raise_error(httpcore.WriteError)
+
+    def _raise_error(self, kind: type[Exception]) -> NoReturn:
+        """Raise the error with which the connection was lost: asyncio ends it with whatever is raised meanwhile."""
+        if self._error is not None and self._is_strange:
+            raise self._error
+        raise kind(str(self._error or "the connection is closed")) from self._error
 
     async def _until(self, future: asyncio.Future[None], seconds: float | None, error: type[Exception]) -> None:
         timer = None if seconds is None else self._loop.call_later(seconds, _expire, future, error)

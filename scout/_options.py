@@ -17,7 +17,8 @@ class CallOptions(TypedDict, total=False):
     Attributes:
         timeout: The longest silence from the server, in seconds, instead of the client's; `None` for no limit.
         deadline: The longest time for the whole call, in seconds, instead of the client's; `None` for no limit.
-        retries: The number of times that a failed request is repeated, instead of the client's.
+        retries: The number of times that a failed request is repeated, instead of the client's. Repeating after a 429
+            does not count.
         extra_headers: Additional headers.
         extra_query: Additional query parameters; they replace those made from other arguments.
         extra_body: Additional top-level fields of the body; they replace those made from other arguments.

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import threading
 import time
 import weakref
 from collections import OrderedDict, deque
 from importlib.util import find_spec
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -24,6 +26,7 @@ import httpx
 from ._call import LIMITS, Limits
 from ._config import is_loopback
 from ._network import AsyncBackend, Backend
+from ._retry import foreign
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -119,7 +122,7 @@ def _read_proxy(origin: _Origin) -> _Proxy | str | None:
     proxies = getproxies()
     found = proxies.get(scheme) or proxies.get("all")
     port = origin.port or (443 if scheme == "https" else 80)
-    if not found or proxy_bypass(host if ":" in host else f"{host}:{port}"):
+    if not found or proxy_bypass(host if ":" in host else f"{host}:{port}") or _is_in(proxies.get("no"), host, port):
         return None
     try:
         url = urlsplit(found if "://" in found else f"http://{found}")
@@ -137,15 +140,53 @@ def _read_proxy(origin: _Origin) -> _Proxy | str | None:
     return _Proxy(httpcore.URL(scheme=kind, host=url.hostname, port=proxy_port, target="/"), auth)
 
 
+def _is_in(entries: str | None, host: str, port: int) -> bool:
+    """Return True when a host is an address that `NO_PROXY` names, alone or by its range (`10.0.0.0/8`).
+
+    The standard library knows neither ranges nor the other spellings of an IPv6 address.
+    """
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    for entry in (entries or "").split(","):
+        found = _ENTRY.fullmatch(entry.strip())
+        if found is None or found["port"] not in (None, str(port)):
+            continue
+        with contextlib.suppress(ValueError):  # a name, or what nobody can read
+            if address in ip_network(found["bare"] or found["bracketed"] + (found["bits"] or ""), strict=False):
+                return True
+    return False
+
+
+# Only an IPv6 address holds more than one colon; with a port, it stands in brackets.
+_ENTRY = re.compile(r"(?:\[(?P<bracketed>[^]]*)\](?P<bits>/\d+)?|(?P<bare>[^:]+|[^]]*:[^]]*:[^]]*))(?::(?P<port>\d+))?")
+
 _PROXY_PORTS = {"http": 80, "https": 443, "socks5": 1080}
 
 
 def _tls() -> ssl.SSLContext:
+    """Return the settings for TLS: the authorities of certifi, or those that the environment names.
+
+    Raises:
+        ConfigurationError: what the environment names cannot be used.
+    """
+    reason = "no folder that can be read"
+    name = next((each for each in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(each)), None)
+    place = os.environ.get(name or "", "")
     try:
-        return httpx.create_ssl_context()
+        # OpenSSL takes several folders, and says nothing when there are none.
+        if name != "SSL_CERT_DIR" or any(os.access(each, os.R_OK | os.X_OK) for each in place.split(os.pathsep)):
+            return httpx.create_ssl_context()
     except (OSError, ValueError) as error:
-        reason = str(error)
-    raise ConfigurationError(f"the environment's settings for certificates cannot be used: {reason}")
+        if foreign(error) is not None:
+            raise
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        keys = os.environ.get("SSLKEYLOGFILE")  # to which Python writes the keys of the sessions
+        if keys and getattr(error, "filename", None) == keys:
+            name, place = "SSLKEYLOGFILE", keys
+    what = f"{name} is {place!r}: " if name else ""
+    raise ConfigurationError(f"the environment's settings for certificates cannot be used: {what}{reason}")
 
 
 def _route(routes: dict[_Origin, _Route], origin: _Origin) -> _Route:

@@ -1,22 +1,28 @@
 """Rules of retries: decide whether a failed request may be repeated, and after how long. Does not sleep.
 
-| failure of an execute                                      | run may have started | repeated             |
-|------------------------------------------------------------|----------------------|----------------------|
-| DNS, refused, TLS, connect timeout, no free connection     | no                   | yes                  |
-| 429                                                        | no                   | after `Retry-After`  |
-| 400 401 402 403 404 409 413 422                            | no                   | never                |
-| 408, 5xx, disconnect, read timeout, a broken or short body | unknown              | only `at_least_once` |
-| deadline reached                                           | depends              | never                |
+| failure of an execute                                      | run may have started | repeated                    |
+|------------------------------------------------------------|----------------------|-----------------------------|
+| DNS, refused, TLS, connect timeout, no free connection     | no                   | yes                         |
+| a certificate that is not trusted                          | no                   | never                       |
+| 429                                                        | no                   | within `rate_limit_timeout` |
+| 400 401 402 403 404 409 413 422                            | no                   | never                       |
+| 408, 5xx, disconnect, read timeout, a broken or short body | unknown              | only `at_least_once`        |
+| deadline reached                                           | depends              | never                       |
+| an exception of somebody else, see `foreign`               | unknown              | never; it passes through    |
 
 Idempotent requests (GET, PUT, DELETE) are also repeated when the outcome is unknown.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import random
+import re
+import ssl
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from inspect import CO_VARARGS
+from typing import TYPE_CHECKING, Any
 
 from .errors import (
     APIConnectionError,
@@ -29,43 +35,63 @@ from .errors import (
 from .results import parse_timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from types import CodeType, FrameType
 
-__all__ = ["REFUSED", "pause", "retry_after"]
+__all__ = ["REFUSED", "Retries", "foreign", "retry_after"]
 
 REFUSED = frozenset({400, 401, 402, 403, 404, 409, 413, 422, 429})
 """The statuses with which a server says that it did not process the request."""
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 8.0
-LONGEST_RETRY_AFTER = 60.0
 
 
-def pause(error: ScoutError, number: int, *, retries: int, repeat_unknown: bool) -> float | None:
-    """Return the seconds to wait before a failed request is repeated; `None` when it must not be repeated.
+# --- Repeating ----------------------------------------------------------------------------------------------------
+
+
+class Retries:
+    """The retries of one call, and how long it has waited for the rate limit.
 
     Args:
-        error: The error of the request.
-        number: The position of the request in its call, from 1.
-        retries: The number of times that a call may repeat its request.
-        repeat_unknown: True when the request may be repeated although the server may have processed it.
+        retries: The number of times that the call may repeat its request, those after a 429 not counted.
+        rate_limit_timeout: The seconds to which the waits after a 429 may add up; `None` for no limit.
+        repeat_unknown: True when a request may be repeated although the server may have processed it.
     """
-    if number > retries or not _may_repeat(error, repeat_unknown=repeat_unknown):
-        return None
-    if isinstance(error, RateLimitError) and error.retry_after is not None:
-        return error.retry_after if error.retry_after <= LONGEST_RETRY_AFTER else None
-    return backoff(number)
+
+    def __init__(self, retries: int, rate_limit_timeout: float | None, *, repeat_unknown: bool) -> None:
+        self._left = retries
+        self._patience = math.inf if rate_limit_timeout is None else rate_limit_timeout
+        self._repeat_unknown = repeat_unknown
+        self._refusals = 0
+        self._failures = 0
+
+    def pause(self, error: ScoutError) -> float | None:
+        """Return the seconds to wait before a failed request is repeated; `None` when it must not be repeated.
+
+        Args:
+            error: The error of the request.
+        """
+        if isinstance(error, RateLimitError):
+            self._refusals += 1
+            seconds = after_refusal(error.retry_after, self._refusals)
+            self._patience -= seconds
+            return seconds if self._patience >= 0 else None
+        self._failures += 1
+        if self._failures > self._left or not _may_repeat(error, repeat_unknown=self._repeat_unknown):
+            return None
+        return backoff(self._failures)
 
 
 def _may_repeat(error: ScoutError, *, repeat_unknown: bool) -> bool:
     match error:
         case APITimeoutError(limit="deadline"):
             return False
-        case RateLimitError():
-            return True
         case APIStatusError(status=status):
             return repeat_unknown and (status == 408 or status >= 500)
         case APIConnectionError(run_may_have_started=unknown):
+            if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+                return False  # it would be the same certificate
             return repeat_unknown or not unknown
         case APIResponseError(damaged=damaged):
             return repeat_unknown and damaged
@@ -78,28 +104,104 @@ def backoff(number: int) -> float:
     return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(number - 1, 10) + random.uniform(0, FIRST_PAUSE))
 
 
+def after_refusal(asked: float | None, number: int) -> float:
+    """Return the seconds to wait after a 429: never less than the server asks for, and never two workers the same.
+
+    Otherwise those that were refused at the same moment would come back, and be refused, at the same moment.
+
+    Args:
+        asked: The seconds that the server asks for. A moment that has passed says nothing.
+        number: The position of the 429 in its call, from 1.
+    """
+    if asked:
+        return asked + random.uniform(0, min(asked * 0.25, FIRST_PAUSE))
+    return random.uniform(FIRST_PAUSE, backoff(number))
+
+
+# --- Retry-After --------------------------------------------------------------------------------------------------
+
+
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
     """Return the seconds that a server asks to wait; `None` when it asks for none.
 
     Read from `retry-after-ms`, else from `Retry-After`, which holds seconds or a date. Source: RFC 9110,
-    section 10.2.3; some servers send fractions and milliseconds.
+    section 10.2.3; some servers send fractions and milliseconds. A date counts from the `Date` of the same response,
+    because the clock of this machine may be wrong. Where a header was sent several times, the longest time counts.
+
+    Args:
+        headers: The headers of the response.
+        now: The time for a response without a `Date`; by default that of this machine.
     """
-    milliseconds = _number(headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return milliseconds / 1000
-    text = headers.get("retry-after")
-    seconds = _number(text)
-    if seconds is not None:
-        return seconds
-    moment = parse_timestamp(text)
-    if moment is None:
-        return None
-    return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
+    milliseconds = [number for text in _values(headers.get("retry-after-ms")) if (number := _number(text)) is not None]
+    if milliseconds:
+        return max(milliseconds) / 1000
+    seconds: list[float] = []
+    for text in _values(headers.get("retry-after")):
+        number = _number(text)
+        if number is None and (moment := parse_timestamp(text)) is not None:
+            began = next(filter(None, map(parse_timestamp, _values(headers.get("date")))), now or datetime.now(UTC))
+            number = max(0.0, (moment - began).total_seconds())
+        if number is not None:
+            seconds.append(number)
+    return max(seconds, default=None)
 
 
-def _number(text: str | None) -> float | None:
+# The values of a header that was sent several times are joined by commas; most dates hold one after the day.
+_VALUE = re.compile(r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\s*,)?[^,]+", re.IGNORECASE)
+
+
+def _values(text: str | None) -> list[str]:
+    return [value.strip() for value in _VALUE.findall(text or "")]
+
+
+def _number(text: str) -> float | None:
     try:
-        number = float(text) if text is not None else math.nan
+        number = float(text)
     except ValueError:
         return None
     return number if number >= 0 and math.isfinite(number) else None
+
+
+# --- Exceptions of somebody else ----------------------------------------------------------------------------------
+
+
+def foreign(*errors: BaseException) -> BaseException | None:
+    """Return the first of some exceptions that a signal handler has raised; `None` when there is none.
+
+    Python calls the handler of a signal in the middle of whatever the main thread does. The time limit of a job is
+    often made so, and its exception often an `OSError` (`TimeoutError`), as are the exceptions of the sockets. What
+    tells them apart is the traceback: a handler is called with the frame that it interrupts.
+    """
+    handlers = _codes_of_handlers()
+    for error in errors:
+        traceback = error.__traceback__
+        while traceback is not None and (below := traceback.tb_next) is not None:
+            if below.tb_frame.f_code in handlers or _was_given(below.tb_frame, traceback.tb_frame):
+                return error
+            traceback = below
+    return None
+
+
+def _was_given(frame: FrameType, other: FrameType) -> bool:
+    """Return True when a frame is that of a function that was called with another frame."""
+    code = frame.f_code
+    if code.co_argcount < 2 and not code.co_flags & CO_VARARGS:
+        return False
+    given: list[Any] = list(frame.f_locals.values())
+    return any(value is other or (type(value) is tuple and any(each is other for each in value)) for value in given)
+
+
+def _codes_of_handlers() -> set[CodeType]:
+    """Return the code of the handlers of signals, some of which do not keep their arguments."""
+    import signal  # not needed before something has failed
+
+    return {code for number in signal.valid_signals() for code in _codes(signal.getsignal(number))}
+
+
+def _codes(handler: Any) -> Iterator[CodeType]:
+    while isinstance(handler, functools.partial):
+        handler = handler.func
+    for function in (handler, type(handler).__call__) if callable(handler) else ():
+        code = getattr(getattr(function, "__func__", function), "__code__", None)
+        if code is not None:
+            yield code

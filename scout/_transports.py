@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import httpx
 
 from ._call import LIMITS, Limits, OwnTransport
+from ._retry import foreign
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 
 __all__ = ["async_bounded", "bounded", "enforces_limits", "proves_unsent"]
 
@@ -28,15 +29,19 @@ T = TypeVar("T")
 def proves_unsent(transport: object, method: str) -> bool:
     """Return True when the connect errors of a transport prove that no byte of the request was sent.
 
+    That is so for those of httpx, also when a program that watches them (OpenTelemetry) has wrapped their methods.
+
     Args:
         transport: The transport.
         method: Its method that sends.
     """
     if isinstance(transport, OwnTransport):
         return transport.proves_unsent
-    own = (httpx.HTTPTransport, httpx.AsyncHTTPTransport, httpx.MockTransport)
-    sends = getattr(type(transport), method, None)
-    return sends is not None and any(sends is getattr(kind, method, None) for kind in own)
+    replaced = getattr(transport, "__dict__", {}).get(method)
+    if replaced is not None and not hasattr(replaced, "__wrapped__"):
+        return False  # a function of somebody else, in this object alone
+    owner = next((kind for kind in type(transport).__mro__ if method in vars(kind)), None)
+    return owner in (httpx.HTTPTransport, httpx.AsyncHTTPTransport, httpx.MockTransport)
 
 
 def enforces_limits(transport: object) -> bool:
@@ -54,6 +59,17 @@ def async_bounded(transport: Any) -> Any:
     return transport if isinstance(transport, OwnTransport) else _AsyncBounded(transport)
 
 
+@contextlib.contextmanager
+def _errors_of_httpx() -> Generator[None]:
+    """Raise an `OSError` of a transport of the caller as an error of httpx, and somebody else's as it is."""
+    try:
+        yield
+    except OSError as error:
+        if foreign(error) is not None:
+            raise
+        raise httpx.NetworkError(str(error)) from error
+
+
 def _seconds_left(request: httpx.Request) -> float:
     limits: Limits | None = request.extensions.get(LIMITS)
     return math.inf if limits is None else limits.ends_at - time.monotonic()
@@ -64,11 +80,11 @@ class _Bounded(httpx.BaseTransport):
         self._transport = transport
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        response: httpx.Response = _within(
-            _seconds_left(request), lambda: self._transport.handle_request(request), _close
-        )
-        if _seconds_left(request) < math.inf:
-            response.stream = _BoundedStream(request, response.stream)
+        with _errors_of_httpx():
+            response: httpx.Response = _within(
+                _seconds_left(request), lambda: self._transport.handle_request(request), _close
+            )
+        response.stream = _BoundedStream(request, response.stream)
         return response
 
     def close(self) -> None:
@@ -78,15 +94,18 @@ class _Bounded(httpx.BaseTransport):
 class _BoundedStream(httpx.SyncByteStream):
     def __init__(self, request: httpx.Request, stream: Any) -> None:
         self._request = request
-        self._stream = stream
+        # A transport may return the same response again and again.
+        self._stream: Any = stream._stream if isinstance(stream, _BoundedStream) else stream
 
     def __iter__(self) -> Iterator[bytes]:
-        pieces = iter(self._stream)
-        while (piece := _within(_seconds_left(self._request), lambda: next(pieces, None))) is not None:
-            yield piece
+        with _errors_of_httpx():
+            pieces = iter(self._stream)
+            while (piece := _within(_seconds_left(self._request), lambda: next(pieces, None))) is not None:
+                yield piece
 
     def close(self) -> None:
-        self._stream.close()
+        with _errors_of_httpx():
+            self._stream.close()
 
 
 def _within(seconds: float, operation: Callable[[], T], discard: Callable[[T], None] | None = None) -> T:
@@ -140,11 +159,11 @@ class _AsyncBounded(httpx.AsyncBaseTransport):
         self._transport = transport
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        response: httpx.Response = await _within_async(
-            _seconds_left(request), self._transport.handle_async_request(request)
-        )
-        if _seconds_left(request) < math.inf:
-            response.stream = _AsyncBoundedStream(request, response.stream)
+        with _errors_of_httpx():
+            response: httpx.Response = await _within_async(
+                _seconds_left(request), self._transport.handle_async_request(request)
+            )
+        response.stream = _AsyncBoundedStream(request, response.stream)
         return response
 
     async def aclose(self) -> None:
@@ -154,15 +173,17 @@ class _AsyncBounded(httpx.AsyncBaseTransport):
 class _AsyncBoundedStream(httpx.AsyncByteStream):
     def __init__(self, request: httpx.Request, stream: Any) -> None:
         self._request = request
-        self._stream = stream
+        self._stream: Any = stream._stream if isinstance(stream, _AsyncBoundedStream) else stream
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        pieces = aiter(self._stream)
-        while (piece := await _within_async(_seconds_left(self._request), anext(pieces, None))) is not None:
-            yield piece
+        with _errors_of_httpx():
+            pieces = aiter(self._stream)
+            while (piece := await _within_async(_seconds_left(self._request), anext(pieces, None))) is not None:
+                yield piece
 
     async def aclose(self) -> None:
-        await self._stream.aclose()
+        with _errors_of_httpx():
+            await self._stream.aclose()
 
 
 async def _within_async(seconds: float, operation: Awaitable[T]) -> T:

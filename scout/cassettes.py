@@ -374,12 +374,12 @@ class _Exchange:
         self._has_ended = True
         if error is None:
             outcome = {"how": _COMPLETE}
-        elif isinstance(error, httpx.HTTPError | OSError):
+        elif isinstance(error, httpx.HTTPError):
             outcome = {"how": type(error).__name__, "message": redact(str(error), self._file.keys, _KEY)}
         elif _ends_at(self._limits) <= self._handed_over + _MOMENT:
             # The client checks its limits when it gets a piece, and stops reading when that was too late.
             outcome = {"how": "ReadTimeout", "message": "the time had passed when this came"}
-        else:  # cancelled, for example: not caused by the network
+        else:  # cancelled, or interrupted by a signal, for example: not caused by the network
             outcome = {"how": _LEFT}
         self._write("end", at=self._now(), **outcome)
 

@@ -44,8 +44,8 @@ TransportT = TypeVar("TransportT", Transport, AsyncTransport)
 
 # The options of Scout.local() that are for the client; all others are for the local Scout.
 _CLIENT_OPTIONS = (
-    "environment", "timeout", "connect_timeout", "deadline", "retries", "at_least_once", "max_connections",
-    "headers", "transport",
+    "environment", "timeout", "connect_timeout", "deadline", "retries", "rate_limit_timeout", "at_least_once",
+    "max_connections", "headers", "transport",
 )  # fmt: skip
 
 
@@ -81,6 +81,7 @@ class _Client(Generic[HttpT, TransportT]):
         connect_timeout: float | None = 10.0,
         deadline: float | None = None,
         retries: int = 2,
+        rate_limit_timeout: float | None = 120.0,
         at_least_once: bool = False,
         max_connections: int = MAX_CONNECTIONS,
         headers: Mapping[str, str] | None = None,
@@ -98,6 +99,7 @@ class _Client(Generic[HttpT, TransportT]):
             connect_timeout=connect_timeout,
             deadline=deadline,
             retries=retries,
+            rate_limit_timeout=rate_limit_timeout,
             at_least_once=at_least_once,
             max_connections=max_connections,
             headers={} if headers is None else headers,
@@ -147,6 +149,7 @@ class _Client(Generic[HttpT, TransportT]):
         connect_timeout: float | NotGiven | None = NOT_GIVEN,
         deadline: float | NotGiven | None = NOT_GIVEN,
         retries: int | NotGiven = NOT_GIVEN,
+        rate_limit_timeout: float | NotGiven | None = NOT_GIVEN,
         at_least_once: bool | NotGiven = NOT_GIVEN,
         max_connections: int | NotGiven = NOT_GIVEN,
         headers: Mapping[str, str] | NotGiven = NOT_GIVEN,
@@ -174,6 +177,7 @@ class _Client(Generic[HttpT, TransportT]):
             connect_timeout=connect_timeout,
             deadline=deadline,
             retries=retries,
+            rate_limit_timeout=rate_limit_timeout,
             at_least_once=at_least_once,
             max_connections=max_connections,
             headers=headers,
@@ -256,6 +260,9 @@ class Scout(_Client[Http, Transport]):
         deadline: The longest time for a whole call, in seconds, with all attempts, waits and the response to its end;
             `None` for no limit. (The look-up of a host name is up to the operating system and not bounded.)
         retries: The number of times that a failed request is repeated, if it is certain that no run was started.
+            Repeating after a 429 does not count.
+        rate_limit_timeout: The seconds to which the waits of one call after a 429 (too many requests) may add up;
+            0 for no such wait, `None` for no limit. A longer wait is not begun: `RateLimitError` is raised at once.
         at_least_once: Repeat also when a run may have been started, so that a workflow may run twice.
         max_connections: The number of connections at one time. Further calls wait in order, for as long as their
             `deadline` allows.

@@ -53,10 +53,13 @@ def test_each_wait_is_logged(call: Caller, caplog: pytest.LogCaptureFixture, no_
     first, second = [record for record in caplog.records if record.name == "scout"]
     assert first.levelno == second.levelno == logging.INFO
     assert first.getMessage().startswith("attempt 1 failed: ")
-    assert first.getMessage().endswith("; waiting 1.5 s")
+    assert first.getMessage().endswith(f"; waiting {first.wait:.1f} s")  # type: ignore[attr-defined]
     assert "429" in first.getMessage()
     assert second.getMessage().startswith("attempt 2 failed: ")
-    assert second.getMessage().endswith("; waiting 0.2 s")
+    assert second.getMessage().endswith("; waiting 0.3 s")
+    facts = [(each.attempt, type(each.error), each.error.retry_after) for each in (first, second)]  # type: ignore[attr-defined]
+    assert facts == [(1, RateLimitError, 1.5), (2, RateLimitError, 0.25)]
+    assert 1.5 <= first.wait <= 1.9  # type: ignore[attr-defined]
     assert KEY not in caplog.text
 
 

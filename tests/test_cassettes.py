@@ -175,7 +175,7 @@ def pretend(content: Any, content_type: str = "application/json") -> httpx.MockT
 OUTCOMES: dict[str, list[Behaviour]] = {
     "a run": [json_answer(run_answer("Hello"))],
     "a failed run": [json_answer(run_answer(None, stop_reason="workflow_run_failed", errors=["no"]))],
-    "429 twice": [answer(429, headers={"Retry-After": "0"}), answer(429), json_answer(run_answer())],
+    "429 twice": [answer(429, headers={"Retry-After": "0.01"}), answer(429), json_answer(run_answer())],
     "422": [json_answer({"detail": [{"loc": ["body"], "msg": "m", "type": "t"}]}, 422)],
     "500": [json_answer({"detail": "no"}, 500)],
     "HTML": [html("<title>Bad gateway</title>", 502)],

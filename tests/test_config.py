@@ -48,6 +48,7 @@ def test_defaults(client: Any) -> None:
         connect_timeout=10.0,
         deadline=None,
         retries=2,
+        rate_limit_timeout=120.0,
         at_least_once=False,
         headers={},
         allow_http=False,
@@ -409,6 +410,15 @@ def test_which_hosts_are_this_machine(host: str, expected: bool) -> None:
 )
 def test_what_is_no_length_of_time(name: str, seconds: Any, words: str) -> None:
     assert refusal(**{name: seconds}) == f"{name} {words}"
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), "5", True])
+def test_what_is_no_time_for_the_rate_limit(seconds: Any) -> None:
+    """0 is one: then no 429 is waited for."""
+    words = "0 seconds or more (None for no limit)" if type(seconds) in (int, float) else "a number of seconds or None"
+    assert refusal(rate_limit_timeout=seconds) == f"rate_limit_timeout must be {words}, not {seconds!r}"
+    changed = config().changed(rate_limit_timeout=0)
+    assert (changed.rate_limit_timeout, changed.changed(rate_limit_timeout=None).rate_limit_timeout) == (0, None)
 
 
 def test_a_time_longer_than_a_float_can_say() -> None:

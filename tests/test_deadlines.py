@@ -163,7 +163,7 @@ def test_a_wait_beyond_the_deadline_is_not_begun(call: Caller, seconds: str) -> 
     assert "slow down" in str(outcome.error)
 
 
-def test_a_retry_after_above_a_minute_stays_a_rate_limit(call: Caller) -> None:
+def test_a_retry_after_beyond_the_limit_stays_a_rate_limit(call: Caller) -> None:
     """The caller asked for a deadline, but no wait was cut short by it: such a wait is never begun."""
     with Server(answer(429, b"", {"Retry-After": "3600"})) as server:
         outcome = call(server.url, deadline=1.0)
@@ -175,7 +175,8 @@ def test_a_retry_after_above_a_minute_stays_a_rate_limit(call: Caller) -> None:
 
 def test_without_retries_the_deadline_changes_no_error(call: Caller) -> None:
     with Server(answer(429, b"", {"Retry-After": "30"})) as server:
-        assert isinstance(call.error(server.url, deadline=1.0, retries=0), RateLimitError)
+        client = {"rate_limit_timeout": 0}
+        assert isinstance(call.error(server.url, client=client, deadline=1.0, retries=0), RateLimitError)
 
 
 def test_the_deadline_bounds_refused_connections(call: Caller) -> None:

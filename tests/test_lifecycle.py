@@ -376,7 +376,7 @@ def test_a_pickled_client_works(call: Caller, protocol: int, monkeypatch: pytest
             yield twin.execute(WORKFLOW)
         yield twin.close()
 
-    with Server([OK, answer(429)], keep_alive=True) as server:
+    with Server([OK, answer(422)], keep_alive=True) as server:
         call.drive(program)
 
     first, second = server.requests

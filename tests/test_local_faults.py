@@ -251,7 +251,7 @@ class TestFacade:
         server.fail_next(429, retry_after=0.01, times=2)
         assert scout.execute(CONFIG).ok
         assert len(server.requests) == 3
-        server.fail_next(429, times=3)
+        server.fail_next(429, retry_after=500)
         with pytest.raises(RateLimitError):
             scout.execute(CONFIG)
 

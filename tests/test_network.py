@@ -3,14 +3,16 @@
 import contextlib
 import errno
 import json
+import os
 import socket
 import ssl
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from connections import Relay, Tls, drive, hang_up, silent_link, straight
+from connections import Relay, Tls, drive, hang_up, http_proxy, silent_link, straight
 from servers import (
     KEY,
     WORKFLOW,
@@ -29,7 +31,7 @@ from servers import (
 )
 from test_events import DONE, STARTED
 
-from scout import APIConnectionError, APITimeoutError, Scout
+from scout import APIConnectionError, APITimeoutError, ConfigurationError, Scout
 
 OK = json_answer(run_answer())
 SLACK = 0.25
@@ -228,10 +230,79 @@ def test_tls_that_cannot_be_trusted(call: Caller, what: str, tls: Tls, no_waitin
 
     assert type(error) is APIConnectionError, repr(error)
     assert error.run_may_have_started is False
-    assert len(error.attempts) == 2
+    assert len(error.attempts) == (1 if what in ("wrong name", "untrusted") else 2)
+    assert ("SSL_CERT_FILE" in str(error)) is (what == "untrusted")
     assert server.requests == []
     assert isinstance(error.__cause__, OSError)
     assert isinstance(error.__cause__, ssl.SSLCertVerificationError) is (what in ("wrong name", "untrusted"))
+
+
+@pytest.mark.parametrize("at_least_once", [False, True])
+@pytest.mark.parametrize("by", ["directly", "proxy", "TLS proxy"])
+def test_an_untrusted_certificate_is_asked_for_once(
+    call: Caller, by: str, at_least_once: bool, tls: Tls, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It would be the same the next time. The error says which variable would help, or how it is set."""
+    other = Tls()
+    with Server(OK) as server, Relay(straight, server.port, tls=other.server("scout.test")) as front:
+        secure = other.server("127.0.0.1") if by == "TLS proxy" else None
+        with Relay(straight if by == "directly" else http_proxy, front.port, tls=secure) as relay:
+            url = f"https://127.0.0.1:{relay.port}"
+            if by != "directly":
+                monkeypatch.setenv("HTTPS_PROXY", f"{'https' if secure else 'http'}://127.0.0.1:{relay.port}")
+                url = "https://scout.test"
+            error = call.error(url, client={"at_least_once": at_least_once})
+            monkeypatch.delenv("SSL_CERT_FILE")
+            without = call.error(url)
+
+    for each in (error, without):
+        assert isinstance(each.__cause__, ssl.SSLCertVerificationError), repr(each)
+        assert len(each.attempts) == 1
+        assert each.run_may_have_started is False
+    assert f"; SSL_CERT_FILE is '{tmp_path / 'authority.pem'}', which does not hold the certificate" in str(error)
+    assert "set SSL_CERT_FILE to a file with the certificate of that authority" in str(without)
+    assert server.hits == 0
+
+
+UNUSABLE: dict[str, tuple[str, str]] = {
+    "no file": ("SSL_CERT_FILE", "nothing.pem"),
+    "a folder": ("SSL_CERT_FILE", ""),
+    "no certificates": ("SSL_CERT_FILE", "empty.pem"),
+    "no folder": ("SSL_CERT_DIR", "nothing"),
+    "no folders": ("SSL_CERT_DIR", f"nothing{os.pathsep}nowhere"),
+    "no place for keys": ("SSLKEYLOGFILE", "nothing/keys"),
+}
+
+
+@pytest.mark.parametrize("what", UNUSABLE)
+def test_certificates_that_cannot_be_read(
+    call: Caller, what: str, tls: Tls, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The error names the variable and its value, and nothing is sent."""
+    if "folder" in what:
+        monkeypatch.delenv("SSL_CERT_FILE")
+    (tmp_path / "empty.pem").write_text("# none\n")
+    name, place = UNUSABLE[what]
+    value = str(tmp_path / place)
+    monkeypatch.setenv(name, value)
+    with Relay(hang_up) as front:
+        error = call.error(f"https://127.0.0.1:{front.port}")
+
+    assert isinstance(error, ConfigurationError)
+    assert f"the environment's settings for certificates cannot be used: {name} is {value!r}: " in str(error)
+    assert front.connections == 0
+
+
+def test_one_of_several_folders_is_enough(
+    call: Caller, tls: Tls, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    monkeypatch.setenv("SSL_CERT_DIR", f"{tmp_path / 'nothing'}{os.pathsep}{tmp_path}")
+    with Relay(straight, 0, tls=tls.server("127.0.0.1")) as front:
+        error = call.error(f"https://127.0.0.1:{front.port}")
+
+    assert isinstance(error, APIConnectionError)  # no file there has the name that OpenSSL looks for
+    assert "SSL_CERT_DIR is" in str(error)
 
 
 def test_closing_does_not_end_the_encryption_first(tls: Tls, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -955,6 +955,50 @@ def test_no_proxy(call: Caller, hosts: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert proxy.connections == 0
 
 
+# NO_PROXY, the address of the API, whether the proxy is left out.
+RANGES = [
+    ("10.0.0.0/8", "10.1.2.3", True),
+    ("10.0.0.0/8", "11.1.2.3", False),
+    ("localhost, 192.168.0.0/16,10.0.0.0/8", "192.168.7.7:8080", True),
+    ("10.0.0.0/255.0.0.0", "10.1.2.3", True),
+    ("10.1.2.3", "10.1.2.3", True),
+    ("10.1.2.3:8080", "10.1.2.3:8080", True),
+    ("10.1.2.3:8080", "10.1.2.3:9090", False),
+    ("10.0.0.0/8:8080", "10.1.2.3:8080", True),
+    ("fd00::/8", "[fd12::1]", True),
+    ("fd00::/8", "[fe80::1]", False),
+    ("[fd12:0:0::1]", "[fd12::1]:8080", True),
+    ("[fd12::1]:8080", "[fd12::1]:9090", False),
+    ("::/0", "10.1.2.3", False),
+    ("10.0.0.0/8", HOST, False),
+    ("10.0.0.0/99,[,],[]:1,:::,/8,10.1.0.0/16", "10.1.2.3", True),
+]
+
+
+@pytest.mark.parametrize(("hosts", "host", "is_left_out"), RANGES)
+def test_no_proxy_may_name_ranges_of_addresses(
+    call: Caller, hosts: str, host: str, is_left_out: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a name as well as for an address, nothing is looked up."""
+
+    def connect(self: Any, address: Any) -> None:
+        raise ConnectionRefusedError(111, "Connection refused")  # instead of leaving this machine
+
+    real = socket.socket.connect
+    monkeypatch.setattr(
+        socket.socket,
+        "connect",
+        lambda sock, address: real(sock, address) if address[0] == "127.0.0.1" else connect(sock, address),
+    )
+    with Server(OK) as server, Relay(http_proxy, server.port) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("NO_PROXY", hosts)
+        outcome = call(f"http://{host}", client={"allow_http": True}, retries=0)
+
+    assert proxy.connections == (not is_left_out)
+    assert (outcome.error is None) is not is_left_out
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_never_a_proxy_for_this_machine(call: Caller, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with Server(OK) as server, Relay(hang_up) as proxy:

@@ -212,21 +212,56 @@ def test_a_call_succeeds_after_the_way_is_free(call: Caller, no_waiting: None) -
 
 
 @every_way
-def test_429_is_repeated(call: Caller, way: Way, no_waiting: None) -> None:
-    with Server(json_answer({"detail": "slow down"}, 429)) as server:
-        error = call.error(server.url, client=way.options)
+@pytest.mark.parametrize("asked", [None, "1"])
+@pytest.mark.parametrize("limit", [120.0, 10.0, 0])
+def test_429_is_repeated_for_a_time_and_not_a_number(
+    call: Caller, way: Way, asked: str | None, limit: float, no_waiting: None
+) -> None:
+    """`retries` does not count here; the last wait is the last one that would not have gone beyond the limit."""
+    headers = {} if asked is None else {"Retry-After": asked}
+    with Server(json_answer({"detail": "slow down"}, 429, headers)) as server:
+        error = call.error(server.url, client={**way.options, "rate_limit_timeout": limit})
 
-    assert server.hits == way.retries + 1
     assert isinstance(error, RateLimitError)
     assert error.run_may_have_started is False
-    check_attempts(error, way.retries + 1)
+    assert error.retry_after == (None if asked is None else 1.0)
+    check_attempts(error, server.hits)
+    waited = sum(each.wait or 0.0 for each in error.attempts)
+    assert waited <= limit
+    assert waited > limit - (8.0 if asked is None else 1.25) or limit == 0
+    assert (server.hits == 1) is (limit == 0)
+
+
+def test_by_default_429_is_waited_for_two_minutes(call: Caller, no_waiting: None) -> None:
+    with Server(answer(429, b"", {"Retry-After": "10"})) as server:
+        error = call.error(server.url)
+
+    assert server.hits == 12
+    assert sum(each.wait or 0.0 for each in error.attempts) <= 120.0
+
+
+def test_none_lifts_the_limit(call: Caller, no_waiting: None) -> None:
+    busy = answer(429, b"", {"Retry-After": "3600"})
+    with Server([*[busy] * 3, OK]) as server:
+        assert call.run(server.url, client={"rate_limit_timeout": None}).output == "Hello"
+
+
+def test_429_uses_up_no_retries(call: Caller, no_waiting: None) -> None:
+    """And failures use up nothing of the time for it."""
+    busy, broken = answer(429, b"", {"Retry-After": "1"}), answer(503)
+    with Server([busy, busy, broken, busy, broken, busy, busy, OK]) as server:
+        client = {"at_least_once": True, "retries": 2}
+        assert call.run(server.url, client=client).output == "Hello"
+    with Server([busy, broken, busy, broken, broken, OK]) as server:
+        error = call.error(server.url, client=client)
+
+    assert error.status == 503
+    assert len(error.attempts) == server.hits == 5
 
 
 def test_retries_of_one_call_override_the_client(call: Caller, no_waiting: None) -> None:
-    with Server(answer(429)) as server:
-        call.error(server.url, client={"retries": 5}, retries=1)
-
-    assert server.hits == 2
+    with refused_url() as url:
+        assert len(call.error(url, client={"retries": 5}, retries=1).attempts) == 2
 
 
 def in_two_seconds() -> str:
@@ -238,9 +273,15 @@ def in_two_seconds() -> str:
     [
         pytest.param(lambda: {"Retry-After": "1"}, 1.0, 1.6, id="seconds"),
         pytest.param(lambda: {"Retry-After": "0.3"}, 0.3, 0.49, id="fraction"),
-        pytest.param(lambda: {"Retry-After": "0"}, 0.0, 0.3, id="zero"),
+        pytest.param(lambda: {"Retry-After": "0"}, 0.5, 1.0, id="zero"),
         pytest.param(lambda: {"Retry-After": in_two_seconds()}, 0.9, 2.6, id="date"),
-        pytest.param(lambda: {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0, 0.3, id="past date"),
+        pytest.param(lambda: {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.5, 1.0, id="past date"),
+        pytest.param(
+            lambda: {"Date": "Wed, 21 Oct 2015 07:28:00 GMT", "Retry-After": "Wed, 21 Oct 2015 07:28:01 GMT"},
+            1.0,
+            1.3,
+            id="date by the clock of the server",
+        ),
         pytest.param(lambda: {"retry-after-ms": "250"}, 0.25, 0.49, id="milliseconds"),
     ],
 )
@@ -258,8 +299,8 @@ def test_retry_after_is_honoured(
     ("headers", "seconds"),
     [
         pytest.param(lambda: {"Retry-After": "3600"}, 3600, id="an hour"),
-        pytest.param(lambda: {"Retry-After": "61"}, 61, id="61"),
-        pytest.param(lambda: {"Retry-After": "60.5"}, 60.5, id="60.5"),
+        pytest.param(lambda: {"Retry-After": "121"}, 121, id="121"),
+        pytest.param(lambda: {"Retry-After": "120.5"}, 120.5, id="120.5"),
         pytest.param(lambda: {"retry-after-ms": "3600000"}, 3600, id="milliseconds"),
         pytest.param(
             lambda: {"Retry-After": format_datetime(datetime.now(UTC) + timedelta(seconds=3600), usegmt=True)},
@@ -295,7 +336,7 @@ def test_an_unreadable_retry_after_is_an_ordinary_back_off(call: Caller, text: s
 @pytest.mark.parametrize("text", ["soon", "-5", "nan", "inf"])
 def test_an_unreadable_retry_after_is_no_number(call: Caller, text: str) -> None:
     with Server(answer(429, b"", {"Retry-After": text})) as server:
-        assert call.error(server.url, retries=0).retry_after in (None, 0)
+        assert call.error(server.url, client={"rate_limit_timeout": 0}).retry_after in (None, 0)
 
 
 def test_the_first_back_off_is_about_half_a_second(call: Caller) -> None:
@@ -571,6 +612,57 @@ def test_an_own_transport_of_httpx_is_believed(call: Caller, no_waiting: None) -
 
     assert error.run_may_have_started is False
     check_attempts(error, 3)
+
+
+class Wrapper:
+    """A wrapper around a method as wrapt makes it: a descriptor, which gives another object each time it is asked."""
+
+    def __init__(self, wrapped: Any) -> None:
+        self.__wrapped__ = wrapped
+        self.calls = 0
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        bound = Wrapper(self.__wrapped__.__get__(instance, owner))
+        bound.__dict__["parent"] = self
+        return bound
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        self.__dict__.get("parent", self).calls += 1
+        return self.__wrapped__(*args, **options)
+
+
+@pytest.mark.parametrize("place", ["class", "object", "derived class"])
+def test_a_watched_transport_of_httpx_is_believed(
+    call: Caller, place: str, no_waiting: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenTelemetry wraps the methods of httpx's transports, in their classes or in one object."""
+    kind: Any = httpx.AsyncHTTPTransport if call.is_async else httpx.HTTPTransport
+    name = "handle_async_request" if call.is_async else "handle_request"
+    wrapper = Wrapper(vars(kind)[name])
+    if place != "object":
+        monkeypatch.setattr(kind, name, wrapper)
+    transport = (type("Derived", (kind,), {}) if place == "derived class" else kind)()
+    if place == "object":
+        wrapper = Wrapper(getattr(transport, name))
+        setattr(transport, name, wrapper)
+    with full_backlog_url() as url:
+        error = call.error(url, client={"transport": transport, "connect_timeout": 0.05})
+
+    assert wrapper.calls == 3
+    assert error.run_may_have_started is False
+    check_attempts(error, 3)
+
+
+def test_a_function_in_the_place_of_the_method_proves_nothing(call: Caller, no_waiting: None) -> None:
+    transport: Any = httpx.AsyncHTTPTransport() if call.is_async else httpx.HTTPTransport()
+    foreign = (ForeignTransportAsync if call.is_async else ForeignTransport)(httpx.ConnectTimeout)
+    name = "handle_async_request" if call.is_async else "handle_request"
+    setattr(transport, name, getattr(foreign, name))
+    with Server(OK) as server:
+        error = call.error(server.url, client={"transport": transport})
+
+    assert server.hits == 1
+    assert error.run_may_have_started is True
 
 
 # --- Nothing leaves the house ----------------------------------------------------------------------------

@@ -266,7 +266,7 @@ def test_an_echo_in_an_error(call: Caller, status: int) -> None:
     }
     headers = {"X-Echo": f"Bearer {PLANTED}", "X-Request-Id": PLANTED, "Location": f"/?key={PLANTED}"}
     with Server(json_answer(echo, status, headers)) as server:
-        error = call.error(server.url, client={"api_key": PLANTED}, retries=0)
+        error = call.error(server.url, client={"api_key": PLANTED, "rate_limit_timeout": 0}, retries=0)
 
     assert error.status == status
     check_error(error)

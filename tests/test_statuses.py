@@ -198,7 +198,7 @@ CASES = {
 def test_status(call: Caller, name: str) -> None:
     case = CASES[name]
     with Server(case.behaviour) as server:
-        error = call.error(server.url, retries=0)
+        error = call.error(server.url, client={"rate_limit_timeout": 0}, retries=0)
 
     assert type(error) is case.error
     assert error.status == case.status
@@ -293,7 +293,7 @@ def test_a_redirect_to_nowhere(call: Caller) -> None:
 )
 def test_429_says_when(call: Caller, headers: dict[str, str], seconds: float | None) -> None:
     with Server(json_answer({"detail": "slow down"}, 429, headers)) as server:
-        error = call.error(server.url, retries=0)
+        error = call.error(server.url, client={"rate_limit_timeout": 0})
 
     assert type(error) is RateLimitError
     assert error.retry_after == seconds
@@ -615,8 +615,8 @@ def test_tls(call: Caller) -> None:
 
 
 def test_several_attempts_are_told(call: Caller, no_waiting: None) -> None:
-    with Server(json_answer(WORDS, 429)) as server:
-        error = call.error(server.url)
+    with Server(json_answer(WORDS, 429, {"Retry-After": "1"})) as server:
+        error = call.error(server.url, client={"rate_limit_timeout": 3.0})
 
     assert "3 attempts" in str(error)
     survives(error)

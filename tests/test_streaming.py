@@ -450,7 +450,7 @@ def test_a_429_is_repeated(call: Caller, no_waiting: None) -> None:
         assert watched.error is None
         assert watched.run.output == "Hello"
         assert server.hits == 3
-    with Server(answer(429)) as server:
+    with Server(answer(429, headers={"retry-after": "50"})) as server:
         error = watch(call, server.url).error
         assert isinstance(error, RateLimitError)
         assert (server.hits, len(error.attempts), error.run_may_have_started) == (3, 3, False)

@@ -294,7 +294,7 @@ def test_what_may_have_been_done_is_not_repeated(method: str, name: str, failure
 @pytest.mark.parametrize("method", [*SAFE, *UNSAFE])
 def test_a_429_is_repeated_by_all(method: str, call: Caller) -> None:
     args = SAFE.get(method) or UNSAFE[method]
-    busy = answer(429, headers={"Retry-After": "0"})
+    busy = answer(429, headers={"Retry-After": "0.01"})
     with Server([busy, busy, json_answer(ANSWERS.get(method, single()))]) as server:
         ask(call, server.url, method, *args)
     assert server.hits == 3
