@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
 from . import errors
-from ._json import is_dict, is_list, is_mapping, shorten, text_or_none
+from ._json import is_dict, is_list, is_mapping, parse_json, shorten, text_or_none, write_json
 from ._requests import RUN_MAY_HAVE_STARTED
 from ._retry import REFUSED, retry_after
 from .errors import APIResponseError, APIStatusError
@@ -229,13 +228,13 @@ def _server_words(body: Any) -> str:
     if isinstance(body, str):
         return _quoted(_text_of_page(body)) if body.strip() else "no body"
     if not is_mapping(body):
-        return _quoted(json.dumps(body, ensure_ascii=False))
+        return _quoted(write_json(body))
     words: list[str] = []
     for name in ("detail", "message", "error", "errors"):
         said = body.get(name)
         if said:
             words += map(sentence, said if is_list(said) else [said])
-    return _quoted("; ".join(words) or json.dumps(body, ensure_ascii=False))
+    return _quoted("; ".join(words) or write_json(body))
 
 
 def sentence(said: Any) -> str:
@@ -249,7 +248,7 @@ def sentence(said: Any) -> str:
             where = ".".join(map(str, place)) if is_list(place) else place
             return f"{where}: {words}" if where else words
     try:
-        return json.dumps(said, ensure_ascii=False, default=str)
+        return write_json(said)
     except RecursionError:
         return "(nested too deeply to be shown)"
 
@@ -277,14 +276,14 @@ def _status_line(status: int) -> str:
 
 def _body(answer: Answer) -> Any:
     try:
-        return json.loads(answer.body)
+        return parse_json(answer.body)
     except (ValueError, RecursionError):
         return answer.body.decode("utf-8", "replace")
 
 
 def _decode(answer: Answer) -> dict[str, Any]:
     try:
-        data: Any = json.loads(answer.body)
+        data: Any = parse_json(answer.body)
     except (ValueError, RecursionError) as problem:
         damaged = bool(answer.body.strip()) and not answer.body.lstrip().startswith(b"<")
         raise _not_understood(answer, _why_not_json(answer, problem), damaged=damaged) from None

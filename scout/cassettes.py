@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
-import json
 import logging
 import math
 import os
@@ -20,6 +19,7 @@ import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from itertools import count
+from json import JSONDecodeError
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
@@ -29,7 +29,7 @@ import httpx
 
 from ._call import LIMITS, Limits
 from ._config import MAX_CONNECTIONS
-from ._json import is_dict, is_list, is_too_deep, redact, shorten
+from ._json import is_decimal, is_dict, is_list, is_too_deep, parse_json, redact, shorten, write_json
 from ._pool import AsyncPool, Pool
 from ._transports import async_bounded, bounded, proves_unsent
 from .errors import ConfigurationError
@@ -261,7 +261,7 @@ class _File:
         try:
             if self._file is None:
                 self._file, self._process = self._open(), os.getpid()
-                data = json.dumps(_FORMAT).encode() + b"\n" + data
+                data = write_json(_FORMAT).encode() + b"\n" + data
             while data:
                 data = data[self._file.write(data) :]
         except OSError as error:
@@ -286,7 +286,7 @@ def _open_private(name: str, flags: int) -> int:
 
 def _readable(value: Any) -> bytes:
     """Return JSON in UTF-8, in which half a surrogate pair is an escape."""
-    return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    return write_json(value).encode("utf-8", "backslashreplace")
 
 
 def _as_path(path: str | os.PathLike[str]) -> Path:
@@ -553,7 +553,7 @@ def _as_frame(event: str | None, data: str) -> dict[str, Any] | None:
 
 def _as_json(text: str) -> dict[str, Any] | None:
     try:
-        value = json.loads(text)
+        value = parse_json(text)
         _compact(value)
     except (ValueError, RecursionError):
         return None
@@ -566,7 +566,7 @@ def _frame(parts: dict[str, Any]) -> str:
 
 
 def _compact(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return write_json(value, compact=True, strict=True)
 
 
 # --- Replaying ----------------------------------------------------------------------------------------------------
@@ -681,7 +681,7 @@ _NOTHING = object()
 
 def _text(value: Any) -> str:
     # As text, because in Python `True` equals 1.
-    return "nothing" if value is _NOTHING else json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return "nothing" if value is _NOTHING else write_json(value, sort_keys=True)
 
 
 def _shown(value: Any) -> str:
@@ -770,10 +770,10 @@ def _read(name: str) -> list[_Recorded]:
         if has_begun and number == len(lines) and not _is_json(line):
             break  # an incomplete line, from a program that was killed
         try:
-            _take_line(json.loads(line), found, is_first=not has_begun)
+            _take_line(parse_json(line, strict=True), found, is_first=not has_begun)
         except (ValueError, RecursionError) as error:
             # The line number of the error is always 1, so it is left out.
-            said = f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else error
+            said = f"{error.msg}, column {error.colno}" if isinstance(error, JSONDecodeError) else error
             raise ConfigurationError(f"{name}, line {number}: it is no line of a cassette ({said})") from None
         has_begun = True
     if not has_begun:
@@ -783,7 +783,7 @@ def _read(name: str) -> list[_Recorded]:
 
 def _is_json(text: str | bytes) -> bool:
     try:
-        json.loads(text)
+        parse_json(text)
     except (ValueError, RecursionError):
         return False
     return True
@@ -792,11 +792,11 @@ def _is_json(text: str | bytes) -> bool:
 def _take_line(line: Any, found: dict[int, _Recorded], *, is_first: bool) -> None:
     if is_first:
         if line != _FORMAT:
-            raise ValueError(f"the first line must be {json.dumps(_FORMAT)}")
+            raise ValueError(f"the first line must be {write_json(_FORMAT)}")
         return
     if not is_dict(line):
         raise ValueError("it is no object of JSON")
-    number = _field(line, "exchange", int)
+    number = _field(line, "exchange", _whole)
     kind = _field(line, "kind", str)
     if (number in found) == (kind == "request"):
         raise ValueError(f"exchange {number} {'begins a second time' if number in found else 'has not begun'}")
@@ -808,7 +808,7 @@ def _take_line(line: Any, found: dict[int, _Recorded], *, is_first: bool) -> Non
         case "response":
             found[number].response = {
                 "at": _field(line, "at", _seconds),
-                "status": _field(line, "status", int),
+                "status": _field(line, "status", _whole),
                 "headers": _field(line, "headers", lambda value: dict(httpx.Headers(value, "utf-8"))),
             }
         case "part":
@@ -831,6 +831,12 @@ def _field(line: dict[str, Any], name: str, read: Callable[[Any], T]) -> T:
         return read(line[name])
     except (ValueError, TypeError, AttributeError, OverflowError):
         raise ValueError(f"the field {name} cannot be {_shown(line[name])}") from None
+
+
+def _whole(value: Any) -> int:
+    if is_decimal(value):  # such as 1e999999999, whose digits would fill the memory
+        raise ValueError
+    return int(value)
 
 
 def _seconds(value: Any) -> float:

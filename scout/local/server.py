@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
-import json
 import os
 import re
 import socket
@@ -14,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from scout._json import is_dict
+from scout._json import is_dict, parse_json, write_json
 from scout.errors import ConfigurationError
 
 from .blocks import LLM, builtin_handlers
@@ -351,7 +350,7 @@ def _plain(key: object, config: object) -> dict[str, Any]:
     if not (isinstance(key, str) and key):
         raise ConfigurationError(f"workflows must map keys to configs, and {key!r} is no key.")
     try:
-        plain: object = json.loads(json.dumps(config, allow_nan=False))
+        plain: object = parse_json(write_json(config, ascii_only=True, strict=True))
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigurationError(f'workflows["{key}"] does not fit into JSON: {error}') from None
     if not is_dict(plain):
