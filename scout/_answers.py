@@ -164,7 +164,10 @@ def status_error(answer: Answer) -> APIStatusError:
     detail = body.get("detail") if is_mapping(body) else None
     request_id = next((answer.headers[name] for name in _REQUEST_IDS if name in answer.headers), None)
     advice = _advice(answer)
-    message = f"{_status_line(answer.status)}: {_server_words(body)}"
+    words = _server_words(body)
+    if not answer.body and (coding := answer.headers.get("content-encoding")):
+        words = f"a body in the content coding {coding}, which is not decoded here"
+    message = f"{_status_line(answer.status)}: {words}"
     if advice:
         message += f"; {advice}"
     if request_id:

@@ -11,6 +11,7 @@ import httpx
 
 from ._answers import Answer, is_stream, status_error
 from ._call import FAILURES, USER_AGENT, AsyncTransport, Call, Transport
+from ._codings import async_pieces, decoded, pieces
 from ._pool import CLOSED, AsyncPool, Pool
 from ._transports import async_bounded, bounded, enforces_limits, proves_unsent
 from .errors import ConfigurationError
@@ -74,7 +75,7 @@ class Http:
         if self.closed:
             raise ConfigurationError(CLOSED)
         self._close_forgotten()
-        response: httpx.Response = self._transport.handle_request(request)
+        response = decoded(self._transport.handle_request(request))
         response.request = request
         call.status = response.status_code
         if call.is_accepted:
@@ -82,11 +83,11 @@ class Http:
         raise status_error(self._read(call, response))
 
     def _read(self, call: Call, response: httpx.Response) -> Answer:
-        pieces: list[bytes] = []
+        found: list[bytes] = []
         try:
-            for piece in response.iter_bytes():
+            for piece in pieces(response):
                 call.received(piece)
-                pieces.append(piece)
+                found.append(piece)
                 if call.has_enough():
                     break
         except httpx.HTTPError:
@@ -94,7 +95,7 @@ class Http:
                 raise
         finally:
             response.close()
-        return call.answer(response, b"".join(pieces))
+        return call.answer(response, b"".join(found))
 
     def forget(self, response: httpx.Response) -> None:
         """Close a response that will not be read; the garbage collector may call this at any moment.
@@ -133,7 +134,7 @@ class Body:
         self.is_stream: bool = is_stream(response.headers)
         self._http = http
         self._response = response
-        self._pieces: Iterator[bytes] = response.iter_bytes()
+        self._pieces: Iterator[bytes] = pieces(response)
 
     def read(self) -> bytes:
         """Return the next piece; nothing at the end. Raises one of `FAILURES`."""
@@ -212,7 +213,7 @@ class AsyncHttp:
         request = call.request()
         if self.closed:
             raise ConfigurationError(CLOSED)
-        response: httpx.Response = await self._transport.handle_async_request(request)
+        response = decoded(await self._transport.handle_async_request(request))
         response.request = request
         call.status = response.status_code
         if call.is_accepted:
@@ -220,11 +221,11 @@ class AsyncHttp:
         raise status_error(await self._read(call, response))
 
     async def _read(self, call: Call, response: httpx.Response) -> Answer:
-        pieces: list[bytes] = []
+        found: list[bytes] = []
         try:
-            async for piece in response.aiter_bytes():
+            async for piece in async_pieces(response):
                 call.received(piece)
-                pieces.append(piece)
+                found.append(piece)
                 if call.has_enough():
                     break
         except httpx.HTTPError:
@@ -232,7 +233,7 @@ class AsyncHttp:
                 raise
         finally:
             await response.aclose()
-        return call.answer(response, b"".join(pieces))
+        return call.answer(response, b"".join(found))
 
     def raw_options(self, config: Config) -> dict[str, Any]:
         """Return the arguments with which the generated client sends over these connections."""
@@ -254,7 +255,7 @@ class AsyncBody:
         self.is_stream: bool = is_stream(response.headers)
         self._http = http
         self._response = response
-        self._pieces: AsyncIterator[bytes] = response.aiter_bytes()
+        self._pieces: AsyncIterator[bytes] = async_pieces(response)
         self._loop = asyncio.get_running_loop()
 
     async def read(self) -> bytes:
@@ -333,8 +334,7 @@ class _Raw(_Lent):
     """The connections of a `Scout`."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        response: httpx.Response = self._transport.handle_request(request)
-        return response
+        return decoded(self._transport.handle_request(request))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         raise ConfigurationError("this raw client is that of a Scout; the asyncio functions need AsyncScout(...).raw")
@@ -347,8 +347,7 @@ class _AsyncRaw(_Lent):
         raise ConfigurationError("this raw client is that of an AsyncScout; the sync functions need Scout(...).raw")
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        response: httpx.Response = await self._transport.handle_async_request(request)
-        return response
+        return decoded(await self._transport.handle_async_request(request))
 
 
 def _raw_options(config: Config, transport: httpx.BaseTransport) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from urllib.parse import quote, quote_plus
 import httpx
 
 from ._call import LIMITS, Limits
+from ._codings import decoded
 from ._config import MAX_CONNECTIONS
 from ._json import is_decimal, is_dict, is_list, is_too_deep, parse_json, redact, shorten, write_json
 from ._pool import AsyncPool, Pool
@@ -48,7 +49,6 @@ _KEPT_OF_RESPONSE = (
     *("content-type", "content-encoding", "location", "retry-after", "retry-after-ms"),
     *("x-request-id", "request-id", "x-correlation-id"),
 )
-_UNPACKED = {"gzip", "deflate", "identity"}  # encodings that a server may use although the request excludes them
 _KEY = "[key]"
 _COMPLETE = "complete"
 _LEFT = "the client left"
@@ -341,18 +341,15 @@ class _Exchange:
     def begin(self, response: httpx.Response) -> httpx.Response:
         """Write the status and headers of a response, and return a response whose body is recorded as it is read."""
         # A compressed body is decompressed here, also for the client, because a key in it could not be redacted.
-        codings = set(response.headers.get("content-encoding", "").lower().replace(",", " ").split())
-        is_packed = bool(codings) and codings <= _UNPACKED
-        headers = response.headers.copy()
-        for name in ("content-encoding", "content-length") if is_packed else ():
-            headers.pop(name, None)
+        response = decoded(response)
+        headers = response.headers
         kept = _kept(headers, _KEPT_OF_RESPONSE, self._file.keys)
         self._write("response", at=self._now(), status=response.status_code, headers=kept)
         self._is_stream = headers.get("content-type", "").lower().startswith("text/event-stream")
         return httpx.Response(
             response.status_code,
             headers=headers,
-            stream=_RecordedBody(response, self, is_packed=is_packed),
+            stream=_RecordedBody(response, self),
             extensions=response.extensions,
         )
 
@@ -432,16 +429,14 @@ _END_OF_FRAME = re.compile(rb"((?:\r\n?+|\n)(?:\r\n?+|\n))")
 class _RecordedBody(httpx.SyncByteStream, httpx.AsyncByteStream):
     """The body of a response, recorded while the client reads it."""
 
-    def __init__(self, response: httpx.Response, exchange: _Exchange, *, is_packed: bool) -> None:
-        self._response = response
+    def __init__(self, response: httpx.Response, exchange: _Exchange) -> None:
         self._inner: Any = response.stream
-        self._is_packed = is_packed
         self._exchange = exchange
         self._parts = exchange.parts()
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            for piece in self._response.iter_bytes() if self._is_packed else self._inner:
+            for piece in self._inner:
                 self._take(piece)
                 yield piece
         except BaseException as error:
@@ -451,7 +446,7 @@ class _RecordedBody(httpx.SyncByteStream, httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
-            async for piece in self._response.aiter_bytes() if self._is_packed else self._inner:
+            async for piece in self._inner:
                 self._take(piece)
                 yield piece
         except BaseException as error:

@@ -44,6 +44,7 @@ FLOORS = [
     "_call",
     "_network",
     "_pool",
+    "_codings",
     "_transports",
     "_http",
     "streaming",
@@ -59,7 +60,7 @@ FLOORS = [
 OUTBUILDINGS = ["cli", "local"]  # these use the house through its front door, if at all
 
 # Which of them import the HTTP library.
-HTTPX = {"_call", "_transports", "_pool", "_http", "cassettes"}
+HTTPX = {"_call", "_codings", "_transports", "_pool", "_http", "cassettes"}
 HTTPCORE = {"_network", "_pool"}
 
 
