@@ -11,6 +11,7 @@ from . import errors
 from ._json import is_dict, is_list, is_mapping, parse_json, shorten, text_or_none, write_json
 from ._requests import RUN_MAY_HAVE_STARTED
 from ._retry import REFUSED, retry_after
+from ._sse import is_stream
 from .errors import APIResponseError, APIStatusError
 from .results import Run, RunStatus, StoredWorkflow, WorkflowPage, parse_timestamp
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
-    "is_stream",
     "read_any_run",
     "read_deletion",
     "read_page",
@@ -49,17 +49,12 @@ class Answer:
     unknown_outcome: str = RUN_MAY_HAVE_STARTED
 
 
-def is_stream(headers: Mapping[str, str]) -> bool:
-    """Return True when the content type of a response is that of a stream of events."""
-    return headers.get("content-type", "").lower().startswith("text/event-stream")
-
-
 # --- Runs ---------------------------------------------------------------------------------------------------------
 
 
 def read_any_run(answer: Answer, workflow: LoadedWorkflow | None) -> Run:
     """Read the run from a 2xx answer: JSON or a stream of events. Raises as `read_run` or `run_from_events`."""
-    if is_stream(answer.headers):
+    if is_stream(answer.headers.get("content-type", ""), answer.body, is_whole=True):
         from .streaming import run_from_events  # rare: a server that streams without being asked
 
         return run_from_events(answer, workflow)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import httpx
 
-from ._answers import Answer, is_stream, status_error
+from ._answers import Answer, status_error
 from ._call import FAILURES, USER_AGENT, AsyncTransport, Call, Transport
 from ._codings import async_pieces, decoded, pieces
 from ._pool import CLOSED, AsyncPool, Pool
@@ -131,7 +131,7 @@ class Body:
 
     def __init__(self, call: Call, response: httpx.Response, http: Http) -> None:
         self.call = call
-        self.is_stream: bool = is_stream(response.headers)
+        self.content_type: str = response.headers.get("content-type", "")
         self._http = http
         self._response = response
         self._pieces: Iterator[bytes] = pieces(response)
@@ -142,9 +142,9 @@ class Body:
         self.call.received(piece)
         return piece
 
-    def read_whole(self) -> Answer:
-        """Read a response that is not a stream, and return it. Raises as `read`."""
-        return self.call.answer(self._response, b"".join(iter(self.read, b"")))
+    def answer(self, body: bytes) -> Answer:
+        """Return the response, which turned out to be no stream."""
+        return self.call.answer(self._response, body)
 
     def drain(self) -> None:
         """Read the rest, so that the connection can be reused, and release it."""
@@ -252,7 +252,7 @@ class AsyncBody:
         import asyncio
 
         self.call = call
-        self.is_stream: bool = is_stream(response.headers)
+        self.content_type: str = response.headers.get("content-type", "")
         self._http = http
         self._response = response
         self._pieces: AsyncIterator[bytes] = async_pieces(response)
@@ -264,12 +264,9 @@ class AsyncBody:
         self.call.received(piece)
         return piece
 
-    async def read_whole(self) -> Answer:
-        """Read a response that is not a stream, and return it. Raises as `read`."""
-        pieces: list[bytes] = []
-        while piece := await self.read():
-            pieces.append(piece)
-        return self.call.answer(self._response, b"".join(pieces))
+    def answer(self, body: bytes) -> Answer:
+        """Return the response, which turned out to be no stream."""
+        return self.call.answer(self._response, body)
 
     async def drain(self) -> None:
         """Read the rest, so that the connection can be reused, and release it."""

@@ -32,6 +32,7 @@ from ._codings import decoded
 from ._config import MAX_CONNECTIONS
 from ._json import is_decimal, is_dict, is_list, is_too_deep, parse_json, redact, shorten, write_json
 from ._pool import AsyncPool, Pool
+from ._sse import is_stream
 from ._transports import async_bounded, bounded, proves_unsent
 from .errors import ConfigurationError
 
@@ -345,7 +346,7 @@ class _Exchange:
         headers = response.headers
         kept = _kept(headers, _KEPT_OF_RESPONSE, self._file.keys)
         self._write("response", at=self._now(), status=response.status_code, headers=kept)
-        self._is_stream = headers.get("content-type", "").lower().startswith("text/event-stream")
+        self._content_type = headers.get("content-type", "")
         return httpx.Response(
             response.status_code,
             headers=headers,
@@ -355,10 +356,10 @@ class _Exchange:
 
     def parts(self) -> _Parts:
         """Return the splitter for the body."""
-        return _Parts(self._is_stream, self._part)
+        return _Parts(self._content_type, self._part)
 
-    def _part(self, content: bytes) -> None:
-        self._write("part", at=self._now(), **_as_body(content, self._file.keys, is_frame=self._is_stream))
+    def _part(self, content: bytes, *, is_frame: bool) -> None:
+        self._write("part", at=self._now(), **_as_body(content, self._file.keys, is_frame=is_frame))
 
     def hand_over(self) -> None:
         """Note the time at which the client gets a piece of the body."""
@@ -394,8 +395,9 @@ def _ends_at(limits: Limits | None) -> float:
 class _Parts:
     """Splitter of a body into lines of the recording: each frame of a stream is one, any other body is one."""
 
-    def __init__(self, is_stream: bool, write: Any) -> None:
-        self._is_stream = is_stream
+    def __init__(self, content_type: str, write: Any) -> None:
+        self._content_type = content_type
+        self._is_stream: bool | None = None  # until the first bytes tell
         self._write = write
         self._held: list[bytes] = []
         self._tail = b""
@@ -406,18 +408,21 @@ class _Parts:
         # Only the new piece is searched, with the last bytes before it, which may hold the beginning of a blank line.
         # Otherwise a frame of many pieces would be searched from its beginning with each of them.
         recent = self._tail + piece
+        if self._is_stream is None:
+            recent = b"".join(self._held)
+            self._is_stream = is_stream(self._content_type, recent)
         if self._is_stream and _END_OF_FRAME.search(recent):
             *frames, recent = _END_OF_FRAME.split(b"".join(self._held))
             self._held = [recent]
             # Each frame with the blank line that ended it: the split returns them alternately.
             for frame, blank in zip(frames[::2], frames[1::2], strict=True):
-                self._write(frame + blank)
+                self._write(frame + blank, is_frame=True)
         self._tail = recent[-3:]
 
     def rest(self) -> None:
         """Write the rest, at the end of the body."""
         if content := b"".join(self._held):
-            self._write(content)
+            self._write(content, is_frame=bool(self._is_stream))
         self._held = []
 
 
