@@ -7,6 +7,7 @@ cut off for whole.
 from __future__ import annotations
 
 import zlib
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -59,11 +60,12 @@ def pieces(response: httpx.Response) -> Iterator[bytes]:
 
 def _texts(response: httpx.Response) -> Iterator[bytes]:
     is_first = True
-    for piece in response.iter_bytes():
-        if is_first:
-            _check_text(response, piece)
-        is_first = False
-        yield piece
+    with _named(response):
+        for piece in response.iter_bytes():
+            if is_first:
+                _check_text(response, piece)
+            is_first = False
+            yield piece
 
 
 def async_pieces(response: httpx.Response) -> AsyncIterator[bytes]:
@@ -75,11 +77,24 @@ def async_pieces(response: httpx.Response) -> AsyncIterator[bytes]:
 
 async def _async_texts(response: httpx.Response) -> AsyncIterator[bytes]:
     is_first = True
-    async for piece in response.aiter_bytes():
-        if is_first:
-            _check_text(response, piece)
-        is_first = False
-        yield piece
+    with _named(response):
+        async for piece in response.aiter_bytes():
+            if is_first:
+                _check_text(response, piece)
+            is_first = False
+            yield piece
+
+
+@contextmanager
+def _named(response: httpx.Response) -> Iterator[None]:
+    """Name the coding that is not known in the error of a body that cannot be decoded."""
+    try:
+        yield
+    except httpx.DecodingError:
+        unknown = ", ".join(_unknown(_codings(response.headers)))
+        raise httpx.DecodingError(
+            f"its content coding {unknown} is not known here; the request accepted gzip and deflate"
+        ) from None
 
 
 def _check_text(response: httpx.Response, piece: bytes) -> None:
@@ -87,9 +102,7 @@ def _check_text(response: httpx.Response, piece: bytes) -> None:
     text = piece.decode("utf-8", "replace")
     # The first piece may end within a character.
     if unknown and ("\ufffd" in text[:-1] or any(c < " " and c not in "\t\r\n" for c in text)):
-        raise httpx.DecodingError(
-            f"its content coding {', '.join(unknown)} is not known here; the request accepted gzip and deflate"
-        )
+        raise httpx.DecodingError("it is not text")
 
 
 def _unknown(codings: list[str]) -> list[str]:
