@@ -15,7 +15,7 @@ import httpx
 from ._config import CODINGS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 
 __all__ = ["async_pieces", "decoded", "pieces"]
 
@@ -86,7 +86,7 @@ async def _async_texts(response: httpx.Response) -> AsyncIterator[bytes]:
 
 
 @contextmanager
-def _named(response: httpx.Response) -> Iterator[None]:
+def _named(response: httpx.Response) -> Generator[None, None, None]:
     """Name the coding that is not known in the error of a body that cannot be decoded."""
     try:
         yield

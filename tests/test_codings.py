@@ -114,7 +114,11 @@ def test_an_event_does_not_wait_for_the_trailer_of_its_member(call: Caller) -> N
     assert found.names == ["workflow_run_started", "block_state_updated"]
 
 
-@pytest.mark.parametrize("start", [gzip.compress(STARTED + says("Hel"))[:-8], gzip.compress(STARTED) + b"\x1f\x8b"])
+@pytest.mark.parametrize(
+    "start",
+    [gzip.compress(STARTED + says("Hel"))[:-8], gzip.compress(STARTED) + b"\x1f\x8b"],
+    ids=["no trailer", "second begun"],
+)
 def test_a_stream_whose_member_was_cut_is_interrupted(call: Caller, start: bytes) -> None:
     with Server(stream([start], {"Content-Encoding": "gzip"}, content_type=SSE)) as server:
         error = watch(call, server.url).error
@@ -130,6 +134,7 @@ def test_a_stream_whose_member_was_cut_is_interrupted(call: Caller, start: bytes
         ("br", b"\x0b\x02\x80busy\x03", "a body in the content coding br"),
         ("utf-8", b'{"detail": "busy"}', "busy"),
     ],
+    ids=["two members", "unknown", "none"],
 )
 def test_the_body_of_an_error(call: Caller, coding: str, body: bytes, words: str) -> None:
     with Server(coded(coding, body, status=503)) as server:
