@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
 from . import errors
-from ._json import is_dict, is_list, is_mapping, shorten, text_or_none
+from ._json import is_dict, is_list, is_mapping, parse_json, shorten, text_or_none, write_json
 from ._requests import RUN_MAY_HAVE_STARTED
 from ._retry import REFUSED, retry_after
+from ._sse import is_stream
 from .errors import APIResponseError, APIStatusError
 from .results import Run, RunStatus, StoredWorkflow, WorkflowPage, parse_timestamp
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
-    "is_stream",
     "read_any_run",
     "read_deletion",
     "read_page",
@@ -50,17 +49,12 @@ class Answer:
     unknown_outcome: str = RUN_MAY_HAVE_STARTED
 
 
-def is_stream(headers: Mapping[str, str]) -> bool:
-    """Return True when the content type of a response is that of a stream of events."""
-    return headers.get("content-type", "").lower().startswith("text/event-stream")
-
-
 # --- Runs ---------------------------------------------------------------------------------------------------------
 
 
 def read_any_run(answer: Answer, workflow: LoadedWorkflow | None) -> Run:
     """Read the run from a 2xx answer: JSON or a stream of events. Raises as `read_run` or `run_from_events`."""
-    if is_stream(answer.headers):
+    if is_stream(answer.headers.get("content-type", ""), answer.body, is_whole=True):
         from .streaming import run_from_events  # rare: a server that streams without being asked
 
         return run_from_events(answer, workflow)
@@ -165,7 +159,10 @@ def status_error(answer: Answer) -> APIStatusError:
     detail = body.get("detail") if is_mapping(body) else None
     request_id = next((answer.headers[name] for name in _REQUEST_IDS if name in answer.headers), None)
     advice = _advice(answer)
-    message = f"{_status_line(answer.status)}: {_server_words(body)}"
+    words = _server_words(body)
+    if not answer.body and (coding := answer.headers.get("content-encoding")):
+        words = f"a body in the content coding {coding}, which is not decoded here"
+    message = f"{_status_line(answer.status)}: {words}"
     if advice:
         message += f"; {advice}"
     if request_id:
@@ -229,13 +226,13 @@ def _server_words(body: Any) -> str:
     if isinstance(body, str):
         return _quoted(_text_of_page(body)) if body.strip() else "no body"
     if not is_mapping(body):
-        return _quoted(json.dumps(body, ensure_ascii=False))
+        return _quoted(write_json(body))
     words: list[str] = []
     for name in ("detail", "message", "error", "errors"):
         said = body.get(name)
         if said:
             words += map(sentence, said if is_list(said) else [said])
-    return _quoted("; ".join(words) or json.dumps(body, ensure_ascii=False))
+    return _quoted("; ".join(words) or write_json(body))
 
 
 def sentence(said: Any) -> str:
@@ -249,7 +246,7 @@ def sentence(said: Any) -> str:
             where = ".".join(map(str, place)) if is_list(place) else place
             return f"{where}: {words}" if where else words
     try:
-        return json.dumps(said, ensure_ascii=False, default=str)
+        return write_json(said)
     except RecursionError:
         return "(nested too deeply to be shown)"
 
@@ -277,14 +274,14 @@ def _status_line(status: int) -> str:
 
 def _body(answer: Answer) -> Any:
     try:
-        return json.loads(answer.body)
+        return parse_json(answer.body)
     except (ValueError, RecursionError):
         return answer.body.decode("utf-8", "replace")
 
 
 def _decode(answer: Answer) -> dict[str, Any]:
     try:
-        data: Any = json.loads(answer.body)
+        data: Any = parse_json(answer.body)
     except (ValueError, RecursionError) as problem:
         damaged = bool(answer.body.strip()) and not answer.body.lstrip().startswith(b"<")
         raise _not_understood(answer, _why_not_json(answer, problem), damaged=damaged) from None

@@ -263,6 +263,23 @@ def check_headers(name: str, headers: object) -> None:
             raise ConfigurationError(f"{name}: {header!r} cannot be the name of a header")
         if value != value.strip() or not all(c == "\t" or " " <= c <= "~" for c in value):
             raise ConfigurationError(f"{name}: the value of {header!r} holds characters that a header cannot carry")
+        if header.lower() == "accept-encoding":
+            _check_codings(name, value)
+
+
+CODINGS = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate", "x-deflate": "deflate"}
+"""The content codings that are decoded, by all of their names."""
+
+
+def _check_codings(name: str, accepted: str) -> None:
+    for item in accepted.lower().split(","):
+        coding, *weights = (part.strip() for part in item.split(";"))
+        is_excluded = any(re.fullmatch(r"q=0(\.0*)?", weight) for weight in weights)
+        if coding and coding != "identity" and coding not in CODINGS and not is_excluded:
+            # Now, because the server would have run the workflow when its answer turns out to be unreadable.
+            raise ConfigurationError(
+                f"{name}: Accept-Encoding cannot hold {coding!r}: only gzip and deflate are decoded here"
+            )
 
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2

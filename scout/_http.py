@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import httpx
 
-from ._answers import Answer, is_stream, status_error
+from ._answers import Answer, status_error
 from ._call import FAILURES, USER_AGENT, AsyncTransport, Call, Transport
+from ._codings import async_pieces, decoded, pieces
 from ._pool import CLOSED, AsyncPool, Pool
 from ._retry import foreign
 from ._transports import async_bounded, bounded, enforces_limits, proves_unsent
@@ -85,7 +86,7 @@ class Http:
         if self.closed:
             raise ConfigurationError(CLOSED)
         self._close_forgotten()
-        response: httpx.Response = self._transport.handle_request(request)
+        response = decoded(self._transport.handle_request(request))
         response.request = request
         call.status = response.status_code
         if call.is_accepted:
@@ -93,11 +94,11 @@ class Http:
         raise status_error(self._read(call, response))
 
     def _read(self, call: Call, response: httpx.Response) -> Answer:
-        pieces: list[bytes] = []
+        found: list[bytes] = []
         try:
-            for piece in response.iter_bytes():
+            for piece in pieces(response):
                 call.received(piece)
-                pieces.append(piece)
+                found.append(piece)
                 if call.has_enough():
                     break
         except httpx.HTTPError as error:
@@ -105,7 +106,7 @@ class Http:
                 raise
         finally:
             response.close()
-        return call.answer(response, b"".join(pieces))
+        return call.answer(response, b"".join(found))
 
     def forget(self, response: httpx.Response) -> None:
         """Close a response that will not be read; the garbage collector may call this at any moment.
@@ -141,10 +142,10 @@ class Body:
 
     def __init__(self, call: Call, response: httpx.Response, http: Http) -> None:
         self.call = call
-        self.is_stream: bool = is_stream(response.headers)
+        self.content_type: str = response.headers.get("content-type", "")
         self._http = http
         self._response = response
-        self._pieces: Iterator[bytes] = response.iter_bytes()
+        self._pieces: Iterator[bytes] = pieces(response)
 
     def read(self) -> bytes:
         """Return the next piece; nothing at the end. Raises one of `FAILURES`."""
@@ -152,9 +153,9 @@ class Body:
         self.call.received(piece)
         return piece
 
-    def read_whole(self) -> Answer:
-        """Read a response that is not a stream, and return it. Raises as `read`."""
-        return self.call.answer(self._response, b"".join(iter(self.read, b"")))
+    def answer(self, body: bytes) -> Answer:
+        """Return the response, which turned out to be no stream."""
+        return self.call.answer(self._response, body)
 
     def drain(self) -> None:
         """Read the rest, so that the connection can be reused, and release it."""
@@ -223,7 +224,7 @@ class AsyncHttp:
         request = call.request()
         if self.closed:
             raise ConfigurationError(CLOSED)
-        response: httpx.Response = await self._transport.handle_async_request(request)
+        response = decoded(await self._transport.handle_async_request(request))
         response.request = request
         call.status = response.status_code
         if call.is_accepted:
@@ -231,11 +232,11 @@ class AsyncHttp:
         raise status_error(await self._read(call, response))
 
     async def _read(self, call: Call, response: httpx.Response) -> Answer:
-        pieces: list[bytes] = []
+        found: list[bytes] = []
         try:
-            async for piece in response.aiter_bytes():
+            async for piece in async_pieces(response):
                 call.received(piece)
-                pieces.append(piece)
+                found.append(piece)
                 if call.has_enough():
                     break
         except httpx.HTTPError as error:
@@ -243,7 +244,7 @@ class AsyncHttp:
                 raise
         finally:
             await response.aclose()
-        return call.answer(response, b"".join(pieces))
+        return call.answer(response, b"".join(found))
 
     def raw_options(self, config: Config) -> dict[str, Any]:
         """Return the arguments with which the generated client sends over these connections."""
@@ -262,10 +263,10 @@ class AsyncBody:
         import asyncio
 
         self.call = call
-        self.is_stream: bool = is_stream(response.headers)
+        self.content_type: str = response.headers.get("content-type", "")
         self._http = http
         self._response = response
-        self._pieces: AsyncIterator[bytes] = response.aiter_bytes()
+        self._pieces: AsyncIterator[bytes] = async_pieces(response)
         self._loop = asyncio.get_running_loop()
 
     async def read(self) -> bytes:
@@ -274,12 +275,9 @@ class AsyncBody:
         self.call.received(piece)
         return piece
 
-    async def read_whole(self) -> Answer:
-        """Read a response that is not a stream, and return it. Raises as `read`."""
-        pieces: list[bytes] = []
-        while piece := await self.read():
-            pieces.append(piece)
-        return self.call.answer(self._response, b"".join(pieces))
+    def answer(self, body: bytes) -> Answer:
+        """Return the response, which turned out to be no stream."""
+        return self.call.answer(self._response, body)
 
     async def drain(self) -> None:
         """Read the rest, so that the connection can be reused, and release it."""
@@ -344,8 +342,7 @@ class _Raw(_Lent):
     """The connections of a `Scout`."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        response: httpx.Response = self._transport.handle_request(request)
-        return response
+        return decoded(self._transport.handle_request(request))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         raise ConfigurationError("this raw client is that of a Scout; the asyncio functions need AsyncScout(...).raw")
@@ -358,8 +355,7 @@ class _AsyncRaw(_Lent):
         raise ConfigurationError("this raw client is that of an AsyncScout; the sync functions need Scout(...).raw")
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        response: httpx.Response = await self._transport.handle_async_request(request)
-        return response
+        return decoded(await self._transport.handle_async_request(request))
 
 
 def _raw_options(config: Config, transport: httpx.BaseTransport) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""JSON values: type guards, checks for what JSON cannot represent, shortening for messages, redaction of secrets.
+"""JSON: its parser and writer, type guards, checks for what it cannot represent, shortening, redaction of secrets.
 
 Standard library only. The local Scout uses this module too, because nothing here reads the API.
 """
@@ -7,15 +7,23 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from json import JSONDecodeError, JSONDecoder
+from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from decimal import Decimal
 
 __all__ = [
     "MAX_DEPTH",
     "SHORTEST_SECRET",
     "Fault",
     "PathInData",
+    "is_decimal",
     "is_dict",
     "is_list",
     "is_mapping",
@@ -24,10 +32,12 @@ __all__ = [
     "is_unicode",
     "json_fault",
     "objects_in",
+    "parse_json",
     "redact",
     "shorten",
     "spell",
     "text_or_none",
+    "write_json",
 ]
 
 MAX_DEPTH = 200
@@ -58,6 +68,13 @@ def is_list(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
     return isinstance(value, list | tuple)
 
 
+def is_decimal(value: object) -> TypeGuard[Decimal]:
+    """Return True for a `Decimal`, with which `parse_json` represents a number that neither int nor float can hold."""
+    from decimal import Decimal
+
+    return isinstance(value, Decimal)
+
+
 def objects_in(value: object) -> list[dict[str, Any]]:
     """Return the objects in a list; an empty list when the value is not a list."""
     return [item for item in value if is_dict(item)] if is_list(value) else []
@@ -75,6 +92,146 @@ def is_unicode(text: str) -> bool:
 def text_or_none(value: object) -> str | None:
     """Return the value when it is text, else `None`."""
     return value if isinstance(value, str) else None
+
+
+# --- Parser and writer --------------------------------------------------------------------------------------------
+
+
+def parse_json(
+    data: bytes | str,
+    *,
+    strict: bool = False,
+    object_pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None,
+) -> Any:
+    """Parse JSON. Numbers of any length and size arrive whole.
+
+    An integer with more digits than Python converts (`sys.get_int_max_str_digits`), and a number beyond the range of a
+    float, become a `decimal.Decimal`.
+
+    Args:
+        data: The text. Bytes may be in UTF-8, UTF-16 or UTF-32.
+        strict: Refuse `NaN` and `Infinity`, which are not JSON although many servers send them.
+        object_pairs_hook: As for `json.loads`.
+
+    Raises:
+        ValueError: it is not JSON.
+        RecursionError: it is nested too deeply.
+    """
+    text = data if isinstance(data, str) else data.decode(json.detect_encoding(data), "surrogatepass")
+    try:
+        if object_pairs_hook is None:
+            return (_STRICT if strict else _LENIENT).decode(text)
+        return _decoder(strict=strict, object_pairs_hook=object_pairs_hook).decode(text)
+    except JSONDecodeError:
+        raise
+    except ValueError:
+        # Either Python's limit for the digits of an integer, or a constant that `strict` refuses. The limit belongs to
+        # the program, so it is not changed. This parser is slower, because it calls Python for each integer.
+        patient = _decoder(strict=strict, object_pairs_hook=object_pairs_hook, parse_int=_whole_number)
+        return patient.decode(text)
+
+
+def _fraction(text: str) -> float | Decimal:
+    number = float(text)
+    if number and -math.inf < number < math.inf:
+        return number
+    mantissa = text.partition("e")[0].partition("E")[0]
+    return _exact(text, number) if mantissa.strip("-.0") else number
+
+
+def _whole_number(text: str) -> int | Decimal:
+    try:
+        return int(text)
+    except ValueError:
+        exact: Decimal = _exact(text, 0)
+        return exact
+
+
+def _exact(text: str, otherwise: Any) -> Any:
+    """Return the number as a `Decimal`; `otherwise` when its exponent has more than 18 digits."""
+    from decimal import Context, Decimal  # rare, and not needed by most programs
+
+    number = Decimal(text, Context(traps=[]))
+    return number if number.is_finite() else otherwise
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _decoder(*, strict: bool, **hooks: Any) -> JSONDecoder:
+    return JSONDecoder(parse_float=_fraction, parse_constant=_refuse_constant if strict else None, **hooks)
+
+
+# Made once, because making one takes as long as parsing a short text.
+_LENIENT = _decoder(strict=False)
+_STRICT = _decoder(strict=True)
+
+
+def write_json(
+    value: Any,
+    *,
+    indent: int | None = None,
+    compact: bool = False,
+    ascii_only: bool = False,
+    sort_keys: bool = False,
+    strict: bool = False,
+) -> str:
+    """Return a value as JSON that every parser reads (RFC 8259). A `Decimal` is written as a number.
+
+    Args:
+        value: The value.
+        indent: As for `json.dumps`.
+        compact: Write no spaces.
+        ascii_only: Escape all other characters.
+        sort_keys: As for `json.dumps`.
+        strict: Refuse NaN and infinities, which JSON has not. By default they are written as `null`.
+
+    Raises:
+        TypeError: a part of it has a type that JSON cannot represent.
+        ValueError: it holds itself, a number that `strict` refuses, or an int with more digits than Python writes.
+        RecursionError: it is nested too deeply.
+    """
+    numbers: dict[str, str] = {}
+
+    def stand_in(part: Any) -> str | None:
+        # `json` cannot be told to write a number as a given text. So a text that nobody can guess takes its place.
+        if not is_decimal(part):
+            raise TypeError(f"Object of type {type(part).__name__} is not JSON serializable")
+        if not part.is_finite():
+            if strict:
+                raise ValueError(f"{part} is not JSON")
+            return None
+        mark = os.urandom(16).hex()
+        numbers[f'"{mark}"'] = str(part)
+        return mark
+
+    def write(*, allow_nan: bool) -> str:
+        return json.dumps(
+            value,
+            indent=indent,
+            separators=(",", ":") if compact else None,
+            ensure_ascii=ascii_only,
+            sort_keys=sort_keys,
+            allow_nan=allow_nan,
+            default=stand_in,
+        )
+
+    def written(match: re.Match[str]) -> str:
+        token = match[0]
+        return numbers.get(token, token) if token.startswith('"') else "null"
+
+    try:
+        text = write(allow_nan=False)
+    except ValueError:
+        if strict:
+            raise
+        text = write(allow_nan=True)
+        return _STRING_OR_CONSTANT.sub(written, text)
+    return _STRING_OR_CONSTANT.sub(written, text) if numbers else text
+
+
+_STRING_OR_CONSTANT = re.compile(r'"(?:[^"\\]++|\\.)*+"|NaN|-?Infinity')
 
 
 # --- Checks -------------------------------------------------------------------------------------------------------
@@ -99,7 +256,6 @@ _INSTEAD = {
     "datetime": "pass text, for example .isoformat()",
     "date": "pass text, for example .isoformat()",
     "time": "pass text, for example .isoformat()",
-    "Decimal": "pass a float or text",
     "UUID": "pass text, for example str(...)",
     "PosixPath": "pass text, for example str(...)",
 }
@@ -125,6 +281,8 @@ def json_fault(
         items = value.items()
     elif is_list(value):
         items = enumerate(value)
+    elif is_decimal(value):
+        return None if value.is_finite() else Fault(place, f"{value} is not JSON")
     else:
         kind = type(value).__name__
         return Fault(place, f"JSON cannot carry a {kind}; {_INSTEAD.get(kind, 'pass plain JSON')}")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from ._json import is_dict, is_list, is_mapping, json_fault
+from ._json import is_dict, is_list, is_mapping, json_fault, write_json
 from .errors import ConfigurationError, WorkflowFileError
 
 if TYPE_CHECKING:
@@ -298,7 +297,7 @@ def _encode(body: Mapping[str, Any], *, is_config: bool) -> bytes:
     plain: dict[str, Any] = {name: dict(value) if is_mapping(value) else value for name, value in body.items()}
     config: Any = plain if is_config else plain.get("workflow_config")
     try:
-        encoded = json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        encoded = write_json(plain, compact=True, strict=True).encode()
         if _has_text_keys(config):
             return encoded
         reason = "a key is not text"

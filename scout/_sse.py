@@ -11,9 +11,43 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["EventTooLargeError", "SSEDecoder", "ServerSentEvent"]
+__all__ = ["EventTooLargeError", "SSEDecoder", "ServerSentEvent", "is_stream", "is_stream_type"]
 
 _BOM = b"\xef\xbb\xbf"
+
+_FIELDS = (b"data", b"event", b"id", b"retry")
+_LONGEST_BLANK = 4096  # bytes of blanks before the text; some servers send them while they work
+
+
+def is_stream(content_type: str, start: bytes, *, is_whole: bool = False) -> bool | None:
+    """Return True for a body that is a stream of events, False for any other; `None` when more bytes may tell.
+
+    The first bytes decide when they are those of JSON or of a stream, because a proxy may have changed the content
+    type. Otherwise a content type decides that names a stream and not JSON.
+
+    Args:
+        content_type: The value of the header, empty when there is none.
+        start: The bytes of the body so far.
+        is_whole: True when no more follow.
+    """
+    text = start.removeprefix(_BOM).lstrip()
+    if text.startswith((b"{", b"[")):
+        return False
+    if text.startswith(b":"):
+        return True
+    name, colon, _ = text[:8].replace(b"\r", b"\n").replace(b"\n", b":").partition(b":")
+    if colon and name in _FIELDS:
+        return True
+    may_become = _BOM.startswith(start) or (not colon and any(field.startswith(name) for field in _FIELDS))
+    if may_become and not is_whole and len(start) <= _LONGEST_BLANK:
+        return None
+    return is_stream_type(content_type)
+
+
+def is_stream_type(content_type: str) -> bool:
+    """Return True for a content type, or a list of them, that names a stream of events and not JSON."""
+    kinds = {kind.partition(";")[0].strip().lower() for kind in content_type.split(",")}
+    return "text/event-stream" in kinds and "application/json" not in kinds
 
 
 class ServerSentEvent(NamedTuple):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
-import json
 import logging
 import math
 import os
@@ -20,6 +19,7 @@ import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from itertools import count
+from json import JSONDecodeError
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
@@ -28,9 +28,11 @@ from urllib.parse import quote, quote_plus
 import httpx
 
 from ._call import LIMITS, Limits
+from ._codings import decoded
 from ._config import MAX_CONNECTIONS
-from ._json import is_dict, is_list, is_too_deep, redact, shorten
+from ._json import is_decimal, is_dict, is_list, is_too_deep, parse_json, redact, shorten, write_json
 from ._pool import AsyncPool, Pool
+from ._sse import is_stream
 from ._transports import async_bounded, bounded, proves_unsent
 from .errors import ConfigurationError
 
@@ -48,7 +50,6 @@ _KEPT_OF_RESPONSE = (
     *("content-type", "content-encoding", "location", "retry-after", "retry-after-ms"),
     *("x-request-id", "request-id", "x-correlation-id"),
 )
-_UNPACKED = {"gzip", "deflate", "identity"}  # encodings that a server may use although the request excludes them
 _KEY = "[key]"
 _COMPLETE = "complete"
 _LEFT = "the client left"
@@ -261,7 +262,7 @@ class _File:
         try:
             if self._file is None:
                 self._file, self._process = self._open(), os.getpid()
-                data = json.dumps(_FORMAT).encode() + b"\n" + data
+                data = write_json(_FORMAT).encode() + b"\n" + data
             while data:
                 data = data[self._file.write(data) :]
         except OSError as error:
@@ -286,7 +287,7 @@ def _open_private(name: str, flags: int) -> int:
 
 def _readable(value: Any) -> bytes:
     """Return JSON in UTF-8, in which half a surrogate pair is an escape."""
-    return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    return write_json(value).encode("utf-8", "backslashreplace")
 
 
 def _as_path(path: str | os.PathLike[str]) -> Path:
@@ -341,27 +342,24 @@ class _Exchange:
     def begin(self, response: httpx.Response) -> httpx.Response:
         """Write the status and headers of a response, and return a response whose body is recorded as it is read."""
         # A compressed body is decompressed here, also for the client, because a key in it could not be redacted.
-        codings = set(response.headers.get("content-encoding", "").lower().replace(",", " ").split())
-        is_packed = bool(codings) and codings <= _UNPACKED
-        headers = response.headers.copy()
-        for name in ("content-encoding", "content-length") if is_packed else ():
-            headers.pop(name, None)
+        response = decoded(response)
+        headers = response.headers
         kept = _kept(headers, _KEPT_OF_RESPONSE, self._file.keys)
         self._write("response", at=self._now(), status=response.status_code, headers=kept)
-        self._is_stream = headers.get("content-type", "").lower().startswith("text/event-stream")
+        self._content_type = headers.get("content-type", "")
         return httpx.Response(
             response.status_code,
             headers=headers,
-            stream=_RecordedBody(response, self, is_packed=is_packed),
+            stream=_RecordedBody(response, self),
             extensions=response.extensions,
         )
 
     def parts(self) -> _Parts:
         """Return the splitter for the body."""
-        return _Parts(self._is_stream, self._part)
+        return _Parts(self._content_type, self._part)
 
-    def _part(self, content: bytes) -> None:
-        self._write("part", at=self._now(), **_as_body(content, self._file.keys, is_frame=self._is_stream))
+    def _part(self, content: bytes, *, is_frame: bool) -> None:
+        self._write("part", at=self._now(), **_as_body(content, self._file.keys, is_frame=is_frame))
 
     def hand_over(self) -> None:
         """Note the time at which the client gets a piece of the body."""
@@ -397,8 +395,9 @@ def _ends_at(limits: Limits | None) -> float:
 class _Parts:
     """Splitter of a body into lines of the recording: each frame of a stream is one, any other body is one."""
 
-    def __init__(self, is_stream: bool, write: Any) -> None:
-        self._is_stream = is_stream
+    def __init__(self, content_type: str, write: Any) -> None:
+        self._content_type = content_type
+        self._is_stream: bool | None = None  # until the first bytes tell
         self._write = write
         self._held: list[bytes] = []
         self._tail = b""
@@ -409,18 +408,21 @@ class _Parts:
         # Only the new piece is searched, with the last bytes before it, which may hold the beginning of a blank line.
         # Otherwise a frame of many pieces would be searched from its beginning with each of them.
         recent = self._tail + piece
+        if self._is_stream is None:
+            recent = b"".join(self._held)
+            self._is_stream = is_stream(self._content_type, recent)
         if self._is_stream and _END_OF_FRAME.search(recent):
             *frames, recent = _END_OF_FRAME.split(b"".join(self._held))
             self._held = [recent]
             # Each frame with the blank line that ended it: the split returns them alternately.
             for frame, blank in zip(frames[::2], frames[1::2], strict=True):
-                self._write(frame + blank)
+                self._write(frame + blank, is_frame=True)
         self._tail = recent[-3:]
 
     def rest(self) -> None:
         """Write the rest, at the end of the body."""
         if content := b"".join(self._held):
-            self._write(content)
+            self._write(content, is_frame=bool(self._is_stream))
         self._held = []
 
 
@@ -432,16 +434,14 @@ _END_OF_FRAME = re.compile(rb"((?:\r\n?+|\n)(?:\r\n?+|\n))")
 class _RecordedBody(httpx.SyncByteStream, httpx.AsyncByteStream):
     """The body of a response, recorded while the client reads it."""
 
-    def __init__(self, response: httpx.Response, exchange: _Exchange, *, is_packed: bool) -> None:
-        self._response = response
+    def __init__(self, response: httpx.Response, exchange: _Exchange) -> None:
         self._inner: Any = response.stream
-        self._is_packed = is_packed
         self._exchange = exchange
         self._parts = exchange.parts()
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            for piece in self._response.iter_bytes() if self._is_packed else self._inner:
+            for piece in self._inner:
                 self._take(piece)
                 yield piece
         except BaseException as error:
@@ -451,7 +451,7 @@ class _RecordedBody(httpx.SyncByteStream, httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
-            async for piece in self._response.aiter_bytes() if self._is_packed else self._inner:
+            async for piece in self._inner:
                 self._take(piece)
                 yield piece
         except BaseException as error:
@@ -553,7 +553,7 @@ def _as_frame(event: str | None, data: str) -> dict[str, Any] | None:
 
 def _as_json(text: str) -> dict[str, Any] | None:
     try:
-        value = json.loads(text)
+        value = parse_json(text)
         _compact(value)
     except (ValueError, RecursionError):
         return None
@@ -566,7 +566,7 @@ def _frame(parts: dict[str, Any]) -> str:
 
 
 def _compact(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return write_json(value, compact=True, strict=True)
 
 
 # --- Replaying ----------------------------------------------------------------------------------------------------
@@ -681,7 +681,7 @@ _NOTHING = object()
 
 def _text(value: Any) -> str:
     # As text, because in Python `True` equals 1.
-    return "nothing" if value is _NOTHING else json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return "nothing" if value is _NOTHING else write_json(value, sort_keys=True)
 
 
 def _shown(value: Any) -> str:
@@ -770,10 +770,10 @@ def _read(name: str) -> list[_Recorded]:
         if has_begun and number == len(lines) and not _is_json(line):
             break  # an incomplete line, from a program that was killed
         try:
-            _take_line(json.loads(line), found, is_first=not has_begun)
+            _take_line(parse_json(line, strict=True), found, is_first=not has_begun)
         except (ValueError, RecursionError) as error:
             # The line number of the error is always 1, so it is left out.
-            said = f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else error
+            said = f"{error.msg}, column {error.colno}" if isinstance(error, JSONDecodeError) else error
             raise ConfigurationError(f"{name}, line {number}: it is no line of a cassette ({said})") from None
         has_begun = True
     if not has_begun:
@@ -783,7 +783,7 @@ def _read(name: str) -> list[_Recorded]:
 
 def _is_json(text: str | bytes) -> bool:
     try:
-        json.loads(text)
+        parse_json(text)
     except (ValueError, RecursionError):
         return False
     return True
@@ -792,11 +792,11 @@ def _is_json(text: str | bytes) -> bool:
 def _take_line(line: Any, found: dict[int, _Recorded], *, is_first: bool) -> None:
     if is_first:
         if line != _FORMAT:
-            raise ValueError(f"the first line must be {json.dumps(_FORMAT)}")
+            raise ValueError(f"the first line must be {write_json(_FORMAT)}")
         return
     if not is_dict(line):
         raise ValueError("it is no object of JSON")
-    number = _field(line, "exchange", int)
+    number = _field(line, "exchange", _whole)
     kind = _field(line, "kind", str)
     if (number in found) == (kind == "request"):
         raise ValueError(f"exchange {number} {'begins a second time' if number in found else 'has not begun'}")
@@ -808,7 +808,7 @@ def _take_line(line: Any, found: dict[int, _Recorded], *, is_first: bool) -> Non
         case "response":
             found[number].response = {
                 "at": _field(line, "at", _seconds),
-                "status": _field(line, "status", int),
+                "status": _field(line, "status", _whole),
                 "headers": _field(line, "headers", lambda value: dict(httpx.Headers(value, "utf-8"))),
             }
         case "part":
@@ -831,6 +831,12 @@ def _field(line: dict[str, Any], name: str, read: Callable[[Any], T]) -> T:
         return read(line[name])
     except (ValueError, TypeError, AttributeError, OverflowError):
         raise ValueError(f"the field {name} cannot be {_shown(line[name])}") from None
+
+
+def _whole(value: Any) -> int:
+    if is_decimal(value):  # such as 1e999999999, whose digits would fill the memory
+        raise ValueError
+    return int(value)
 
 
 def _seconds(value: Any) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -16,7 +15,7 @@ from scout_generated.models.workflow_run_completed import WorkflowRunCompleted
 from scout_generated.models.workflow_run_failed import WorkflowRunFailed
 from scout_generated.models.workflow_run_started import WorkflowRunStarted
 
-from ._json import is_dict, is_mapping, text_or_none
+from ._json import is_dict, is_mapping, parse_json, text_or_none
 from ._sse import ServerSentEvent
 from .results import BlockRun, Run, RunStatus, as_text, output_of, parse_timestamp
 from .workflow_files import LoadedWorkflow
@@ -81,7 +80,7 @@ def decode(frame: ServerSentEvent) -> Event:
         ValueError: its data is not JSON.
         RecursionError: its data is nested too deeply.
     """
-    return typed(json.loads(frame.data.decode()), frame.event)  # decoded here: json would guess the encoding
+    return typed(parse_json(frame.data.decode()), frame.event)  # decoded here: parse_json would guess the encoding
 
 
 def typed(payload: Any, kind: str = "message") -> Event:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
@@ -10,7 +9,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any, cast
 
-from ._json import shorten
+from ._json import parse_json, shorten, write_json
 from .errors import RunFailedError, RunOutputError
 
 __all__ = ["BlockRun", "Run", "RunStatus", "StoredWorkflow", "WorkflowPage", "as_text", "output_of", "parse_timestamp"]
@@ -89,7 +88,8 @@ class Run:
         session_id: The session of the run.
         workflow_id: The workflow to which the run is attributed.
         status: The final status, or `RunStatus.STARTED` while the run continues.
-        state: The entries of the blocks by block id, `inputs`, and reserved keys that begin with `__`; any JSON.
+        state: The entries of the blocks by block id, `inputs`, and reserved keys that begin with `__`; any JSON. A
+            number in it that neither int nor float can hold is a `decimal.Decimal`.
         errors: The error messages of the server.
         output_block_id: The block whose output is that of the run: the one that the server names, else the one marked
             `is_output` in the workflow, else its only leaf, else `None`.
@@ -130,21 +130,23 @@ class Run:
 
     @property
     def text(self) -> str:
-        """`output` as text: text unchanged, `None` as `""`, anything else as JSON."""
+        """`output` as text: text unchanged, `None` as `""`, anything else as JSON (NaN and infinities as `null`)."""
         return as_text(self.output)
 
     def json(self) -> Any:
         """Return `output` as JSON: text is parsed, with or without a Markdown fence; anything else is unchanged.
 
+        A number that neither int nor float can hold is a `decimal.Decimal`.
+
         Raises:
-            RunOutputError: the output is text that is not JSON.
+            RunOutputError: the output is text that is not JSON. `NaN` and `Infinity` are not.
         """
         output = self.output
         if not isinstance(output, str):
             return output
         for candidate in (output, *_fenced(output)):
             try:
-                return json.loads(candidate)
+                return parse_json(candidate, strict=True)
             except (ValueError, RecursionError):
                 continue
         shown = shorten(output, 80)
@@ -221,7 +223,7 @@ def as_text(output: Any) -> str:
     """Return an output as text: text unchanged, `None` as `""`, anything else as JSON."""
     if output is None:
         return ""
-    return output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
+    return output if isinstance(output, str) else write_json(output)
 
 
 def output_of(entry: Any) -> Any:

@@ -12,7 +12,7 @@ from ._answers import Answer, read_run, sentence
 from ._call import FAILURES
 from ._http import AsyncBody, Body
 from ._json import is_mapping
-from ._sse import EventTooLargeError, ServerSentEvent, SSEDecoder
+from ._sse import EventTooLargeError, ServerSentEvent, SSEDecoder, is_stream, is_stream_type
 from .errors import (
     ConfigurationError,
     StreamDecodeError,
@@ -45,6 +45,18 @@ class Progress:
         self._accumulator = Accumulator(workflow)
         self._decoder = SSEDecoder(max_event_bytes)
         self._frames: Iterator[ServerSentEvent] = iter(())
+        self._content_type = ""
+        self._is_stream: bool | None = True  # `None` until the body has told
+        self._pieces: list[bytes] = []  # of a body that has not told, or is not a stream
+
+    def begin(self, content_type: str) -> None:
+        """Begin a body of which it is not known whether it is a stream."""
+        self._content_type, self._is_stream = content_type, None
+
+    @property
+    def waits_for_whole(self) -> bool:
+        """True while a response is read that is not a stream, or may not be one."""
+        return not self._is_stream and not self.is_over and self.end_reason is None
 
     def run(self) -> Run:
         return self._accumulator.run()
@@ -60,7 +72,33 @@ class Progress:
         return self._accumulator.output_block_id
 
     def feed(self, piece: bytes) -> None:
+        if not self._is_stream:
+            self._pieces.append(piece)
+            if self._is_stream is None:
+                self._decide(is_whole=False)
+            return
         self._frames = self._decoder.feed(piece)
+
+    def _decide(self, *, is_whole: bool) -> None:
+        start = b"".join(self._pieces)
+        self._is_stream = is_stream(self._content_type, start, is_whole=is_whole)
+        self._pieces = [start]
+        if self._is_stream:
+            self._pieces = []
+            self._frames = self._decoder.feed(start)
+
+    def end(self, answer: Callable[[bytes], Answer]) -> None:
+        """Take the end of the body.
+
+        Raises:
+            StreamInterruptedError: it is a stream.
+            APIResponseError: it is neither a stream nor JSON with a run or an event.
+        """
+        if self._is_stream is None:
+            self._decide(is_whole=True)
+        if self._is_stream:
+            raise self.interrupted("the connection was closed")
+        self.take_whole(answer(b"".join(self._pieces)))
 
     def next(self) -> Event | None:
         """Return the next event in the bytes that were fed; `None` when there is none.
@@ -256,10 +294,11 @@ class _Stream:
             raise progress.interrupted(progress.end_reason)
         return event
 
-    def _receive(self, piece: bytes) -> Event | None:
-        if not piece:
-            raise self._progress.interrupted("the connection was closed")
-        self._progress.feed(piece)
+    def _receive(self, body: Body | AsyncBody, piece: bytes) -> Event | None:
+        if piece:
+            self._progress.feed(piece)
+        else:
+            self._progress.end(body.answer)
         event = self._progress.next()
         if event is None and self._progress.end_reason:
             raise self._progress.interrupted(self._progress.end_reason)
@@ -285,16 +324,25 @@ class RunStream(_Stream):
         self._body = body
         self._progress = progress
         self._forgotten = weakref.finalize(self, body.abandon)
-        if not body.is_stream:
-            try:
-                progress.take_whole(body.read_whole())
-            except FAILURES as error:
-                failure = body.call.stream_failed(error)
-            else:
-                return
-            finally:
-                self.close()
-            raise failure
+        progress.begin(body.content_type)
+        if is_stream_type(body.content_type):
+            return  # its first bytes may come late; they are looked at when they are there
+        try:
+            while progress.waits_for_whole:
+                if piece := body.read():
+                    progress.feed(piece)
+                else:
+                    progress.end(body.answer)
+                    self.close()
+        except FAILURES as error:
+            failure = body.call.stream_failed(error)
+        except BaseException:
+            self.close()
+            raise
+        else:
+            return
+        self.close()
+        raise failure
 
     def __iter__(self) -> Self:
         return self
@@ -318,14 +366,15 @@ class RunStream(_Stream):
 
     def _wait(self) -> Event | None:
         event: Event | None = None
-        self._body.call.await_event()
+        body = self._body
+        body.call.await_event()
         while event is None and not self._progress.is_over:
             self._reading = True
             try:
-                piece = self._body.read()
+                piece = body.read()
             finally:
                 self._reading = False
-            event = self._receive(piece)
+            event = self._receive(body, piece)
         if event is None:
             self._end()
         return event
@@ -403,16 +452,25 @@ class AsyncRunStream(_Stream):
             raise self._progress.interrupted("it was closed here")
         self._body = body
         self._forgotten = weakref.finalize(self, body.abandon)
-        if body.is_stream:
-            return self
+        progress = self._progress
+        progress.begin(body.content_type)
+        if is_stream_type(body.content_type):
+            return self  # as in RunStream
         try:
-            self._progress.take_whole(await body.read_whole())
+            while progress.waits_for_whole:
+                if piece := await body.read():
+                    progress.feed(piece)
+                else:
+                    progress.end(body.answer)
+                    await self.close()
         except FAILURES as error:
             failure = body.call.stream_failed(error)
+        except BaseException:
+            await self.close()
+            raise
         else:
             return self
-        finally:
-            await self.close()
+        await self.close()
         raise failure
 
     def __await__(self) -> Generator[Any, Any, Self]:
@@ -456,7 +514,7 @@ class AsyncRunStream(_Stream):
                 piece = await body.read()
             finally:
                 self._reading = False
-            event = self._receive(piece)
+            event = self._receive(body, piece)
         if event is None:
             await self._end()
         return event

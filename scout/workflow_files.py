@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast, runtime_checkable
 
-from ._json import PathInData, is_list, is_mapping, json_fault, spell, text_or_none
+from ._json import PathInData, is_list, is_mapping, json_fault, parse_json, spell, text_or_none, write_json
 from .errors import WorkflowFileError
 from .results import StoredWorkflow
 
@@ -175,7 +175,7 @@ def _parse_json(name: str, text: str) -> Any:
     twice: list[str] = []
 
     try:
-        data = json.loads(text, object_pairs_hook=unique)
+        data = parse_json(text, object_pairs_hook=unique)
     except json.JSONDecodeError as error:
         raise WorkflowFileError(f"is not JSON: {error.msg}", path=name, line=error.lineno, column=error.colno) from None
     except (RecursionError, ValueError) as error:
@@ -194,6 +194,10 @@ def _place_of_duplicate(name: str, text: str) -> tuple[int | None, int | None]:
         if "duplicate key" in str(error):
             return error.line, error.column
     return None, None
+
+
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
+"""A number as in JSON. Numbers of YAML can also be hexadecimal, for example."""
 
 
 def parse_yaml(name: str, text: str) -> Any:
@@ -216,6 +220,15 @@ def parse_yaml(name: str, text: str) -> Any:
                 problem = f"{error} does not fit {node.tag}"
                 raise ConstructorError(problem=problem, problem_mark=node.start_mark) from None
 
+        def number(self, node: Any) -> Any:
+            text = str(node.value)
+            if _NUMBER.fullmatch(text):
+                return parse_json(text)
+            is_int = node.tag.endswith("int")
+            return self.construct_yaml_int(node) if is_int else self.construct_yaml_float(node)
+
+    for tag in ("int", "float"):
+        Constructor.add_constructor(f"tag:yaml.org,2002:{tag}", Constructor.number)
     for tag in ("timestamp", "value"):  # a date, and a plain `=`
         Constructor.add_constructor(f"tag:yaml.org,2002:{tag}", SafeConstructor.construct_yaml_str)
     yaml = _yaml()
@@ -347,7 +360,7 @@ def _blank(text: str, index: int) -> int:
 
 def _find_in_json(text: str, place: PathInData) -> int:
     """Return the index of a value in valid JSON, or of its key; of the nearest value above it when it is missing."""
-    decoder = json.JSONDecoder()
+    decoder = json.JSONDecoder(parse_int=str, parse_float=str)  # Python converts no integer of thousands of digits
     mark = index = _blank(text, 0)
     for step in place:
         count = 0
@@ -434,11 +447,14 @@ def _spell_out(name: str, workflow: LoadedWorkflow) -> bytes:
         # A config that looks like a wrapper gets a wrapper, so that loading removes that one instead.
         document = {"workflow_config": workflow.config} if _is_stored(workflow.config) else workflow.config
     _unwrap(document, _refuse_mapping)
-    plain = json.loads(json.dumps(document))  # without subclasses, and without shared parts, which would become aliases
+    # Without subclasses, and without shared parts, which would become aliases.
+    plain = parse_json(write_json(document, strict=True))
+    # A Decimal that a float can hold comes back as a float.
+    wanted = _fingerprint(LoadedWorkflow(parse_json(write_json(workflow.config, strict=True)), workflow.key))
     for write in (_to_json,) if _is_json(name) else (_to_yaml, _to_json_in_yaml):
         try:
             data = write(plain).encode()
-            if _fingerprint(_load_bytes(name, data)) == _fingerprint(workflow):
+            if _fingerprint(_load_bytes(name, data)) == wanted:
                 return data
         except (WorkflowFileError, RecursionError):
             continue
@@ -447,11 +463,11 @@ def _spell_out(name: str, workflow: LoadedWorkflow) -> bytes:
 
 def _fingerprint(workflow: LoadedWorkflow) -> str:
     """Return a text for exact comparison: it distinguishes `True`, 1 and 1.0, 0.0 and -0.0, and the order of keys."""
-    return json.dumps([workflow.key, workflow.config], ensure_ascii=False)
+    return write_json([workflow.key, workflow.config], strict=True)
 
 
 def _to_json(document: Any) -> str:
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return write_json(document, indent=2, strict=True) + "\n"
 
 
 _NEVER_RAW = re.compile(r"[^\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
@@ -467,6 +483,7 @@ def _to_json_in_yaml(document: Any) -> str:
 
 
 def _to_yaml(document: Any) -> str:
+    from decimal import Decimal
     from io import StringIO
 
     from ruamel.yaml.error import YAMLError
@@ -492,11 +509,16 @@ def _to_yaml(document: Any) -> str:
                 text = text.replace("e", ".0e")
             return self.represent_scalar("tag:yaml.org,2002:float", text)
 
+        def long_number(self, data: Decimal) -> Any:
+            text = str(data)
+            return self.represent_scalar(f"tag:yaml.org,2002:{'int' if text.lstrip('-').isdigit() else 'float'}", text)
+
         def mapping(self, data: dict[str, Any]) -> Any:
             return self.represent_mapping("tag:yaml.org,2002:map", list(data.items()))  # a list is not sorted
 
     Representer.add_representer(str, Representer.text)
     Representer.add_representer(float, Representer.number)
+    Representer.add_representer(Decimal, Representer.long_number)
     Representer.add_representer(dict, Representer.mapping)
     yaml = _yaml()
     yaml.Representer = Representer

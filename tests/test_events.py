@@ -499,7 +499,6 @@ def test_no_drift_of_types_breaks_the_stream(name: str, members: Json, envelope:
         b"\xff\xfe{\x00}\x00",
         b'{"a": 0x10}',
         b'{"a": "\x01"}',
-        b'{"a": ' + b"1" * 5000 + b"}",
         b'{"a": ' * 100_000,
         b"[" * 100_000 + b"]" * 100_000,
         b'{"name": "block_state_updated", "data": ' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001,

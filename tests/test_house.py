@@ -46,6 +46,7 @@ FLOORS = [
     "_call",
     "_network",
     "_pool",
+    "_codings",
     "_transports",
     "_http",
     "streaming",
@@ -61,7 +62,7 @@ FLOORS = [
 OUTBUILDINGS = ["cli", "local"]  # these use the house through its front door, if at all
 
 # Which of them import the HTTP library.
-HTTPX = {"_call", "_transports", "_pool", "_http", "cassettes"}
+HTTPX = {"_call", "_codings", "_transports", "_pool", "_http", "cassettes"}
 HTTPCORE = {"_network", "_pool"}
 
 
@@ -299,6 +300,9 @@ def test_the_local_scout_knows_nothing_of_the_client() -> None:
 
 def test_the_command_comes_in_by_the_front_door() -> None:
     used = [each for each in imports() if each.room == "cli" and each.target not in (None, "cli")]
+    # It reads and prints JSON as the client does.
+    json = [("scout._json", "parse_json"), ("scout._json", "write_json")]
+    used = [each for each in used if (each.module, each.name) not in json]
     doors = {each.module for each in used}
 
     assert doors <= {"scout", "scout.local"}

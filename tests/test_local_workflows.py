@@ -349,7 +349,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         "content",
         [
-            *(b"", b"{", b"[]", b"null", b'{"blocks": {}}', b'{"blocks": [{}]}', b'{"a": NaN}', b'{"a": 1e999}'),
+            *(b"", b"{", b"[]", b"null", b'{"blocks": {}}', b'{"blocks": [{}]}', b'{"a": NaN}'),
             *(b'{"a": "\\ud800"}', b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}"),
         ],
         ids=lambda content: content[:20].decode(),

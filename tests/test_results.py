@@ -198,7 +198,7 @@ def test_a_fence_may_be_followed_by_another() -> None:
 
 @pytest.mark.parametrize(
     "output",
-    ["", "Hello", "{'a': 1}", '{"a": 1', "```json\n{a: 1}\n```", "```json\n{}", "1" * 5000, "[" * 100_000, "x" * 1000],
+    ["", "Hello", "{'a': 1}", '{"a": 1', "```json\n{a: 1}\n```", "```json\n{}", "[NaN]", "[" * 100_000, "x" * 1000],
     ids=range(9),
 )
 def test_an_output_that_is_not_json_is_an_error_with_the_run(output: str) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from servers import KEY, WORKFLOW, Caller, Server, chunked
 
-from scout._sse import EventTooLargeError, ServerSentEvent, SSEDecoder
+from scout._sse import EventTooLargeError, ServerSentEvent, SSEDecoder, is_stream
 
 BOM = b"\xef\xbb\xbf"
 LIMIT = 64 * 1024 * 1024
@@ -416,3 +416,62 @@ def seconds(size: int, piece: int, make: Callable[[int], bytes]) -> float:
 def test_the_time_grows_with_the_size_alone(size: int, piece: int, make: Callable[[int], bytes]) -> None:
     # Twice the input takes twice the time; four times would mean that what has come is looked at again and again.
     assert seconds(4 * size, piece, make) / 4 < 2.5 * seconds(size, piece, make) + 0.02
+
+
+# --- Is it a stream? ----------------------------------------------------------------------------------------------
+
+JSON, SSE = "application/json", "text/event-stream"
+STREAMS = [
+    b"data: x\n\n",
+    b"event:x\n",
+    b"id: 1\n",
+    b"retry: 5\n",
+    b": ping\n\n",
+    b"data\n",
+    b"\xef\xbb\xbf\r\n data: x",
+]
+OTHERS = [b'{"run": 1}', b" \r\n\t[1]", b"\xef\xbb\xbf{}"]
+UNCLEAR = [
+    b"",
+    b" \n",
+    b"<html>",
+    b"Hello",
+    b"dat",
+    b"database: x",
+    b"identity",
+    b"\xef\xbb",
+    b"true",
+    b"\xff\xfe{\x00",
+]
+CONTENT_TYPES = {
+    SSE: True,
+    "Text/Event-Stream; charset=utf-8": True,
+    JSON: False,
+    f"{JSON}, {SSE}; charset=utf-8": False,
+    "text/plain": False,
+    "": False,
+}
+
+
+@pytest.mark.parametrize("content_type", CONTENT_TYPES)
+def test_the_beginning_of_a_body_decides_and_else_the_content_type(content_type: str) -> None:
+    for body in STREAMS:
+        assert is_stream(content_type, body, is_whole=True) is True
+    for body in OTHERS:
+        assert is_stream(content_type, body, is_whole=True) is False
+    for body in UNCLEAR:
+        assert is_stream(content_type, body, is_whole=True) is CONTENT_TYPES[content_type]
+
+
+@pytest.mark.parametrize("body", STREAMS + OTHERS)
+def test_a_beginning_that_is_cut_waits_for_more(body: bytes) -> None:
+    whole = is_stream("", body, is_whole=True)
+    for place in range(len(body)):
+        assert is_stream("", body[:place]) in (None, whole)
+    assert is_stream("", b"") is is_stream("", b"even") is is_stream("", b"id") is None
+
+
+def test_blanks_are_not_waited_for_without_end() -> None:
+    assert is_stream(SSE, b"\n" * 4000) is None
+    assert is_stream(SSE, b"\n" * 5000) is True
+    assert is_stream(JSON, b"\n" * 5000) is False

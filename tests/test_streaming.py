@@ -8,6 +8,7 @@ import pickle
 import threading
 import time
 import weakref
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -70,6 +71,7 @@ from scout import (
     StreamError,
     StreamInterruptedError,
 )
+from scout.cassettes import record, replay
 
 SSE = "text/event-stream"
 SLACK = 0.25
@@ -564,7 +566,7 @@ def test_a_stream_answered_with_one_event_as_json(call: Caller) -> None:
         json_answer({"unexpected": True}),
         answer(200, b"", content_type=None),
         answer(204),
-        answer(200, WHOLE, content_type="text/plain"),
+        answer(200, b"Hello", content_type="text/plain"),
     ],
     ids=["html", "list", "null", "foreign", "empty", "204", "plain text"],
 )
@@ -1042,3 +1044,56 @@ async def test_a_stream_that_another_task_closes_is_interrupted() -> None:
             with pytest.raises(StreamInterruptedError) as caught:
                 await reading
             assert caught.value.run.id is not None
+
+
+# --- A content type that is not that of the body ------------------------------------------------------------------
+
+CONTENT_TYPES = [SSE, "application/json", f"application/json, {SSE}; charset=utf-8", "text/plain", "text/html", None]
+BEGINNINGS = {
+    "whole": [WHOLE],
+    "in the first word": [WHOLE[:3], 0.02, WHOLE[3:]],
+    "bytes": [b"\r", b"\n", b":", b"\n", b"\n", WHOLE],
+}
+
+
+@pytest.mark.parametrize("cut", BEGINNINGS)
+@pytest.mark.parametrize("content_type", CONTENT_TYPES)
+def test_a_stream_is_known_by_its_beginning(call: Caller, content_type: str | None, cut: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    behaviour = (
+        chunked(BEGINNINGS[cut], content_type=content_type)
+        if content_type
+        else stream([*BEGINNINGS[cut]], content_type="")
+    )
+    with Server(behaviour) as server:
+        assert "".join(watch(call, server.url, text=True, client={"transport": record(path)}).events) == "Hello"
+        assert call.run(server.url).output == "Hello"
+    again = watch(call, "http://127.0.0.1:9", text=True, client={"transport": replay(path)})
+    assert (again.error, "".join(again.events)) == (None, "Hello")
+    assert len(path.read_text().splitlines()) > 6  # one for each frame
+
+
+@pytest.mark.parametrize("content_type", CONTENT_TYPES)
+def test_json_is_known_by_its_beginning(call: Caller, content_type: str | None) -> None:
+    body = json.dumps(run_answer("Hello")).encode()
+    with Server(stream([b" \n", 0.02, body[:1], 0.02, body[1:]], content_type=content_type or "")) as server:
+        assert "".join(watch(call, server.url, text=True).events) == "Hello"
+        assert call.run(server.url).output == "Hello"
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain"])
+def test_the_first_event_does_not_wait_for_the_end(call: Caller, content_type: str) -> None:
+    with Server(stream([STARTED[:3], 0.02, STARTED[3:] + says("Hel"), 20.0], content_type=content_type)) as server:
+        found = watch(call, server.url, timeout=0.3)
+
+    assert found.names == ["workflow_run_started", "block_state_updated"]
+    assert type(found.error) is APITimeoutError
+
+
+def test_json_without_a_run_under_the_name_of_a_stream(call: Caller) -> None:
+    with Server(answer(200, b'{"unexpected": true}', content_type=SSE)) as server:
+        assert type(call.error(server.url)) is APIResponseError
+        error = watch(call, server.url).error
+
+    assert type(error) is StreamInterruptedError
+    assert "no run that says how it ended" in str(error)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any, cast
 
+from scout._json import parse_json
 from scout.cli._exits import UsageError
 
 _EXAMPLE = '{"user_message": "Hi"}'
@@ -67,6 +67,6 @@ def _read(source: str) -> dict[str, Any]:
 
 def _parse(text: str) -> Any:
     try:
-        return json.loads(text)
+        return parse_json(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None

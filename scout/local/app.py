@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import json
 import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -255,7 +254,7 @@ class _Endpoints:
         runs = self._history.runs  # bound now, so that a reset during the run drops this run as well
 
         def note(answer: bytes) -> None:
-            runs.add(LocalRun(call.workflow_key, call.environment, json.dumps(call.inputs).encode(), answer))
+            runs.add(LocalRun(call.workflow_key, call.environment, json_bytes(call.inputs), answer))
 
         fault = asked.request.scope.get(FAULT)
         return EventStream(run, fault, note) if streaming else RunResponse(run, fault, note)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from scout._json import objects_in
+from scout._json import objects_in, parse_json
 
 from .workers import Worker
 
@@ -130,7 +129,7 @@ def _default(value: Any, input_type: str) -> Any:
     if not value.strip():
         return None
     try:
-        return json.loads(value)
+        return parse_json(value)
     except (ValueError, RecursionError):
         return value
 
@@ -142,7 +141,7 @@ def _has_type(value: Any, input_type: str) -> bool:
         case "checkbox":
             return isinstance(value, bool)
         case "number":
-            return isinstance(value, (int, float)) and not isinstance(value, bool)
+            return isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
         case _:  # "json" allows any JSON, and so does an unknown type
             return True
 
@@ -151,7 +150,7 @@ def _json_type(value: Any) -> str:
     match value:
         case bool():
             return "true or false"
-        case int() | float():
+        case int() | float() | Decimal():
             return "a number"
         case str():
             return "text"

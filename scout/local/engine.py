@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import json
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
@@ -13,7 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from scout._json import is_dict, is_list, is_too_deep, is_unicode, shorten
+from scout._json import is_dict, is_list, is_too_deep, is_unicode, parse_json, shorten, write_json
 
 from .blocks import BlockContext, BlockFailedError, Handler, call_handler, price_of, resolve_inputs, takes_inputs
 from .plan import Block, Plan, make_plan
@@ -317,9 +316,9 @@ class Execution:
             BlockFailedError: JSON cannot represent it, or it is too large.
         """
         try:
-            text = json.dumps(output, ensure_ascii=False, allow_nan=False)
+            text = write_json(output, strict=True)
             self.use_text(len(text.encode()))
-            copy = json.loads(text)
+            copy = parse_json(text)
             if is_too_deep(copy, text):
                 raise ValueError("it is nested too deeply")
             return copy
@@ -440,7 +439,7 @@ def _with_texts(value: Any, texts: Iterator[str]) -> Any:
 
 def _workflow_id(call: RunRequest) -> str:
     """Return an id that is the same for each run of a workflow."""
-    identity = call.workflow_key or json.dumps(call.workflow_config, sort_keys=True)
+    identity = call.workflow_key or write_json(call.workflow_config, ascii_only=True, sort_keys=True)
     return f"wf_{hashlib.sha256(identity.encode()).hexdigest()[:24]}"
 
 

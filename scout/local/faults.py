@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from scout._json import is_unicode
+from scout._json import is_unicode, write_json
 from scout.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Fault:
             raise ConfigurationError(f"match must be text, and not empty, not {self.match!r}")
         _check_headers(self.headers)
         try:
-            json.dumps(self.body, ensure_ascii=False, allow_nan=False).encode()
+            write_json(self.body, strict=True).encode()
         except (TypeError, ValueError, RecursionError) as error:
             raise ConfigurationError(f"the body of a fault does not fit into JSON: {error}") from None
         if self.status is not None and self.is_of_run:

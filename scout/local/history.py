@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
-from scout._json import is_dict
+from scout._json import is_dict, parse_json
 
 __all__ = ["History", "LocalRequest", "LocalRun"]
 
@@ -48,7 +47,7 @@ class LocalRequest:
         Raises:
             ValueError: The body is not JSON.
         """
-        return json.loads(self.content) if self.content else None
+        return parse_json(self.content) if self.content else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ class LocalRun:
     @property
     def inputs(self) -> Mapping[str, Any]:
         """The inputs in the request."""
-        return cast("Mapping[str, Any]", json.loads(self.sent))
+        return cast("Mapping[str, Any]", parse_json(self.sent))
 
     @property
     def size(self) -> int:
@@ -80,7 +79,7 @@ class LocalRun:
     @property
     def answer(self) -> Mapping[str, Any]:
         """The body of the response to the run without streaming: `run`, `workflow_id`, `output_block_id`."""
-        return cast("Mapping[str, Any]", json.loads(self.content))
+        return cast("Mapping[str, Any]", parse_json(self.content))
 
     @property
     def id(self) -> str:

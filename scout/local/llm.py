@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from scout._config import is_loopback
-from scout._json import SHORTEST_SECRET, is_dict, is_list, redact, shorten
+from scout._json import SHORTEST_SECRET, is_dict, is_list, parse_json, redact, shorten
 from scout.errors import ConfigurationError
 
 from .blocks import BlockFailedError, prompts, wants_json
@@ -67,7 +67,7 @@ class ChatCompletions:
         async with contextlib.aclosing(pieces):
             text = "".join([piece async for piece in pieces])
         try:
-            answer: object = json.loads(text)
+            answer: object = parse_json(text)
         except (ValueError, RecursionError):
             answer = None
         if not is_dict(answer):
@@ -150,7 +150,7 @@ class ChatCompletions:
 
     def _parsed(self, data: bytes) -> dict[str, Any]:
         try:
-            parsed: object = json.loads(data)
+            parsed: object = parse_json(data)
         except (ValueError, RecursionError):
             parsed = None
         if not is_dict(parsed):

@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scout._json import write_json
+
 from . import templates
 from .templates import TemplateFailedError
 from .workers import Worker
@@ -139,7 +141,7 @@ class Renderer:
                 await process.start()
                 seconds = min(self._seconds, time_budget.left)
                 with time_budget.charged():
-                    answers = await process.ask(json.dumps({**request, "seconds": seconds}), count, seconds)
+                    answers = await process.ask(write_json({**request, "seconds": seconds}), count, seconds)
             except BaseException:
                 # Also when the run was cancelled, because the process may never finish the template.
                 self._all.discard(process)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse, Response
+
+from scout._json import write_json
 
 from .engine import RUN_COMPLETED, RUN_FAILED
 from .faults import BrokenOffError, spoil_body, spoil_events
@@ -34,7 +35,7 @@ class Json(JSONResponse):
 
 def json_bytes(content: Any) -> bytes:
     """Return compact JSON in UTF-8."""
-    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return write_json(content, compact=True, strict=True).encode()
 
 
 class RunResponse(Response):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.util
-import json
 import os
 import re
 import socket
@@ -16,7 +15,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from scout._json import is_dict
+from scout._json import is_dict, parse_json, write_json
 from scout.errors import ConfigurationError
 
 from .access import Access
@@ -348,7 +347,7 @@ def _plain(key: object, config: object) -> dict[str, Any]:
     if not (isinstance(key, str) and key):
         raise ConfigurationError(f"workflows must map keys to configs, and {key!r} is no key.")
     try:
-        plain: object = json.loads(json.dumps(config, allow_nan=False))
+        plain: object = parse_json(write_json(config, ascii_only=True, strict=True))
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigurationError(f'workflows["{key}"] does not fit into JSON: {error}') from None
     if not is_dict(plain):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from scout._json import shorten
+from scout._json import parse_json, shorten, write_json
 from scout.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class Store:
                 ).fetchone()
                 if row is None:
                     _create(db, config, key)
-                elif json.loads(row[1]) != config:
+                elif parse_json(row[1]) != config:
                     _save(db, row[0], config, _now(db), deploy=True)
 
     def create(self, config: Mapping[str, Any], key: str | None) -> Stored:
@@ -241,7 +241,7 @@ class Store:
         key, config = row
         if config is None:
             raise NotThereError(f"The workflow has no revision {_quoted(revision_id or '')}.")
-        return key, json.loads(config)
+        return key, parse_json(config)
 
     def page(self, filters: Filters, limit: int) -> tuple[list[Stored], str | None]:
         """Return a page of a list: at most `limit` workflows, and the `start_at` of the next page; `None` on the last.
@@ -345,7 +345,7 @@ def _save(db: sqlite3.Connection, workflow_id: str, config: Mapping[str, Any], n
 
 
 def _config_text(config: Mapping[str, Any]) -> str:
-    return json.dumps(config, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return write_json(config, compact=True, strict=True)
 
 
 def _get(db: sqlite3.Connection, workflow_id: str) -> Stored:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from scout._json import is_dict, is_list
+from scout._json import is_dict, is_list, parse_json, write_json
 from scout.errors import ConfigurationError, WorkflowFileError
 from scout.workflow_files import locate, parse_yaml
 
@@ -127,7 +126,7 @@ def _checked(name: object, output: Any) -> list[Any] | Handler:
     if callable(output):
         return cast("Handler", output)
     try:
-        copy = json.loads(json.dumps(output, allow_nan=False))
+        copy = parse_json(write_json(output, ascii_only=True, strict=True))
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigurationError(f'the stub of "{name}" does not fit into JSON: {error}.') from None
     if not is_list(copy):

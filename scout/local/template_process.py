@@ -12,6 +12,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from scout._json import parse_json
+
 from .templates import TemplateFailedError, render_all
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ def main() -> None:
     _use_utc()
     print("ready", flush=True)  # noqa: T201 - the parent waits for this line
     for line in sys.stdin.buffer:
-        request = json.loads(line)
+        request = parse_json(line)
         _limit_cpu(request.pop("seconds"))
         for answer in _answers(request):
             sys.stdout.write(json.dumps(answer) + "\n")

@@ -17,7 +17,7 @@ from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
-from scout._json import is_dict, shorten
+from scout._json import is_dict, shorten, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -142,11 +142,16 @@ def _printable(value: Any) -> Any:
 def _make_environment() -> _Environment:
     environment = _Environment(undefined=_Missing, finalize=_printable, keep_trailing_newline=True)
     # Jinja does not declare the type of its globals.
+    environment.policies["json.dumps_function"] = _to_json  # of the filter `tojson`
     names = cast("dict[str, Any]", environment.globals)  # pyright: ignore[reportUnknownMemberType]
     names.pop("lipsum")
     # Only the names in Scout's documentation, because a template that works here must not fail there.
     names.update(datetime=datetime, timezone=timezone, ZoneInfo=ZoneInfo)
     return environment
+
+
+def _to_json(value: Any, *, indent: int | None = None, sort_keys: bool = False) -> str:
+    return write_json(value, indent=indent, sort_keys=sort_keys, ascii_only=True)
 
 
 _environment = _make_environment()
