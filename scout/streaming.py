@@ -301,6 +301,7 @@ class RunStream(_Stream):
         APITimeoutError: no event arrived within `timeout`, or the run was not finished within `deadline`. Keep-alive
             comments do not count as events.
         RunFailedError: after the last event of a run that failed, unless `check=False`.
+        RunNotFinishedError: the server answered with one event instead of a stream, unless `check=False`.
     """
 
     def __init__(self, body: Body, progress: Progress) -> None:
