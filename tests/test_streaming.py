@@ -1063,3 +1063,21 @@ async def test_a_stream_that_another_task_closes_is_interrupted() -> None:
             with pytest.raises(StreamInterruptedError) as caught:
                 await reading
             assert caught.value.run.id is not None
+
+
+def test_one_event_as_json_by_id(call: Caller) -> None:
+    def program(client_class: Any) -> Any:
+        client = client_class(KEY, base_url=server.url)
+        try:
+            return (yield client.workflows.execute("wf_1"))
+        finally:
+            yield client.close()
+
+    config = {"workflow_config": WORKFLOW, "output": "ok"}
+    with Server(json_answer(event("workflow_run_completed", {**IDS, **config}))) as server:
+        run = call.drive(program)
+        assert (run.id, run.output, run.output_block_id) == ("run_1", "ok", "answer")
+    with Server(json_answer(event("workflow_run_completed", {**IDS, "output": {"output": "ok"}}))) as server:
+        assert call.drive(program).output == "ok"
+    with Server(json_answer(event("workflow_run_started", IDS))) as server, pytest.raises(RunNotFinishedError):
+        call.drive(program)

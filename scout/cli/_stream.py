@@ -53,7 +53,7 @@ def _as_json(event: Event) -> Any:
 
     if not isinstance(event, UnknownEvent):
         return event.to_dict()
-    return event.data if isinstance(event.data, dict) else {"name": event.name, "data": event.data}
+    return {"name": event.name, "data": event.data} if isinstance(event.data, str) else event.data
 
 
 class _Text:
