@@ -245,13 +245,14 @@ def _without_halves(value: Any) -> Any:
     top: list[Any] = [value]
     parts: list[Any] = [top]  # as in is_same, because JSON may be nested deeper than Python's limit
     for part in parts:
-        for key, each in list(part.items() if is_dict(part) else enumerate(part)):
-            if isinstance(each, str):
-                part[key] = whole_text(each)
-            elif isinstance(each, dict | list):
-                parts.append(each)
+        keys: list[Any] = list(part) if is_dict(part) else list(range(len(part)))
+        for key in keys:
+            if isinstance(part[key], str):
+                part[key] = whole_text(part[key])
+            elif isinstance(part[key], dict | list):
+                parts.append(part[key])
         if is_dict(part) and not all(map(is_unicode, part)):
-            whole = {whole_text(key): each for key, each in part.items()}
+            whole = {whole_text(key): part[key] for key in part}
             part.clear()
             part.update(whole)
     return top[0]
