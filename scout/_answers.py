@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
 from . import errors
-from ._json import is_dict, is_list, is_mapping, parse_json, shorten, text_or_none, write_json
+from ._json import is_dict, is_list, is_mapping, parse_json, shorten, text_or_none, without_halves, write_json
 from ._requests import RUN_MAY_HAVE_STARTED
 from ._retry import REFUSED, retry_after
 from ._sse import is_stream
@@ -62,7 +62,9 @@ def read_any_run(answer: Answer, workflow: LoadedWorkflow | None) -> Run:
 
 
 def read_run(answer: Answer, workflow: LoadedWorkflow | None) -> Run:
-    """Read the run from a 2xx answer that is JSON.
+    """Read the run from a 2xx answer that is JSON: a run, or one event of it.
+
+    Half a surrogate pair, which no text can hold, becomes U+FFFD.
 
     Args:
         answer: The answer.
@@ -73,10 +75,15 @@ def read_run(answer: Answer, workflow: LoadedWorkflow | None) -> Run:
     """
     # Without the generated class, which raises for small deviations, so that a paid result would be lost; and importing
     # the attrs classes takes longer than a call to this machine. A test compares the names with the spec.
-    data = _decode(answer)
+    data: dict[str, Any] = without_halves(_decode(answer), answer.body)
     found = data.get("run")
     status = found.get("stop_reason") if is_mapping(found) else None
     if not is_mapping(found) or not isinstance(status, str):
+        from .streaming import run_of_event  # rare, and the event classes are slow to import
+
+        run = run_of_event(data, workflow)
+        if run is not None:
+            return run
         name = data.get("name")
         what = f"one event, {name!r}, and" if isinstance(name, str) else "JSON, but"
         raise _not_understood(answer, f"it holds {what} no run that says how it ended (run.stop_reason)")
@@ -274,7 +281,7 @@ def _status_line(status: int) -> str:
 
 def _body(answer: Answer) -> Any:
     try:
-        return parse_json(answer.body)
+        return without_halves(parse_json(answer.body), answer.body)
     except (ValueError, RecursionError):
         return answer.body.decode("utf-8", "replace")
 

@@ -37,6 +37,8 @@ __all__ = [
     "shorten",
     "spell",
     "text_or_none",
+    "whole_text",
+    "without_halves",
     "write_json",
 ]
 
@@ -82,6 +84,8 @@ def objects_in(value: object) -> list[dict[str, Any]]:
 
 def is_unicode(text: str) -> bool:
     """Return True for text that UTF-8 can encode: text without half a surrogate pair."""
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -359,6 +363,56 @@ def spell(place: PathInData) -> str:
     for step in place:
         spelled += f"[{step}]" if isinstance(step, int) else f".{step}" if spelled else step
     return spelled
+
+
+# --- Halves of surrogate pairs ------------------------------------------------------------------------------------
+
+
+def whole_text(text: str) -> str:
+    """Return text that UTF-8 can encode: two halves of a surrogate pair are joined, one that is alone is U+FFFD."""
+    if is_unicode(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def without_halves(value: Any, text: str | bytes) -> Any:
+    """Make every text and key of parsed JSON whole, as `whole_text` does, and return the value.
+
+    Args:
+        value: The parsed value, which is changed in place.
+        text: The JSON that it was parsed from; a text without half a surrogate pair needs no closer look.
+    """
+    return _without_halves(value) if _may_hold_halves(text) else value
+
+
+_ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+_ENCODED_HALF = 0xED  # the first of the three bytes that Python's parser accepts for one half
+
+
+def _may_hold_halves(text: str | bytes) -> bool:
+    # The search for one character is the fastest by far, and most texts end here.
+    if isinstance(text, str):
+        return "\\" in text and _ESCAPED_HALF.search(text) is not None
+    if _ENCODED_HALF in text:
+        return True
+    return ord(b"\\") in text and _ESCAPED_HALF.search(text.decode("utf-8", "replace")) is not None
+
+
+def _without_halves(value: Any) -> Any:
+    top: list[Any] = [value]
+    parts: list[Any] = [top]  # as in is_same, because JSON may be nested deeper than Python's limit
+    for part in parts:
+        keys: list[Any] = list(part) if is_dict(part) else list(range(len(part)))
+        for key in keys:
+            if isinstance(part[key], str):
+                part[key] = whole_text(part[key])
+            elif isinstance(part[key], dict | list):
+                parts.append(part[key])
+        if is_dict(part) and not all(map(is_unicode, part)):
+            whole = {whole_text(key): part[key] for key in part}
+            part.clear()
+            part.update(whole)
+    return top[0]
 
 
 # --- Text for messages --------------------------------------------------------------------------------------------

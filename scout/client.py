@@ -299,6 +299,7 @@ class Scout(_Client[Http, Transport]):
 
         Raises:
             RunFailedError: the run failed, and `check` is on.
+            RunNotFinishedError: the run has not ended, and `check` is on.
             WorkflowFileError: the workflow cannot be read; nothing was sent.
             ConfigurationError: an argument is invalid; nothing was sent.
             APIStatusError: the API answered with a status other than 2xx.

@@ -21,6 +21,7 @@ ScoutError
 │   ├── StreamInterruptedError         it ended before the run did
 │   └── StreamDecodeError              an event is not JSON, or is too large
 ├── RunFailedError               the run failed; the request itself succeeded
+├── RunNotFinishedError          the answer is a run that has not ended
 └── RunOutputError               the output of a run is not JSON, which was asked for (also a `ValueError`)
 ```
 
@@ -53,6 +54,7 @@ __all__ = [
     "PermissionDeniedError",
     "RateLimitError",
     "RunFailedError",
+    "RunNotFinishedError",
     "RunOutputError",
     "ScoutError",
     "StreamDecodeError",
@@ -322,6 +324,18 @@ class RunFailedError(ScoutError):
 
     Attributes:
         run: The run, with its `errors`, and in `state` the results of the blocks that completed before.
+    """
+
+    def __init__(self, message: str, *, run: scout.Run) -> None:
+        super().__init__(message)
+        self.run = run
+
+
+class RunNotFinishedError(ScoutError):
+    """The answer is a run that has not ended. The run may continue on the server.
+
+    Attributes:
+        run: The run so far.
     """
 
     def __init__(self, message: str, *, run: scout.Run) -> None:

@@ -15,9 +15,9 @@ from scout_generated.models.workflow_run_completed import WorkflowRunCompleted
 from scout_generated.models.workflow_run_failed import WorkflowRunFailed
 from scout_generated.models.workflow_run_started import WorkflowRunStarted
 
-from ._json import is_dict, is_mapping, parse_json, text_or_none
+from ._json import is_dict, is_mapping, is_unicode, parse_json, text_or_none, whole_text, without_halves
 from ._sse import ServerSentEvent
-from .results import BlockRun, Run, RunStatus, as_text, output_of, parse_timestamp
+from .results import BlockRun, Run, RunStatus, as_number, as_text, output_of, parse_timestamp
 from .workflow_files import LoadedWorkflow
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "WorkflowRunFailed",
     "WorkflowRunStarted",
     "decode",
+    "event_in_answer",
 ]
 
 
@@ -41,7 +42,7 @@ class UnknownEvent:
 
     Attributes:
         name: The name of the event.
-        data: The whole event, unchanged: any JSON.
+        data: The whole event: any JSON, or the text of an event of an unknown kind that is not JSON, such as a ping.
         problem: The reason why the content does not fit; `None` when the name is unknown.
     """
 
@@ -72,15 +73,45 @@ _CLASSES: dict[str, Any] = {
     "block_state_updated": BlockStateUpdated,
 }
 
+_JSON_KINDS = frozenset({*_CLASSES, "message"})  # the last is the kind of a frame that names none
+
 
 def decode(frame: ServerSentEvent) -> Event:
     """Return the typed event of a frame of a stream.
 
     Raises:
-        ValueError: its data is not JSON.
-        RecursionError: its data is nested too deeply.
+        ValueError: its data is not JSON, although its kind is known or not given.
+        RecursionError: its data is nested too deeply, although its kind is known or not given.
     """
-    return typed(parse_json(frame.data.decode()), frame.event)  # decoded here: parse_json would guess the encoding
+    data = frame.data
+    try:
+        text = data.decode()  # decoded here: parse_json would guess the encoding
+        payload = parse_json(text)
+        if "\\" in text:
+            payload = _whole(payload, text)
+    except (ValueError, RecursionError):
+        if frame.event in _JSON_KINDS:
+            raise
+        return UnknownEvent(frame.event, data.decode("utf-8", "replace"))
+    return typed(payload, frame.event)
+
+
+def _whole(payload: Any, text: str) -> Any:
+    """As `without_halves`, but leave the texts of an update as they came: the other half may be in the next one."""
+    data = payload.get("data") if is_dict(payload) else None
+    update = data.get("update_data") if is_dict(data) else None
+    if not is_dict(update):
+        return without_halves(payload, text)
+    pieces = {whole_text(key): value for key, value in update.items() if isinstance(value, str)}
+    payload = without_halves(payload, text)
+    update.update(pieces)
+    return payload
+
+
+def event_in_answer(answer: dict[str, Any]) -> Event | None:
+    """Return the event that is the whole answer; `None` when the answer is not one, or one that cannot be read."""
+    event = typed(answer) if not is_dict(answer.get("run")) else None
+    return None if isinstance(event, UnknownEvent) else event
 
 
 def typed(payload: Any, kind: str = "message") -> Event:
@@ -109,21 +140,41 @@ def typed(payload: Any, kind: str = "message") -> Event:
 
 _MARKS = 256
 
+_UNNAMED = "output"
+"""The id in a run of the block that gave the output, when nothing names it."""
+
 
 class _GrowingText:
-    """Text that grows by pieces. Adding to a str copies it each time, and io.StringIO keeps each piece as an object."""
+    """Text that grows by pieces. Adding to a str copies it each time, and io.StringIO keeps each piece as an object.
 
-    __slots__ = ("_joined", "_pieces")
+    A server that counts in UTF-16 may cut a piece between the two halves of a surrogate pair. The first half is not
+    part of the text until the other one has come, or the text has ended.
+    """
+
+    __slots__ = ("_half", "_joined", "_pieces")
 
     def __init__(self, start: str) -> None:
         self._joined = [start]
         self._pieces: list[str] = []
+        self._half = ""
 
-    def add(self, piece: str) -> None:
+    def add(self, piece: str) -> str:
+        """Add a piece, and return what the text has grown by."""
+        if self._half or not piece.isascii():
+            piece = self._half + piece
+            self._half = piece[-1] if "\ud800" <= piece[-1] <= "\udbff" else ""
+            piece = whole_text(piece.removesuffix(self._half))
         self._pieces.append(piece)
         if len(self._pieces) == 512:
             self._joined.append("".join(self._pieces))
             self._pieces.clear()
+        return piece
+
+    def end(self) -> None:
+        """End the text: a half that still waits is alone."""
+        if self._half:
+            self._pieces.append(whole_text(self._half))
+            self._half = ""
 
     def __str__(self) -> str:
         return "".join([*self._joined, *self._pieces])
@@ -171,6 +222,13 @@ class Accumulator:
         self._state = run.state
         self.is_over = True
 
+    def add_only(self, event: Event, answer: dict[str, Any]) -> tuple[str, str] | None:
+        """Add an event that is the whole answer: none follows, whatever it says. As `add`."""
+        self._run = replace(self._run, raw=answer)
+        added = self.add(event, b"")
+        self.is_over = True
+        return added
+
     def add(self, event: Event, frame: bytes) -> tuple[str, str] | None:
         """Add one event.
 
@@ -188,6 +246,9 @@ class Accumulator:
                 self._note_ids(event.data)
             return self._block_updated(event)
         self._note_ids(event.data)
+        if isinstance(event, WorkflowRunCompleted | WorkflowRunFailed):
+            for text in [text for growing in self._growing.values() for text in growing.values()]:
+                text.end()
         match event:
             case WorkflowRunStarted():
                 self._run_started(event)
@@ -215,13 +276,14 @@ class Accumulator:
 
     def _note_ids(self, data: Any) -> None:
         run = self._run
-        if run.id is None or run.session_id is None or run.workflow_id is None:
-            self._run = replace(
-                run,
-                id=run.id or text_or_none(data.workflow_run_id),
-                session_id=run.session_id or text_or_none(getattr(data, "session_id", None)),
-                workflow_id=run.workflow_id or text_or_none(data.workflow_id),
-            )
+        known = run.id, run.session_id, run.workflow_id
+        if None not in known:
+            return
+        run_id = run.id or text_or_none(data.workflow_run_id)
+        session_id = run.session_id or text_or_none(getattr(data, "session_id", None))
+        workflow_id = run.workflow_id or text_or_none(data.workflow_id)
+        if (run_id, session_id, workflow_id) != known:  # any of them may be missing in every event
+            self._run = replace(run, id=run_id, session_id=session_id, workflow_id=workflow_id)
 
     # --- The run ---
 
@@ -229,12 +291,16 @@ class Accumulator:
         self._state.update(_object(event.data.state))
         if isinstance(event.data.inputs, JsonObject):
             self._state.setdefault("inputs", _object(event.data.inputs))
-        config = LoadedWorkflow(_object(event.data.workflow_config))
+        self._note_config(event.data)
+
+    def _note_config(self, data: Any) -> None:
+        config = LoadedWorkflow(_object(data.workflow_config))
         self._known.update(config.block_ids)
         if self._run.output_block_id is None:
             self._run = replace(self._run, output_block_id=config.output_block_id)
 
     def _run_completed(self, event: WorkflowRunCompleted) -> None:
+        self._note_config(event.data)
         output: Any = event.data.output
         output = _object(output) if isinstance(output, JsonObject) else output
         # Not documented: `output` may be the whole state, or the output of the output block.
@@ -251,11 +317,17 @@ class Accumulator:
         if output in (entry, output_of(entry)):
             return
         known = self._known.union(self._blocks, self._state, self._growing)
-        if is_mapping(output) and all(key in known for key in output):
+        is_entry = is_mapping(output) and "output" in output
+        is_state = is_mapping(output) and all(key in known for key in output)
+        if block_id is None and is_mapping(output) and not is_entry:  # nothing says which blocks there are
+            is_state = is_state or all(map(is_mapping, output.values()))
+        if is_state:
             self._merge_state(output)
-        elif block_id is not None:
-            whole = is_mapping(output) and "output" in output
-            self._replace(block_id, dict(output) if whole else {"output": output})
+            return
+        if block_id is None:
+            block_id = _UNNAMED
+            self._run = replace(self._run, output_block_id=block_id)
+        self._replace(block_id, dict(output) if is_entry else {"output": output})
 
     def _merge_state(self, state: Mapping[str, Any]) -> None:
         for block_id in state:
@@ -300,9 +372,9 @@ class Accumulator:
         if isinstance(event, BlockRunFailed):
             status, error = RunStatus.FAILED, text_or_none(event.data.message)
         else:
-            price = _number(event.data.price)
+            price = as_number(event.data.price)
         if price is None:
-            price = _number(event.price)
+            price = as_number(event.price)
         self._blocks[block_id] = replace(
             block, archetype=archetype, status=status, ended=moment, price=price, error=error
         )
@@ -315,12 +387,17 @@ class Accumulator:
         update = event.data.update_data.additional_properties
         if event.data.update_type == "complete":
             before = self._output_text(block_id)
-            self._replace(block_id, dict(update))
+            halved = {key: value for key, value in update.items() if isinstance(value, str) and not is_unicode(value)}
+            self._replace(block_id, {**update, **dict.fromkeys(halved, "")})
+            for key, value in halved.items():
+                self._merge(block_id, key, value)
             return self._added(block_id, before)
+        added = ""
         for key, value in update.items():
-            self._merge(block_id, key, value)
-        added = update.get("output")
-        return (block_id, added) if isinstance(added, str) and added else None
+            shown = self._merge(block_id, key, value)
+            if key == "output":
+                added = shown
+        return (block_id, added) if added else None
 
     def _block_id(self, data: Any) -> str | None:
         """Return the id of an event's block: the one that it names, else the only one that is running."""
@@ -335,7 +412,8 @@ class Accumulator:
         self._growing.pop(block_id, None)
         self._state[block_id] = entry
 
-    def _merge(self, block_id: str, key: str, value: Any) -> None:
+    def _merge(self, block_id: str, key: str, value: Any) -> str:
+        """Add a piece of text to that of a key, or replace another value. Return what the text has grown by."""
         growing = self._growing.get(block_id)
         if growing is None:
             growing = self._growing[block_id] = {}
@@ -344,13 +422,13 @@ class Accumulator:
             if text is None:
                 before = self._fixed(block_id).get(key)
                 text = growing[key] = _GrowingText(before if isinstance(before, str) else "")
-            text.add(value)
-        else:
-            growing.pop(key, None)
-            entry: Any = self._state.get(block_id)
-            if not is_dict(entry):
-                entry = self._state[block_id] = {}
-            entry[key] = value
+            return text.add(value)
+        growing.pop(key, None)
+        entry: Any = self._state.get(block_id)
+        if not is_dict(entry):
+            entry = self._state[block_id] = {}
+        entry[key] = value
+        return ""
 
     def _fixed(self, block_id: str) -> Mapping[str, Any]:
         entry = self._state.get(block_id)
@@ -379,12 +457,3 @@ def _object(value: Any) -> dict[str, Any]:
     if isinstance(value, JsonObject):
         return dict(value.additional_properties)
     return dict(value) if is_mapping(value) else {}
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        return float(value)
-    except (ValueError, OverflowError):
-        return None

@@ -9,10 +9,20 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any, cast
 
-from ._json import parse_json, shorten, write_json
-from .errors import RunFailedError, RunOutputError
+from ._json import is_dict, parse_json, shorten, without_halves, write_json
+from .errors import RunFailedError, RunNotFinishedError, RunOutputError
 
-__all__ = ["BlockRun", "Run", "RunStatus", "StoredWorkflow", "WorkflowPage", "as_text", "output_of", "parse_timestamp"]
+__all__ = [
+    "BlockRun",
+    "Run",
+    "RunStatus",
+    "StoredWorkflow",
+    "WorkflowPage",
+    "as_number",
+    "as_text",
+    "output_of",
+    "parse_timestamp",
+]
 
 # The prefix of a status in `run.stop_reason` and in the names of the terminal events.
 _WIRE_PREFIX = "workflow_run_"
@@ -146,7 +156,7 @@ class Run:
             return output
         for candidate in (output, *_fenced(output)):
             try:
-                return parse_json(candidate, strict=True)
+                return without_halves(parse_json(candidate, strict=True), candidate)
             except (ValueError, RecursionError):
                 continue
         shown = shorten(output, 80)
@@ -154,22 +164,28 @@ class Run:
 
     @property
     def price(self) -> float | None:
-        """The sum of the prices of the blocks; `None` when no price is known."""
+        """The sum of the prices of the blocks, else the price of an event that was the whole answer, else `None`."""
         prices = [block.price for block in self.blocks if block.price is not None]
-        return sum(prices) if prices else None
+        return sum(prices) if prices else _price_of(self.raw)
 
     def raise_for_status(self) -> None:
         """Do nothing when the run completed.
 
         Raises:
-            RunFailedError: the run failed, has not ended, or has an unknown status.
+            RunNotFinishedError: the run has not ended.
+            RunFailedError: the run failed, or has an unknown status.
         """
         if self.ok:
             return
+        name = "the run" if self.id is None else f"run {self.id}"
+        if self.status == RunStatus.STARTED:
+            event = self.raw.get("name") if is_dict(self.raw) else None
+            known = f": the whole answer is one event, {event!r}" if isinstance(event, str) else ""
+            raise RunNotFinishedError(f"{name} has not ended{known}; it may go on, on the server", run=self)
         why = "; ".join(self.errors) or "the server gave no reason"
         failed = [block.id for block in self.blocks if block.status == RunStatus.FAILED]
         where = f" in block {', '.join(map(repr, failed))}" if failed else ""
-        raise RunFailedError(f"run {self.id} {self.status}{where}: {why}", run=self)
+        raise RunFailedError(f"{name} {self.status}{where}: {why}", run=self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +247,24 @@ def output_of(entry: Any) -> Any:
     if isinstance(entry, dict):
         return cast("dict[str, Any]", entry).get("output", cast("Any", entry))
     return entry
+
+
+def as_number(value: Any) -> float | None:
+    """Return a price of the API, which may be text, as a number; `None` when that is not possible."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _price_of(raw: Any) -> float | None:
+    if not is_dict(raw):
+        return None
+    data = raw.get("data")
+    price = as_number(data.get("price")) if is_dict(data) else None
+    return price if price is not None else as_number(raw.get("price"))
 
 
 def parse_timestamp(text: object) -> datetime | None:

@@ -11,7 +11,7 @@ from zlib import crc32
 from ._answers import Answer, read_run, sentence
 from ._call import FAILURES
 from ._http import AsyncBody, Body
-from ._json import is_mapping
+from ._json import is_mapping, shorten
 from ._sse import EventTooLargeError, ServerSentEvent, SSEDecoder, is_stream, is_stream_type
 from .errors import (
     ConfigurationError,
@@ -19,15 +19,17 @@ from .errors import (
     StreamError,
     StreamInterruptedError,
 )
-from .events import Accumulator, Event, UnknownEvent, decode
+from .events import Accumulator, Event, UnknownEvent, decode, event_in_answer
 from .results import Run, RunStatus
 from .workflow_files import LoadedWorkflow
 
-__all__ = ["MAX_EVENT_BYTES", "AsyncRunStream", "RunStream", "new_progress"]
+__all__ = ["MAX_EVENT_BYTES", "AsyncRunStream", "RunStream", "new_progress", "run_from_events", "run_of_event"]
 
 MAX_EVENT_BYTES = 64 * 1024 * 1024
 
 _END_MARKERS = (b"[DONE]", b"DONE")  # older clients of the API expect them; accepted, but not required
+
+_LONGEST_REPORT = 600  # characters
 
 
 class Progress:
@@ -48,6 +50,7 @@ class Progress:
         self._content_type = ""
         self._is_stream: bool | None = True  # `None` until the body has told
         self._pieces: list[bytes] = []  # of a body that has not told, or is not a stream
+        self._only: tuple[Event, dict[str, Any]] | None = None  # an event that is the whole answer, and that answer
 
     def begin(self, content_type: str) -> None:
         """Begin a body of which it is not known whether it is a stream."""
@@ -117,6 +120,11 @@ class Progress:
                     return None
         except EventTooLargeError as error:
             raise self._garbled(f"{error} (max_event_bytes)", error.start) from None
+        if self._only is not None:
+            (event, answer), self._only = self._only, None
+            self.added = self._accumulator.add_only(event, answer)
+            self.last_event = event
+            return event
         return None
 
     def _take(self, frame: ServerSentEvent) -> Event:
@@ -135,29 +143,28 @@ class Progress:
 
     def _raise_reported(self, data: Any) -> None:
         if is_mapping(data):
-            said = data.get("detail") or data.get("message") or data.get("error")
-            if said:
-                message = f"the server reports an error: {sentence(said)}"
-                raise StreamError(message, run=self.run(), last_event=self.last_event)
+            data = data.get("detail") or data.get("message") or data.get("error")
+        elif not isinstance(data, str):
+            return
+        if data:
+            message = f"the server reports an error: {shorten(sentence(data), _LONGEST_REPORT)}"
+            raise StreamError(message, run=self.run(), last_event=self.last_event)
 
     def _garbled(self, message: str, data: bytes) -> StreamDecodeError:
         return StreamDecodeError(f"{message} (in {data[:80]!r})", data=data, run=self.run(), last_event=self.last_event)
 
     def take_whole(self, answer: Answer) -> None:
-        """Read a response that is JSON instead of a stream: a run, or one event.
+        """Read a response that is JSON instead of a stream: a run, or one event. It means the same as for `execute`.
 
         Raises:
             APIResponseError: it is neither.
         """
-        frame = ServerSentEvent(answer.body)
-        try:
-            event = decode(frame)
-        except (ValueError, RecursionError):
-            event = None
-        if event is None or isinstance(event, UnknownEvent):
-            self._accumulator.finish(read_run(answer, self.workflow))
+        run = read_run(answer, self.workflow)
+        event = event_in_answer(run.raw)
+        if event is None:
+            self._accumulator.finish(run)
         else:
-            self._frames = iter([frame])
+            self._only = event, run.raw
             self.end_reason = "the whole answer was one event"
 
     def interrupted(self, reason: str) -> StreamInterruptedError:
@@ -196,7 +203,8 @@ class Progress:
         """Check the run, unless `check` is off.
 
         Raises:
-            RunFailedError: the run did not complete.
+            RunFailedError: the run failed.
+            RunNotFinishedError: the whole answer was one event, and the run goes on.
         """
         if self.check and self._accumulator.status != RunStatus.COMPLETED:
             self.run().raise_for_status()
@@ -215,6 +223,16 @@ def run_from_events(answer: Answer, workflow: LoadedWorkflow | None) -> Run:
     if not progress.is_over:
         raise progress.interrupted(progress.end_reason or "the connection was closed")
     return progress.run()
+
+
+def run_of_event(answer: dict[str, Any], workflow: LoadedWorkflow | None) -> Run | None:
+    """Return the run in an answer that is one event; `None` when the answer is not one."""
+    event = event_in_answer(answer)
+    if event is None:
+        return None
+    accumulator = Accumulator(workflow)
+    accumulator.add_only(event, answer)
+    return accumulator.run()
 
 
 def new_progress(workflow: LoadedWorkflow | None, *, check: bool, max_event_bytes: int | None) -> Progress:
@@ -318,6 +336,7 @@ class RunStream(_Stream):
         APITimeoutError: no event arrived within `timeout`, or the run was not finished within `deadline`. Keep-alive
             comments do not count as events.
         RunFailedError: after the last event of a run that failed, unless `check=False`.
+        RunNotFinishedError: the server answered with one event instead of a stream, unless `check=False`.
     """
 
     def __init__(self, body: Body, progress: Progress) -> None:

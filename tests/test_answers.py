@@ -167,7 +167,8 @@ EVENT = {"name": "workflow_run_completed", "data": {"workflow_run_id": "run_1"}}
         (run_answer(stop_reason=None), "stop_reason", False),
         (run_answer(stop_reason=5), "stop_reason", False),
         *((run_answer(state=state), "run.state", False) for state in ("x", [1], 5)),
-        (EVENT, "it holds one event, 'workflow_run_completed'", False),
+        (EVENT | {"name": "new"}, "it holds one event, 'new'", False),
+        (EVENT | {"data": None}, "it holds one event, 'workflow_run_completed'", False),
     ],
 )
 def test_what_tells_of_no_run(body: object, words: str, damaged: bool) -> None:

@@ -329,6 +329,21 @@ class TestJson:
 
         assert [json.loads(line) for line in done.stdout.split("\n")[1:3]] == [news, [1, 2]]
 
+    def test_a_ping_is_an_object_as_well(self, workflow: Path) -> None:
+        with Server(events(begins(), b"event: ping\ndata: now\n\n", ends())) as server:
+            done = scout(workflow, "--stream", "--json", url=server.url)
+
+        assert json.loads(done.stdout.split("\n")[1]) == {"name": "ping", "data": "now"}
+
+    @pytest.mark.parametrize("options", [[], ["--stream"]], ids=["whole", "stream"])
+    def test_an_answer_of_one_event_is_an_interrupted_run(self, workflow: Path, options: list[str]) -> None:
+        started = {"name": "workflow_run_started", "data": {"workflow_run_id": "run_1"}}
+        with Server(json_answer(started)) as server:
+            done = scout(workflow, *options, url=server.url)
+
+        assert (done.returncode, done.stdout) == (3, "")
+        assert "run_1 has not ended" in done.stderr
+
     def test_a_run_that_failed_exits_1(self, workflow: Path) -> None:
         with Server(events(begins(), fails("out of order"))) as server:
             done = scout(workflow, "--stream", "--json", url=server.url)

@@ -49,6 +49,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "StreamInterruptedError": {"run": RUN, "last_event": None},
     "StreamDecodeError": {"run": RUN, "data": b"{\xff"},
     "RunFailedError": {"run": RUN},
+    "RunNotFinishedError": {"run": RUN},
     "RunOutputError": {"run": RUN},
 }
 

@@ -394,7 +394,7 @@ def test_json_that_is_no_object(call: Caller, payload: str, kind: str | None) ->
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("data", [..., None, 5, "text", [], [1], {}, True], ids=repr)
 def test_a_known_name_whose_data_does_not_fit(call: Caller, name: str, data: Any) -> None:
-    if data == {} and name == "workflow_run_started":
+    if data == {} and name != "block_state_updated":
         return  # which needs nothing
     found = drift(call, framed(name, data))
     assert isinstance(found, UnknownEvent), found
@@ -897,3 +897,67 @@ def test_the_ids_come_from_whatever_event_tells_them(call: Caller) -> None:
     assert watch(call, nameless + begins()).error.run.id == "run_1"
     assert watch(call, says("x")).error.run.id == "run_1"
     assert watch(call, says("x")).error.run.workflow_id == "wf_1"
+
+
+# --- Halves of surrogate pairs ---------------------------------------------------------------------------
+
+HIGH, LOW = "\ud83c", "\udf89"  # of U+1F389
+
+
+def cut(text: str, block_id: str = "answer", kind: str = "partial", **envelope: Any) -> bytes:
+    told = {**RUN, "block_id": block_id, "update_data": {"output": text, "notes": text}, "update_type": kind}
+    payload = event("block_state_updated", told, **envelope)
+    return frame(json.dumps(payload).encode(), "block_state_updated")
+
+
+HALVES: dict[str, tuple[list[bytes], str]] = {
+    "two pieces": ([cut("a"), cut(HIGH), cut(LOW), cut("!")], "a\U0001f389!"),
+    "inside of words": ([cut("a" + HIGH), cut(LOW + "!")], "a\U0001f389!"),
+    "an empty piece between": ([cut("a" + HIGH), cut(""), cut(LOW)], "a\U0001f389"),
+    "partial and complete": ([cut("a" + HIGH), cut("a" + HIGH + LOW, kind="complete")], "a\U0001f389"),
+    "a complete that is cut": ([cut("a" + HIGH, kind="complete"), cut(LOW + "!")], "a\U0001f389!"),
+    "completes that grow": ([cut(text, kind="complete") for text in ("a" + HIGH, "a" + HIGH + LOW)], "a\U0001f389"),
+    "sent twice": ([cut("a" + HIGH, id="1"), cut("a" + HIGH, id="1"), cut(LOW, id="2")], "a\U0001f389"),
+    "another block between": ([cut("a" + HIGH), cut(LOW, "other"), cut(LOW)], "a\U0001f389"),
+    "alone at the end": ([cut("a" + HIGH)], "a\ufffd"),
+    "alone before text": ([cut("a" + HIGH), cut("b")], "a\ufffdb"),
+    "the second alone": ([cut("a"), cut(LOW + "b")], "a\ufffdb"),
+}
+
+
+@pytest.mark.parametrize("name", HALVES)
+def test_the_halves_of_a_character_are_joined(call: Caller, name: str) -> None:
+    frames, whole = HALVES[name]
+    watched = finished(call, STARTED, begins(), *frames, done({}))
+    assert watched.run.text == watched.run.output == whole
+    assert watched.run.state["answer"] == {"output": whole, "notes": whole}
+    watched.run.state["answer"]["output"].encode()
+    assert "".join(finished(call, STARTED, begins(), *frames, done({}), text=True).events) == whole
+
+
+def test_halves_in_the_state_of_a_block_and_in_keys(call: Caller) -> None:
+    state = json.dumps(event("block_run_completed", about(state={"output": "a" + LOW, HIGH: [HIGH + "b"]})))
+    watched = finished(call, STARTED, begins(), frame(state.encode()), done({}))
+    assert watched.run.state["answer"] == {"output": "a\ufffd", "\ufffd": ["\ufffdb"]}
+
+
+# --- Pings and missing ids -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data", [b"ping", b"2026-01-02T03:04:05Z", b"{", b"\xff"], ids=repr)
+def test_an_event_of_an_unknown_kind_need_not_be_json(call: Caller, data: bytes) -> None:
+    assert drift(call, b"event: ping\ndata: " + data + b"\n\n") == UnknownEvent("ping", data.decode("utf-8", "replace"))
+
+
+def test_events_need_no_ids(call: Caller) -> None:
+    bare = [
+        framed("workflow_run_started", {"inputs": {}}),
+        framed("block_run_started", {"block_id": "answer"}),
+        framed("block_state_updated", {"block_id": "answer", "update_data": {"output": "Hello"}}),
+        framed("block_run_completed", {"block_id": "answer"}),
+        framed("workflow_run_completed", {}),
+    ]
+    watched = finished(call, *bare)
+    assert [type(each) for each in watched.events if isinstance(each, UnknownEvent)] == []
+    assert (watched.run.id, watched.run.session_id, watched.run.workflow_id) == (None, None, None)
+    assert watched.run.output == "Hello"

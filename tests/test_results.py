@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from scout import BlockRun, Run, RunFailedError, RunOutputError, RunStatus, StoredWorkflow, WorkflowPage
+from scout import (
+    BlockRun,
+    Run,
+    RunFailedError,
+    RunNotFinishedError,
+    RunOutputError,
+    RunStatus,
+    StoredWorkflow,
+    WorkflowPage,
+)
 from scout.results import parse_timestamp
 
 
@@ -213,7 +222,7 @@ def test_an_output_that_is_not_json_is_an_error_with_the_run(output: str) -> Non
     assert len(str(caught.value)) < 200
 
 
-@pytest.mark.parametrize("status", [RunStatus.FAILED, RunStatus.STARTED, RunStatus("paused")])
+@pytest.mark.parametrize("status", [RunStatus.FAILED, RunStatus("paused")])
 def test_a_run_that_did_not_complete_raises(status: RunStatus) -> None:
     run = run_with("Hello", status=status, errors=["no tokens left", "bye"])
 
@@ -223,6 +232,16 @@ def test_a_run_that_did_not_complete_raises(status: RunStatus) -> None:
 
     assert caught.value.run is run
     assert str(caught.value) == f"run run_1 {status}: no tokens left; bye"
+    assert caught.value.run_may_have_started
+
+
+def test_a_run_that_has_not_ended_raises() -> None:
+    run = run_with("Hel", status=RunStatus.STARTED)
+
+    with pytest.raises(RunNotFinishedError, match="run run_1 has not ended") as caught:
+        run.raise_for_status()
+
+    assert caught.value.run is run
     assert caught.value.run_may_have_started
 
 

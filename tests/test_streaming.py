@@ -64,6 +64,7 @@ from scout import (
     InternalServerError,
     RateLimitError,
     RunFailedError,
+    RunNotFinishedError,
     RunStatus,
     Scout,
     ScoutError,
@@ -552,9 +553,29 @@ def test_a_stream_answered_with_one_event_as_json(call: Caller) -> None:
         assert type(watch(call, server.url).error) is RunFailedError
         assert watch(call, server.url, check=False).run.errors == ["no"]
     with Server(json_answer(event("workflow_run_started", {**IDS, "inputs": {}}))) as server:
-        error = watch(call, server.url).error
-        assert isinstance(error, ScoutError)
-        assert error.run_may_have_started is True
+        watched = watch(call, server.url)
+        assert watched.names == ["workflow_run_started"]
+        assert type(watched.error) is RunNotFinishedError
+        assert (watched.error.run.id, watched.error.run_may_have_started) == ("run_1", True)
+        watched = watch(call, server.url, check=False)
+        assert (watched.error, watched.run.status) == (None, RunStatus.STARTED)
+
+
+def test_execute_answered_with_one_event_as_json(call: Caller, no_waiting: None) -> None:
+    with Server(
+        json_answer(event("workflow_run_completed", {**IDS, "output": {"output": "ok"}}, price="1.10"))
+    ) as server:
+        run = call.run(server.url)
+        assert (run.id, run.session_id, run.output, run.price) == ("run_1", "sess_1", "ok", 1.1)
+    with Server(json_answer(event("workflow_run_failed", {**IDS, "message": "no"}))) as server:
+        assert type(call.error(server.url)) is RunFailedError
+        assert call.run(server.url, check=False).errors == ["no"]
+    for name in ("workflow_run_started", "block_run_started", "block_run_completed"):
+        with Server(json_answer(event(name, {**IDS, "block_id": "answer"}))) as server:
+            error = call.error(server.url, client={"at_least_once": True})
+            assert type(error) is RunNotFinishedError
+            assert (error.run.id, error.run_may_have_started, server.hits) == ("run_1", True, 1)
+            assert call.run(server.url, check=False).status == RunStatus.STARTED
 
 
 @pytest.mark.parametrize(
@@ -1044,6 +1065,24 @@ async def test_a_stream_that_another_task_closes_is_interrupted() -> None:
             with pytest.raises(StreamInterruptedError) as caught:
                 await reading
             assert caught.value.run.id is not None
+
+
+def test_one_event_as_json_by_id(call: Caller) -> None:
+    def program(client_class: Any) -> Any:
+        client = client_class(KEY, base_url=server.url)
+        try:
+            return (yield client.workflows.execute("wf_1"))
+        finally:
+            yield client.close()
+
+    config = {"workflow_config": WORKFLOW, "output": "ok"}
+    with Server(json_answer(event("workflow_run_completed", {**IDS, **config}))) as server:
+        run = call.drive(program)
+        assert (run.id, run.output, run.output_block_id) == ("run_1", "ok", "answer")
+    with Server(json_answer(event("workflow_run_completed", {**IDS, "output": {"output": "ok"}}))) as server:
+        assert call.drive(program).output == "ok"
+    with Server(json_answer(event("workflow_run_started", IDS))) as server, pytest.raises(RunNotFinishedError):
+        call.drive(program)
 
 
 # --- A content type that is not that of the body ------------------------------------------------------------------

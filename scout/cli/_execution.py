@@ -110,6 +110,14 @@ def _conclude(run: Run, *, json: bool) -> int:
 
 
 def _explain_failure(run: Run) -> int:
+    from scout import RunFailedError, RunNotFinishedError
+
+    try:
+        run.raise_for_status()
+    except RunNotFinishedError as error:
+        return _exits.explain(error)
+    except RunFailedError:
+        pass
     talk("; ".join(run.errors) or "the server gave no reason")
     return _exits.RUN_FAILED
 

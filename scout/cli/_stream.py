@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from io import StringIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scout.cli._display import open_display
 from scout.cli._terminal import answer, as_json, end_line, piece, talk
@@ -31,7 +31,7 @@ def follow(stream: RunStream, *, json: bool) -> Run:
     try:
         for event in stream:
             if json:
-                answer(as_json(event.data if isinstance(event, UnknownEvent) else event.to_dict()), json=True)
+                answer(as_json(_as_json(event)), json=True)
             elif added := text.added_by(event):
                 display.give_way()
                 piece(added)
@@ -46,6 +46,14 @@ def follow(stream: RunStream, *, json: bool) -> Run:
     if not json and text.was_replaced:
         talk("the output was replaced after it had been printed; without --stream only the final output is printed")
     return stream.run
+
+
+def _as_json(event: Event) -> Any:
+    from scout import UnknownEvent
+
+    if not isinstance(event, UnknownEvent):
+        return event.to_dict()
+    return {"name": event.name, "data": event.data} if isinstance(event.data, str) else event.data
 
 
 class _Text:

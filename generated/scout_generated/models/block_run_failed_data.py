@@ -19,10 +19,10 @@ T = TypeVar("T", bound="BlockRunFailedData")
 class BlockRunFailedData:
     """What is known when a block ended badly."""
 
-    workflow_run_id: str
-    """ The id of the run. """
     workflow_id: None | str | Unset = UNSET
     """ The workflow that is run. """
+    workflow_run_id: None | str | Unset = UNSET
+    """ The id of the run. """
     block_id: None | str | Unset = UNSET
     """ The block. """
     block_type: None | str | Unset = UNSET
@@ -44,13 +44,17 @@ class BlockRunFailedData:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        workflow_run_id = self.workflow_run_id
-
         workflow_id: None | str | Unset
         if isinstance(self.workflow_id, Unset):
             workflow_id = UNSET
         else:
             workflow_id = self.workflow_id
+
+        workflow_run_id: None | str | Unset
+        if isinstance(self.workflow_run_id, Unset):
+            workflow_run_id = UNSET
+        else:
+            workflow_run_id = self.workflow_run_id
 
         block_id: None | str | Unset
         if isinstance(self.block_id, Unset):
@@ -114,13 +118,11 @@ class BlockRunFailedData:
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
-        field_dict.update(
-            {
-                "workflow_run_id": workflow_run_id,
-            }
-        )
+        field_dict.update({})
         if workflow_id is not UNSET:
             field_dict["workflow_id"] = workflow_id
+        if workflow_run_id is not UNSET:
+            field_dict["workflow_run_id"] = workflow_run_id
         if block_id is not UNSET:
             field_dict["block_id"] = block_id
         if block_type is not UNSET:
@@ -146,9 +148,9 @@ class BlockRunFailedData:
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
         _pop = d.pop
-        workflow_run_id = _pop("workflow_run_id")
-
         workflow_id: None | str | Unset = _pop("workflow_id", UNSET)
+
+        workflow_run_id: None | str | Unset = _pop("workflow_run_id", UNSET)
 
         block_id: None | str | Unset = _pop("block_id", UNSET)
 
@@ -214,8 +216,8 @@ class BlockRunFailedData:
         cost: float | None | str | Unset = _pop("cost", UNSET)
 
         block_run_failed_data = cls(
-            workflow_run_id,
             workflow_id,
+            workflow_run_id,
             block_id,
             block_type,
             config,

@@ -19,10 +19,10 @@ T = TypeVar("T", bound="BlockRunStartedData")
 class BlockRunStartedData:
     """What is known when a block begins."""
 
-    workflow_run_id: str
-    """ The id of the run. """
     workflow_id: None | str | Unset = UNSET
     """ The workflow that is run. """
+    workflow_run_id: None | str | Unset = UNSET
+    """ The id of the run. """
     block_id: None | str | Unset = UNSET
     """ The block. """
     block_type: None | str | Unset = UNSET
@@ -38,13 +38,17 @@ class BlockRunStartedData:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        workflow_run_id = self.workflow_run_id
-
         workflow_id: None | str | Unset
         if isinstance(self.workflow_id, Unset):
             workflow_id = UNSET
         else:
             workflow_id = self.workflow_id
+
+        workflow_run_id: None | str | Unset
+        if isinstance(self.workflow_run_id, Unset):
+            workflow_run_id = UNSET
+        else:
+            workflow_run_id = self.workflow_run_id
 
         block_id: None | str | Unset
         if isinstance(self.block_id, Unset):
@@ -90,13 +94,11 @@ class BlockRunStartedData:
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
-        field_dict.update(
-            {
-                "workflow_run_id": workflow_run_id,
-            }
-        )
+        field_dict.update({})
         if workflow_id is not UNSET:
             field_dict["workflow_id"] = workflow_id
+        if workflow_run_id is not UNSET:
+            field_dict["workflow_run_id"] = workflow_run_id
         if block_id is not UNSET:
             field_dict["block_id"] = block_id
         if block_type is not UNSET:
@@ -116,9 +118,9 @@ class BlockRunStartedData:
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
         _pop = d.pop
-        workflow_run_id = _pop("workflow_run_id")
-
         workflow_id: None | str | Unset = _pop("workflow_id", UNSET)
+
+        workflow_run_id: None | str | Unset = _pop("workflow_run_id", UNSET)
 
         block_id: None | str | Unset = _pop("block_id", UNSET)
 
@@ -178,8 +180,8 @@ class BlockRunStartedData:
         session_id: None | str | Unset = _pop("session_id", UNSET)
 
         block_run_started_data = cls(
-            workflow_run_id,
             workflow_id,
+            workflow_run_id,
             block_id,
             block_type,
             config,

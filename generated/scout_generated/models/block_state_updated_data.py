@@ -20,12 +20,12 @@ T = TypeVar("T", bound="BlockStateUpdatedData")
 class BlockStateUpdatedData:
     """An addition to what a block has shown, or all of it."""
 
-    workflow_run_id: str
-    """ The id of the run. """
     update_data: JsonObject
     """ Any JSON object. What is in it is for the workflow's author to say. """
     workflow_id: None | str | Unset = UNSET
     """ The workflow that is run. """
+    workflow_run_id: None | str | Unset = UNSET
+    """ The id of the run. """
     block_id: None | str | Unset = UNSET
     """ The block. """
     block_type: None | str | Unset = UNSET
@@ -34,8 +34,6 @@ class BlockStateUpdatedData:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        workflow_run_id = self.workflow_run_id
-
         update_data = self.update_data.to_dict()
 
         workflow_id: None | str | Unset
@@ -43,6 +41,12 @@ class BlockStateUpdatedData:
             workflow_id = UNSET
         else:
             workflow_id = self.workflow_id
+
+        workflow_run_id: None | str | Unset
+        if isinstance(self.workflow_run_id, Unset):
+            workflow_run_id = UNSET
+        else:
+            workflow_run_id = self.workflow_run_id
 
         block_id: None | str | Unset
         if isinstance(self.block_id, Unset):
@@ -68,12 +72,13 @@ class BlockStateUpdatedData:
         field_dict.update(self.additional_properties)
         field_dict.update(
             {
-                "workflow_run_id": workflow_run_id,
                 "update_data": update_data,
             }
         )
         if workflow_id is not UNSET:
             field_dict["workflow_id"] = workflow_id
+        if workflow_run_id is not UNSET:
+            field_dict["workflow_run_id"] = workflow_run_id
         if block_id is not UNSET:
             field_dict["block_id"] = block_id
         if block_type is not UNSET:
@@ -87,11 +92,11 @@ class BlockStateUpdatedData:
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
         _pop = d.pop
-        workflow_run_id = _pop("workflow_run_id")
-
         update_data = JsonObject.from_dict(_pop("update_data"))
 
         workflow_id: None | str | Unset = _pop("workflow_id", UNSET)
+
+        workflow_run_id: None | str | Unset = _pop("workflow_run_id", UNSET)
 
         block_id: None | str | Unset = _pop("block_id", UNSET)
 
@@ -100,9 +105,9 @@ class BlockStateUpdatedData:
         update_type: None | Unset | UpdateType = _pop("update_type", UNSET)
 
         block_state_updated_data = cls(
-            workflow_run_id,
             update_data,
             workflow_id,
+            workflow_run_id,
             block_id,
             block_type,
             update_type,

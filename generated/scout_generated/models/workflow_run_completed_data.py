@@ -19,10 +19,10 @@ T = TypeVar("T", bound="WorkflowRunCompletedData")
 class WorkflowRunCompletedData:
     """What a run that ended well gives."""
 
-    workflow_run_id: str
-    """ The id of the run. """
     workflow_id: None | str | Unset = UNSET
     """ The workflow that is run. """
+    workflow_run_id: None | str | Unset = UNSET
+    """ The id of the run. """
     output: bool | float | JsonObject | list[Any] | None | str | Unset = UNSET
     """ The result of the run. """
     session_id: None | str | Unset = UNSET
@@ -32,13 +32,17 @@ class WorkflowRunCompletedData:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        workflow_run_id = self.workflow_run_id
-
         workflow_id: None | str | Unset
         if isinstance(self.workflow_id, Unset):
             workflow_id = UNSET
         else:
             workflow_id = self.workflow_id
+
+        workflow_run_id: None | str | Unset
+        if isinstance(self.workflow_run_id, Unset):
+            workflow_run_id = UNSET
+        else:
+            workflow_run_id = self.workflow_run_id
 
         output: bool | dict[str, Any] | float | list[Any] | None | str | Unset
         if isinstance(self.output, Unset):
@@ -67,13 +71,11 @@ class WorkflowRunCompletedData:
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
-        field_dict.update(
-            {
-                "workflow_run_id": workflow_run_id,
-            }
-        )
+        field_dict.update({})
         if workflow_id is not UNSET:
             field_dict["workflow_id"] = workflow_id
+        if workflow_run_id is not UNSET:
+            field_dict["workflow_run_id"] = workflow_run_id
         if output is not UNSET:
             field_dict["output"] = output
         if session_id is not UNSET:
@@ -87,9 +89,9 @@ class WorkflowRunCompletedData:
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
         _pop = d.pop
-        workflow_run_id = _pop("workflow_run_id")
-
         workflow_id: None | str | Unset = _pop("workflow_id", UNSET)
+
+        workflow_run_id: None | str | Unset = _pop("workflow_run_id", UNSET)
 
         def _parse_output(data: object) -> bool | float | JsonObject | list[Any] | None | str | Unset:
             if data is None:
@@ -132,8 +134,8 @@ class WorkflowRunCompletedData:
         workflow_config = _parse_workflow_config(_pop("workflow_config", UNSET))
 
         workflow_run_completed_data = cls(
-            workflow_run_id,
             workflow_id,
+            workflow_run_id,
             output,
             session_id,
             workflow_config,

@@ -19,10 +19,10 @@ T = TypeVar("T", bound="WorkflowRunFailedData")
 class WorkflowRunFailedData:
     """What is known when a run ended badly."""
 
-    workflow_run_id: str
-    """ The id of the run. """
     workflow_id: None | str | Unset = UNSET
     """ The workflow that is run. """
+    workflow_run_id: None | str | Unset = UNSET
+    """ The id of the run. """
     message: None | str | Unset = UNSET
     """ Why it failed. """
     session_id: None | str | Unset = UNSET
@@ -32,13 +32,17 @@ class WorkflowRunFailedData:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        workflow_run_id = self.workflow_run_id
-
         workflow_id: None | str | Unset
         if isinstance(self.workflow_id, Unset):
             workflow_id = UNSET
         else:
             workflow_id = self.workflow_id
+
+        workflow_run_id: None | str | Unset
+        if isinstance(self.workflow_run_id, Unset):
+            workflow_run_id = UNSET
+        else:
+            workflow_run_id = self.workflow_run_id
 
         message: None | str | Unset
         if isinstance(self.message, Unset):
@@ -62,13 +66,11 @@ class WorkflowRunFailedData:
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
-        field_dict.update(
-            {
-                "workflow_run_id": workflow_run_id,
-            }
-        )
+        field_dict.update({})
         if workflow_id is not UNSET:
             field_dict["workflow_id"] = workflow_id
+        if workflow_run_id is not UNSET:
+            field_dict["workflow_run_id"] = workflow_run_id
         if message is not UNSET:
             field_dict["message"] = message
         if session_id is not UNSET:
@@ -82,9 +84,9 @@ class WorkflowRunFailedData:
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
         _pop = d.pop
-        workflow_run_id = _pop("workflow_run_id")
-
         workflow_id: None | str | Unset = _pop("workflow_id", UNSET)
+
+        workflow_run_id: None | str | Unset = _pop("workflow_run_id", UNSET)
 
         message: None | str | Unset = _pop("message", UNSET)
 
@@ -108,8 +110,8 @@ class WorkflowRunFailedData:
         workflow_config = _parse_workflow_config(_pop("workflow_config", UNSET))
 
         workflow_run_failed_data = cls(
-            workflow_run_id,
             workflow_id,
+            workflow_run_id,
             message,
             session_id,
             workflow_config,
