@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from ._config import check_headers
+from .errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -55,6 +56,18 @@ class RunOptions(CallOptions, total=False):
 CALL_OPTIONS = CallOptions.__optional_keys__
 RUN_OPTIONS = RunOptions.__optional_keys__
 
+# Where the options are that a call does not have.
+_ELSEWHERE = (
+    (RUN_OPTIONS, "of those that run a workflow (execute, stream)"),
+    (("max_event_bytes",), "of stream"),
+    (("key", "force"), "of deploy, create or create_revision in Scout.workflows"),
+    (
+        ("api_key", "base_url", "connect_timeout", "at_least_once", "rate_limit_timeout", "max_connections", "headers",
+         "transport", "allow_http"),
+        "a setting of the client; pass it to the client or to with_options",
+    ),
+)  # fmt: skip
+
 # The options that replace a setting of the client; all others are parts of the request.
 _SETTINGS = ("environment", "timeout", "deadline", "retries")
 
@@ -70,12 +83,17 @@ def apply_options(
         known: The names of the options that the call accepts.
 
     Raises:
-        TypeError: an option is not known.
-        ConfigurationError: a setting is invalid.
+        TypeError: there is no such option.
+        ConfigurationError: a setting is invalid, or an option belongs to other calls.
     """
     unknown = options.keys() - known
     if unknown:
-        raise TypeError(f"there is no option {min(unknown)!r}; there are {', '.join(sorted(known))}")
+        name = min(unknown)
+        there_are = f"the options here are {', '.join(sorted(known))}"
+        for names, place in _ELSEWHERE:
+            if name in names:
+                raise ConfigurationError(f"{name} is not an option of this call, but {place}; {there_are}")
+        raise TypeError(f"there is no option {name!r}; {there_are}")
     given: dict[str, Any] = dict(options)
     settings = {name: given.pop(name) for name in _SETTINGS if name in given}
     check_headers("extra_headers", given.get("extra_headers") or {})

@@ -1,13 +1,9 @@
 """Workflow files: load them, report errors with line and column, and save them."""
 
-# ruamel.yaml has incomplete type hints:
-# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
-
 from __future__ import annotations
 
 import json
 import os
-import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -164,86 +160,6 @@ def _here() -> str:
         return "a folder that is gone"
 
 
-def _parse_json(name: str, text: str) -> Any:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        mapping = dict(pairs)
-        if len(mapping) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice.append(next(key for key in keys if keys.count(key) > 1))
-        return mapping
-
-    twice: list[str] = []
-
-    try:
-        data = json.loads(text, object_pairs_hook=unique)
-    except json.JSONDecodeError as error:
-        raise WorkflowFileError(f"is not JSON: {error.msg}", path=name, line=error.lineno, column=error.colno) from None
-    except (RecursionError, ValueError) as error:
-        raise WorkflowFileError(f"is not JSON that can be read: {error}", path=name) from None
-    if twice:
-        line, column = _place_of_duplicate(name, text)
-        raise WorkflowFileError(f'an object has the duplicate key "{twice[0]}"', path=name, line=line, column=column)
-    return data
-
-
-def _place_of_duplicate(name: str, text: str) -> tuple[int | None, int | None]:
-    # The YAML parser refuses duplicates too, and reports the place. JSON is YAML, except for tabs between tokens.
-    try:
-        parse_yaml(name, text.replace("\t", " "))
-    except WorkflowFileError as error:
-        if "duplicate key" in str(error):
-            return error.line, error.column
-    return None, None
-
-
-def parse_yaml(name: str, text: str) -> Any:
-    """Parse YAML with the types of JSON. The name is for errors.
-
-    Raises:
-        WorkflowFileError: the text is not YAML.
-    """
-    from ruamel.yaml.constructor import ConstructorError, SafeConstructor
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
-    from ruamel.yaml.reader import ReaderError
-
-    class Constructor(SafeConstructor):
-        """Constructs the types of JSON only: dates stay text, because the core schema of YAML 1.2 has none."""
-
-        def construct_object(self, node: Any, deep: bool = False) -> Any:
-            try:
-                return super().construct_object(node, deep=deep)
-            except (ValueError, KeyError, TypeError) as error:  # a value that does not fit its tag
-                problem = f"{error} does not fit {node.tag}"
-                raise ConstructorError(problem=problem, problem_mark=node.start_mark) from None
-
-    for tag in ("timestamp", "value"):  # a date, and a plain `=`
-        Constructor.add_constructor(f"tag:yaml.org,2002:{tag}", SafeConstructor.construct_yaml_str)
-    yaml = _yaml()
-    yaml.Constructor = Constructor
-    try:
-        return yaml.load(text)
-    except MarkedYAMLError as error:
-        mark: Any = error.problem_mark or error.context_mark
-        problem = " ".join(part for part in (error.context, error.problem) if part)
-        raise WorkflowFileError(
-            f"is not YAML: {problem}",
-            path=name,
-            line=mark.line + 1 if mark else None,
-            column=mark.column + 1 if mark else None,
-        ) from None
-    except ReaderError as error:
-        line, column = _line_and_column(text, error.position)
-        raise WorkflowFileError(
-            f"is not YAML: {error.reason} ({error.character!r})", path=name, line=line, column=column
-        ) from None
-    except (YAMLError, ValueError, IndexError, AssertionError, AttributeError, TypeError) as error:
-        # The last four are bugs of ruamel with text that is not YAML.
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise WorkflowFileError(f"is not YAML: {first}", path=name) from None
-    except RecursionError:
-        raise WorkflowFileError("is nested too deeply", path=name) from None
-
-
 def _is_stored(data: Mapping[str, Any]) -> bool:
     # Only when it is the single field, because a config can have a field `data` of its own.
     stored = data.get("data")
@@ -309,81 +225,6 @@ def _kind(value: object) -> str:
             return type(value).__name__
 
 
-def locate(text: str, place: PathInData, *, is_json: bool = False) -> tuple[int | None, int | None]:
-    """Return line and column of a value, or of its key, from 1; of the nearest value above it when it is missing."""
-    from ruamel.yaml.error import YAMLError
-    from ruamel.yaml.nodes import MappingNode, SequenceNode
-
-    if is_json:
-        return _line_and_column(text, _find_in_json(text, place))
-    try:
-        node: Any = _yaml().compose(text)
-    except (YAMLError, ValueError, IndexError, AssertionError, AttributeError, TypeError, RecursionError):
-        return None, None
-    if node is None:
-        return 1, 1
-    mark: Any = node.start_mark
-    for step in place:
-        children: Any = node.value
-        if isinstance(node, MappingNode):
-            pair: Any = next((pair for pair in children if pair[0].value == step), None)
-            if pair is None:
-                break
-            mark, node = pair[0].start_mark, pair[1]
-        elif isinstance(node, SequenceNode) and isinstance(step, int) and step < len(children):
-            node = children[step]
-            mark = node.start_mark
-        else:
-            break
-    return mark.line + 1, mark.column + 1
-
-
-_BLANK = re.compile(r"[ \t\r\n]*")
-
-
-def _blank(text: str, index: int) -> int:
-    return cast("re.Match[str]", _BLANK.match(text, index)).end()
-
-
-def _find_in_json(text: str, place: PathInData) -> int:
-    """Return the index of a value in valid JSON, or of its key; of the nearest value above it when it is missing."""
-    decoder = json.JSONDecoder()
-    mark = index = _blank(text, 0)
-    for step in place:
-        count = 0
-        if text[index] not in "{[":
-            break
-        is_object = text[index] == "{"
-        index = _blank(text, index + 1)
-        while text[index] not in "}]":
-            here, key = index, count
-            if is_object:
-                key, index = decoder.raw_decode(text, index)
-                index = _blank(text, _blank(text, index) + 1)
-            if key == step:
-                mark = here
-                break
-            _, index = decoder.raw_decode(text, index)
-            index = _blank(text, index)
-            if text[index] == ",":
-                index = _blank(text, index + 1)
-            count += 1
-        else:
-            break
-    return mark
-
-
-def _line_and_column(text: str, index: int) -> tuple[int, int]:
-    return text.count("\n", 0, index) + 1, index - (text.rfind("\n", 0, index) + 1) + 1
-
-
-def _yaml() -> Any:
-    from ruamel.yaml import YAML
-
-    # Pure Python, because libyaml reads YAML 1.1, in which the key `y` of a block's position is `true`.
-    return YAML(typ="safe", pure=True)
-
-
 # --- Saving -------------------------------------------------------------------------------------------------------
 
 
@@ -435,7 +276,7 @@ def _spell_out(name: str, workflow: LoadedWorkflow) -> bytes:
         document = {"workflow_config": workflow.config} if _is_stored(workflow.config) else workflow.config
     _unwrap(document, _refuse_mapping)
     plain = json.loads(json.dumps(document))  # without subclasses, and without shared parts, which would become aliases
-    for write in (_to_json,) if _is_json(name) else (_to_yaml, _to_json_in_yaml):
+    for write in (_to_json,) if _is_json(name) else (write_yaml, _to_json_in_yaml):
         try:
             data = write(plain).encode()
             if _fingerprint(_load_bytes(name, data)) == _fingerprint(workflow):
@@ -454,63 +295,9 @@ def _to_json(document: Any) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-_NEVER_RAW = re.compile(r"[^\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
-"""Characters that YAML forbids or reads as the end of a line, so that they must be escaped."""
-
-_NOT_TEXT_TO_ALL = re.compile(r"yes|no|on|off|[-+]?\d[\d_]*(:[0-5]?\d)+(\.\d*)?", re.IGNORECASE)
-"""Text that YAML 1.1 parsers read as true, false or a number. It is quoted for them; YAML 1.2 does not need it."""
-
-
 def _to_json_in_yaml(document: Any) -> str:
     """Write JSON that is YAML as well: a few more characters are escaped."""
-    return _NEVER_RAW.sub(lambda match: f"\\u{ord(match[0]):04x}", _to_json(document))
-
-
-def _to_yaml(document: Any) -> str:
-    from io import StringIO
-
-    from ruamel.yaml.error import YAMLError
-    from ruamel.yaml.representer import SafeRepresenter
-
-    class Representer(SafeRepresenter):
-        """Writes text in the most readable style that keeps it exactly, and mappings in their order."""
-
-        def represent_key(self, data: Any) -> Any:
-            return self.text(data, '"')
-
-        def text(self, data: str, when_lines: str = "|") -> Any:
-            style = "'" if _NOT_TEXT_TO_ALL.fullmatch(data) else None
-            if "\n" in data:
-                # Not for text of blanks, which is invisible, nor for text that begins with a tab, which some parsers
-                # cannot read.
-                style = when_lines if data.strip() and data[0] != "\t" else '"'
-            return self.represent_scalar("tag:yaml.org,2002:str", data, '"' if _NEVER_RAW.search(data) else style)
-
-        def number(self, data: float) -> Any:
-            text = repr(data)
-            if "e" in text and "." not in text:  # YAML 1.1 parsers require a decimal point
-                text = text.replace("e", ".0e")
-            return self.represent_scalar("tag:yaml.org,2002:float", text)
-
-        def mapping(self, data: dict[str, Any]) -> Any:
-            return self.represent_mapping("tag:yaml.org,2002:map", list(data.items()))  # a list is not sorted
-
-    Representer.add_representer(str, Representer.text)
-    Representer.add_representer(float, Representer.number)
-    Representer.add_representer(dict, Representer.mapping)
-    yaml = _yaml()
-    yaml.Representer = Representer
-    yaml.default_flow_style = False
-    yaml.allow_unicode = True
-    yaml.width = 2**62  # no line is folded
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    text = StringIO()
-    try:
-        yaml.dump(document, text)
-    except (YAMLError, ValueError, IndexError, AssertionError, AttributeError, TypeError) as error:
-        # As in parse_yaml: bugs of ruamel. The caller has another way to write the file.
-        raise WorkflowFileError(f"cannot be written as YAML: {error}") from None
-    return text.getvalue()
+    return NEVER_RAW.sub(lambda match: f"\\u{ord(match[0]):04x}", _to_json(document))
 
 
 def _put(target: Path, data: bytes, *, overwrite: bool) -> None:

@@ -79,7 +79,7 @@ def test_the_extras_win() -> None:
         ({"rows": [1, {"when": math.nan}]}, {}, "inputs.rows[1].when: nan is not JSON"),
         ({"a": b""}, {}, "inputs.a: JSON cannot carry a bytes; pass text, for example base64"),
         ({"a": "\ud800"}, {}, "inputs.a: the text holds half of a surrogate pair"),
-        ({}, {"extra_body": {"more": {1}}}, "more: JSON cannot carry a set; pass a list"),
+        ({}, {"extra_body": {"more": {1}}}, "extra_body.more: JSON cannot carry a set; pass a list"),
         (["a"], {}, "inputs must be a mapping of names to values, not list"),
         ({}, {"session_id": 5}, "session_id must be text, not int"),
         ({}, {"revision_id": b"r"}, "revision_id must be text, not bytes"),

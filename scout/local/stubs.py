@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from scout._json import is_dict, is_list
 from scout.errors import ConfigurationError, WorkflowFileError
-from scout.workflow_files import locate, parse_yaml
+from scout._documents import locate, parse_yaml
 
 from .blocks import LLM, word_by_word
 
