@@ -230,11 +230,12 @@ class _Builder:
 def _scalar(node: Any) -> Any:
     text: Any = node.value
     tag = node.tag
-    if not isinstance(text, str):
+    if not isinstance(text, str):  # a list or a mapping with another tag
         _wrong(node, f"could not determine a constructor for the tag {tag!r}")
     if tag in (f"{_TAG}str", f"{_TAG}timestamp", f"{_TAG}merge", "!"):  # the core schema has no dates
         # "\ud83d\ude00" is one character in JSON.
-        return text if is_unicode(text) else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+        whole = "surrogatepass"
+        return text if is_unicode(text) else text.encode("utf-16-le", whole).decode("utf-16-le", whole)
     if tag == f"{_TAG}binary":
         return b""  # as a set in _Builder
     kind = _core_type(text)
@@ -347,7 +348,16 @@ def locate(text: str, place: PathInData) -> tuple[int | None, int | None]:
         return _line_and_column(text, _find_in_json(text, place))
     try:
         node: Any = _yaml().compose(text)
-    except (YAMLError, _TemplateError, ValueError, IndexError, AssertionError, AttributeError, TypeError, RecursionError):
+    except (
+        YAMLError,
+        _TemplateError,
+        ValueError,
+        IndexError,
+        AssertionError,
+        AttributeError,
+        TypeError,
+        RecursionError,
+    ):
         return None, None
     if node is None:
         return 1, 1

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
 
+from ._documents import NEVER_RAW, parse_json, parse_yaml, refuse_at, write_yaml
 from ._json import PathInData, is_list, is_mapping, json_fault, spell, text_or_none
-from .errors import WorkflowFileError
+from .errors import ConfigurationError, WorkflowFileError
 from .results import StoredWorkflow
 
 if TYPE_CHECKING:
@@ -72,28 +74,50 @@ WorkflowSource = str | os.PathLike[str] | Mapping[str, Any] | SupportsToDict | L
 """A workflow to run: a path to a YAML or JSON file, a mapping, a `WorkflowConfig`, a loaded or a stored workflow."""
 
 
-def load_workflow(workflow: WorkflowSource) -> LoadedWorkflow:
+def load_workflow(workflow: WorkflowSource, *, require_fields: bool = False) -> LoadedWorkflow:
     """Read a workflow, and check it for errors whose place a server could not report.
 
     A file or mapping may be a bare config, `{workflow_key, workflow_config}`, or a stored workflow as the API returns
     it (`{data: {workflow_config, ...}}`). Wrappers are removed, and never sent.
 
+    Args:
+        workflow: The workflow.
+        require_fields: Refuse what has none of the fields of a workflow, such as the file of another program. The API
+            accepts it. An empty mapping is refused only in a file.
+
     Raises:
         WorkflowFileError: it cannot be read or parsed, is not a mapping, has a wrapper inside a wrapper, or has a block
             without `block_id`, `block_archetype_id` or `block_display_name`.
+        ConfigurationError: an object cannot be written as JSON, such as a `WorkflowConfig` that holds a `dict` where an
+            object of a generated class belongs.
     """
-    if is_mapping(workflow):
-        return _unwrap(workflow, _refuse_mapping)
     if isinstance(workflow, str | os.PathLike):
         name = os.fsdecode(workflow)
-        return _load_bytes(name, _read(name))
+        return _load_bytes(name, _read(name), require_fields=require_fields)
     if isinstance(workflow, LoadedWorkflow):
+        if require_fields and workflow.config:
+            _check_fields(workflow.config, (), _refuse_mapping)
         return workflow
+    data: Any = workflow
     if isinstance(workflow, StoredWorkflow):
-        return _unwrap({"workflow_key": workflow.key, "workflow_config": workflow.config}, _refuse_mapping)
-    if isinstance(workflow, SupportsToDict) and not isinstance(workflow, type):
-        return _unwrap(workflow.to_dict(), _refuse_mapping)
+        data = {"workflow_key": workflow.key, "workflow_config": workflow.config}
+    elif not is_mapping(workflow) and isinstance(workflow, SupportsToDict) and not isinstance(workflow, type):
+        data = _to_dict(workflow)
+    if is_mapping(data):
+        return _unwrap(data, _refuse_mapping, require_fields=require_fields and bool(data))
     raise WorkflowFileError(f"a workflow is a path, a mapping or a WorkflowConfig, not {type(workflow).__name__}")
+
+
+def _to_dict(workflow: SupportsToDict) -> object:
+    kind = type(workflow).__name__
+    try:
+        return workflow.to_dict()
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        raise ConfigurationError(
+            f"this {kind} cannot be written as JSON: {error}. Each part of it must be an object of its generated class, "
+            f"and not a dict or another value; {kind}.from_dict(...) makes them all from plain dicts, and a plain dict "
+            "can be passed as it is"
+        ) from None
 
 
 def _refuse_mapping(problem: str, place: PathInData) -> NoReturn:
@@ -104,22 +128,16 @@ def _is_json(name: str) -> bool:
     return name.lower().endswith(".json")
 
 
-def _load_bytes(name: str, data: bytes) -> LoadedWorkflow:
+def _load_bytes(name: str, data: bytes, *, require_fields: bool = False) -> LoadedWorkflow:
     text = _decode(name, data)
-    is_json = _is_json(name)
-    parsed = _parse_json(name, text) if is_json else parse_yaml(name, text)
+    parsed = parse_json(name, text) if _is_json(name) else parse_yaml(name, text)
 
     def refuse(problem: str, place: PathInData) -> NoReturn:
-        line, column = locate(text, place, is_json=is_json)
-        where = f"{spell(place)}: " if place else ""
-        raise WorkflowFileError(where + problem, path=name, line=line, column=column)
+        refuse_at(name, text, problem, place)
 
     if not is_mapping(parsed):
         refuse(f"a workflow is a mapping, and this is {_kind(parsed)}", ())
-    fault = json_fault(parsed)
-    if fault:
-        refuse(fault.problem, fault.place)
-    return _unwrap(parsed, refuse)
+    return _unwrap(parsed, refuse, require_fields=require_fields)
 
 
 def _read(name: str) -> bytes:
@@ -133,10 +151,16 @@ def _read(name: str) -> bytes:
         raise _cannot_be("read", name, error) from None
 
 
+_ID = re.compile(r"wf_\w+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""How the ids of workflows look."""
+
+
 def _cannot_be(done: str, name: str, error: OSError | ValueError) -> WorkflowFileError:
     # ValueError: a NUL character in the name
     reason = error.strerror if isinstance(error, OSError) else str(error)
     hint = "" if Path(name).is_absolute() else f" (looked in {_here()})"
+    if _ID.fullmatch(name):
+        hint += "; for the id of a stored workflow use scout.workflows.execute, or `scout workflows run`"
     return WorkflowFileError(f"cannot be {done}: {reason}{hint}", path=name)
 
 
@@ -166,7 +190,9 @@ def _is_stored(data: Mapping[str, Any]) -> bool:
     return len(data) == 1 and is_mapping(stored) and "workflow_config" in stored
 
 
-def _unwrap(data: Mapping[str, Any], refuse: Callable[[str, PathInData], NoReturn]) -> LoadedWorkflow:
+def _unwrap(
+    data: Mapping[str, Any], refuse: Callable[[str, PathInData], NoReturn], *, require_fields: bool = False
+) -> LoadedWorkflow:
     place: PathInData = ()
     key: Any = None
     if _is_stored(data):
@@ -184,8 +210,33 @@ def _unwrap(data: Mapping[str, Any], refuse: Callable[[str, PathInData], NoRetur
                 "holds another workflow_config: the file is wrapped twice; keep one wrapper",
                 (*place, "workflow_config"),
             )
+    if require_fields:
+        _check_fields(data, place, refuse)
     _check_blocks(data, place, refuse)
     return LoadedWorkflow(data, key)
+
+
+_FIELDS = (
+    "blocks", "workflow_display_name", "workflow_schema_version", "workflow_img_url", "workflow_description", "notes",
+    "placeholders", "tags", "is_tool",
+)  # fmt: skip
+"""The fields of `WorkflowConfig` in openapi.yaml. All are optional."""
+
+_LIKENESS = 0.82
+"""From which two names are one with a typing error: one letter off, or two letters swapped."""
+
+
+def _check_fields(config: Mapping[str, Any], place: PathInData, refuse: Callable[[str, PathInData], NoReturn]) -> None:
+    """Refuse a config that has none of the fields of a workflow."""
+    if any(field in config for field in _FIELDS):
+        return
+    from difflib import get_close_matches
+
+    problem = f"this is not a workflow: it has none of its fields ({', '.join(_FIELDS)})"
+    for name in config:
+        if found := get_close_matches(name.lower(), (*_FIELDS, "workflow_config"), 1, _LIKENESS):
+            refuse(f"{problem}; did you mean {found[0]!r}?", (*place, name))
+    refuse(f"{problem}; give a workflow file, or add blocks", place)
 
 
 def _check_blocks(config: Mapping[str, Any], place: PathInData, refuse: Callable[[str, PathInData], NoReturn]) -> None:
