@@ -249,9 +249,9 @@ def _scalar(node: Any) -> Any:
         case "float" if kind in (int, float):
             return _real(text)
         case "null" | "bool" | "int" | "float":
-            _wrong(node, f"{shorten(text, 100)!r} does not fit {tag}")
+            return _wrong(node, f"{shorten(text, 100)!r} does not fit {tag}")
         case _:
-            _wrong(node, f"could not determine a constructor for the tag {tag!r}")
+            return _wrong(node, f"could not determine a constructor for the tag {tag!r}")
 
 
 def _integer(text: str) -> Any:
@@ -424,7 +424,7 @@ NEVER_RAW = re.compile(r"[^\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uf
 
 
 _NOT_TEXT_TO_ALL = re.compile(
-    r"yes|no|on|off|=|[-+]?\d[\d_]*(:[0-5]?\d)+(\.[\d_]*)?|[-+]?0b[01_]+|[-+]?0x[\da-f_]+|[-+]?[\d_]*\d[\d_]*|"
+    r"yes|no|on|off|=|[-+]?\d[\d_]*(:[0-5]?\d)+(\.[\d_]*)?|[-+]?0b[01_]+|[-+]?0o[0-7_]+|[-+]?0x[\da-f_]+|[-+]?[\d_]*\d[\d_]*|"
     r"[-+]?(\d[\d_]*\.[\d_]*|\.[\d_]+)(e[-+]?\d+)?|\d{4}-\d\d?-\d\d?([ t].*)?",
     re.IGNORECASE,
 )

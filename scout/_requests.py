@@ -104,8 +104,8 @@ def execute_stored_request(
 
     if workflow_key is not None:
         raise ConfigurationError(
-            "workflow_key is not for a stored workflow, which has a key of its own; it is an option of Scout.execute and "
-            "Scout.stream"
+            "workflow_key is not for a stored workflow, which has a key of its own; it is an option of Scout.execute "
+            "and Scout.stream"
         )
     segment = _segment(workflow_id)
     return _run_request(partial(get_kwargs, segment), {}, inputs, **options)

@@ -114,9 +114,9 @@ def _to_dict(workflow: SupportsToDict) -> object:
         return workflow.to_dict()
     except (AttributeError, TypeError, ValueError, RecursionError) as error:
         raise ConfigurationError(
-            f"this {kind} cannot be written as JSON: {error}. Each part of it must be an object of its generated class, "
-            f"and not a dict or another value; {kind}.from_dict(...) makes them all from plain dicts, and a plain dict "
-            "can be passed as it is"
+            f"this {kind} cannot be written as JSON: {error}. Each part of it must be an object of its generated "
+            f"class, and not a dict or another value; {kind}.from_dict(...) makes them all from plain dicts, and a "
+            "plain dict can be passed as it is"
         ) from None
 
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from scout._documents import locate, parse_yaml
 from scout._json import is_dict, is_list
 from scout.errors import ConfigurationError, WorkflowFileError
-from scout._documents import locate, parse_yaml
 
 from .blocks import LLM, word_by_word
 
