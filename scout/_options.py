@@ -56,9 +56,8 @@ class RunOptions(CallOptions, total=False):
 CALL_OPTIONS = CallOptions.__optional_keys__
 RUN_OPTIONS = RunOptions.__optional_keys__
 
-# Where the options are that a call does not have.
+# Where the options are that a run does not have.
 _ELSEWHERE = (
-    (RUN_OPTIONS, "of those that run a workflow (execute, stream)"),
     (("max_event_bytes",), "of stream"),
     (("key", "force"), "of deploy, create or create_revision in Scout.workflows"),
     (
@@ -84,13 +83,13 @@ def apply_options(
 
     Raises:
         TypeError: there is no such option.
-        ConfigurationError: a setting is invalid, or an option belongs to other calls.
+        ConfigurationError: a setting is invalid, or an option of a run belongs elsewhere.
     """
     unknown = options.keys() - known
     if unknown:
         name = min(unknown)
         there_are = f"the options here are {', '.join(sorted(known))}"
-        for names, place in _ELSEWHERE:
+        for names, place in _ELSEWHERE if known == RUN_OPTIONS else ():
             if name in names:
                 raise ConfigurationError(f"{name} is not an option of this call, but {place}; {there_are}")
         raise TypeError(f"there is no option {name!r}; {there_are}")
