@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ._json import MAX_DEPTH, MAX_REPEATED, is_list, is_mapping, json_fault
+from ._json import MAX_REPEATED, is_list, is_mapping, json_fault
 from .errors import ConfigurationError, WorkflowFileError
 from .results import StoredWorkflow
 from .workflow_files import LoadedWorkflow
@@ -340,7 +340,7 @@ def _is_ordinary(body: dict[str, Any]) -> bool:
     """
     level: list[Any] = [body]
     depth = count = 0
-    while level and depth <= MAX_DEPTH:
+    while level and depth <= _DEEPEST:
         depth += 1
         below: list[Any] = []
         for each in level:
@@ -366,6 +366,7 @@ def _is_ordinary(body: dict[str, Any]) -> bool:
 
 _LEAVES = frozenset({str, int, float, bool, type(None)})
 _LISTS = (list, tuple)
+_DEEPEST = 1000  # at which `json` stops as well, and where a circle is noticed
 
 
 def raw_client(base_url: str, secret: Secret, **options: Any) -> AuthenticatedClient:
