@@ -104,7 +104,7 @@ def load_workflow(workflow: WorkflowSource, *, require_fields: bool = False) -> 
     elif not is_mapping(workflow) and isinstance(workflow, SupportsToDict) and not isinstance(workflow, type):
         data = _to_dict(workflow)
     if is_mapping(data):
-        return _unwrap(data, _refuse_mapping, require_fields=require_fields and bool(data))
+        return _unwrap(data, _refuse_mapping, require_fields=require_fields)
     raise WorkflowFileError(f"a workflow is a path, a mapping or a WorkflowConfig, not {type(workflow).__name__}")
 
 
@@ -210,7 +210,7 @@ def _unwrap(
                 "holds another workflow_config: the file is wrapped twice; keep one wrapper",
                 (*place, "workflow_config"),
             )
-    if require_fields:
+    if require_fields and (data or refuse is not _refuse_mapping):  # an empty mapping is refused only in a file
         _check_fields(data, place, refuse)
     _check_blocks(data, place, refuse)
     return LoadedWorkflow(data, key)
