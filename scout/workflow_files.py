@@ -230,6 +230,8 @@ def _check_fields(config: Mapping[str, Any], place: PathInData, refuse: Callable
     """Refuse a config that has none of the fields of a workflow."""
     if any(field in config for field in _FIELDS):
         return
+    if fault := json_fault(dict(config), place):  # of which the names may be the fault
+        refuse(fault.problem, fault.place)
     from difflib import get_close_matches
 
     problem = f"this is not a workflow: it has none of its fields ({', '.join(_FIELDS)})"
