@@ -9,7 +9,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from json import JSONDecodeError, JSONDecoder
 from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
@@ -23,6 +23,7 @@ __all__ = [
     "SHORTEST_SECRET",
     "Fault",
     "PathInData",
+    "fraction",
     "is_decimal",
     "is_dict",
     "is_list",
@@ -135,12 +136,13 @@ def parse_json(
         return patient.decode(text)
 
 
-def _fraction(text: str) -> float | Decimal:
+def fraction(text: str) -> float | Decimal:
+    """Return the number that a text spells: a `Decimal` where a float cannot hold it."""
     number = float(text)
     if number and -math.inf < number < math.inf:
         return number
     mantissa = text.partition("e")[0].partition("E")[0]
-    return _exact(text, number) if mantissa.strip("-.0") else number
+    return _exact(text, number) if mantissa.strip("+-.0") else number
 
 
 def _whole_number(text: str) -> int | Decimal:
@@ -164,7 +166,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _decoder(*, strict: bool, **hooks: Any) -> JSONDecoder:
-    return JSONDecoder(parse_float=_fraction, parse_constant=_refuse_constant if strict else None, **hooks)
+    return JSONDecoder(parse_float=fraction, parse_constant=_refuse_constant if strict else None, **hooks)
 
 
 # Made once, because making one takes as long as parsing a short text.
@@ -252,57 +254,133 @@ class Fault:
         return f"{spell(self.place)}: {self.problem}" if self.place else self.problem
 
 
+MAX_REPEATED = 5_000_000
+"""The most values that shared parts may add when they are written out, such as those of YAML aliases. JSON has no
+references, so a text of 500 bytes can stand for 10^9 values."""
+
+_LONG = 100
+"""Characters of text that count as one value."""
+
 _INSTEAD = {
-    "bytes": "pass text, for example base64",
-    "bytearray": "pass text, for example base64",
-    "set": "pass a list",
-    "frozenset": "pass a list",
-    "datetime": "pass text, for example .isoformat()",
-    "date": "pass text, for example .isoformat()",
-    "time": "pass text, for example .isoformat()",
-    "UUID": "pass text, for example str(...)",
-    "PosixPath": "pass text, for example str(...)",
+    **dict.fromkeys(("bytes", "bytearray"), "pass text, for example base64"),
+    **dict.fromkeys(("set", "frozenset", "deque", "range", "generator"), "pass a list"),
+    **dict.fromkeys(("datetime", "date", "time"), "pass text, for example .isoformat()"),
+    **dict.fromkeys(("UUID", "PosixPath", "WindowsPath"), "pass text, for example str(...)"),
 }
 
 
-def json_fault(
-    value: Any, place: PathInData = (), _above: tuple[int, ...] = (), _checked: dict[int, Any] | None = None
-) -> Fault | None:
-    """Return the first part of a value that JSON cannot represent; `None` when there is none."""
-    checked = _checked if _checked is not None else {}  # a part that YAML aliases share is checked once
-    if id(value) in checked:
-        return None
+def _instead_of(value: object) -> str:
+    kind = type(value)
+    if hasattr(kind, "to_dict"):  # an object of the generated package, for example
+        return "pass its .to_dict()"
+    if hasattr(kind, "tolist"):  # an array of numpy, or a number in one
+        return "pass its .tolist()"
+    return "pass a dict" if is_mapping(value) else _INSTEAD.get(kind.__name__, "pass plain JSON")
+
+
+def _is_harmless(value: object) -> bool:
+    """Return True for most leaves. This is fast; `False` means that a closer look is needed."""
     if isinstance(value, str):
-        return None if is_unicode(value) else Fault(place, "the text holds half of a surrogate pair")
-    if value is None or isinstance(value, bool):
-        return None
-    if isinstance(value, int):
-        return None if _is_writable(value) else Fault(place, "the number has more digits than Python writes")
+        return len(value) < _LONG and value.isascii()
     if isinstance(value, float):
-        return None if math.isfinite(value) else Fault(place, f"{value} is not JSON")
-    items: Iterable[tuple[Any, Any]]
-    if is_dict(value):
-        items = value.items()
-    elif is_list(value):
-        items = enumerate(value)
-    elif is_decimal(value):
-        return None if value.is_finite() else Fault(place, f"{value} is not JSON")
-    else:
-        kind = type(value).__name__
-        return Fault(place, f"JSON cannot carry a {kind}; {_INSTEAD.get(kind, 'pass plain JSON')}")
-    if id(value) in _above:
-        return Fault(place, "the value holds itself (a circular reference)")
-    if len(_above) >= MAX_DEPTH:
-        return Fault(place[:8], f"is nested more than {MAX_DEPTH} levels deep")
-    for key, item in items:
-        if is_dict(value) and not isinstance(key, str):
-            return Fault(place, f"the key {key!r} is not text; put it in quotes")
-        if isinstance(key, str) and not is_unicode(key):
+        return math.isfinite(value)
+    if isinstance(value, int):
+        return value.bit_length() < _WRITABLE_BITS
+    return value is None
+
+
+_WRITABLE_BITS = 1000
+"""A number of fewer bits has fewer digits than any limit of Python."""
+
+
+def json_fault(value: Any, place: PathInData = ()) -> Fault | None:
+    """Return the first part of a value that JSON cannot represent; `None` when there is none."""
+    return _Inspection().first_fault(value, place)
+
+
+class _Inspection:
+    """A walk through a value. A part that stands in several places is walked once, and counted in each.
+
+    It keeps a list and does not call itself, so that it works however deep the caller is in calls of its own.
+    """
+
+    def __init__(self) -> None:
+        self._open: list[tuple[Iterator[tuple[Any, Any]], Any, PathInData, int]] = []
+        self._above: set[int] = set()  # the ids of the parts that are open
+        # By id: the number of values in each part when it is written out, and the part, so that the id remains its own.
+        self._sizes: dict[int, tuple[int, object]] = {}
+        self._written = 0
+        self._repeated = 0
+
+    def first_fault(self, value: Any, place: PathInData) -> Fault | None:
+        fault = self._look_at(value, place)
+        while self._open and fault is None:
+            items, part, here, before = self._open[-1]
+            depth = len(self._open)
+            for key, item in items:
+                if not _is_harmless(item):
+                    fault = self._look_at(item, (*here, key))
+                    if fault or len(self._open) > depth:
+                        break
+            else:
+                self._open.pop()
+                self._above.remove(id(part))
+                self._sizes[id(part)] = self._written - before, part
+        return fault
+
+    def _look_at(self, value: Any, place: PathInData) -> Fault | None:
+        if isinstance(value, str):
+            return self._fault_of_text(value, place)
+        if value is None:
+            return None
+        if isinstance(value, int):
+            return None if _is_writable(value) else Fault(place, "the number has more digits than Python writes")
+        if isinstance(value, float):
+            return None if math.isfinite(value) else Fault(place, f"{value} is not JSON")
+        if is_decimal(value):
+            return None if value.is_finite() else Fault(place, f"{value} is not JSON")
+        if not (is_dict(value) or is_list(value)):
+            return Fault(place, f"JSON cannot carry a {type(value).__name__}; {_instead_of(value)}")
+        if id(value) in self._sizes:
+            return self._repeat(value, place)
+        if id(value) in self._above:
+            return Fault(place, "the value holds itself (a circular reference)")
+        if len(self._open) >= MAX_DEPTH:
+            return Fault(place[:8], f"is nested more than {MAX_DEPTH} levels deep")
+        self._above.add(id(value))
+        items = iter(value.items()) if is_dict(value) else enumerate(value)
+        self._open.append((items, value, place, self._written))
+        self._written += len(value)
+        return _fault_of_keys(value, place) if is_dict(value) else None
+
+    def _fault_of_text(self, text: str, place: PathInData) -> Fault | None:
+        if id(text) in self._sizes:
+            return self._repeat(text, place)
+        if size := len(text) // _LONG:
+            self._sizes[id(text)] = size, text
+            self._written += size
+        return None if is_unicode(text) else Fault(place, "the text holds half of a surrogate pair")
+
+    def _repeat(self, value: object, place: PathInData) -> Fault | None:
+        size, _ = self._sizes[id(value)]
+        self._written += size
+        self._repeated += size
+        if self._repeated <= MAX_REPEATED:
+            return None
+        return Fault(
+            place,
+            f"the parts that stand in several places (in YAML, aliases) grow to more than {MAX_REPEATED:,} values when "
+            "they are written out; repeat fewer of them",
+        )
+
+
+def _fault_of_keys(value: Mapping[Any, Any], place: PathInData) -> Fault | None:
+    for key in value:
+        if not isinstance(key, str):
+            shown = shorten(repr(key), _LONG) if not isinstance(key, int) or _is_writable(key) else "a long number"
+            return Fault(place, f"the key {shown} is not text; put it in quotes")
+        if not is_unicode(key):
             return Fault(place, f"the key {key!r} holds half of a surrogate pair")
-        fault = json_fault(item, (*place, key), (*_above, id(value)), checked)
-        if fault:
-            return fault
-    checked[id(value)] = value
     return None
 
 

@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 
 from ._config import Config, check_headers
 from .environments import Environment
+from .errors import ConfigurationError
 
 __all__ = ["CALL_OPTIONS", "RUN_OPTIONS", "CallOptions", "RunOptions", "apply_options"]
 
@@ -52,6 +53,17 @@ class RunOptions(CallOptions, total=False):
 CALL_OPTIONS = CallOptions.__optional_keys__
 RUN_OPTIONS = RunOptions.__optional_keys__
 
+# Where the options are that a run does not have.
+_ELSEWHERE = (
+    (("max_event_bytes",), "of stream"),
+    (("key", "force"), "of deploy, create or create_revision in Scout.workflows"),
+    (
+        ("api_key", "base_url", "connect_timeout", "at_least_once", "rate_limit_timeout", "max_connections", "headers",
+         "transport", "allow_http"),
+        "a setting of the client; pass it to the client or to with_options",
+    ),
+)  # fmt: skip
+
 # The options that replace a setting of the client; all others are parts of the request.
 _SETTINGS = ("environment", "timeout", "deadline", "retries")
 
@@ -67,12 +79,17 @@ def apply_options(
         known: The names of the options that the call accepts.
 
     Raises:
-        TypeError: an option is not known.
-        ConfigurationError: a setting is invalid.
+        TypeError: there is no such option.
+        ConfigurationError: a setting is invalid, or an option of a run belongs elsewhere.
     """
     unknown = options.keys() - known
     if unknown:
-        raise TypeError(f"there is no option {min(unknown)!r}; there are {', '.join(sorted(known))}")
+        name = min(unknown)
+        there_are = f"the options here are {', '.join(sorted(known))}"
+        for names, place in _ELSEWHERE if known == RUN_OPTIONS else ():
+            if name in names:
+                raise ConfigurationError(f"{name} is not an option of this call, but {place}; {there_are}")
+        raise TypeError(f"there is no option {name!r}; {there_are}")
     given: dict[str, Any] = dict(options)
     settings = {name: given.pop(name) for name in _SETTINGS if name in given}
     check_headers("extra_headers", given.get("extra_headers") or {})

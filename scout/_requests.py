@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from ._json import is_dict, is_list, is_mapping, json_fault, write_json
+from ._json import MAX_REPEATED, is_list, is_mapping, json_fault, write_json
 from .errors import ConfigurationError, WorkflowFileError
+from .results import StoredWorkflow
+from .workflow_files import LoadedWorkflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,7 +20,6 @@ if TYPE_CHECKING:
 
     from ._config import Secret
     from .environments import Environment
-    from .workflow_files import LoadedWorkflow
 
 __all__ = [
     "RUN_MAY_HAVE_STARTED",
@@ -87,8 +89,8 @@ def execute_request(
     """
     from scout_generated.api.workflows.execute_workflow_config import get_kwargs
 
-    _check_text("workflow_key", workflow_key)
     key = workflow_key if workflow_key is not None else workflow.key
+    _check_text("workflow_key", key)
     config = {"workflow_config": workflow.config, "workflow_key": key}
     return _run_request(get_kwargs, config, inputs, **options)
 
@@ -100,7 +102,10 @@ def execute_stored_request(
     from scout_generated.api.workflows.execute_workflow import get_kwargs
 
     if workflow_key is not None:
-        raise ConfigurationError("workflow_key is not for a stored workflow, which has a key of its own")
+        raise ConfigurationError(
+            "workflow_key is not for a stored workflow, which has a key of its own; it is an option of Scout.execute "
+            "and Scout.stream"
+        )
     segment = _segment(workflow_id)
     return _run_request(partial(get_kwargs, segment), {}, inputs, **options)
 
@@ -151,6 +156,8 @@ def list_request(
 def _check_limit(limit: object) -> None:
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise ConfigurationError(f"limit must be a whole number, 1 or more, not {limit!r}")
+    if fault := json_fault(limit, ("limit",)):
+        raise ConfigurationError(str(fault))
 
 
 def get_request(workflow_id: str, **extra: Any) -> Request:
@@ -245,9 +252,15 @@ class _Body:
 
 def _segment(workflow_id: object) -> str:
     """Check that an id is one path segment, and return it; the generated package encodes it."""
+    kind = type(workflow_id).__name__
+    if is_mapping(workflow_id) or isinstance(workflow_id, os.PathLike | LoadedWorkflow | StoredWorkflow):
+        raise ConfigurationError(
+            f"id must be the text of a workflow's id, not {kind}; this call is for stored "
+            "workflows, and a config or a file is run by Scout.execute or Scout.stream"
+        )
     _check_name("id", workflow_id)
     if not isinstance(workflow_id, str):
-        raise ConfigurationError(f"id must be the text of a workflow's id, not {type(workflow_id).__name__}")
+        raise ConfigurationError(f"id must be the text of a workflow's id, not {kind}")
     if workflow_id in (".", ".."):
         raise ConfigurationError(f"id must not be {workflow_id!r}, which in an address means another place")
     return workflow_id
@@ -268,14 +281,21 @@ def checked_body(extra_body: Mapping[str, Any] | None) -> Mapping[str, Any]:
     """Check the option `extra_body`, and return it; an empty mapping when it was not given.
 
     Raises:
-        ConfigurationError: it is not a mapping.
+        ConfigurationError: it is not a mapping, or not JSON.
     """
     _check_mapping("extra_body", extra_body)
-    return extra_body or {}
+    if not extra_body:
+        return {}
+    body = dict(extra_body)
+    if fault := json_fault(body, ("extra_body",)):
+        raise ConfigurationError(str(fault))
+    return body
 
 
 def _check_query(query: Mapping[Any, Any]) -> None:
     for name, value in query.items():
+        if not isinstance(name, str):
+            raise ConfigurationError(f"a name in extra_query must be text, not {type(name).__name__}")
         _check_text("a name in extra_query", name)
         for each in value if is_list(value) else [value]:
             if not isinstance(each, str | int | float | None):
@@ -295,32 +315,57 @@ def _check_text(name: str, value: object) -> None:
 
 def _encode(body: Mapping[str, Any], *, is_config: bool) -> bytes:
     plain: dict[str, Any] = {name: dict(value) if is_mapping(value) else value for name, value in body.items()}
-    config: Any = plain if is_config else plain.get("workflow_config")
+    if not _is_ordinary(plain):
+        _refuse_faults(plain, is_config=is_config)
     try:
-        encoded = write_json(plain, compact=True, strict=True).encode()
-        if _has_text_keys(config):
-            return encoded
-        reason = "a key is not text"
+        return write_json(plain, compact=True, strict=True).encode()
     except (TypeError, ValueError, RecursionError) as problem:
-        reason = str(problem)
-    if fault := json_fault(config):
+        _refuse_faults(plain, is_config=is_config)
+        raise ConfigurationError(f"the request is not JSON: {problem}") from None
+
+
+def _refuse_faults(body: Mapping[str, Any], *, is_config: bool) -> None:
+    if fault := json_fault(body if is_config else body.get("workflow_config")):
         raise WorkflowFileError(str(fault))
-    if fault := json_fault(plain):
+    if fault := json_fault(body):
         raise ConfigurationError(str(fault))
-    raise ConfigurationError(f"the request is not JSON: {reason}")
 
 
-def _has_text_keys(value: Any) -> bool:
-    """Return True when all keys are text. `json` would merge the keys in `{1: "a", "1": "b"}`."""
-    rest: list[Any] = [value]
-    for each in rest:
-        if is_dict(each):
-            if not all(isinstance(key, str) for key in cast("dict[object, Any]", each)):
+def _is_ordinary(body: dict[str, Any]) -> bool:
+    """Return True when `json` may write a body. `False` means that a closer look is needed.
+
+    `json` would merge the keys in `{1: "a", "1": "b"}`, and write a part that stands in several places as often as it
+    stands there, until the memory is full. This is on the way of every call, so it does as little as possible.
+    """
+    level: list[Any] = [body]
+    depth = count = 0
+    while level and depth <= _DEEPEST:
+        depth += 1
+        below: list[Any] = []
+        for each in level:
+            if type(each) in _LEAVES:
+                continue
+            part: Any = each
+            if isinstance(each, dict):
+                try:
+                    "".join(part)  # the fastest way to ask whether all keys are text
+                except TypeError:
+                    return False
+                below += part.values()
+            elif isinstance(each, _LISTS):
+                below += part
+            else:
+                continue
+            if count + len(below) > MAX_REPEATED:
                 return False
-            rest += each.values()
-        elif is_list(each):
-            rest += each
-    return True
+        count += len(below)
+        level = below
+    return not level
+
+
+_LEAVES = frozenset({str, int, float, bool, type(None)})
+_LISTS = (list, tuple)
+_DEEPEST = 1000  # at which `json` stops as well, and where a circle is noticed
 
 
 def raw_client(base_url: str, secret: Secret, **options: Any) -> AuthenticatedClient:

@@ -1,21 +1,18 @@
 """Workflow files: load them, report errors with line and column, and save them."""
 
-# ruamel.yaml has incomplete type hints:
-# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
-
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
 
+from ._documents import NEVER_RAW, parse_json_text, parse_yaml, refuse_at, write_yaml
 from ._json import PathInData, is_list, is_mapping, json_fault, parse_json, spell, text_or_none, write_json
-from .errors import WorkflowFileError
+from .errors import ConfigurationError, WorkflowFileError
 from .results import StoredWorkflow
 
 if TYPE_CHECKING:
@@ -76,28 +73,50 @@ WorkflowSource = str | os.PathLike[str] | Mapping[str, Any] | SupportsToDict | L
 """A workflow to run: a path to a YAML or JSON file, a mapping, a `WorkflowConfig`, a loaded or a stored workflow."""
 
 
-def load_workflow(workflow: WorkflowSource) -> LoadedWorkflow:
+def load_workflow(workflow: WorkflowSource, *, require_fields: bool = False) -> LoadedWorkflow:
     """Read a workflow, and check it for errors whose place a server could not report.
 
     A file or mapping may be a bare config, `{workflow_key, workflow_config}`, or a stored workflow as the API returns
     it (`{data: {workflow_config, ...}}`). Wrappers are removed, and never sent.
 
+    Args:
+        workflow: The workflow.
+        require_fields: Refuse what has none of the fields of a workflow, such as the file of another program. The API
+            accepts it. An empty mapping is refused only in a file.
+
     Raises:
         WorkflowFileError: it cannot be read or parsed, is not a mapping, has a wrapper inside a wrapper, or has a block
             without `block_id`, `block_archetype_id` or `block_display_name`.
+        ConfigurationError: an object cannot be written as JSON, such as a `WorkflowConfig` that holds a `dict` where an
+            object of a generated class belongs.
     """
-    if is_mapping(workflow):
-        return _unwrap(workflow, _refuse_mapping)
     if isinstance(workflow, str | os.PathLike):
         name = os.fsdecode(workflow)
-        return _load_bytes(name, _read(name))
+        return _load_bytes(name, _read(name), require_fields=require_fields)
     if isinstance(workflow, LoadedWorkflow):
+        if require_fields and workflow.config:
+            _check_fields(workflow.config, (), _refuse_mapping)
         return workflow
+    data: Any = workflow
     if isinstance(workflow, StoredWorkflow):
-        return _unwrap({"workflow_key": workflow.key, "workflow_config": workflow.config}, _refuse_mapping)
-    if isinstance(workflow, SupportsToDict) and not isinstance(workflow, type):
-        return _unwrap(workflow.to_dict(), _refuse_mapping)
+        data = {"workflow_key": workflow.key, "workflow_config": workflow.config}
+    elif not is_mapping(workflow) and isinstance(workflow, SupportsToDict) and not isinstance(workflow, type):
+        data = _to_dict(workflow)
+    if is_mapping(data):
+        return _unwrap(data, _refuse_mapping, require_fields=require_fields)
     raise WorkflowFileError(f"a workflow is a path, a mapping or a WorkflowConfig, not {type(workflow).__name__}")
+
+
+def _to_dict(workflow: SupportsToDict) -> object:
+    kind = type(workflow).__name__
+    try:
+        return workflow.to_dict()
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        raise ConfigurationError(
+            f"this {kind} cannot be written as JSON: {error}. Each part of it must be an object of its generated "
+            f"class, and not a dict or another value; {kind}.from_dict(...) makes them all from plain dicts, and a "
+            "plain dict can be passed as it is"
+        ) from None
 
 
 def _refuse_mapping(problem: str, place: PathInData) -> NoReturn:
@@ -108,22 +127,16 @@ def _is_json(name: str) -> bool:
     return name.lower().endswith(".json")
 
 
-def _load_bytes(name: str, data: bytes) -> LoadedWorkflow:
+def _load_bytes(name: str, data: bytes, *, require_fields: bool = False) -> LoadedWorkflow:
     text = _decode(name, data)
-    is_json = _is_json(name)
-    parsed = _parse_json(name, text) if is_json else parse_yaml(name, text)
+    parsed = parse_json_text(name, text) if _is_json(name) else parse_yaml(name, text)
 
     def refuse(problem: str, place: PathInData) -> NoReturn:
-        line, column = locate(text, place, is_json=is_json)
-        where = f"{spell(place)}: " if place else ""
-        raise WorkflowFileError(where + problem, path=name, line=line, column=column)
+        refuse_at(name, text, problem, place)
 
     if not is_mapping(parsed):
         refuse(f"a workflow is a mapping, and this is {_kind(parsed)}", ())
-    fault = json_fault(parsed)
-    if fault:
-        refuse(fault.problem, fault.place)
-    return _unwrap(parsed, refuse)
+    return _unwrap(parsed, refuse, require_fields=require_fields)
 
 
 def _read(name: str) -> bytes:
@@ -137,10 +150,16 @@ def _read(name: str) -> bytes:
         raise _cannot_be("read", name, error) from None
 
 
+_ID = re.compile(r"wf_\w+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""How the ids of workflows look."""
+
+
 def _cannot_be(done: str, name: str, error: OSError | ValueError) -> WorkflowFileError:
     # ValueError: a NUL character in the name
     reason = error.strerror if isinstance(error, OSError) else str(error)
     hint = "" if Path(name).is_absolute() else f" (looked in {_here()})"
+    if _ID.fullmatch(name):
+        hint += "; for the id of a stored workflow use scout.workflows.execute, or `scout workflows run`"
     return WorkflowFileError(f"cannot be {done}: {reason}{hint}", path=name)
 
 
@@ -164,106 +183,15 @@ def _here() -> str:
         return "a folder that is gone"
 
 
-def _parse_json(name: str, text: str) -> Any:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        mapping = dict(pairs)
-        if len(mapping) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice.append(next(key for key in keys if keys.count(key) > 1))
-        return mapping
-
-    twice: list[str] = []
-
-    try:
-        data = parse_json(text, object_pairs_hook=unique)
-    except json.JSONDecodeError as error:
-        raise WorkflowFileError(f"is not JSON: {error.msg}", path=name, line=error.lineno, column=error.colno) from None
-    except (RecursionError, ValueError) as error:
-        raise WorkflowFileError(f"is not JSON that can be read: {error}", path=name) from None
-    if twice:
-        line, column = _place_of_duplicate(name, text)
-        raise WorkflowFileError(f'an object has the duplicate key "{twice[0]}"', path=name, line=line, column=column)
-    return data
-
-
-def _place_of_duplicate(name: str, text: str) -> tuple[int | None, int | None]:
-    # The YAML parser refuses duplicates too, and reports the place. JSON is YAML, except for tabs between tokens.
-    try:
-        parse_yaml(name, text.replace("\t", " "))
-    except WorkflowFileError as error:
-        if "duplicate key" in str(error):
-            return error.line, error.column
-    return None, None
-
-
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
-"""A number as in JSON. Numbers of YAML can also be hexadecimal, for example."""
-
-
-def parse_yaml(name: str, text: str) -> Any:
-    """Parse YAML with the types of JSON. The name is for errors.
-
-    Raises:
-        WorkflowFileError: the text is not YAML.
-    """
-    from ruamel.yaml.constructor import ConstructorError, SafeConstructor
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
-    from ruamel.yaml.reader import ReaderError
-
-    class Constructor(SafeConstructor):
-        """Constructs the types of JSON only: dates stay text, because the core schema of YAML 1.2 has none."""
-
-        def construct_object(self, node: Any, deep: bool = False) -> Any:
-            try:
-                return super().construct_object(node, deep=deep)
-            except (ValueError, KeyError, TypeError) as error:  # a value that does not fit its tag
-                problem = f"{error} does not fit {node.tag}"
-                raise ConstructorError(problem=problem, problem_mark=node.start_mark) from None
-
-        def number(self, node: Any) -> Any:
-            text = str(node.value)
-            if _NUMBER.fullmatch(text):
-                return parse_json(text)
-            is_int = node.tag.endswith("int")
-            return self.construct_yaml_int(node) if is_int else self.construct_yaml_float(node)
-
-    for tag in ("int", "float"):
-        Constructor.add_constructor(f"tag:yaml.org,2002:{tag}", Constructor.number)
-    for tag in ("timestamp", "value"):  # a date, and a plain `=`
-        Constructor.add_constructor(f"tag:yaml.org,2002:{tag}", SafeConstructor.construct_yaml_str)
-    yaml = _yaml()
-    yaml.Constructor = Constructor
-    try:
-        return yaml.load(text)
-    except MarkedYAMLError as error:
-        mark: Any = error.problem_mark or error.context_mark
-        problem = " ".join(part for part in (error.context, error.problem) if part)
-        raise WorkflowFileError(
-            f"is not YAML: {problem}",
-            path=name,
-            line=mark.line + 1 if mark else None,
-            column=mark.column + 1 if mark else None,
-        ) from None
-    except ReaderError as error:
-        line, column = _line_and_column(text, error.position)
-        raise WorkflowFileError(
-            f"is not YAML: {error.reason} ({error.character!r})", path=name, line=line, column=column
-        ) from None
-    except (YAMLError, ValueError, IndexError, AssertionError, AttributeError, TypeError) as error:
-        # The last four are bugs of ruamel with text that is not YAML.
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise WorkflowFileError(f"is not YAML: {first}", path=name) from None
-    except RecursionError:
-        raise WorkflowFileError("is nested too deeply", path=name) from None
-
-
 def _is_stored(data: Mapping[str, Any]) -> bool:
     # Only when it is the single field, because a config can have a field `data` of its own.
     stored = data.get("data")
     return len(data) == 1 and is_mapping(stored) and "workflow_config" in stored
 
 
-def _unwrap(data: Mapping[str, Any], refuse: Callable[[str, PathInData], NoReturn]) -> LoadedWorkflow:
+def _unwrap(
+    data: Mapping[str, Any], refuse: Callable[[str, PathInData], NoReturn], *, require_fields: bool = False
+) -> LoadedWorkflow:
     place: PathInData = ()
     key: Any = None
     if _is_stored(data):
@@ -281,8 +209,35 @@ def _unwrap(data: Mapping[str, Any], refuse: Callable[[str, PathInData], NoRetur
                 "holds another workflow_config: the file is wrapped twice; keep one wrapper",
                 (*place, "workflow_config"),
             )
+    if require_fields and (data or refuse is not _refuse_mapping):  # an empty mapping is refused only in a file
+        _check_fields(data, place, refuse)
     _check_blocks(data, place, refuse)
     return LoadedWorkflow(data, key)
+
+
+_FIELDS = (
+    "blocks", "workflow_display_name", "workflow_schema_version", "workflow_img_url", "workflow_description", "notes",
+    "placeholders", "tags", "is_tool",
+)  # fmt: skip
+"""The fields of `WorkflowConfig` in openapi.yaml. All are optional."""
+
+_LIKENESS = 0.82
+"""From which two names are one with a typing error: one letter off, or two letters swapped."""
+
+
+def _check_fields(config: Mapping[str, Any], place: PathInData, refuse: Callable[[str, PathInData], NoReturn]) -> None:
+    """Refuse a config that has none of the fields of a workflow."""
+    if any(field in config for field in _FIELDS):
+        return
+    if fault := json_fault(dict(config), place):  # of which the names may be the fault
+        refuse(fault.problem, fault.place)
+    from difflib import get_close_matches
+
+    problem = f"this is not a workflow: it has none of its fields ({', '.join(_FIELDS)})"
+    for name in config:
+        if found := get_close_matches(name.lower(), (*_FIELDS, "workflow_config"), 1, _LIKENESS):
+            refuse(f"{problem}; did you mean {found[0]!r}?", (*place, name))
+    refuse(f"{problem}; give a workflow file, or add blocks", place)
 
 
 def _check_blocks(config: Mapping[str, Any], place: PathInData, refuse: Callable[[str, PathInData], NoReturn]) -> None:
@@ -320,81 +275,6 @@ def _kind(value: object) -> str:
             return "a mapping"
         case _:
             return type(value).__name__
-
-
-def locate(text: str, place: PathInData, *, is_json: bool = False) -> tuple[int | None, int | None]:
-    """Return line and column of a value, or of its key, from 1; of the nearest value above it when it is missing."""
-    from ruamel.yaml.error import YAMLError
-    from ruamel.yaml.nodes import MappingNode, SequenceNode
-
-    if is_json:
-        return _line_and_column(text, _find_in_json(text, place))
-    try:
-        node: Any = _yaml().compose(text)
-    except (YAMLError, ValueError, IndexError, AssertionError, AttributeError, TypeError, RecursionError):
-        return None, None
-    if node is None:
-        return 1, 1
-    mark: Any = node.start_mark
-    for step in place:
-        children: Any = node.value
-        if isinstance(node, MappingNode):
-            pair: Any = next((pair for pair in children if pair[0].value == step), None)
-            if pair is None:
-                break
-            mark, node = pair[0].start_mark, pair[1]
-        elif isinstance(node, SequenceNode) and isinstance(step, int) and step < len(children):
-            node = children[step]
-            mark = node.start_mark
-        else:
-            break
-    return mark.line + 1, mark.column + 1
-
-
-_BLANK = re.compile(r"[ \t\r\n]*")
-
-
-def _blank(text: str, index: int) -> int:
-    return cast("re.Match[str]", _BLANK.match(text, index)).end()
-
-
-def _find_in_json(text: str, place: PathInData) -> int:
-    """Return the index of a value in valid JSON, or of its key; of the nearest value above it when it is missing."""
-    decoder = json.JSONDecoder(parse_int=str, parse_float=str)  # Python converts no integer of thousands of digits
-    mark = index = _blank(text, 0)
-    for step in place:
-        count = 0
-        if text[index] not in "{[":
-            break
-        is_object = text[index] == "{"
-        index = _blank(text, index + 1)
-        while text[index] not in "}]":
-            here, key = index, count
-            if is_object:
-                key, index = decoder.raw_decode(text, index)
-                index = _blank(text, _blank(text, index) + 1)
-            if key == step:
-                mark = here
-                break
-            _, index = decoder.raw_decode(text, index)
-            index = _blank(text, index)
-            if text[index] == ",":
-                index = _blank(text, index + 1)
-            count += 1
-        else:
-            break
-    return mark
-
-
-def _line_and_column(text: str, index: int) -> tuple[int, int]:
-    return text.count("\n", 0, index) + 1, index - (text.rfind("\n", 0, index) + 1) + 1
-
-
-def _yaml() -> Any:
-    from ruamel.yaml import YAML
-
-    # Pure Python, because libyaml reads YAML 1.1, in which the key `y` of a block's position is `true`.
-    return YAML(typ="safe", pure=True)
 
 
 # --- Saving -------------------------------------------------------------------------------------------------------
@@ -451,7 +331,7 @@ def _spell_out(name: str, workflow: LoadedWorkflow) -> bytes:
     plain = parse_json(write_json(document, strict=True))
     # A Decimal that a float can hold comes back as a float.
     wanted = _fingerprint(LoadedWorkflow(parse_json(write_json(workflow.config, strict=True)), workflow.key))
-    for write in (_to_json,) if _is_json(name) else (_to_yaml, _to_json_in_yaml):
+    for write in (_to_json,) if _is_json(name) else (write_yaml, _to_json_in_yaml):
         try:
             data = write(plain).encode()
             if _fingerprint(_load_bytes(name, data)) == wanted:
@@ -470,69 +350,9 @@ def _to_json(document: Any) -> str:
     return write_json(document, indent=2, strict=True) + "\n"
 
 
-_NEVER_RAW = re.compile(r"[^\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
-"""Characters that YAML forbids or reads as the end of a line, so that they must be escaped."""
-
-_NOT_TEXT_TO_ALL = re.compile(r"yes|no|on|off|[-+]?\d[\d_]*(:[0-5]?\d)+(\.\d*)?", re.IGNORECASE)
-"""Text that YAML 1.1 parsers read as true, false or a number. It is quoted for them; YAML 1.2 does not need it."""
-
-
 def _to_json_in_yaml(document: Any) -> str:
     """Write JSON that is YAML as well: a few more characters are escaped."""
-    return _NEVER_RAW.sub(lambda match: f"\\u{ord(match[0]):04x}", _to_json(document))
-
-
-def _to_yaml(document: Any) -> str:
-    from decimal import Decimal
-    from io import StringIO
-
-    from ruamel.yaml.error import YAMLError
-    from ruamel.yaml.representer import SafeRepresenter
-
-    class Representer(SafeRepresenter):
-        """Writes text in the most readable style that keeps it exactly, and mappings in their order."""
-
-        def represent_key(self, data: Any) -> Any:
-            return self.text(data, '"')
-
-        def text(self, data: str, when_lines: str = "|") -> Any:
-            style = "'" if _NOT_TEXT_TO_ALL.fullmatch(data) else None
-            if "\n" in data:
-                # Not for text of blanks, which is invisible, nor for text that begins with a tab, which some parsers
-                # cannot read.
-                style = when_lines if data.strip() and data[0] != "\t" else '"'
-            return self.represent_scalar("tag:yaml.org,2002:str", data, '"' if _NEVER_RAW.search(data) else style)
-
-        def number(self, data: float) -> Any:
-            text = repr(data)
-            if "e" in text and "." not in text:  # YAML 1.1 parsers require a decimal point
-                text = text.replace("e", ".0e")
-            return self.represent_scalar("tag:yaml.org,2002:float", text)
-
-        def long_number(self, data: Decimal) -> Any:
-            text = str(data)
-            return self.represent_scalar(f"tag:yaml.org,2002:{'int' if text.lstrip('-').isdigit() else 'float'}", text)
-
-        def mapping(self, data: dict[str, Any]) -> Any:
-            return self.represent_mapping("tag:yaml.org,2002:map", list(data.items()))  # a list is not sorted
-
-    Representer.add_representer(str, Representer.text)
-    Representer.add_representer(float, Representer.number)
-    Representer.add_representer(Decimal, Representer.long_number)
-    Representer.add_representer(dict, Representer.mapping)
-    yaml = _yaml()
-    yaml.Representer = Representer
-    yaml.default_flow_style = False
-    yaml.allow_unicode = True
-    yaml.width = 2**62  # no line is folded
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    text = StringIO()
-    try:
-        yaml.dump(document, text)
-    except (YAMLError, ValueError, IndexError, AssertionError, AttributeError, TypeError) as error:
-        # As in parse_yaml: bugs of ruamel. The caller has another way to write the file.
-        raise WorkflowFileError(f"cannot be written as YAML: {error}") from None
-    return text.getvalue()
+    return NEVER_RAW.sub(lambda match: f"\\u{ord(match[0]):04x}", _to_json(document))
 
 
 def _put(target: Path, data: bytes, *, overwrite: bool) -> None:

@@ -300,7 +300,7 @@ class _Workflows(Generic[HttpT]):
     ) -> Generator[_Prepared, Any, Deployment]:
         """Yield the calls of a deployment, one after the other. The caller sends each, and sends the result back in."""
         begun = time.monotonic()
-        loaded = load_workflow(workflow)
+        loaded = load_workflow(workflow, require_fields=True)
         key = key if key is not None else loaded.key
         if key is None:
             raise ConfigurationError(_no_key(loaded))
@@ -514,6 +514,7 @@ class Workflows(_Workflows["Http"]):
 
         Raises:
             ConfigurationError: the key is missing; nothing was sent.
+            WorkflowFileError: the workflow cannot be read, or has none of the fields of a workflow; nothing was sent.
             ScoutError: as `create`.
         """
         steps = self._deploy(workflow, key, options, force=force)

@@ -35,6 +35,7 @@ FLOORS = [
     "errors",
     "_json",
     "_sse",
+    "_documents",
     "results",
     "workflow_files",
     "_config",
@@ -294,7 +295,7 @@ def test_the_local_scout_knows_nothing_of_the_client() -> None:
         ("scout", "cassettes"),
         *(("scout.cassettes", name) for name in ("Recorder", "Replayer", "record", "replay")),
     }
-    assert {module for module, _ in used} <= {"scout._config", "scout._json", "scout.errors", "scout.workflow_files"}
+    assert {module for module, _ in used} <= {"scout._config", "scout._documents", "scout._json", "scout.errors"}
     assert {name for module, name in used if module == "scout._config"} == {"is_loopback"}
 
 

@@ -1,12 +1,14 @@
 """A call becomes the parts of a request."""
 
+import asyncio
 import json
 import math
 from typing import Any
 
 import pytest
+from servers import Server, json_answer
 
-from scout import ConfigurationError, Environment, WorkflowFileError
+from scout import AsyncScout, ConfigurationError, Environment, Scout, WorkflowFileError
 from scout._requests import execute_request
 from scout.workflow_files import LoadedWorkflow
 
@@ -79,7 +81,7 @@ def test_the_extras_win() -> None:
         ({"rows": [1, {"when": math.nan}]}, {}, "inputs.rows[1].when: nan is not JSON"),
         ({"a": b""}, {}, "inputs.a: JSON cannot carry a bytes; pass text, for example base64"),
         ({"a": "\ud800"}, {}, "inputs.a: the text holds half of a surrogate pair"),
-        ({}, {"extra_body": {"more": {1}}}, "more: JSON cannot carry a set; pass a list"),
+        ({}, {"extra_body": {"more": {1}}}, "extra_body.more: JSON cannot carry a set; pass a list"),
         (["a"], {}, "inputs must be a mapping of names to values, not list"),
         ({}, {"session_id": 5}, "session_id must be text, not int"),
         ({}, {"revision_id": b"r"}, "revision_id must be text, not bytes"),
@@ -104,3 +106,63 @@ def test_what_cannot_be_sent_of_a_workflow_is_the_workflows_fault() -> None:
 def test_an_id_with_half_a_character(name: str) -> None:
     with pytest.raises(ConfigurationError, match=name):
         execute_request(EMPTY, None, **{name: "\ud800"})
+
+
+def grown(depth: int) -> Any:
+    value: Any = "x"
+    for _ in range(depth):
+        value = [value] * 10
+    return value
+
+
+BAD: list[Any] = [{1: "one", "1": "uno"}, {True: 1}, {None: 1}, math.nan, "\ud800", grown(9), {10**5000: 1}]
+
+
+async def from_asyncio(url: str, method: str, *args: Any, **options: Any) -> None:
+    async with AsyncScout("key", base_url=url) as scout:
+        if method == "stream":
+            async with scout.stream(*args, **options):
+                pass
+        elif method == "by id":
+            await scout.workflows.execute("wf_1", *args[1:], **options)
+        else:
+            await scout.execute(*args, **options)
+
+
+def from_threads(url: str, method: str, *args: Any, **options: Any) -> None:
+    with Scout("key", base_url=url) as scout:
+        if method == "stream":
+            scout.stream(*args, **options).close()
+        elif method == "by id":
+            scout.workflows.execute("wf_1", *args[1:], **options)
+        else:
+            scout.execute(*args, **options)
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("method", ["execute", "stream", "by id"])
+def test_what_is_not_json_is_refused_before_it_is_sent(method: str, is_async: bool) -> None:
+    def call(*args: Any, **options: Any) -> None:
+        if is_async:
+            asyncio.run(from_asyncio(server.url, method, *args, **options))
+        else:
+            from_threads(server.url, method, *args, **options)
+
+    with Server(json_answer({})) as server:
+        for bad in BAD:
+            with pytest.raises(ConfigurationError, match=r"^inputs\.table"):
+                call({"blocks": []}, {"table": bad})
+            with pytest.raises(ConfigurationError, match=r"^extra_body\.table"):
+                call({"blocks": []}, {}, extra_body={"table": bad})
+            if method != "by id":
+                with pytest.raises(WorkflowFileError, match="table"):
+                    call({"table": bad}, {})
+        with pytest.raises(ConfigurationError, match="a setting of the client"):
+            call({"blocks": []}, {}, connect_timeout=1)
+    assert server.hits == 0
+
+
+@pytest.mark.parametrize("wrong", [{"blocks": []}, LoadedWorkflow({})])
+def test_a_config_is_not_an_id(wrong: Any) -> None:
+    with Scout("key") as scout, pytest.raises(ConfigurationError, match=r"run by Scout\.execute"):
+        scout.workflows.execute(wrong)

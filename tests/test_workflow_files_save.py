@@ -412,7 +412,7 @@ FAILURES = [wrong, untidy, inexact, lame, silent]
 def test_yaml_that_does_not_give_it_back_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Callable[[Any], str]
 ) -> None:
-    monkeypatch.setattr(room, "_to_yaml", failure)
+    monkeypatch.setattr(room, "write_yaml", failure)
     config = {"one": 1, "t": [text for text in TEXTS if len(text) < 500], "v": VALUES, "\ufeff\x85\x7f\uffff": 1}
 
     save_workflow(config, tmp_path / "w.yml")
@@ -435,7 +435,7 @@ def test_a_very_deep_workflow_comes_back(tmp_path: Path) -> None:
 def test_nothing_is_written_when_no_way_gives_it_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, failure: Callable[[Any], str]
 ) -> None:
-    monkeypatch.setattr(room, "_to_yaml", failure)
+    monkeypatch.setattr(room, "write_yaml", failure)
     monkeypatch.setattr(room, "_to_json", failure)
 
     error = error_of({"one": 1, "two": 2}, tmp_path / name)

@@ -630,6 +630,7 @@ def test_deploy_of_the_same_does_nothing(call: Caller) -> None:
     ],
 )
 def test_what_is_the_same(there: Any, here: Any, is_same: bool, call: Caller) -> None:
+    there, here = {"tags": [], **there}, {"tags": [], **here}
     script = [TAKEN, json_answer(page(stored(2, there, workflow_key="mine"))), json_answer(single(2))]
     with Server(script) as server:
         assert ask(call, server.url, "deploy", here, key="mine").changed is not is_same
@@ -716,9 +717,11 @@ def test_what_is_nested_deeply_is_compared_too(call: Caller) -> None:
     config: Any = {}
     for _ in range(900):
         config = {"a": config}
-    text = json.dumps(page(stored(2, {"b": 1}, workflow_key="mine"))).replace('"b": 1', '"a": ' + json.dumps(config))
+    text = json.dumps(page(stored(2, {"b": 1}, workflow_key="mine"))).replace(
+        '"b": 1', '"tags": [], "a": ' + json.dumps(config)
+    )
     with Server([TAKEN, answer(200, text), json_answer(single(2))]) as server:
-        assert ask(call, server.url, "deploy", {"a": config}, key="mine").changed is False
+        assert ask(call, server.url, "deploy", {"tags": [], "a": config}, key="mine").changed is False
 
 
 def test_a_deploy_needs_a_key(call: Caller) -> None:

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from scout import BlockRun, Run, Scout, Workflows
+    from scout import BlockRun, Run, RunStream, Scout
+
+    Runner = tuple[Callable[..., Run], Callable[..., RunStream]]
+    """`execute` and `stream`, for one workflow."""
 
 _OPTIONS = ("environment", "session_id", "revision_id")
 _STAND_IN = " on the local Scout, where a stand-in plays the language model"
@@ -39,9 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def carry_out(
     args: argparse.Namespace,
-    workflow: str,
     connect: Callable[[], Scout],
-    runner: Callable[[Scout], Scout | Workflows],
+    runner: Callable[[Scout], Runner],
     *more_options: str,
     is_local: bool = False,
 ) -> int:
@@ -49,9 +51,8 @@ def carry_out(
 
     Args:
         args: The arguments of the command.
-        workflow: A file or an id, as the runner accepts it.
         connect: A function that returns the client.
-        runner: A function that returns the part of the client that runs the workflow.
+        runner: A function from the client to the two functions that run the workflow.
         more_options: Names of further arguments that are options of the run.
         is_local: True for the embedded local Scout.
     """
@@ -63,7 +64,7 @@ def carry_out(
     try:
         with connect() as client:
             started = time.monotonic()
-            run = _run(runner(client), workflow, inputs, args, options)
+            run = _run(runner(client), inputs, args, options)
             seconds = time.monotonic() - started
     except ScoutError as error:
         return _exits.explain(error)
@@ -78,14 +79,13 @@ def carry_out(
     return _print_json(run) if args.json else _print_text(run)
 
 
-def _run(
-    runner: Scout | Workflows, workflow: str, inputs: dict[str, Any], args: argparse.Namespace, options: dict[str, Any]
-) -> Run:
+def _run(runner: Runner, inputs: dict[str, Any], args: argparse.Namespace, options: dict[str, Any]) -> Run:
+    execute, stream_events = runner
     if not args.stream:
-        return runner.execute(workflow, inputs, check=False, **options)
+        return execute(inputs, check=False, **options)
     from scout.cli._stream import follow
 
-    with runner.stream(workflow, inputs, check=False, **options) as stream:
+    with stream_events(inputs, check=False, **options) as stream:
         return follow(stream, json=args.json)
 
 

@@ -111,7 +111,7 @@ def _workflows(folder: Path) -> dict[str, Mapping[str, Any]]:
 
     configs: dict[str, Mapping[str, Any]] = {}
     for path in _files(folder):
-        loaded = load_workflow(path)
+        loaded = load_workflow(path, require_fields=True)
         key = loaded.key or (path.parent.name if path.stem == "workflow" else path.stem)
         if key in configs:
             raise _exits.UsageError(f"{path} has the same key as another file in {folder}: {key}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,11 +48,14 @@ def _run(args: argparse.Namespace) -> int:
 
         return Scout.local(transport=transport, **_local_options.options(args, Path(args.file).parent))
 
-    def itself(client: Scout) -> Scout:
-        return client
+    def runner(client: Scout) -> _execution.Runner:
+        from scout import load_workflow
+
+        workflow = load_workflow(args.file, require_fields=True)
+        return partial(client.execute, workflow), partial(client.stream, workflow)
 
     if not args.local:
         _local_options.refuse(args)
     elif args.replay is not None:
         raise _exits.UsageError("--replay answers from a file, without --local")
-    return _execution.carry_out(args, args.file, connect, itself, "workflow_key", is_local=args.local)
+    return _execution.carry_out(args, connect, runner, "workflow_key", is_local=args.local)

@@ -6,6 +6,7 @@ import datetime
 import re
 import sys
 import unicodedata
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -211,13 +212,13 @@ def _agreed(question: str) -> bool:
 
 
 def _run(args: argparse.Namespace) -> int:
-    def stored(client: Scout) -> Workflows:
-        return client.workflows
+    def runner(client: Scout) -> _execution.Runner:
+        return partial(client.workflows.execute, args.id), partial(client.workflows.stream, args.id)
 
     def connect() -> Scout:
         return _connection.connect(args, transport=_connection.transport(args))
 
-    return _execution.carry_out(args, args.id, connect, stored)
+    return _execution.carry_out(args, connect, runner)
 
 
 # --- Output -------------------------------------------------------------------------------------------------------

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from scout._documents import locate, parse_yaml
 from scout._json import is_dict, is_list, parse_json, write_json
 from scout.errors import ConfigurationError, WorkflowFileError
-from scout.workflow_files import locate, parse_yaml
 
 from .blocks import LLM, word_by_word
 

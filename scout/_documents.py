@@ -1,0 +1,487 @@
+"""The text of files, as YAML or JSON: read it with the types of JSON, find places in it, write YAML.
+
+YAML is read by the core schema of YAML 1.2 (https://yaml.org/spec/1.2.2/#103-core-schema), with two more things that
+people use: the merge key `<<`, and JSON texts as they are. ruamel.yaml reads the structure. The values are made here,
+because its own makers follow YAML 1.1 in parts, and write out what aliases share.
+"""
+
+# ruamel.yaml has incomplete type hints:
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from json import JSONDecodeError, JSONDecoder
+from typing import Any, NoReturn, cast
+
+from ._json import MAX_REPEATED, PathInData, fraction, is_dict, is_unicode, json_fault, parse_json, shorten, spell
+from .errors import WorkflowFileError
+
+__all__ = ["NEVER_RAW", "locate", "parse_json_text", "parse_yaml", "refuse_at", "write_yaml"]
+
+
+def refuse_at(name: str, text: str, problem: str, place: PathInData) -> NoReturn:
+    """Raise an error that names a place in a text, and its line and column."""
+    line, column = locate(text, place)
+    where = f"{spell(place)}: " if place else ""
+    raise WorkflowFileError(where + problem, path=name, line=line, column=column)
+
+
+def _checked(name: str, text: str, data: Any) -> Any:
+    if fault := json_fault(data):
+        refuse_at(name, text, fault.problem, fault.place)
+    return data
+
+
+# --- JSON ---------------------------------------------------------------------------------------------------------
+
+
+def parse_json_text(name: str, text: str) -> Any:
+    """Parse JSON. The name is for errors.
+
+    Raises:
+        WorkflowFileError: the text is not JSON, or has a key twice in an object.
+    """
+    try:
+        data, twice = _decode(text)
+    except JSONDecodeError as error:
+        raise WorkflowFileError(f"is not JSON: {error.msg}", path=name, line=error.lineno, column=error.colno) from None
+    except (RecursionError, ValueError) as error:
+        raise WorkflowFileError(f"is not JSON that can be read: {error}", path=name) from None
+    if twice:
+        line, column = _place_of_duplicate(name, text)
+        raise WorkflowFileError(f'an object has the duplicate key "{twice[0]}"', path=name, line=line, column=column)
+    return _checked(name, text, data)
+
+
+def _decode(text: str) -> tuple[Any, list[str]]:
+    """Return parsed JSON, and the keys that stand twice in an object."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        mapping = dict(pairs)
+        if len(mapping) < len(pairs):
+            keys = [key for key, _ in pairs]
+            twice.append(next(key for key in keys if keys.count(key) > 1))
+        return mapping
+
+    twice: list[str] = []
+    return parse_json(text, object_pairs_hook=unique), twice
+
+
+def _is_json(text: str) -> bool:
+    """Return True for JSON, which YAML parsers read with other results: tabs, long keys, escapes, large numbers."""
+    if text.lstrip(" \t\r\n")[:1] not in ("{", "[", '"'):
+        return False
+
+    try:
+        parse_json(text, strict=True)
+    except RecursionError:  # parse_json_text says so
+        return True
+    except ValueError:
+        return False
+    return True
+
+
+def _place_of_duplicate(name: str, text: str) -> tuple[int | None, int | None]:
+    # The YAML parser refuses duplicates too, and reports the place. JSON is YAML, except for tabs between tokens.
+    try:
+        _from_yaml(name, text.replace("\t", " "))
+    except WorkflowFileError as error:
+        if "duplicate key" in str(error):
+            return error.line, error.column
+    return None, None
+
+
+# --- YAML ---------------------------------------------------------------------------------------------------------
+
+_TAG = "tag:yaml.org,2002:"
+_NULL = re.compile(r"null|Null|NULL|~|")
+_BOOL = re.compile(r"(true|True|TRUE)|false|False|FALSE")
+_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_NO_NUMBER = re.compile(r"[-+]?(\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN")
+
+
+def _core_type(text: str) -> type[object]:
+    """Return the type that a plain scalar has by the core schema: `str` when it is none of the others."""
+    if _NULL.fullmatch(text):
+        return type(None)
+    if _BOOL.fullmatch(text):
+        return bool
+    if _INT.fullmatch(text):
+        return int
+    return float if _FLOAT.fullmatch(text) or _NO_NUMBER.fullmatch(text) else str
+
+
+_TAG_OF: dict[type[object], str] = {
+    type(None): f"{_TAG}null", bool: f"{_TAG}bool", int: f"{_TAG}int", float: f"{_TAG}float", str: f"{_TAG}str"
+}  # fmt: skip
+
+
+def parse_yaml(name: str, text: str) -> Any:
+    """Parse YAML with the types of JSON. JSON gives the same data here as in a file of its own. The name is for errors.
+
+    Raises:
+        WorkflowFileError: the text is not YAML, or its data is not JSON.
+    """
+    if _is_json(text):
+        return parse_json_text(name, text)
+    return _checked(name, text, _from_yaml(name, text))
+
+
+def _from_yaml(name: str, text: str) -> Any:
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+    from ruamel.yaml.reader import ReaderError
+
+    try:
+        node = _yaml().compose(text)
+        return None if node is None else _Builder().build(node)
+    except _TemplateError as error:
+        line, column = _line_and_column(text, error.index)
+        raise WorkflowFileError(_quote_it(text, error.index), path=name, line=line, column=column) from None
+    except MarkedYAMLError as error:
+        mark: Any = error.problem_mark or error.context_mark
+        problem = " ".join(part for part in (error.context, error.problem) if part)
+        raise WorkflowFileError(
+            f"is not YAML: {problem}",
+            path=name,
+            line=mark.line + 1 if mark else None,
+            column=mark.column + 1 if mark else None,
+        ) from None
+    except ReaderError as error:
+        line, column = _line_and_column(text, error.position)
+        raise WorkflowFileError(
+            f"is not YAML: {error.reason} ({error.character!r})", path=name, line=line, column=column
+        ) from None
+    except (YAMLError, ValueError, IndexError, AssertionError, AttributeError, TypeError) as error:
+        # The last four are bugs of ruamel with text that is not YAML.
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise WorkflowFileError(f"is not YAML: {first}", path=name) from None
+    except RecursionError:
+        raise WorkflowFileError("is nested too deeply", path=name) from None
+
+
+class _Builder:
+    """Makes values of the nodes of a document. An alias gives the value of its anchor, so that nothing grows."""
+
+    def __init__(self) -> None:
+        self._built: dict[int, Any] = {}
+        self._merged = 0
+
+    def build(self, node: Any) -> Any:
+        from ruamel.yaml.nodes import MappingNode, SequenceNode
+
+        if id(node) in self._built:
+            return self._built[id(node)]
+        value: Any
+        if isinstance(node, MappingNode) and node.tag == f"{_TAG}map":
+            value = self._built[id(node)] = {}  # noted first, because it may hold itself
+            self._fill(value, node)
+        elif isinstance(node, SequenceNode) and node.tag == f"{_TAG}seq":
+            value = self._built[id(node)] = []
+            for child in node.value:
+                value.append(self.build(child))
+        elif isinstance(node, MappingNode) and node.tag == f"{_TAG}set":
+            value = set()  # it is refused with its place, as one from Python is
+        else:
+            value = self._built[id(node)] = _scalar(node)
+        return value
+
+    def _fill(self, mapping: dict[Any, Any], node: Any) -> None:
+        own: dict[Any, Any] = {}
+        merge: Any = None
+        for key_node, value_node in node.value:
+            if key_node.tag == f"{_TAG}merge":
+                if merge is not None:
+                    _wrong(key_node, 'found duplicate key "<<"')
+                merge = value_node
+                continue
+            key = self.build(key_node)
+            try:
+                key = tuple(key) if isinstance(key, list) else key
+                is_double = key in own
+            except TypeError:
+                _wrong(key_node, "a key must be text, and this one is not")
+            if is_double:
+                _wrong(key_node, f'found duplicate key "{shorten(str(key), 100)}"')
+            own[key] = self.build(value_node)
+        if merge is not None:
+            self._merge(mapping, merge)
+        mapping.update(own)
+
+    def _merge(self, mapping: dict[Any, Any], node: Any) -> None:
+        """Add the fields of the mapping at `<<`, or of those in a list, of which an earlier one wins."""
+        from ruamel.yaml.nodes import SequenceNode
+
+        for source in reversed(node.value) if isinstance(node, SequenceNode) else [node]:
+            fields = self.build(source)
+            if not is_dict(fields):
+                _wrong(source, "expected a mapping for merging")
+            self._merged += len(fields)
+            if self._merged > MAX_REPEATED:
+                _wrong(source, f"the merge keys (<<) add more than {MAX_REPEATED:,} values; merge fewer of them")
+            mapping.update(fields)
+
+
+def _scalar(node: Any) -> Any:
+    text: Any = node.value
+    tag = node.tag
+    if not isinstance(text, str):  # a list or a mapping with another tag
+        _wrong(node, f"could not determine a constructor for the tag {tag!r}")
+    if tag in (f"{_TAG}str", f"{_TAG}timestamp", f"{_TAG}merge", "!"):  # the core schema has no dates
+        # "\ud83d\ude00" is one character in JSON.
+        whole = "surrogatepass"
+        return text if is_unicode(text) else text.encode("utf-16-le", whole).decode("utf-16-le", whole)
+    if tag == f"{_TAG}binary":
+        return b""  # as a set in _Builder
+    kind = _core_type(text)
+    match tag.removeprefix(_TAG):
+        case "null" if kind is type(None):
+            return None
+        case "bool" if kind is bool:
+            return cast("re.Match[str]", _BOOL.fullmatch(text))[1] is not None
+        case "int" if kind is int:
+            return _integer(text)
+        case "float" if kind in (int, float):
+            return _real(text)
+        case "null" | "bool" | "int" | "float":
+            return _wrong(node, f"{shorten(text, 100)!r} does not fit {tag}")
+        case _:
+            return _wrong(node, f"could not determine a constructor for the tag {tag!r}")
+
+
+def _integer(text: str) -> Any:
+    if text[:2] in ("0o", "0x"):
+        return int(text[2:], 8 if text[1] == "o" else 16)
+    try:
+        return int(text)
+    except ValueError:  # more digits than Python converts
+        return Decimal(text)
+
+
+def _real(text: str) -> Any:
+    if match := _NO_NUMBER.fullmatch(text):
+        return float(match[0].replace(".", ""))
+    if text[:2] in ("0o", "0x"):
+        return _integer(text)
+    return fraction(text)
+
+
+def _wrong(node: Any, problem: str) -> NoReturn:
+    from ruamel.yaml.constructor import ConstructorError
+
+    raise ConstructorError(problem=problem, problem_mark=node.start_mark)
+
+
+def _yaml() -> Any:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.nodes import ScalarNode
+    from ruamel.yaml.resolver import VersionedResolver
+    from ruamel.yaml.scanner import Scanner
+    from ruamel.yaml.tag import Tag
+
+    class CoreResolver(VersionedResolver):
+        def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+            if kind is not ScalarNode:
+                return super().resolve(kind, value, implicit)
+            if not implicit[0]:  # in quotes
+                return self.DEFAULT_SCALAR_TAG
+            return Tag(suffix=f"{_TAG}merge" if value == "<<" else _TAG_OF[_core_type(value)])
+
+    class TemplateScanner(Scanner):
+        def fetch_flow_mapping_start(self) -> None:
+            # A mapping as a key is YAML but never JSON, and the other two are not YAML.
+            if self.reader.peek(1) in ("{", "%", "#"):
+                raise _TemplateError(self.reader.index)
+            super().fetch_flow_mapping_start()
+
+    yaml = YAML(typ="safe", pure=True)  # libyaml reads YAML 1.1
+    yaml.Resolver = CoreResolver
+    yaml.Scanner = TemplateScanner
+    return yaml
+
+
+class _TemplateError(Exception):
+    """A template stands in YAML without quotes."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__(index)
+        self.index = index
+
+
+_KEY_OR_DASHES = re.compile(r"[ -]*([^\s\[\]{},\"'][^\[\]{},]*:[ \t]+)?")
+_CLOSING = {"{": "}}", "%": "%}", "#": "#}"}
+_TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}")
+
+
+def _quote_it(text: str, index: int) -> str:
+    """Return the advice for a template without quotes, with the line of the file as it should be."""
+    before = text[text.rfind("\n", 0, index) + 1 : index]
+    rest = text[index:].split("\n", 1)[0].rstrip()
+    opening = text[index : index + 2]
+    first = _TEMPLATE.match(rest)
+    example = first[0] if first else f"{opening} ... {_CLOSING[opening[1]]}"
+    start = ""
+    if first and _KEY_OR_DASHES.fullmatch(before):
+        start = before.strip() + " " if before.strip() else ""
+        example = re.split(r"\s+#(?!\})", rest)[0]
+    quoted = f'"{example}"' if '"' not in example and "\\" not in example else "'" + example.replace("'", "''") + "'"
+    return f"is not YAML: {opening} begins a mapping here; put the template in quotes: {shorten(start + quoted, 200)}"
+
+
+# --- Places -------------------------------------------------------------------------------------------------------
+
+
+def locate(text: str, place: PathInData) -> tuple[int | None, int | None]:
+    """Return line and column of a value, or of its key, from 1; of the nearest value above it when it is missing."""
+    from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.nodes import MappingNode, SequenceNode
+
+    try:
+        parse_json(text)
+    except (ValueError, RecursionError):
+        pass
+    else:
+        return _line_and_column(text, _find_in_json(text, place))
+    try:
+        node: Any = _yaml().compose(text)
+    except (
+        YAMLError,
+        _TemplateError,
+        ValueError,
+        IndexError,
+        AssertionError,
+        AttributeError,
+        TypeError,
+        RecursionError,
+    ):
+        return None, None
+    if node is None:
+        return 1, 1
+    mark: Any = node.start_mark
+    for step in place:
+        children: Any = node.value
+        if isinstance(node, MappingNode):
+            pair: Any = next((pair for pair in children if pair[0].value == step), None)
+            if pair is None:
+                break
+            mark, node = pair[0].start_mark, pair[1]
+        elif isinstance(node, SequenceNode) and isinstance(step, int) and step < len(children):
+            node = children[step]
+            mark = node.start_mark
+        else:
+            break
+    return mark.line + 1, mark.column + 1
+
+
+_BLANK = re.compile(r"[ \t\r\n]*")
+
+
+def _blank(text: str, index: int) -> int:
+    return cast("re.Match[str]", _BLANK.match(text, index)).end()
+
+
+def _find_in_json(text: str, place: PathInData) -> int:
+    """Return the index of a value in valid JSON, or of its key; of the nearest value above it when it is missing."""
+    decoder = JSONDecoder(parse_int=str, parse_float=str)  # Python converts no integer of thousands of digits
+    mark = index = _blank(text, 0)
+    for step in place:
+        count = 0
+        if text[index] not in "{[":
+            break
+        is_object = text[index] == "{"
+        index = _blank(text, index + 1)
+        while text[index] not in "}]":
+            here, key = index, count
+            if is_object:
+                key, index = decoder.raw_decode(text, index)
+                index = _blank(text, _blank(text, index) + 1)
+            if key == step:
+                mark = here
+                break
+            _, index = decoder.raw_decode(text, index)
+            index = _blank(text, index)
+            if text[index] == ",":
+                index = _blank(text, index + 1)
+            count += 1
+        else:
+            break
+    return mark
+
+
+def _line_and_column(text: str, index: int) -> tuple[int, int]:
+    return text.count("\n", 0, index) + 1, index - (text.rfind("\n", 0, index) + 1) + 1
+
+
+# --- Writing ------------------------------------------------------------------------------------------------------
+
+
+NEVER_RAW = re.compile(r"[^\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+"""Characters that YAML forbids or reads as the end of a line, so that they must be escaped."""
+
+
+_NOT_TEXT_TO_ALL = re.compile(
+    r"yes|no|on|off|=|[-+]?\d[\d_]*(:[0-5]?\d)+(\.[\d_]*)?|[-+]?0b[01_]+|[-+]?0o[0-7_]+|[-+]?0x[\da-f_]+|[-+]?[\d_]*\d[\d_]*|"
+    r"[-+]?(\d[\d_]*\.[\d_]*|\.[\d_]+)(e[-+]?\d+)?|\d{4}-\d\d?-\d\d?([ t].*)?",
+    re.IGNORECASE,
+)
+"""Text that YAML 1.1 parsers read as true, false, a number or a date. It is quoted for them; YAML 1.2 does not need
+it."""
+
+
+def write_yaml(document: Any) -> str:
+    """Write JSON as YAML in the style that is most readable.
+
+    Raises:
+        WorkflowFileError: ruamel.yaml fails; the caller can write JSON, which is YAML as well.
+    """
+    from io import StringIO
+
+    from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.representer import SafeRepresenter
+
+    class Representer(SafeRepresenter):
+        """Writes text in the most readable style that keeps it exactly, and mappings in their order."""
+
+        def represent_key(self, data: Any) -> Any:
+            return self.text(data, '"')
+
+        def text(self, data: str, when_lines: str = "|") -> Any:
+            style = "'" if _NOT_TEXT_TO_ALL.fullmatch(data) or _core_type(data) is not str else None
+            if "\n" in data:
+                # Not for text of blanks, which is invisible, nor for text that begins with a tab, which some parsers
+                # cannot read.
+                style = when_lines if data.strip() and data[0] != "\t" else '"'
+            return self.represent_scalar("tag:yaml.org,2002:str", data, '"' if NEVER_RAW.search(data) else style)
+
+        def number(self, data: float) -> Any:
+            text = repr(data)
+            if "e" in text and "." not in text:  # YAML 1.1 parsers require a decimal point
+                text = text.replace("e", ".0e")
+            return self.represent_scalar("tag:yaml.org,2002:float", text)
+
+        def long_number(self, data: Decimal) -> Any:
+            text = str(data)
+            return self.represent_scalar(_TAG_OF[_core_type(text)], text)
+
+        def mapping(self, data: dict[str, Any]) -> Any:
+            return self.represent_mapping("tag:yaml.org,2002:map", list(data.items()))  # a list is not sorted
+
+    Representer.add_representer(str, Representer.text)
+    Representer.add_representer(float, Representer.number)
+    Representer.add_representer(Decimal, Representer.long_number)
+    Representer.add_representer(dict, Representer.mapping)
+    yaml = _yaml()
+    yaml.Representer = Representer
+    yaml.default_flow_style = False
+    yaml.allow_unicode = True
+    yaml.width = 2**62  # no line is folded
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    text = StringIO()
+    try:
+        yaml.dump(document, text)
+    except (YAMLError, ValueError, IndexError, AssertionError, AttributeError, TypeError) as error:
+        # As in _compose: bugs of ruamel. The caller has another way to write the file.
+        raise WorkflowFileError(f"cannot be written as YAML: {error}") from None
+    return text.getvalue()
