@@ -702,7 +702,7 @@ def test_a_folder_that_allows_no_new_file(path: Path, monkeypatch: pytest.Monkey
     assert sent(replay(path)) == b"1"
 
 
-@pytest.mark.parametrize("body", [b" " * 200_000, b"event: x" + b"\n" * 200_000, b"id: 1\n" * 50_000], ids=range(3))
+@pytest.mark.parametrize("body", [b" " * 200_000, b"event: x" + b"\n" * 40_000, b"id: 1\n" * 50_000], ids=range(3))
 def test_looking_for_keys_takes_linear_time(body: bytes, path: Path) -> None:
     began = time.monotonic()
     sent(record(path, transport=pretend(body + b"then " + KEY.encode())))
