@@ -260,7 +260,11 @@ class Call:
 
     def answer(self, response: httpx.Response, body: bytes) -> Answer:
         """Return the answer, as far as it has arrived."""
-        return Answer(response.status_code, dict(response.headers), body, self._request.unknown_outcome)
+        # Only an error names the address, so that a call that succeeds does not pay for it.
+        address = (
+            "" if self.is_accepted else f"{self._request.method.upper()} {self.config.base_url}{self._request.path}"
+        )
+        return Answer(response.status_code, dict(response.headers), body, self._request.unknown_outcome, address)
 
     # --- Failures ---
 
@@ -280,7 +284,13 @@ class Call:
         fits = seconds is None or time.monotonic() + seconds < self._limits.ends_at
         self._note(failure, seconds if fits else None)
         if seconds is not None and fits:
-            _log.info("attempt %d failed: %s; waiting %.1f s", len(self._attempts), failure.message, seconds)
+            _log.info(
+                "attempt %d failed: %s; waiting %.1f s",
+                len(self._attempts),
+                failure.message,
+                seconds,
+                extra={"error": failure, "attempt": len(self._attempts), "wait": seconds},
+            )
             return seconds
         if seconds is not None:
             reason = f"the next attempt would have been {seconds:.1f} s later, after: {failure.message}"

@@ -9,8 +9,8 @@ import json
 import os
 import re
 import stat
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast, runtime_checkable
 
@@ -43,10 +43,12 @@ class LoadedWorkflow:
     Attributes:
         config: The config, without any wrapper, otherwise unchanged.
         key: The `workflow_key` of the wrapper; `None` when it has none.
+        path: The path of the file, as it was given; `None` when the workflow is not from a file.
     """
 
     config: Mapping[str, Any]
     key: str | None = None
+    path: str | None = field(default=None, compare=False, repr=False)
 
     @property
     def block_ids(self) -> list[str]:
@@ -65,6 +67,25 @@ class LoadedWorkflow:
         awaited = {text_or_none(edge.get("block_id")) for edge in edges if is_mapping(edge)}
         leaves = [block_id for block in blocks if (block_id := text_or_none(block.get("block_id"))) not in awaited]
         return leaves[0] if len(leaves) == 1 else None
+
+    def locate(self, place: Sequence[str | int]) -> tuple[int | None, int | None]:
+        """Return line and column in the file of a value in the config, or of its key; both from 1.
+
+        Args:
+            place: The keys and indexes that lead to the value, such as `("blocks", 0, "block_inputs")`. Of a value that
+                does not exist, the nearest one above it is found.
+
+        Returns:
+            Line and column; `None` and `None` when the workflow is not from a file.
+
+        Raises:
+            WorkflowFileError: the file, which is read again, has changed so that it is not a workflow, or is gone.
+        """
+        if self.path is None:
+            return None, None
+        text = _decode(self.path, _read(self.path))
+        data = _parse(self.path, text)
+        return locate(text, (*_place_of_config(data), *place), is_json=_is_json(self.path))
 
     def _blocks(self) -> list[Mapping[str, Any]]:
         found: Any = self.config.get("blocks")
@@ -110,11 +131,10 @@ def _is_json(name: str) -> bool:
 
 def _load_bytes(name: str, data: bytes) -> LoadedWorkflow:
     text = _decode(name, data)
-    is_json = _is_json(name)
-    parsed = _parse_json(name, text) if is_json else parse_yaml(name, text)
+    parsed = _parse(name, text)
 
     def refuse(problem: str, place: PathInData) -> NoReturn:
-        line, column = locate(text, place, is_json=is_json)
+        line, column = locate(text, place, is_json=_is_json(name))
         where = f"{spell(place)}: " if place else ""
         raise WorkflowFileError(where + problem, path=name, line=line, column=column)
 
@@ -123,7 +143,11 @@ def _load_bytes(name: str, data: bytes) -> LoadedWorkflow:
     fault = json_fault(parsed)
     if fault:
         refuse(fault.problem, fault.place)
-    return _unwrap(parsed, refuse)
+    return replace(_unwrap(parsed, refuse), path=name)
+
+
+def _parse(name: str, text: str) -> Any:
+    return _parse_json(name, text) if _is_json(name) else parse_yaml(name, text)
 
 
 def _read(name: str) -> bytes:
@@ -248,6 +272,14 @@ def _is_stored(data: Mapping[str, Any]) -> bool:
     # Only when it is the single field, because a config can have a field `data` of its own.
     stored = data.get("data")
     return len(data) == 1 and is_mapping(stored) and "workflow_config" in stored
+
+
+def _place_of_config(data: Any) -> PathInData:
+    """Return the place of the config in the data of a file, as `_unwrap` finds it."""
+    place: PathInData = ()
+    if is_mapping(data) and _is_stored(data):
+        data, place = data["data"], ("data",)
+    return (*place, "workflow_config") if is_mapping(data) and "workflow_config" in data else place
 
 
 def _unwrap(data: Mapping[str, Any], refuse: Callable[[str, PathInData], NoReturn]) -> LoadedWorkflow:

@@ -10,7 +10,7 @@ from scout.cli import _connection, _execution, _exits, _local_options
 if TYPE_CHECKING:
     import argparse
 
-    from scout import Scout
+    from scout import LoadedWorkflow, Scout
 
 NAME = "run"
 HELP = "run a workflow file and print its output"
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--local", action="store_true", help="run on an embedded local Scout, without a key or a network"
     )
-    _connection.add_base_url(where)
+    _connection.add_base_url(parser, where)
     parser.add_argument("--workflow-key", metavar="KEY", help="the key of the workflow to which the run is attributed")
     _local_options.add_arguments(parser)
     parser.set_defaults(handler=_run)
@@ -54,4 +54,10 @@ def _run(args: argparse.Namespace) -> int:
         _local_options.refuse(args)
     elif args.replay is not None:
         raise _exits.UsageError("--replay answers from a file, without --local")
-    return _execution.carry_out(args, args.file, connect, itself, "workflow_key", is_local=args.local)
+
+    def load() -> LoadedWorkflow:
+        from scout import load_workflow
+
+        return load_workflow(args.file)
+
+    return _execution.carry_out(args, load, connect, itself, "workflow_key", is_local=args.local)
