@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from scout.cli._advice import about_option
+from scout.cli._advice import about_option, in_options
 from scout.cli._terminal import talk
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def explain(error: ScoutError, *places: str, unknown_outcome: str = _UNKNOWN_OUT
     """
     from scout import APIError, ConfigurationError, StreamError
 
-    text = str(error)
+    text = in_options(str(error))
     talk(about_option(text) if isinstance(error, ConfigurationError) else text)
     for place in places:
         talk(place)
