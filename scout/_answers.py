@@ -41,12 +41,14 @@ class Answer:
         headers: The headers, with names in lower case.
         body: The body, decompressed.
         unknown_outcome: As in `Request`.
+        address: The method and the URL of the request, without its query; empty for a status of 2xx.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     unknown_outcome: str = RUN_MAY_HAVE_STARTED
+    address: str = ""
 
 
 # --- Runs ---------------------------------------------------------------------------------------------------------
@@ -214,6 +216,8 @@ def _advice(answer: Answer) -> str:
             return "check the API key (api_key= or SCOUT_API_KEY)"
         case 403:
             return "this API key may not do this"
+        case 404 | 405 if answer.address:  # a wrong base URL is the usual reason
+            return f"the request was {answer.address}"
         case 413:
             return "make the workflow or the inputs smaller"
         case 429:

@@ -273,7 +273,11 @@ class Call:
 
     def answer(self, response: httpx.Response, body: bytes) -> Answer:
         """Return the answer, as far as it has arrived."""
-        return Answer(response.status_code, dict(response.headers), body, self._request.unknown_outcome)
+        # Only an error names the address, so that a call that succeeds does not pay for it.
+        address = (
+            "" if self.is_accepted else f"{self._request.method.upper()} {self.config.base_url}{self._request.path}"
+        )
+        return Answer(response.status_code, dict(response.headers), body, self._request.unknown_outcome, address)
 
     # --- Failures ---
 

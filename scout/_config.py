@@ -298,6 +298,11 @@ def check_base_url(base_url: str, *, allow_http: bool) -> None:
         raise ConfigurationError(f"base_url is {base_url!r}; it should look like https://api.scoutos.com")
     if any(c <= " " or c in "?#\x7f" for c in base_url):
         raise ConfigurationError(f"base_url is {base_url!r}; it must not hold a query, a fragment or spaces")
+    segments = url.path.split("/")
+    if "v2" in segments:
+        # Refused and not stripped, so that requests go to the URL that was given or nowhere.
+        right = base_url.removesuffix(url.path) + "/".join(segments[: segments.index("v2")])
+        raise ConfigurationError(f"base_url is {base_url!r}; leave /v2 away, because each request adds it: {right}")
     if url.scheme == "http" and not allow_http and not is_loopback(url.hostname):
         raise ConfigurationError(
             f"base_url is {base_url!r}: without TLS the API key would travel in the clear; use https://, or pass "

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
 
-from ._documents import NEVER_RAW, parse_json_text, parse_yaml, refuse_at, write_yaml
+from ._documents import NEVER_RAW, locate, parse_json_text, parse_yaml, refuse_at, write_yaml
 from ._json import PathInData, is_list, is_mapping, json_fault, parse_json, spell, text_or_none, write_json
 from .errors import ConfigurationError, WorkflowFileError
 from .results import StoredWorkflow
@@ -40,10 +40,12 @@ class LoadedWorkflow:
     Attributes:
         config: The config, without any wrapper, otherwise unchanged.
         key: The `workflow_key` of the wrapper; `None` when it has none.
+        path: The path of the file, as it was given; `None` when the workflow is not from a file.
     """
 
     config: Mapping[str, Any]
     key: str | None = None
+    path: str | None = field(default=None, compare=False, repr=False)
 
     @property
     def block_ids(self) -> list[str]:
@@ -62,6 +64,25 @@ class LoadedWorkflow:
         awaited = {text_or_none(edge.get("block_id")) for edge in edges if is_mapping(edge)}
         leaves = [block_id for block in blocks if (block_id := text_or_none(block.get("block_id"))) not in awaited]
         return leaves[0] if len(leaves) == 1 else None
+
+    def locate(self, place: Sequence[str | int]) -> tuple[int | None, int | None]:
+        """Return line and column in the file of a value in the config, or of its key; both from 1.
+
+        Args:
+            place: The keys and indexes that lead to the value, such as `("blocks", 0, "block_inputs")`. Of a value that
+                does not exist, the nearest one above it is found.
+
+        Returns:
+            Line and column; `None` and `None` when the workflow is not from a file.
+
+        Raises:
+            WorkflowFileError: the file, which is read again, has changed so that it is not a workflow, or is gone.
+        """
+        if self.path is None:
+            return None, None
+        text = _decode(self.path, _read(self.path))
+        data = _parse(self.path, text)
+        return locate(text, (*_place_of_config(data), *place))
 
     def _blocks(self) -> list[Mapping[str, Any]]:
         found: Any = self.config.get("blocks")
@@ -129,14 +150,18 @@ def _is_json(name: str) -> bool:
 
 def _load_bytes(name: str, data: bytes, *, require_fields: bool = False) -> LoadedWorkflow:
     text = _decode(name, data)
-    parsed = parse_json_text(name, text) if _is_json(name) else parse_yaml(name, text)
+    parsed = _parse(name, text)
 
     def refuse(problem: str, place: PathInData) -> NoReturn:
         refuse_at(name, text, problem, place)
 
     if not is_mapping(parsed):
         refuse(f"a workflow is a mapping, and this is {_kind(parsed)}", ())
-    return _unwrap(parsed, refuse, require_fields=require_fields)
+    return replace(_unwrap(parsed, refuse, require_fields=require_fields), path=name)
+
+
+def _parse(name: str, text: str) -> Any:
+    return parse_json_text(name, text) if _is_json(name) else parse_yaml(name, text)
 
 
 def _read(name: str) -> bytes:
@@ -187,6 +212,14 @@ def _is_stored(data: Mapping[str, Any]) -> bool:
     # Only when it is the single field, because a config can have a field `data` of its own.
     stored = data.get("data")
     return len(data) == 1 and is_mapping(stored) and "workflow_config" in stored
+
+
+def _place_of_config(data: Any) -> PathInData:
+    """Return the place of the config in the data of a file, as `_unwrap` finds it."""
+    place: PathInData = ()
+    if is_mapping(data) and _is_stored(data):
+        data, place = data["data"], ("data",)
+    return (*place, "workflow_config") if is_mapping(data) and "workflow_config" in data else place
 
 
 def _unwrap(

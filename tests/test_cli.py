@@ -396,10 +396,10 @@ class TestRun:
 
 
 class TestApiErrors:
-    def test_a_wrong_key_exits_3_once(self, workflow: Path, local_scout: LocalScout) -> None:
+    def test_a_wrong_key_exits_2_once(self, workflow: Path, local_scout: LocalScout) -> None:
         done = scout("run", workflow, url=local_scout.url, SCOUT_API_KEY="secret_wrong_key")
 
-        assert (done.returncode, done.stdout) == (3, "")
+        assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith("scout: ")
         assert "401" in done.stderr
         assert "may have started" not in done.stderr
@@ -451,7 +451,7 @@ class TestApiErrors:
     ) -> None:
         monkeypatch.setenv("SCOUT_API_KEY", KEY)
         with Server(json_answer({"detail": "\x1b[2Jgone\u202e"}, status=400)) as server:
-            assert main(["run", str(workflow), "--base-url", server.url]) == 3
+            assert main(["run", str(workflow), "--base-url", server.url]) == 2
 
         err = capsys.readouterr().err
         assert "gone" in err
@@ -555,7 +555,10 @@ class TestInterrupt:
                 seconds = time.monotonic() - interrupted
 
         assert (process.returncode, out) == (130, b"")
-        assert err.decode() == "scout: interrupted; if the run had started, Scout goes on with it\n"
+        assert (
+            err.decode()
+            == "scout: interrupted; if the run had started, it may go on, so make sure before you run it again\n"
+        )
         assert seconds < 1.5
 
 
@@ -591,7 +594,7 @@ class TestLocal:
 
         assert export.endswith(' SCOUT_API_KEY="$MY_KEY"\n')
         assert KEY not in export + err
-        assert (right.returncode, wrong.returncode) == (0, 3)
+        assert (right.returncode, wrong.returncode) == (0, 2)
 
     def test_a_port_in_use_is_said(self, local_scout: LocalScout, capsys: pytest.CaptureFixture[str]) -> None:
         port = local_scout.url.rpartition(":")[2]

@@ -207,7 +207,7 @@ class TestServer:
             (["--env-file", "nowhere"], "cannot read nowhere"),
             (["--env-file", "bad.env"], "bad.env, line 2"),
             (["--fault", "colour=red"], "colour=red"),
-            (["--llm-base-url", "not a url"], "llm_base_url"),
+            (["--llm-base-url", "not a url"], "--llm-base-url must be"),
             (["--llm-api-key-env", "NOT_SET"], "NOT_SET, which is not set"),
         ],
     )

@@ -405,7 +405,7 @@ class TestEnds:
             refused = scout(workflow, "--stream", url=server.url)
             broken = scout(workflow, "--stream", url=server.url)
 
-        assert (refused.returncode, refused.stdout, broken.returncode, broken.stdout) == (3, "", 3, "")
+        assert (refused.returncode, refused.stdout, broken.returncode, broken.stdout) == (2, "", 3, "")
         assert "may" not in refused.stderr
         assert "the run may have started" in broken.stderr
 
@@ -443,7 +443,9 @@ class TestEnds:
             server.stopping = True
 
         assert (process.returncode, rest) == (130, b"\n")
-        assert said.decode().endswith("scout: interrupted; if the run had started, Scout goes on with it\n")
+        assert said.decode().endswith(
+            "scout: interrupted; if the run had started, it may go on, so make sure before you run it again\n"
+        )
         assert "Traceback" not in said.decode()
         assert seconds < 1.5
 

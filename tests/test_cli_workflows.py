@@ -183,7 +183,7 @@ class TestList:
 
         assert done.returncode == 3
         assert "wf_1" in done.stdout
-        assert "page 2 of the list (start_at='here')" in done.stderr
+        assert "page 2 of the list (--start-at 'here')" in done.stderr
 
 
 class TestGetAndPull:
@@ -258,11 +258,11 @@ class TestGetAndPull:
     @pytest.mark.parametrize(
         ("named", "code", "said"),
         [
-            ("", 2, "id"),
+            ("", 2, "ID must not be empty"),
             ("..", 2, "'..'"),
-            ("a/b", 3, '"a/b"'),
-            ("a?x=1", 3, '"a?x=1"'),
-            ("schlüssel 鍵", 3, '"schlüssel 鍵"'),
+            ("a/b", 2, '"a/b"'),
+            ("a?x=1", 2, '"a?x=1"'),
+            ("schlüssel 鍵", 2, '"schlüssel 鍵"'),
         ],
     )
     def test_strange_ids(
@@ -418,7 +418,7 @@ class TestRun:
         assert said() == "you said Hi\n"
         assert said("--environment", "console") == "you say Hi\n"
         assert said("--environment", "console", "--revision-id", made.revision_id) == "you said Hi\n"
-        assert workflows("run", made.id, "--revision-id", "no", url=server.url).returncode == 3
+        assert workflows("run", made.id, "--revision-id", "no", url=server.url).returncode == 2
 
     def test_a_run_that_fails(self, client: Scout, server: LocalScout, folder: Path) -> None:
         (folder / "echo.yml").write_text(ECHO.replace("{{ inputs.text }}", "{{ 1 / 0 }}"))

@@ -331,6 +331,32 @@ def test_what_cannot_be_parsed_as_a_url(url: str) -> None:
     assert refusal(base_url=url) == "base_url is not a URL; it should look like https://api.scoutos.com"
 
 
+@pytest.mark.parametrize(
+    ("url", "right"),
+    [
+        (f"{HTTPS}/v2", HTTPS),
+        (f"{HTTPS}/v2/", HTTPS),
+        (f"{HTTPS}/v2/workflows/execute", HTTPS),
+        ("https://v2.example/api/v2", "https://v2.example/api"),
+        ("http://127.0.0.1:8787/v2", "http://127.0.0.1:8787"),
+    ],
+)
+def test_the_version_does_not_belong_into_a_base_url(url: str, right: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = f"base_url is {url.rstrip('/')!r}; leave /v2 away, because each request adds it: {right}"
+
+    assert refusal(base_url=url) == said
+    with pytest.raises(ConfigurationError, match="leave /v2 away"):
+        Scout(KEY).with_options(base_url=url)
+    monkeypatch.setenv("SCOUT_BASE_URL", url)
+    with pytest.raises(ConfigurationError, match="leave /v2 away"):
+        Scout(KEY)
+
+
+@pytest.mark.parametrize("url", ["https://v2.example", f"{HTTPS}/v2x", f"{HTTPS}/api/v1"])
+def test_a_base_url_without_the_version_is_kept(url: str) -> None:
+    assert config(base_url=url).base_url == url
+
+
 @pytest.mark.parametrize("end", ["?x=1", "/a?x=1", "#top", "/a b", "\t", "/\n", "/\x7f", "?", "/a#"])
 def test_what_a_base_url_must_not_hold(end: str) -> None:
     assert "must not hold a query, a fragment or spaces" in refusal(base_url=HTTPS + end)

@@ -256,6 +256,14 @@ def test_422_details(call: Caller) -> None:
     assert "Input should be 'production'" in str(error)
 
 
+@pytest.mark.parametrize("status", [404, 405])
+def test_the_address_that_does_not_exist_is_named_without_its_query(call: Caller, status: int) -> None:
+    with Server(answer(status)) as server:
+        error = call.error(f"{server.url}/wrong", session_id="secret_session")
+
+    assert error.message.endswith(f"; the request was POST {server.url}/wrong/v2/workflows/execute")
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_reported_and_not_followed(call: Caller, status: int) -> None:
     with (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,6 +11,7 @@ from scout.cli._exits import UsageError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable, Generator
 
     from scout import Scout
 
@@ -39,10 +41,15 @@ class TakesArguments(Protocol):
         ...
 
 
-def add_base_url(parser: TakesArguments) -> None:
-    """Add the URL of the API."""
-    parser.add_argument(
+def add_base_url(parser: argparse.ArgumentParser, base_url_to: TakesArguments | None = None) -> None:
+    """Add the URL of the API, to a group of the parser where one is given, and what is allowed of it."""
+    (base_url_to or parser).add_argument(
         "--base-url", metavar="URL", help="the URL of the API (default: SCOUT_BASE_URL, else https://api.scoutos.com)"
+    )
+    parser.add_argument(
+        "--allow-http",
+        action="store_true",
+        help="allow http:// to other machines, although that sends the API key unencrypted",
     )
 
 
@@ -94,7 +101,16 @@ def connect(args: argparse.Namespace, hint: str = "", transport: Any = None) -> 
         raise UsageError(f"no API key: set SCOUT_API_KEY{hint}")
     from scout import Scout
 
-    return Scout(key or None, base_url=args.base_url, transport=transport)
+    return Scout(key or None, base_url=args.base_url, transport=transport, allow_http=args.allow_http)
+
+
+@contextlib.contextmanager
+def connected(connect: Callable[[], Scout]) -> Generator[Scout]:
+    """Yield the client that a function returns, whose waits are shown on stderr, and close it."""
+    from scout.cli import _waits
+
+    with _waits.shown(), connect() as client:
+        yield client
 
 
 def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from scout.cli._advice import in_options
 from scout.cli._terminal import escape, leave_line, talk
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class _RichDisplay(PlainDisplay):
             self._running.pop(block.id, None)
         mark, colour = _MARKS.get(block.status, ("?", "yellow"))
         leave_line()
-        self._console.print(Text.assemble((mark, colour), " ", escape(_words(block))), soft_wrap=True)
+        self._console.print(Text.assemble((mark, colour), " ", escape(in_options(_words(block)))), soft_wrap=True)
 
     def _now(self) -> Text:
         from rich.text import Text

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from typing import Any, TextIO
 
 from scout._json import write_json
+from scout.cli._advice import in_options
 
 # C0 without newline and tab, DEL, C1, and the characters that change the direction of text.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -37,10 +39,9 @@ def answer(text: str, *, json: bool = False) -> None:
 
 
 class _Line:
-    """State of the last line of a result that is written in pieces."""
+    """State of the last line of the output."""
 
-    is_open = False  # its last character was not a newline
-    is_shown = False  # and nothing was written after it on the terminal
+    open_on: TextIO | None = None  # the stream whose last character was not a newline
 
 
 _line = _Line()
@@ -48,30 +49,59 @@ _line = _Line()
 
 def piece(text: str) -> None:
     """Write a piece of a result to stdout, as `answer`, but without a newline."""
-    _line.is_open = _line.is_shown = not text.endswith("\n")
-    _write(sys.stdout, escape(text) if sys.stdout.isatty() else text)
+    out = sys.stdout
+    _line.open_on = None if text.endswith("\n") else out
+    _write(out, escape(text) if out.isatty() else text)
 
 
 def end_line() -> None:
-    """End the line of a result that was written in pieces."""
-    # On a terminal, `leave_line` may have ended it already; a file needs its newline in any case.
-    if _line.is_shown or (_line.is_open and not sys.stdout.isatty()):
-        _write(sys.stdout, "\n")
-    _line.is_open = _line.is_shown = False
+    """End the line of a result that was written in pieces, unless a message has begun a new one in the same place."""
+    out, _line.open_on = _line.open_on, None
+    if out is not None and out is sys.stdout:
+        _write(out, "\n")
+
+
+def ask(question: str) -> str:
+    """Write a question to stderr, and return the line that is typed."""
+    leave_line()
+    _line.open_on = sys.stderr
+    _write(sys.stderr, f"scout: {escape(question)} ")
+    reply = sys.stdin.readline()
+    if reply.endswith("\n"):  # the terminal has shown it
+        _line.open_on = None
+    return reply.strip()
 
 
 def leave_line() -> None:
-    """Begin a new line on the terminal, before output to stderr. Nothing is written to stdout."""
-    if _line.is_shown and sys.stdout.isatty() and sys.stderr.isatty():
-        _line.is_shown = False
+    """Begin a new line before output to stderr, where the last line is open. Nothing is written to stdout."""
+    if _line.open_on is not None and _share_a_place(_line.open_on, sys.stderr):
+        _line.open_on = None
         _write(sys.stderr, "\n")
 
 
+def _share_a_place(one: TextIO, other: TextIO) -> bool:
+    """Return True for two terminals, which are hardly ever two, and for the same file or pipe (`2>&1`)."""
+    if one is other or (one.isatty() and other.isatty()):
+        return True
+    try:
+        return os.path.sameopenfile(one.fileno(), other.fileno())
+    except OSError:  # a stream without a file, as in tests
+        return False
+
+
 def talk(text: str) -> None:
-    """Write a message to stderr, always escaped, because logs are read on terminals too."""
+    """Write a message to stderr: in terms of options, and always escaped, because logs are read on terminals too."""
     leave_line()
-    text = f"scout: {escape(text)}"
+    text = f"scout: {escape(in_options(text))}"
     _write(sys.stderr, text if text.endswith("\n") else text + "\n")
+
+
+def talk_of_interrupt(text: str) -> None:
+    """Write a message to stderr, over the `^C` that a terminal shows for Ctrl-C."""
+    leave_line()
+    if sys.stderr.isatty():
+        _write(sys.stderr, "\r")
+    talk(text)
 
 
 def _write(stream: TextIO, text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ from scout.cli import _connection, _execution, _exits, _local_options
 if TYPE_CHECKING:
     import argparse
 
-    from scout import Scout
+    from scout import LoadedWorkflow, Scout
 
 NAME = "run"
 HELP = "run a workflow file and print its output"
@@ -33,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--local", action="store_true", help="run on an embedded local Scout, without a key or a network"
     )
-    _connection.add_base_url(where)
+    _connection.add_base_url(parser, where)
     parser.add_argument("--workflow-key", metavar="KEY", help="the key of the workflow to which the run is attributed")
     _local_options.add_arguments(parser)
     parser.set_defaults(handler=_run)
@@ -48,14 +47,17 @@ def _run(args: argparse.Namespace) -> int:
 
         return Scout.local(transport=transport, **_local_options.options(args, Path(args.file).parent))
 
-    def runner(client: Scout) -> _execution.Runner:
-        from scout import load_workflow
-
-        workflow = load_workflow(args.file, require_fields=True)
-        return partial(client.execute, workflow), partial(client.stream, workflow)
+    def itself(client: Scout) -> Scout:
+        return client
 
     if not args.local:
         _local_options.refuse(args)
     elif args.replay is not None:
         raise _exits.UsageError("--replay answers from a file, without --local")
-    return _execution.carry_out(args, connect, runner, "workflow_key", is_local=args.local)
+
+    def load() -> LoadedWorkflow:
+        from scout import load_workflow
+
+        return load_workflow(args.file, require_fields=True)
+
+    return _execution.carry_out(args, load, connect, itself, "workflow_key", is_local=args.local)

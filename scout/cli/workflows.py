@@ -6,12 +6,11 @@ import datetime
 import re
 import sys
 import unicodedata
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from scout.cli import _connection, _execution, _exits
-from scout.cli._terminal import answer, as_json, escape, talk
+from scout.cli import _connection, _execution, _exits, _places
+from scout.cli._terminal import answer, as_json, ask, escape, talk
 
 if TYPE_CHECKING:
     import argparse
@@ -33,6 +32,7 @@ Manage and run stored workflows. Use --json in programs: tables and messages may
 _LONGEST_NAME = 100  # bytes; file systems allow 255
 _WIDEST = 40  # columns of the terminal; a longer cell shifts the rest of its row
 _UNKNOWN_OUTCOME = "not repeated, because it may have been done all the same; look before you do it again"
+_INTERRUPTED = "it may have been done all the same; look before you do it again"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,7 +89,7 @@ def _action(
         from scout import ScoutError
 
         try:
-            with _connection.connect(args) as client:
+            with _connection.connected(lambda: _connection.connect(args)) as client:
                 return handler(client.workflows, args)
         except ScoutError as error:
             return _exits.explain(error, unknown_outcome=_UNKNOWN_OUTCOME)
@@ -175,7 +175,14 @@ def _check_output(name: str, args: argparse.Namespace) -> None:
 
 
 def _deploy(workflows: Workflows, args: argparse.Namespace) -> int:
-    done = workflows.deploy(args.file, key=args.key, force=args.force, **_connection.given(args))
+    from scout import UnprocessableEntityError, load_workflow
+
+    loaded = load_workflow(args.file)
+    try:
+        with _exits.interrupts_say(_INTERRUPTED):
+            done = workflows.deploy(loaded, key=args.key, force=args.force, **_connection.given(args))
+    except UnprocessableEntityError as error:
+        return _exits.explain(error, *_places.in_file(error, loaded, ["body"]))
     if args.json:
         facts = {name: getattr(done, name) for name in ("workflow_id", "revision_id", "created", "changed")}
         answer(as_json(facts | {"workflow_key": done.workflow.key or None}), json=True)
@@ -191,10 +198,12 @@ def _delete(workflows: Workflows, args: argparse.Namespace) -> int:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise _exits.UsageError("delete asks on a terminal; elsewhere it needs --yes")
         workflow_id, key, _, name = _row(workflows.get(args.id, **options))
-        if not _agreed(f"delete {' '.join(filter(None, [workflow_id, key, name]))} and its revisions?"):
+        which = " ".join(filter(None, [workflow_id, key, name]))
+        if ask(f"delete {which} and its revisions? [y/N]").lower() not in ("y", "yes"):
             talk("not deleted")
             return _exits.USAGE
-    said = workflows.delete(args.id, **options)
+    with _exits.interrupts_say(_INTERRUPTED):
+        said = workflows.delete(args.id, **options)
     if args.json:
         answer(as_json({"workflow_id": args.id, "deleted": True, "detail": said}), json=True)
     else:
@@ -202,23 +211,14 @@ def _delete(workflows: Workflows, args: argparse.Namespace) -> int:
     return _exits.DONE
 
 
-def _agreed(question: str) -> bool:
-    sys.stderr.write(f"scout: {question} [y/N] ")
-    sys.stderr.flush()
-    reply = sys.stdin.readline()
-    if not reply.endswith("\n"):
-        sys.stderr.write("\n")
-    return reply.strip().lower() in ("y", "yes")
-
-
 def _run(args: argparse.Namespace) -> int:
-    def runner(client: Scout) -> _execution.Runner:
-        return partial(client.workflows.execute, args.id), partial(client.workflows.stream, args.id)
+    def stored(client: Scout) -> Workflows:
+        return client.workflows
 
     def connect() -> Scout:
         return _connection.connect(args, transport=_connection.transport(args))
 
-    return _execution.carry_out(args, connect, runner)
+    return _execution.carry_out(args, lambda: args.id, connect, stored)
 
 
 # --- Output -------------------------------------------------------------------------------------------------------

@@ -1,0 +1,51 @@
+"""The places in a workflow file to which the problems of a refused request (422) belong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from scout import LoadedWorkflow, ScoutError
+
+
+def in_file(error: ScoutError, workflow: LoadedWorkflow, path_to_config: Sequence[str]) -> Iterator[str]:
+    """Yield a line such as `workflow.yml, line 3, column 5: field required` for each problem with a known place.
+
+    Args:
+        error: The error of the request.
+        workflow: The workflow that was sent, from a file.
+        path_to_config: The path of the config in the request, such as `("body", "workflow_config")`.
+    """
+    from scout import UnprocessableEntityError, WorkflowFileError
+
+    if not isinstance(error, UnprocessableEntityError):
+        return
+    length = len(path_to_config)
+    for detail in error.details:
+        path: object = detail.get("loc")
+        if not isinstance(path, list) or cast("list[object]", path)[:length] != list(path_to_config):
+            continue
+        steps = _steps(cast("list[object]", path)[length:], workflow.config)
+        try:
+            line, column = workflow.locate(steps)
+        except WorkflowFileError:  # changed or gone since it was sent
+            return
+        if line is not None:
+            name = ".".join(map(str, steps))
+            yield f"{workflow.path}, line {line}, column {column}: {f'{name}: ' if name else ''}{detail.get('msg')}"
+
+
+def _steps(path: Sequence[object], value: Any) -> list[str | int]:
+    """Return the part of a path that exists in a value, and one step beyond."""
+    steps: list[str | int] = []
+    for step in path:
+        if isinstance(value, Mapping):
+            steps.append(str(step))
+            value = cast("Mapping[str, Any]", value).get(str(step))
+        elif isinstance(value, list) and str(step).isdecimal():
+            steps.append(int(str(step)))
+            value = next(iter(cast("list[object]", value)[int(str(step)) :]), None)
+        else:
+            break
+    return steps

@@ -1,0 +1,29 @@
+"""Suggestions for misspelt options, commands and values."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean --stream?` for the nearest of the known words; empty when none is near."""
+    from difflib import get_close_matches  # only after a mistake
+
+    plain = {each.lstrip("-").lower(): each for each in known}  # `--yes` and `--key` are near because of the dashes
+    found = get_close_matches(word.lstrip("-").lower(), plain, n=1)
+    return f"; did you mean {plain[found[0]]}?" if found else ""
+
+
+def one_of(*known: str) -> Callable[[str], str]:
+    """Return a `type` for an argument that takes one of these values."""
+
+    def check(text: str) -> str:
+        if text in known:
+            return text
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(known)}{suggestion(text, known)}")
+
+    return check
