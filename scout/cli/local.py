@@ -81,7 +81,9 @@ def _serve(args: argparse.Namespace) -> int:
         answer(f"export SCOUT_BASE_URL={server.url} SCOUT_API_KEY={_key_to_export(args.api_key_env)}")
         server.serve_forever()
     if unused := server.unused_stubs():
-        talk(f"no block has used the stub{'' if len(unused) == 1 else 's'} {', '.join(unused)}; a stub is found by the id or the archetype of a block")
+        talk(
+            f"no block has used these stubs: {', '.join(unused)}; a stub is found by the id or the archetype of a block"
+        )
     talk("local Scout stopped")
     return _exits.DONE
 

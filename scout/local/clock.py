@@ -6,7 +6,6 @@ same process would wait forever, or give up at once when it jumps.
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 

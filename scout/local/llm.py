@@ -10,7 +10,6 @@ import httpx
 
 from scout._config import is_loopback
 from scout._json import SHORTEST_SECRET, is_dict, is_list, redact, shorten
-from scout._sse import EventTooLargeError, SSEDecoder
 from scout.errors import ConfigurationError
 
 from .blocks import BlockFailedError, prompts, wants_json
@@ -133,20 +132,29 @@ class ChatCompletions:
         return self._client
 
     async def _streamed(self, body: AsyncIterator[bytes], reply: _Reply) -> AsyncGenerator[str, None]:
-        decoder = SSEDecoder(_LONGEST_LINE)
+        event = b""
+        rest = b""
         async for received in body:
-            try:
-                frames = list(decoder.feed(received))
-            except EventTooLargeError:
-                raise self._failure(f"sent a line of more than {_LONGEST_LINE} bytes") from None
-            for frame in frames:
-                for data in _parts(frame.data):
-                    if data == _DONE:
+            # Lines end only with a line feed, because the text of a model may hold other separators.
+            *lines, rest = (rest + received).split(b"\n")
+            if len(rest) > _LONGEST_LINE:
+                raise self._failure(f"sent a line of more than {_LONGEST_LINE} bytes")
+            for line in lines:
+                name, _, value = line.partition(b":")
+                match name.strip():
+                    case b"event":
+                        event = value.strip()
+                    case b"data" if value.strip() == _DONE:
                         return
-                    choice = _first_choice(self._parsed(data, is_error=frame.event == "error"))
-                    yield reply.add(choice, choice.get("delta"))
+                    case b"data":
+                        choice = _first_choice(self._parsed(value.strip(), is_error=event == b"error"))
+                        yield reply.add(choice, choice.get("delta"))
+                    case b"":
+                        event = b""
+                    case _:
+                        pass
         # Not every server ends its last line.
-        if not reply.finish and decoder.left().removeprefix(b"data:").strip() != _DONE:
+        if not reply.finish and rest.removeprefix(b"data:").strip() != _DONE:
             raise self._failure("broke off in the middle of its answer")
 
     async def _whole(self, body: AsyncIterator[bytes], reply: _Reply) -> AsyncGenerator[str, None]:
@@ -159,7 +167,10 @@ class ChatCompletions:
         yield reply.add(choice, choice["message"])
 
     def _parsed(self, data: bytes, *, is_error: bool = False) -> dict[str, Any]:
-        parsed = _json_or_none(data)
+        try:
+            parsed: object = json.loads(data)
+        except (ValueError, RecursionError):
+            parsed = None
         if is_error:
             raise self._failure(f"failed: {self._quote(data if parsed is None else _message(parsed))}")
         if not is_dict(parsed):
@@ -262,7 +273,7 @@ async def _begun(response: httpx.Response) -> tuple[bytes, AsyncGenerator[bytes,
             break
 
     async def body() -> AsyncGenerator[bytes, None]:
-        yield start
+        yield _unblank(start)
         async for piece in received:
             yield piece
 
@@ -277,21 +288,6 @@ def _is_stream(response: httpx.Response, start: bytes) -> bool:
     """Return True for a body of server-sent events. Its beginning decides, because servers mistake the content type."""
     says_stream = response.headers.get("content-type", "").lower().startswith("text/event-stream")
     return start.startswith(_FIELDS) or (says_stream and not start.startswith((b"{", b"<")))
-
-
-def _parts(data: bytes) -> list[bytes]:
-    """Return the JSON texts in the data of an event: one, or one per line where a server forgets the blank lines."""
-    if b"\n" not in data or _json_or_none(data) is not None:
-        return [data.strip()]
-    return [line.strip() for line in data.split(b"\n") if line.strip()]
-
-
-def _json_or_none(data: bytes) -> object:
-    try:
-        parsed: object = json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-    return parsed
 
 
 async def _read(body: AsyncIterator[bytes], most: int) -> tuple[bytes, bool]:
@@ -347,8 +343,9 @@ class _Reply:
         self._refuse(message.get("refusal"))
         calls = message.get("tool_calls") or message.get("function_call")
         if calls:
-            self._calls += [name for call in (calls if is_list(calls) else [calls]) if (name := _name_of(call))] or [""]
-        self._has_reasoning = self._has_reasoning or any(message.get(name) for name in ("reasoning_content", "reasoning"))
+            self._calls += map(_name_of, calls if is_list(calls) else [calls])
+        if message.get("reasoning_content") or message.get("reasoning"):
+            self._has_reasoning = True
         content = message.get("content")
         text = "" if content is None else "".join(map(self._text, content if is_list(content) else [content]))
         self._has_text = self._has_text or bool(text)

@@ -62,7 +62,7 @@ class Stubs:
             self._generation = object()
 
     def unused(self, *, added: bool = False) -> list[str]:
-        """Return the names of the stubs that no block has used since the last `reset`; with `added`, of those set since."""
+        """Return the names of the stubs that no block has used since the last `reset`; with `added`, of new ones."""
         with self._lock:
             names = [name for name in self._outputs if name not in self._used]
             return [name for name in names if not added or self._outputs[name] is not self._first.get(name)]
