@@ -47,7 +47,7 @@ def lent(server: LocalScout, options: Mapping[str, Any], monkeypatch: pytest.Mon
     """Lend the server to one test, reset, and let all clients use it.
 
     Clients that the test makes find it through `SCOUT_BASE_URL` and `SCOUT_API_KEY`, also in other processes. Clients
-    that were made before, as a module of an application may do when it is imported, are sent there by `scout._config.stand_in`.
+    that were made before, such as one that an application makes when it is imported, follow `scout._config.stand_in`.
     """
     server.start()  # raises if an earlier test has closed it
     server.reset()
