@@ -45,34 +45,6 @@ def test_a_frozen_clock(begins: str) -> None:
     assert answer["run"]["state"]["a"]["output"] == "012 2040-01-02"
 
 
-def test_a_clock_that_jumps_while_a_run_waits() -> None:
-    arrived, jumped = threading.Event(), threading.Event()
-
-    def handler(inputs: Any, context: Any) -> str:
-        arrived.set()
-        jumped.wait(5)
-        return "waited"
-
-    blocks = {"com.scoutos.wait": handler}
-    with LocalScout(blocks=blocks) as server:
-        body = {
-            "workflow_config": {"blocks": [{**BLOCK, "block_archetype_id": "com.scoutos.wait", "block_inputs": {}}]}
-        }
-        answers: list[Any] = []
-
-        def post() -> None:
-            url = f"{server.url}/v2/workflows/execute"
-            answers.append(httpx.post(url, json=body, headers=KEY, timeout=5).json())
-
-        thread = threading.Thread(target=post)
-        thread.start()
-        assert arrived.wait(5)
-        with freezegun.freeze_time("2040-01-02"):
-            jumped.set()
-            thread.join(5)
-    assert answers[0]["run"]["state"]["a"]["output"] == "waited"
-
-
 def test_its_clock_goes_on() -> None:
     with freezegun.freeze_time("2040-01-02"):
         assert time.monotonic() == time.monotonic()
