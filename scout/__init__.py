@@ -4,6 +4,8 @@ from scout import Scout
 
 with Scout() as scout:                       # reads the key from SCOUT_API_KEY
     print(scout.execute("workflow.yml", {"user_message": "Hi"}).output)
+
+PYTEST_DONT_REWRITE: this package brings a pytest plugin, and pytest would warn where it is imported before pytest.
 """
 
 __version__ = "0.1.0"

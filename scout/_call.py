@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import httpx
 
-from . import __version__
+from . import __version__, _config
 from ._answers import Answer
 from ._retry import REFUSED, Retries, foreign
 from .errors import (
@@ -45,7 +45,17 @@ if TYPE_CHECKING:
     from ._requests import Request
     from .results import Run
 
-__all__ = ["FAILURES", "LIMITS", "AsyncTransport", "Call", "Limits", "OwnTransport", "StreamState", "Transport"]
+__all__ = [
+    "FAILURES",
+    "LIMITS",
+    "AsyncTransport",
+    "Call",
+    "Limits",
+    "OwnTransport",
+    "StreamState",
+    "Transport",
+    "use_stand_in",
+]
 
 _log = logging.getLogger("scout")
 
@@ -130,6 +140,13 @@ class Limits:
         self.silence = silence
         self.ends_at = ends_at
         self.event_ends_at: float = math.inf
+
+
+def use_stand_in(request: httpx.Request) -> None:
+    """Change the address of a request, when a test has put a server in place of the API. Called for each request."""
+    if _config.stand_in is not None:
+        request.url = httpx.URL(_config.url_with_stand_in(str(request.url)))
+        request.headers["host"] = request.url.netloc.decode("ascii")
 
 
 class StreamState(Protocol):

@@ -171,6 +171,33 @@ class Config:
         object.__setattr__(self, "api_key", secret_from_environment())
 
 
+stand_in: tuple[str, str | None] | None = None
+"""The URL of the server on this machine that gets the requests for the API while a test runs, so that no test costs
+money, and the value that `SCOUT_BASE_URL` had before. Set by the pytest fixture `scout_local`."""
+
+
+def url_with_stand_in(url: str) -> str:
+    """Return the URL to which a request is sent. Another server on this machine is left to whoever named it.
+
+    Raises:
+        ConfigurationError: the request is for another server, and a test has put a stand-in in place of the API.
+    """
+    if stand_in is None:
+        return url
+    instead, usual = stand_in
+    # The longest first, because one may be the beginning of the other.
+    for base_url in sorted({DEFAULT_BASE_URL, (usual or DEFAULT_BASE_URL).rstrip("/")}, key=len, reverse=True):
+        if url.lower().startswith(base_url.lower() + "/"):
+            return instead + url[len(base_url) :]
+    parts = urlsplit(url)
+    if is_loopback(parts.hostname or ""):
+        return url
+    raise ConfigurationError(
+        f"this test uses scout_local, so nothing was sent to {parts.scheme}://{parts.netloc}, the base_url of this "
+        f"client; make the client without base_url, or with base_url={instead!r}"
+    )
+
+
 NO_KEY = (
     "there is no API key: pass Scout(api_key=...) or set SCOUT_API_KEY (keys are made in Scout's studio, "
     "Settings, API Keys); without an account, Scout.local() runs workflows on this machine"

@@ -23,7 +23,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpcore
 import httpx
 
-from ._call import LIMITS, Limits
+from ._call import LIMITS, Limits, use_stand_in
 from ._config import is_loopback
 from ._network import AsyncBackend, Backend
 from ._retry import foreign
@@ -496,6 +496,7 @@ class Pool(httpx.BaseTransport):
         part = self._parts.get(process) or self._parts.setdefault(process, _ProcessConnections(self._limit))
         if self._is_closed:  # checked after the part was made, so that `close` either closes it or is seen here
             raise ConfigurationError(CLOSED)
+        use_stand_in(request)
         origin = _origin_of(request)
         route, seconds = _route(self._routes, origin), _seconds_to_wait(request)
         turn = _ThreadTurn()
@@ -643,6 +644,7 @@ class AsyncPool(httpx.AsyncBaseTransport):
         """Send a request, and return its response with the body unread."""
         if self._is_closed:
             raise ConfigurationError(CLOSED)
+        use_stand_in(request)
         part = self._part()
         origin = _origin_of(request)
         route, seconds = _route(self._routes, origin), _seconds_to_wait(request)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
-from ._call import LIMITS, Limits, OwnTransport
+from ._call import LIMITS, Limits, OwnTransport, use_stand_in
 from ._retry import foreign
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ class _Bounded(httpx.BaseTransport):
         self._transport = transport
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if isinstance(self._transport, httpx.HTTPTransport):  # others may answer by themselves, as mocks do
+            use_stand_in(request)
         with _errors_of_httpx():
             response: httpx.Response = _within(
                 _seconds_left(request), lambda: self._transport.handle_request(request), _close
@@ -159,6 +161,8 @@ class _AsyncBounded(httpx.AsyncBaseTransport):
         self._transport = transport
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if isinstance(self._transport, httpx.AsyncHTTPTransport):
+            use_stand_in(request)
         with _errors_of_httpx():
             response: httpx.Response = await _within_async(
                 _seconds_left(request), self._transport.handle_async_request(request)

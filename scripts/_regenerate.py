@@ -72,6 +72,8 @@ def generate(target: Path) -> bool:
         print(done.stdout + done.stderr, file=sys.stderr)
         return False
     (target / "py.typed").touch()
+    # By hand, but here: pytest must be able to load it where another module is called `scout`.
+    shutil.copyfile(GENERATOR / "pytest_plugin.py", target / "pytest_plugin.py")
     spec = YAML(typ="safe").load(SPEC)
     (target / "openapi.json").write_text(json.dumps(spec, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return True

@@ -108,6 +108,16 @@ class TestServer:
         assert f"workflow search is {ids['search']}" in said
         assert re.search(rf"\d\d:\d\d:\d\d POST /v2/workflows/{ids['search']}/execute 200 0\.\d+ s", said)
 
+    def test_a_failed_run_and_an_unused_stub_are_seen_in_its_log(self, tmp_path: Path) -> None:
+        (tmp_path / "search.yml").write_text(SERP)
+        (tmp_path / "stubs.yml").write_text("anwser: x\n")
+        with local("--stubs", tmp_path / "stubs.yml") as (url, process):
+            with Scout("any", base_url=url) as client:
+                client.execute(tmp_path / "search.yml", check=False)
+            said = stopped(process)
+        assert re.search(r' /v2/workflows/execute 200 [0-9.]+ s, the run failed: Block "found" failed: the local', said)
+        assert "no block has used these stubs: anwser;" in said
+
     def test_a_store_outlives_it(self, folder: Path) -> None:
         arguments = ("--workflows", folder, "--store", folder / "scout.db")
         with local(*arguments) as (url, process):

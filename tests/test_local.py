@@ -347,9 +347,7 @@ class TestHandlers:
             assert self.run(lambda inputs, context, output=output: output)["state"]["b"] == {"output": output}
         assert self.run(lambda inputs, context: (1, 2))["state"]["b"] == {"output": [1, 2]}
 
-    @pytest.mark.parametrize(
-        "output", [float("nan"), {1, 2}, b"x", pytest.param(object(), id="object()"), "\ud800"], ids=repr
-    )
+    @pytest.mark.parametrize("output", [float("nan"), {1, 2}, b"x", pytest.param(object(), id="object()")], ids=repr)
     def test_what_json_cannot_carry(self, output: Any) -> None:
         (error,) = self.run(lambda inputs, context: output)["errors"]
 
@@ -443,12 +441,36 @@ class TestHandlers:
 
         assert "MuteError" in self.run(handler)["errors"][0]
 
-    def test_half_a_surrogate_pair_does_not_break_a_stream(self) -> None:
-        with serving(blocks={"half": lambda inputs, context: iter(["a", "\ud800"])}) as client:
-            last = client.events([block("a", "half")])[-1]
+    @pytest.mark.parametrize(
+        ("output", "expected"),
+        [
+            (["a", "\ud83c", "\udf89", "b"], "a\U0001f389b"),
+            (["a\ud83c", "", "\udf89b"], "a\U0001f389b"),
+            (["a", "\ud83c", "b", "\udf89", "\ud83c"], "a\ufffdb\ufffd\ufffd"),
+            ("\ud83c\udf89", "\U0001f389"),
+            ({"\ud83c": ["\ud83c\udf89", "\udf89"]}, {"\ufffd": ["\U0001f389", "\ufffd"]}),
+        ],
+        ids=ascii,
+    )
+    def test_halves_of_surrogate_pairs_are_joined(self, output: Any, expected: Any) -> None:
+        def handler(inputs: Json, context: BlockContext) -> Any:
+            return iter(output) if isinstance(output, list) else output
 
-        assert last["name"] == "workflow_run_failed"
-        assert "UTF-8" in last["data"]["message"]
+        with serving(blocks={"half": handler}) as client:
+            events = client.events([block("a", "half")])
+
+        outputs = [each["data"]["update_data"]["output"] for each in events if each["name"] == "block_state_updated"]
+        assert outputs[-1] == events[-1]["data"]["output"]["a"]["output"] == expected
+        assert not isinstance(output, list) or "".join(outputs[:-1]) == expected
+
+    @pytest.mark.parametrize("archetype", ["com.scoutos.llm", "stub"])
+    def test_a_stub_may_have_halves_as_well(self, archetype: str) -> None:
+        with serving(stubs={"a": "x \ud83c \ud83c\udf89"}) as client:
+            assert client.state([block("a", archetype)])["a"]["output"] == "x \ufffd \U0001f389"
+
+    def test_a_template_may_make_half_a_surrogate_pair(self) -> None:
+        with serving() as client:
+            assert client.state([text("a", "{{ '\\ud83c' }}")])["a"]["output"] == "\ufffd"
 
     def test_a_handler_that_cancels_itself(self) -> None:
         async def handler(inputs: Json, context: BlockContext) -> str:
@@ -928,6 +950,20 @@ class TestLife:
             ("POST", EXECUTE, 200),
         ]
         assert all(report.seconds > 0 for report in reports)
+
+    def test_a_report_has_the_errors_of_a_failed_run_without_secrets(self) -> None:
+        def fail(inputs: Json, context: BlockContext) -> None:
+            raise ValueError("the token is my-private-token")
+
+        reports: list[Access] = []
+        with serving(on_access=reports.append, blocks={"x": fail}, env={"TOKEN": "my-private-token"}) as client:
+            client.post([block("bad", "x")])
+            client.events([block("bad", "x")])
+            client.post()
+
+        (error,) = reports[0].errors
+        assert error == 'Block "bad" failed: its handler raised ValueError: the token is [redacted]'
+        assert [report.errors for report in reports] == [(error,), (error,), ()]
 
     def test_a_reporter_that_fails_harms_nobody(self, caplog: pytest.LogCaptureFixture) -> None:
         def fail(access: Access) -> None:

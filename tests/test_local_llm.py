@@ -294,7 +294,6 @@ async def test_a_server_that_does_not_stream_is_understood() -> None:
 
     assert asked.output == "Hello"
     assert asked.partials == ["Hello"]
-    assert (await ask(says_at_once({"content": None, "tool_calls": []}))).output == ""
 
 
 @pytest.mark.parametrize("behaviour", [says('{"a"', ": [1]}"), says_at_once({"content": ' {"a": [1]}\n'})])
@@ -340,6 +339,146 @@ async def test_a_run_that_is_cancelled_hangs_up() -> None:
         await model.aclose()
 
     assert server.hangups
+
+
+# --- What else it may send -----------------------------------------------------------------------------------------
+
+
+def both_ways(message: Any, finish: str | None = "stop", **choice: Any) -> list[Behaviour]:
+    """The same reply of a model, streamed and not."""
+    whole = {"choices": [{"index": 0, "message": message, "finish_reason": finish, **choice}]}
+    chunk = {"choices": [{"index": 0, "delta": message, "finish_reason": None, **choice}]}
+    streamed = [b"data: %s\n\n" % json.dumps(chunk).encode(), event(finish=finish), DONE]
+    return [servers.json_answer(whole), servers.chunked(streamed, content_type=SSE)]
+
+
+PARTS = [
+    {"type": "text", "text": "Hel"},
+    {"type": "output_text", "text": "lo"},
+    "!",
+    {"type": "thinking", "thinking": []},
+]
+
+
+@pytest.mark.parametrize(
+    ("message", "finish", "output"),
+    [
+        ({"content": PARTS}, "stop", "Hello!"),
+        ({"content": {"type": "text", "text": "Hello"}}, "stop", "Hello"),
+        ({"content": "Hel"}, "length", "Hel"),
+        ({"content": "Hello"}, None, "Hello"),
+        ({"content": "Hello", "refusal": None, "tool_calls": [], "function_call": None}, "eos", "Hello"),
+        ({"content": "Hello", "reasoning_content": "hm"}, "stop", "Hello"),
+        ({"content": ""}, "stop", ""),
+        ({"content": "ok \ud83c\udf89"}, "stop", "ok \U0001f389"),
+        ({"content": "ok \ud83c"}, "stop", "ok \ufffd"),
+    ],
+)
+async def test_text_is_joined_streamed_or_not(message: Any, finish: str | None, output: str) -> None:
+    for behaviour in both_ways(message, finish):
+        asked = await ask(behaviour)
+        assert asked.output == output
+        assert "".join(asked.partials) == output
+
+
+CALL = {"id": "c", "type": "function", "function": {"name": "look_up", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize(
+    ("message", "finish", "reason"),
+    [
+        ({"content": None, "refusal": f"No, {KEY}"}, "stop", "sent a refusal: No, ***"),
+        ({"content": "Well", "refusal": "no"}, "stop", "sent a refusal: no"),
+        ({"content": [{"type": "refusal", "refusal": "no"}]}, "stop", "sent a refusal: no"),
+        ({"content": None, "tool_calls": [CALL]}, "tool_calls", "wants to call look_up, but the local Scout gives"),
+        ({"content": "", "function_call": {"name": "old", "arguments": ""}}, "function_call", "wants to call old"),
+        ({"content": "Let me see"}, "tool_calls", "wants to call a tool"),
+        ({"content": "Hel"}, "content_filter", "held its answer back (finish_reason content_filter)"),
+        ({"content": "Hel"}, "error", "finish_reason error"),
+        ({"content": 42}, "stop", "sent content that is not text: 42"),
+        ({"content": {"a": 1}}, "stop", 'sent content that is not text: {"a": 1}'),
+        ({"content": [{"type": "image_url", "image_url": {}}]}, "stop", 'not text: {"type": "image_url"'),
+        ({"content": [{"type": "text", "text": 1}]}, "stop", "sent content that is not text"),
+        ({"content": None}, "stop", "sent no text (finish_reason stop)"),
+        ({"content": []}, "stop", "sent no text"),
+        ({"content": ""}, None, "sent no text (finish_reason none)"),
+        ({"content": ""}, "length", "sent no text (finish_reason length)"),
+        ({"content": "", "reasoning_content": "hm"}, "stop", "sent its reasoning, but no text"),
+        ({"content": [{"type": "thinking", "thinking": []}]}, "stop", "sent its reasoning, but no text"),
+        ({}, "stop", "sent no text"),
+    ],
+)
+async def test_what_is_not_text_fails_the_block_streamed_or_not(message: Any, finish: str | None, reason: str) -> None:
+    errors = [(await ask(behaviour)).error for behaviour in both_ways(message, finish)]
+
+    for error in errors:
+        assert reason in error
+        assert "the model server at http://127.0.0.1:" in error
+
+
+async def test_an_error_in_a_choice() -> None:
+    for behaviour in both_ways({"content": "Hel"}, "stop", error={"code": 502, "message": "upstream is gone"}):
+        assert "failed: upstream is gone" in (await ask(behaviour)).error
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b'event: error\ndata: {"message": "overloaded"}\n\n', "failed: overloaded"),
+        (b"event: error\ndata: overloaded\n\n", "failed: overloaded"),
+        (b'data: {"object": "error", "message": "out of memory"}\n\n', "failed: out of memory"),
+        (b'data: {"choices": [{"delta": "text"}]}\n\n', 'sent content that is not text: "text"'),
+    ],
+)
+async def test_an_error_among_the_pieces_is_no_end_of_the_answer(data: bytes, reason: str) -> None:
+    assert reason in (await ask(says("Hel", end=data + event(finish="stop") + DONE))).error
+
+
+@pytest.mark.parametrize("end", [DONE, event(choices=[], usage={}) + DONE, b": ping\n\n" + DONE])
+async def test_a_stream_without_any_text(end: bytes) -> None:
+    asked = await ask(servers.chunked([end], content_type=SSE))
+
+    assert "sent no text (finish_reason none)" in asked.error
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "output"),
+    [
+        ("application/json", event({"content": "Hi"}, "stop") + DONE, "Hi"),
+        ("text/plain", b": hello\n\n" + event({"content": "Hi"}, "stop") + DONE, "Hi"),
+        ("Text/Event-Stream", b"\xef\xbb\xbf\n" + event({"content": "Hi"}, "stop") + DONE, "Hi"),
+        (SSE, b' \n{"choices": [{"message": {"content": "Hi"}}]}', "Hi"),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 5, 1000])
+async def test_the_beginning_of_a_body_decides_what_it_is(
+    content_type: str, body: bytes, output: str, size: int
+) -> None:
+    pieces = [body[at : at + size] for at in range(0, len(body), size)]
+
+    assert (await ask(servers.chunked(pieces, content_type=content_type))).output == output
+
+
+async def test_a_page_under_the_name_of_a_stream() -> None:
+    asked = await ask(servers.chunked([b"<html>welcome</html>"], content_type=SSE))
+
+    assert "sent something that is not a JSON object: <html>welcome" in asked.error
+
+
+async def test_the_halves_of_an_emoji_in_three_pieces() -> None:
+    pieces = [event({"content": piece}).decode() for piece in ("ok ",)]
+    halves = [b'data: {"choices": [{"delta": {"content": "%s"}}]}\n\n' % half for half in (rb"\ud83c", b"", rb"\udf89")]
+    end = event(finish="stop") + DONE
+    asked = await ask(servers.chunked([pieces[0].encode(), *halves, end], content_type=SSE))
+
+    assert asked.output == "ok \U0001f389"
+    assert asked.partials == ["ok ", "\U0001f389"]
+
+
+async def test_json_that_was_cut_off() -> None:
+    for behaviour in both_ways({"content": '{"a": '}, "length"):
+        asked = await ask(behaviour, llm(response_format="json_object"))
+        assert 'answered {"a":, cut off at its longest length' in asked.error
 
 
 # --- How it fails --------------------------------------------------------------------------------------------------

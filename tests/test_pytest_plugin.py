@@ -35,7 +35,7 @@ def pytest_in(folder: Path, test: str, *args: str, conftest: str = "") -> subpro
 @pytest.mark.packaging  # the entry point
 def test_it_is_found_by_pytest() -> None:
     (entry,) = entry_points(group="pytest11", name="scout-local")
-    assert entry.value == "scout.local.pytest_plugin"
+    assert entry.value == "scout_generated.pytest_plugin"
 
 
 @pytest.mark.packaging  # the plugin is loaded
@@ -185,3 +185,145 @@ def scout_local_options():
     done = pytest_in(tmp_path, "def test_a(scout_local):\n    pass\n", conftest=conftest)
     assert done.returncode == 1
     assert option in done.stdout
+
+
+@pytest.mark.packaging  # the entry point
+@pytest.mark.parametrize(
+    ("files", "module"),
+    [
+        ({"scout/__init__.py": "", "scout/mine.py": "x = 1"}, "scout.mine"),
+        ({"scout.py": "x = 1"}, "scout"),
+        ({"scout/__init__.py": "import os\nx = 1", "local/__init__.py": "raise RuntimeError"}, "scout"),
+    ],
+)
+def test_a_project_with_a_scout_of_its_own_is_left_alone(tmp_path: Path, files: dict[str, str], module: str) -> None:
+    broken = {f"{name}.py": "raise RuntimeError('not yours')" for name in ("httpx", "starlette", "jinja2", "attr")}
+    for name, text in {**files, **broken}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    test = f"""
+def test_mine():
+    import {module} as mine
+    assert mine.x == 1
+
+def test_ours(scout_local):
+    pass
+"""
+    (tmp_path / "app.py").write_text("")
+    done = pytest_in(tmp_path, test)
+    assert "1 passed, 1 error" in done.stdout, done.stdout + done.stderr
+    assert "the fixture scout_local needs the package scout of scout-workflows" in done.stdout
+
+
+def test_scout_may_be_imported_before_pytest(tmp_path: Path) -> None:
+    (tmp_path / "test_a.py").write_text("def test_a(): pass")
+    program = "import sys, scout, scout_generated, pytest; sys.exit(pytest.main(sys.argv[1:]))"
+    options = ["-q", "-W", "error", "-p", "no:cacheprovider", "-p", "no:asyncio", "-p", "no:hypothesispytest"]
+    done = subprocess.run([sys.executable, "-c", program, *options], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_clients_made_at_import_reach_the_local_scout(tmp_path: Path) -> None:
+    test = """
+import asyncio
+import os
+import socket
+
+import httpx
+import pytest
+from app import CONFIG
+
+usual = socket.create_server(("127.0.0.1", 0))  # the API as the environment names it; it gets nothing
+usual.settimeout(0.05)
+USUAL = f"http://127.0.0.1:{usual.getsockname()[1]}"
+os.environ.update(SCOUT_BASE_URL=USUAL, SCOUT_API_KEY="a-real-key")
+
+from scout import AsyncScout, ConfigurationError, Scout
+from scout.local import record
+
+early = Scout()
+early_async = AsyncScout()
+early_raw = early.raw
+paid = Scout(base_url="https://api.scoutos.com")
+early_http = Scout(transport=httpx.HTTPTransport())
+early_async_http = AsyncScout(transport=httpx.AsyncHTTPTransport())
+elsewhere = Scout(base_url="https://scout.example")
+elsewhere_async = AsyncScout(base_url="https://scout.example")
+elsewhere_http = Scout(base_url="https://scout.example", transport=httpx.HTTPTransport())
+mock = Scout(base_url="https://scout.example", transport=httpx.MockTransport(lambda request: httpx.Response(418)))
+recorded = Scout(transport=record("run.jsonl"))
+
+
+@pytest.mark.parametrize("client", [early, early.with_options(timeout=5), paid, early_http, recorded])
+def test_sync(scout_local, client):
+    assert client.execute(CONFIG, {"question": "Hi"}).text == "[gpt-4o stand-in] Hi"
+    with client.stream(CONFIG, {"question": "Hi"}) as stream:
+        assert "".join(stream.text()) == "[gpt-4o stand-in] Hi"
+    assert len(scout_local.runs) == 2
+
+
+@pytest.mark.parametrize("client", [early_async, early_async_http])
+def test_async(scout_local, client):
+    async def main():
+        run = await client.execute(CONFIG, {"question": "Hi"})
+        async with await client.stream(CONFIG, {"question": "Hi"}) as stream:
+            await stream.until_done()
+        return run
+    assert asyncio.run(main()).text == "[gpt-4o stand-in] Hi"
+    assert len(scout_local.runs) == 2
+
+
+def test_raw(scout_local):
+    assert early_raw.get_httpx_client().get("/v2/workflows").json()["data"] == []
+    assert len(scout_local.requests) == 1
+
+
+def test_another_server_is_an_error(scout_local):
+    for client in (elsewhere, elsewhere_http, elsewhere.with_options(timeout=5)):
+        with pytest.raises(ConfigurationError, match="uses scout_local, so nothing was sent to https://scout.example"):
+            client.execute(CONFIG, {"question": "Hi"})
+    with pytest.raises(ConfigurationError, match="scout_local"):
+        asyncio.run(elsewhere_async.execute(CONFIG, {"question": "Hi"}))
+
+
+def test_what_bills_nobody_is_left_alone(scout_local):
+    with pytest.raises(Exception, match="418"):
+        mock.execute(CONFIG, {"question": "Hi"})
+    with Scout.local(stubs={"a": "another"}) as other:
+        assert other.execute(CONFIG, {"question": "Hi"}).text == "another"
+    assert scout_local.requests == []
+
+
+def test_nothing_came_to_the_usual_server():
+    with pytest.raises(TimeoutError):
+        usual.accept()
+    early.close()
+"""
+    done = pytest_in(tmp_path, test, "-W", "default")
+    assert "11 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_stub_that_no_block_used_is_reported(tmp_path: Path) -> None:
+    conftest = """
+import pytest
+
+@pytest.fixture(scope="session")
+def scout_local_options():
+    return {"stubs": {"for_other_tests": 1}}
+"""
+    test = """
+from app import ask
+
+def test_typo(scout_local):
+    scout_local.stub("a", "used")
+    scout_local.stub("anwser", "not used")
+    assert ask("Hi") == "used"
+
+def test_all_used(scout_local):
+    scout_local.stub("com.scoutos.llm", ["one", "two"])
+    assert ask("Hi") == "one"
+"""
+    done = pytest_in(tmp_path, test, "-W", "default", conftest=conftest)
+    assert "2 passed, 1 warning" in done.stdout, done.stdout
+    assert "no block has used what this test stubbed: anwser." in done.stdout
+    assert "2 passed, 1 error" in pytest_in(tmp_path, test, conftest=conftest).stdout

@@ -1,6 +1,8 @@
 """A client library for accessing Scout workflow API.
 
 Generated from openapi.yaml by scripts/regenerate; do not edit.
+
+PYTEST_DONT_REWRITE: this package holds a pytest plugin, and pytest would warn where it is imported before pytest.
 """
 
 from typing import TYPE_CHECKING

@@ -80,6 +80,10 @@ def _serve(args: argparse.Namespace) -> int:
         talk(f"local Scout on {server.url}, for development and tests; stop it with Ctrl-C")
         answer(f"export SCOUT_BASE_URL={server.url} SCOUT_API_KEY={_key_to_export(args.api_key_env)}")
         server.serve_forever()
+    if unused := server.unused_stubs():
+        talk(
+            f"no block has used these stubs: {', '.join(unused)}; a stub is found by the id or the archetype of a block"
+        )
     talk("local Scout stopped")
     return _exits.DONE
 
@@ -102,7 +106,8 @@ def _signals_end_it() -> Generator[None]:
 
 def _report(access: Access) -> None:
     status = access.status or "left"
-    talk(f"{time.strftime('%H:%M:%S')} {access.method} {access.path} {status} {access.seconds:.3f} s")
+    failed = f", the run failed: {' '.join(' '.join(access.errors).split())}" if access.errors else ""
+    talk(f"{time.strftime('%H:%M:%S')} {access.method} {access.path} {status} {access.seconds:.3f} s{failed}")
 
 
 def _workflows(folder: Path) -> dict[str, Mapping[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -18,7 +18,8 @@ from starlette.routing import Route
 
 from .engine import Engine, RunRequest
 from .history import LocalRun
-from .middleware import FAULT, RequestMiddleware
+from .middleware import FAULT, RUN_ERRORS, AccessReports, RequestMiddleware
+from .names import OwnNamesOnly
 from .plan import Detail, InvalidRequestError
 from .responses import EventStream, Json, RunResponse, json_bytes
 from .store import SORTS, Filters, KeyTakenError, NotThereError, as_time
@@ -49,6 +50,7 @@ def build_app(
     faults: Faults,
     api_key: str | None,
     on_access: Callable[[Access], None] | None,
+    secrets: Sequence[str] = (),
 ) -> ASGIApp:
     """Return the ASGI application.
 
@@ -59,6 +61,7 @@ def build_app(
         faults: The simulated faults.
         api_key: The only accepted bearer key; `None` accepts any.
         on_access: A function to call after every response.
+        secrets: Texts to redact in what `on_access` gets.
     """
     ends = _Endpoints(engine, store, history)
     gate = _Gate(api_key)
@@ -80,7 +83,8 @@ def build_app(
     )
     # The API does not redirect to the same path with or without a slash at the end.
     app.router.redirect_slashes = False
-    return RequestMiddleware(app, history, faults, on_access)
+    guarded = OwnNamesOnly(RequestMiddleware(app, history, faults))
+    return guarded if on_access is None else AccessReports(guarded, on_access, secrets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +258,7 @@ class _Endpoints:
         runs = self._history.runs  # bound now, so that a reset during the run drops this run as well
 
         def note(answer: bytes) -> None:
+            asked.request.scope.get(RUN_ERRORS, []).extend(run.errors)
             runs.add(LocalRun(call.workflow_key, call.environment, json_bytes(call.inputs), answer))
 
         fault = asked.request.scope.get(FAULT)

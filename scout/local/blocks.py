@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from scout._json import objects_in, parse_json
 
+from .text import PairJoiner
 from .workers import Worker
 
 if TYPE_CHECKING:
@@ -270,18 +271,24 @@ def _is_iterator(value: Any) -> TypeGuard[Iterator[Any]]:
 
 async def _joined(pieces: AsyncIterator[Any], on_text: Callable[[str], Awaitable[None]]) -> str:
     texts: list[str] = []
+    joiner = PairJoiner()
     count = 0
+
+    async def pass_on(text: str) -> None:
+        if text:
+            texts.append(text)
+            await on_text(text)
+
     try:
         async for piece in pieces:
             if not isinstance(piece, str):
                 raise BlockFailedError(f"its handler yielded {type(piece).__name__}, but only text can be streamed")
-            if piece:
-                texts.append(piece)
-                await on_text(piece)
+            await pass_on(joiner.add(piece))
             count += 1
             if count % _PIECES_BETWEEN_PAUSES == 0:
                 # A generator that never waits would block all other runs.
                 await asyncio.sleep(0)
+        await pass_on(joiner.end())
     finally:
         close = getattr(pieces, "aclose", None)
         if close is not None:

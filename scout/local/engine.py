@@ -12,12 +12,13 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from scout._json import is_dict, is_list, is_too_deep, is_unicode, parse_json, shorten, write_json
+from scout._json import is_dict, is_list, is_too_deep, parse_json, shorten, write_json
 
 from .blocks import BlockContext, BlockFailedError, Handler, call_handler, price_of, resolve_inputs, takes_inputs
 from .plan import Block, Plan, make_plan
 from .stubs import Stubs
 from .templates import TemplateFailedError
+from .text import mended
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Mapping
@@ -166,6 +167,11 @@ class Execution:
             await self._stop_blocks()
         yield self._last_event()
 
+    @property
+    def errors(self) -> list[str]:
+        """The errors of the blocks that have failed the run so far."""
+        return list(self._errors)
+
     async def finish(self) -> dict[str, Any]:
         """Run the workflow to its end, and return the `answer`."""
         async with contextlib.aclosing(self.events()) as events:
@@ -275,7 +281,7 @@ class Execution:
         found = list(_texts(block.settings))
         most = min(_MOST_TEXT_OF_A_BLOCK, max(self._text_left, 0))
         try:
-            texts = await self._engine.renderer.render(
+            rendered = await self._engine.renderer.render(
                 [text for _, text in found],
                 self._state,
                 block_ids=self._plan.blocks.keys(),
@@ -286,6 +292,7 @@ class Execution:
             field = found[error.index][0]
             where = field if error.line is None else f"{field}, line {error.line}"
             raise BlockFailedError(f"the template in {where} cannot be rendered: {error.message}") from None
+        texts = list(map(mended, rendered))  # a template may make halves of surrogate pairs
         self.use_text(sum(map(len, texts)))
         settings: dict[str, Any] = _with_texts(block.settings, iter(texts))
         return settings
@@ -300,8 +307,6 @@ class Execution:
         )
 
         async def on_text(piece: str) -> None:
-            if not is_unicode(piece):
-                raise BlockFailedError("it yielded text with half a surrogate pair, which no UTF-8 can hold")
             self.use_text(len(piece))
             if self._partials and piece:
                 await self._steps.put(_Step(BLOCK_UPDATED, block, self._partial_data(block, piece)))
@@ -316,7 +321,7 @@ class Execution:
             BlockFailedError: JSON cannot represent it, or it is too large.
         """
         try:
-            text = write_json(output, strict=True)
+            text = mended(write_json(output, strict=True))
             self.use_text(len(text.encode()))
             copy = parse_json(text)
             if is_too_deep(copy, text):

@@ -1,18 +1,20 @@
-"""Middleware: reads each request whole, records it, applies its fault, and reports the response."""
+"""Middleware: one part reads each request whole, records it and applies its fault; another reports the response."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from typing import TYPE_CHECKING
 
+from scout._json import redact
+
 from .access import Access
+from .clock import monotonic
 from .history import LocalRequest
 from .responses import Json, while_connected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -24,6 +26,9 @@ _log = logging.getLogger("scout.local")
 FAULT = "scout.local.fault"
 """The key of the fault in the scope of a request."""
 
+RUN_ERRORS = "scout.local.run_errors"
+"""The key, in the scope of a request, of a list that takes the errors of its run. Only `AccessReports` wants them."""
+
 _MOST_BODY = 20 * 1024 * 1024
 # Bytes that are read and dropped, so that a client that is still sending gets the 413 and not a broken connection.
 _MOST_DISCARDED = 8 * _MOST_BODY
@@ -31,31 +36,21 @@ _SECRET_HEADERS = ("authorization", "proxy-authorization", "cookie")
 
 
 class RequestMiddleware:
-    """The outermost part of the application.
+    """Reads each request, records it, and applies its fault.
 
     Args:
         app: The application that answers.
         history: Records each request.
         faults: Returns the fault of each request.
-        on_access: A function to call after every response.
     """
 
-    def __init__(
-        self, app: ASGIApp, history: History, faults: Faults, on_access: Callable[[Access], None] | None
-    ) -> None:
+    def __init__(self, app: ASGIApp, history: History, faults: Faults) -> None:
         self._app = app
         self._history = history
         self._faults = faults
-        self._on_access = on_access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if self._on_access is not None:
-            await _reported(self._take_in, self._on_access, scope, receive, send)
-        else:
-            await self._take_in(scope, receive, send)
-
-    async def _take_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         content, size = await _read(receive)
         if content is None:
             return
@@ -131,31 +126,48 @@ def _again(content: bytes, receive: Receive) -> Receive:
     return replay
 
 
-async def _reported(app: ASGIApp, report: Callable[[Access], None], scope: Scope, receive: Receive, send: Send) -> None:
-    began = time.perf_counter()
-    status: int | None = None
-    is_reported = False
+class AccessReports:
+    """Reports each response, also of a request that is refused.
 
-    def report_once() -> None:
-        nonlocal is_reported
-        is_reported = True
-        path = scope["raw_path"].decode("latin-1")
+    Args:
+        app: The application that answers.
+        report: A function to call after every response.
+        secrets: Texts to redact in the errors of runs.
+    """
+
+    def __init__(self, app: ASGIApp, report: Callable[[Access], None], secrets: Sequence[str]) -> None:
+        self._app = app
+        self._report = report
+        self._secrets = secrets
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        began = monotonic()
+        status: int | None = None
+        errors: list[str] = []
+        is_reported = False
+
+        def report_once() -> None:
+            nonlocal is_reported
+            is_reported = True
+            path = scope["raw_path"].decode("latin-1")
+            said = tuple(redact(errors, self._secrets))
+            try:
+                self._report(Access(scope["method"], path, status, monotonic() - began, said))
+            except Exception:  # noqa: BLE001 - logged, because the client must get its response
+                _log.exception("on_access failed")
+
+        async def noting_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            elif not message.get("more_body"):
+                # Before the last part is sent, so that the report exists when the client has the whole response.
+                report_once()
+            await send(message)
+
         try:
-            report(Access(scope["method"], path, status, time.perf_counter() - began))
-        except Exception:  # noqa: BLE001 - logged, because the client must get its response
-            _log.exception("on_access failed")
-
-    async def noting_send(message: Message) -> None:
-        nonlocal status
-        if message["type"] == "http.response.start":
-            status = message["status"]
-        elif not message.get("more_body"):
-            # Before the last part is sent, so that the report exists when the client has the whole response.
-            report_once()
-        await send(message)
-
-    try:
-        await app(scope, receive, noting_send)
-    finally:
-        if not is_reported:
-            report_once()
+            await self._app({**scope, RUN_ERRORS: errors}, receive, noting_send)
+        finally:
+            if not is_reported:
+                report_once()

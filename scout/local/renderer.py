@@ -12,13 +12,13 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scout._json import write_json
 
 from . import templates
+from .clock import monotonic
 from .templates import TemplateFailedError
 from .workers import Worker
 
@@ -58,11 +58,11 @@ class TimeBudget:
     @contextlib.contextmanager
     def charged(self) -> Generator[None, None, None]:
         """Subtract the time that the `with` block takes."""
-        began = time.monotonic()
+        began = monotonic()
         try:
             yield
         finally:
-            self.left -= time.monotonic() - began
+            self.left -= monotonic() - began
 
 
 class Renderer:

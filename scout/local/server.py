@@ -20,6 +20,7 @@ from scout.errors import ConfigurationError
 
 from .access import Access
 from .blocks import LLM, Handler, builtin_handlers
+from .clock import RealTimeLoop
 from .faults import EVENT_FAULTS, Fault, Faults, is_seconds
 from .history import History, LocalRequest, LocalRun
 from .store import Store
@@ -100,6 +101,7 @@ class LocalScout:
         self._faults = Faults(faults)
         self._history = History()
         self._on_access = on_access
+        self._secrets = [text for text in (api_key, llm_api_key, *self._env.values()) if text]
         self._lock = threading.Lock()
         self._pid = 0
         self._thread: threading.Thread | None = None
@@ -168,6 +170,14 @@ class LocalScout:
             ConfigurationError: JSON cannot represent the output.
         """
         self._stubs.set(name, output)
+
+    def unused_stubs(self, *, added: bool = False) -> list[str]:
+        """Return the names of the stubs that no block has used since the last `reset`.
+
+        Args:
+            added: Only those that `stub` has set since, and none that the server was created with.
+        """
+        return self._stubs.unused(added=added)
 
     def reset(self) -> None:
         """Drop all requests and runs, and restore the workflows, stubs and faults that the server was created with.
@@ -253,7 +263,8 @@ class LocalScout:
 
         def serve() -> None:
             try:
-                asyncio.run(self._serve(listener, started.set))
+                with asyncio.Runner(loop_factory=RealTimeLoop) as runner:
+                    runner.run(self._serve(listener, started.set))
             except BaseException as error:
                 if started.is_set():
                     raise
@@ -286,6 +297,7 @@ class LocalScout:
                 faults=self._faults,
                 api_key=self._api_key,
                 on_access=self._on_access,
+                secrets=self._secrets,
             )
             self._loop = asyncio.get_running_loop()
             self._server = HttpServer(app, on_started)

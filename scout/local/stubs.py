@@ -57,7 +57,14 @@ class Stubs:
         with self._lock:
             self._outputs: dict[str, list[Any] | Handler] = dict(self._first)
             self._turns: dict[str, int] = {}
+            self._used: set[str] = set()
             self._generation = object()
+
+    def unused(self, *, added: bool = False) -> list[str]:
+        """Return the names of the stubs that no block has used since the last `reset`; with `added`, of new ones."""
+        with self._lock:
+            names = [name for name in self._outputs if name not in self._used]
+            return [name for name in names if not added or self._outputs[name] is not self._first.get(name)]
 
     @property
     def generation(self) -> object:
@@ -80,6 +87,8 @@ class Stubs:
             if name is None:
                 return None
             outputs = self._outputs[name]
+            if generation is None or generation is self._generation:
+                self._used.add(name)
         if callable(outputs):
             return outputs
 

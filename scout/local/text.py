@@ -1,0 +1,34 @@
+"""Text that UTF-8 can hold, whatever a handler, a stub, a template or a model gives.
+
+Programs in JavaScript and Java cut text between UTF-16 units, so that the two halves of an emoji, a surrogate pair, may
+come in two pieces. Halves that belong together are joined. One that stays alone becomes U+FFFD, as in any decoder.
+"""
+
+from __future__ import annotations
+
+from scout._json import is_unicode
+
+__all__ = ["PairJoiner", "mended"]
+
+
+def mended(text: str) -> str:
+    """Return a text with its surrogate pairs joined, and U+FFFD in place of each half that stays alone."""
+    return text if is_unicode(text) else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+class PairJoiner:
+    """Joins the halves of surrogate pairs across the pieces of a text."""
+
+    def __init__(self) -> None:
+        self._half = ""
+
+    def add(self, piece: str) -> str:
+        """Return the text so far that is whole and was not returned before. The first half of a pair has to wait."""
+        text = self._half + piece
+        self._half = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
+        return mended(text.removesuffix(self._half))
+
+    def end(self) -> str:
+        """Return what still waits: nothing, or U+FFFD."""
+        half, self._half = self._half, ""
+        return mended(half)
