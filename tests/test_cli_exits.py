@@ -118,7 +118,7 @@ ROWS: dict[str, list[Scenario]] = {
         answered(answer(status)) for status in (302, 400, 401, 402, 403, 404, 405, 409, 413, 418, 422)
     ],
     "2 the output cannot be written": [written_to(full_disk)],
-    "3 429": [answered(answer(429))],
+    "3 429": [answered(answer(429, headers={"Retry-After": "900"}))],
     "3 408, or 500 and above": [answered(answer(status)) for status in (408, 500, 502, 503, 504, 529)],
     "3 no connection, or it broke": [refused, answered(close_unanswered)],
     "3 a time limit was reached": [answered(silent(), "--timeout", 0.1), answered(silent(), "--deadline", 0.1)],

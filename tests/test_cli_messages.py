@@ -272,7 +272,8 @@ def test_a_second_ctrl_c_ends_it_at_once_wherever_it_is(file: Path) -> None:
         while running.poll() is None and time.monotonic() < ends_at:
             running.send_signal(signal.SIGINT)
             time.sleep(0.05)
-        assert running.poll() == 130
+        # By the signal itself, for which shells say 130, when the first one came before it was stuck.
+        assert running.poll() in (130, -signal.SIGINT)
     finally:
         running.kill()
         running.communicate()
