@@ -297,11 +297,16 @@ NOT_OF_THE_COMMAND = (
     "X must be True or False",
     "the key belongs into api_key=",
     "the fixture scout_local_options",
+    "this test uses scout_local",
+    "a name in extra_query",
+    "inside a frozen program",
+    "Each part of it must be an object of its generated class",
 )
 # Words of files, of answers and of `--fault`, which look like arguments.
 NOT_ARGUMENTS = re.compile(
     r"workflow_key|workflow_config|workflow_id|block_\w+|_env|prompt_items|next_cursor|has_more|update_data|status=429"
     r"|stop_reason|stall_after|cut_after|retry_after|create_string|is_output|api\.scoutos\.com|stubs\.yml|run\.state"
+    r"|finish_reason|content_filter"
 )
 PYTHON = re.compile(
     r"\b[a-z]+(_[a-z]+)+\b|\b[a-z_]+=|\b[A-Za-z_.]+\((?!s\))\S|\bNone\b|\bTrue\b|(?<![\w.])\.[a-z]+\b|\((timeout|deadline)\)"

@@ -39,9 +39,11 @@ class _Lines(logging.Handler):
 
 
 def _wait_as_line(error: ScoutError, attempt: int, wait: float) -> str:
-    from scout import APIStatusError
+    from scout import APIStatusError, RateLimitError
 
     # Without a status, the beginning of the message, such as "no connection to https://api.scoutos.com".
     cause = str(error.status) if isinstance(error, APIStatusError) else error.message.partition(": ")[0]
-    seconds = f"{wait:.1f}".removesuffix(".0")
+    # What the server asks for, without the little that is added so that not all callers come back at the same moment.
+    asked = (error.retry_after or wait) if isinstance(error, RateLimitError) else wait
+    seconds = f"{asked:.1f}".removesuffix(".0")
     return f"{cause}, waiting {seconds} s, attempt {attempt + 1}"
