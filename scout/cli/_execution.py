@@ -128,9 +128,6 @@ def _print_json(run: Run) -> int:
 
 def _conclude(run: Run, *, json: bool) -> int:
     """Explain on stderr why a run has no output, and return the exit code."""
-    if run.status == "started":  # the answer was an event from the middle of the run
-        talk(_exits.NOT_FINISHED)
-        return _exits.API
     if not run.ok:
         return _explain_failure(run)
     if run.output_block_id is None and not json:

@@ -30,7 +30,7 @@ class UsageError(Exception):
 
 
 _UNKNOWN_OUTCOME = "not repeated, because the run may have started; make sure before you run it again"
-NOT_FINISHED = "this is not the whole answer; the run may go on, so make sure before you run it again"
+_NOT_FINISHED = "this is not the whole answer; the run may go on, so make sure before you run it again"
 
 
 def explain(error: ScoutError, *places: str, unknown_outcome: str = _UNKNOWN_OUTCOME) -> int:
@@ -48,7 +48,7 @@ def explain(error: ScoutError, *places: str, unknown_outcome: str = _UNKNOWN_OUT
     for place in places:
         talk(place)
     if isinstance(error, StreamError) or getattr(error, "run", None) is not None:
-        talk(NOT_FINISHED)
+        talk(_NOT_FINISHED)
     elif isinstance(error, APIError) and error.run_may_have_started:
         talk(unknown_outcome)
     return _code(error)
