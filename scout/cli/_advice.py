@@ -14,6 +14,7 @@ _PHRASES = (
     (r"pass Scout\(api_key=\.\.\.\) or set SCOUT_API_KEY", "set SCOUT_API_KEY"),
     (r"Scout\.local\(\) runs workflows on this machine", "scout run --local runs workflows on this machine"),
     (r"check base_url \(SCOUT_BASE_URL\)", "check --base-url (SCOUT_BASE_URL)"),
+    (r"pass its address as base_url", "give its address as --base-url"),
     (r"pass allow_http=True if", "give --allow-http if"),
     (r"; to send another value all the same, pass environment=None and extra_query=\{'environment': \.\.\.\}", ""),
     (r" \(the whole is in \.body\)", ""),
@@ -45,7 +46,17 @@ _NAMES = {
     "llm_api_key": "the key that --llm-api-key-env names",
 }
 _OPTIONS = (
-    *("timeout", "deadline", "retries", "environment", "session_id", "revision_id", "workflow_key", "key"),
+    *(
+        "timeout",
+        "deadline",
+        "retries",
+        "rate_limit_timeout",
+        "environment",
+        "session_id",
+        "revision_id",
+        "workflow_key",
+        "key",
+    ),
     *("query", "tags", "sort", "direction", "limit", "start_at", "port", "store", "stubs", "llm_base_url"),
 )
 _FIRST_NAME = re.compile(rf"({'|'.join((*_NAMES, *_OPTIONS))})(?=:| must| is)")

@@ -31,6 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="how often to repeat requests that were certainly not processed (default: 2)",
     )
+    parser.add_argument(
+        "--rate-limit-timeout",
+        type=float,
+        metavar="SECONDS",
+        help="how long to wait in all while there are too many requests, 429 (default: 120)",
+    )
 
 
 class TakesArguments(Protocol):
@@ -101,7 +107,12 @@ def connect(args: argparse.Namespace, hint: str = "", transport: Any = None) -> 
         raise UsageError(f"no API key: set SCOUT_API_KEY{hint}")
     from scout import Scout
 
-    return Scout(key or None, base_url=args.base_url, transport=transport, allow_http=args.allow_http)
+    return Scout(key or None, base_url=args.base_url, transport=transport, allow_http=args.allow_http, **settings(args))
+
+
+def settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings of the client that were given, other than those of `connect`."""
+    return {} if args.rate_limit_timeout is None else {"rate_limit_timeout": args.rate_limit_timeout}
 
 
 @contextlib.contextmanager

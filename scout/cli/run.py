@@ -45,7 +45,9 @@ def _run(args: argparse.Namespace) -> int:
             return _connection.connect(args, ", or run on the local Scout with --local", transport)
         from scout import Scout
 
-        return Scout.local(transport=transport, **_local_options.options(args, Path(args.file).parent))
+        return Scout.local(
+            transport=transport, **_connection.settings(args), **_local_options.options(args, Path(args.file).parent)
+        )
 
     def itself(client: Scout) -> Scout:
         return client
