@@ -293,9 +293,15 @@ _WRITABLE_BITS = 1000
 """A number of fewer bits has fewer digits than any limit of Python."""
 
 
-def json_fault(value: Any, place: PathInData = ()) -> Fault | None:
-    """Return the first part of a value that JSON cannot represent; `None` when there is none."""
-    return _Inspection().first_fault(value, place)
+def json_fault(value: Any, place: PathInData = (), *, allow_halves: bool = False) -> Fault | None:
+    """Return the first part of a value that JSON cannot represent; `None` when there is none.
+
+    Args:
+        value: The value.
+        place: The place of the value, with which the places of its parts begin.
+        allow_halves: Allow half a surrogate pair in text, which JSON can represent only with an escape.
+    """
+    return _Inspection(allow_halves=allow_halves).first_fault(value, place)
 
 
 class _Inspection:
@@ -304,7 +310,8 @@ class _Inspection:
     It keeps a list and does not call itself, so that it works however deep the caller is in calls of its own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, allow_halves: bool) -> None:
+        self._allow_halves = allow_halves
         self._open: list[tuple[Iterator[tuple[Any, Any]], Any, PathInData, int]] = []
         self._above: set[int] = set()  # the ids of the parts that are open
         # By id: the number of values in each part when it is written out, and the part, so that the id remains its own.
@@ -351,7 +358,7 @@ class _Inspection:
         items = iter(value.items()) if is_dict(value) else enumerate(value)
         self._open.append((items, value, place, self._written))
         self._written += len(value)
-        return _fault_of_keys(value, place) if is_dict(value) else None
+        return self._fault_of_keys(value, place) if is_dict(value) else None
 
     def _fault_of_text(self, text: str, place: PathInData) -> Fault | None:
         if id(text) in self._sizes:
@@ -359,7 +366,19 @@ class _Inspection:
         if size := len(text) // _LONG:
             self._sizes[id(text)] = size, text
             self._written += size
-        return None if is_unicode(text) else Fault(place, "the text holds half of a surrogate pair")
+        return None if self._is_sound(text) else Fault(place, "the text holds half of a surrogate pair")
+
+    def _fault_of_keys(self, value: Mapping[Any, Any], place: PathInData) -> Fault | None:
+        for key in value:
+            if not isinstance(key, str):
+                shown = shorten(repr(key), _LONG) if not isinstance(key, int) or _is_writable(key) else "a long number"
+                return Fault(place, f"the key {shown} is not text; put it in quotes")
+            if not self._is_sound(key):
+                return Fault(place, f"the key {key!r} holds half of a surrogate pair")
+        return None
+
+    def _is_sound(self, text: str) -> bool:
+        return self._allow_halves or is_unicode(text)
 
     def _repeat(self, value: object, place: PathInData) -> Fault | None:
         size, _ = self._sizes[id(value)]
@@ -372,16 +391,6 @@ class _Inspection:
             f"the parts that stand in several places (in YAML, aliases) grow to more than {MAX_REPEATED:,} values when "
             "they are written out; repeat fewer of them",
         )
-
-
-def _fault_of_keys(value: Mapping[Any, Any], place: PathInData) -> Fault | None:
-    for key in value:
-        if not isinstance(key, str):
-            shown = shorten(repr(key), _LONG) if not isinstance(key, int) or _is_writable(key) else "a long number"
-            return Fault(place, f"the key {shown} is not text; put it in quotes")
-        if not is_unicode(key):
-            return Fault(place, f"the key {key!r} holds half of a surrogate pair")
-    return None
 
 
 def _is_writable(number: int) -> bool:
