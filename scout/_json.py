@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
 __all__ = [
+    "LONG",
     "MAX_DEPTH",
+    "MAX_REPEATED",
     "SHORTEST_SECRET",
     "Fault",
     "PathInData",
@@ -258,7 +260,7 @@ MAX_REPEATED = 5_000_000
 """The most values that shared parts may add when they are written out, such as those of YAML aliases. JSON has no
 references, so a text of 500 bytes can stand for 10^9 values."""
 
-_LONG = 100
+LONG = 100
 """Characters of text that count as one value."""
 
 _INSTEAD = {
@@ -281,7 +283,7 @@ def _instead_of(value: object) -> str:
 def _is_harmless(value: object) -> bool:
     """Return True for most leaves. This is fast; `False` means that a closer look is needed."""
     if isinstance(value, str):
-        return len(value) < _LONG and value.isascii()
+        return len(value) < LONG and value.isascii()
     if isinstance(value, float):
         return math.isfinite(value)
     if isinstance(value, int):
@@ -363,7 +365,7 @@ class _Inspection:
     def _fault_of_text(self, text: str, place: PathInData) -> Fault | None:
         if id(text) in self._sizes:
             return self._repeat(text, place)
-        if size := len(text) // _LONG:
+        if size := len(text) // LONG:
             self._sizes[id(text)] = size, text
             self._written += size
         return None if self._is_sound(text) else Fault(place, "the text holds half of a surrogate pair")
@@ -371,7 +373,7 @@ class _Inspection:
     def _fault_of_keys(self, value: Mapping[Any, Any], place: PathInData) -> Fault | None:
         for key in value:
             if not isinstance(key, str):
-                shown = shorten(repr(key), _LONG) if not isinstance(key, int) or _is_writable(key) else "a long number"
+                shown = shorten(repr(key), LONG) if not isinstance(key, int) or _is_writable(key) else "a long number"
                 return Fault(place, f"the key {shown} is not text; put it in quotes")
             if not self._is_sound(key):
                 return Fault(place, f"the key {key!r} holds half of a surrogate pair")

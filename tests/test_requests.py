@@ -115,7 +115,16 @@ def grown(depth: int) -> Any:
     return value
 
 
-BAD: list[Any] = [{1: "one", "1": "uno"}, {True: 1}, {None: 1}, math.nan, "\ud800", grown(9), {10**5000: 1}]
+BAD: list[Any] = [
+    {1: "one", "1": "uno"},
+    {True: 1},
+    {None: 1},
+    math.nan,
+    "\ud800",
+    grown(9),
+    ["y" * 100_000] * 6_000,
+    {10**5000: 1},
+]
 
 
 async def from_asyncio(url: str, method: str, *args: Any, **options: Any) -> None:
