@@ -325,7 +325,7 @@ def _quote_it(text: str, index: int) -> str:
     start = ""
     if first and _KEY_OR_DASHES.fullmatch(before):
         start = before.strip() + " " if before.strip() else ""
-        example = re.split(r"\s+#(?!\})", rest)[0]
+        example = re.split(r"\s#(?!\})", rest)[0].rstrip()
     quoted = f'"{example}"' if '"' not in example and "\\" not in example else "'" + example.replace("'", "''") + "'"
     return f"is not YAML: {opening} begins a mapping here; put the template in quotes: {shorten(start + quoted, 200)}"
 
@@ -422,7 +422,7 @@ NEVER_RAW = re.compile(r"[^\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uf
 
 
 _NOT_TEXT_TO_ALL = re.compile(
-    r"yes|no|on|off|=|[-+]?\d[\d_]*(:[0-5]?\d)+(\.[\d_]*)?|[-+]?0b[01_]+|[-+]?0o[0-7_]+|[-+]?0x[\da-f_]+|[-+]?[\d_]*\d[\d_]*|"
+    r"yes|no|on|off|=|[-+]?\d[\d_]*(:[0-5]?\d)+(\.[\d_]*)?|[-+]?0b[01_]+|[-+]?0o[0-7_]+|[-+]?0x[\da-f_]+|[-+]?_*\d[\d_]*|"
     r"[-+]?(\d[\d_]*\.[\d_]*|\.[\d_]+)(e[-+]?\d+)?|\d{4}-\d\d?-\d\d?([ t].*)?",
     re.IGNORECASE,
 )

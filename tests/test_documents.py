@@ -196,6 +196,18 @@ def test_other_parsers_read_the_same_texts(tmp_path: Path, version: str) -> None
     assert load_workflow(tmp_path / "w.yml").config["words"] == words
 
 
+def test_long_texts_take_little_time(tmp_path: Path) -> None:
+    begun = time.process_time()
+    text = "1" * 30_000 + "x"
+
+    save_workflow({"notes": text}, tmp_path / "w.yml")
+    with pytest.raises(WorkflowFileError, match="put the template in quotes"):
+        parse_yaml("w.yml", "a: {{ x }}" + " " * 50_000 + "b")
+
+    assert load_workflow(tmp_path / "w.yml").config["notes"] == text
+    assert time.process_time() - begun < 2
+
+
 # --- Files of other programs --------------------------------------------------------------------------------------
 
 
