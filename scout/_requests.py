@@ -154,10 +154,10 @@ def list_request(
 
 
 def _check_limit(limit: object) -> None:
+    if isinstance(limit, int) and (fault := json_fault(limit, ("limit",))):
+        raise ConfigurationError(str(fault))
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise ConfigurationError(f"limit must be a whole number, 1 or more, not {limit!r}")
-    if fault := json_fault(limit, ("limit",)):
-        raise ConfigurationError(str(fault))
 
 
 def get_request(workflow_id: str, **extra: Any) -> Request:
