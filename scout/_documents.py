@@ -15,7 +15,18 @@ from decimal import Decimal
 from json import JSONDecodeError, JSONDecoder
 from typing import Any, NoReturn, cast
 
-from ._json import MAX_REPEATED, PathInData, fraction, is_dict, is_unicode, json_fault, parse_json, shorten, spell
+from ._json import (
+    MAX_REPEATED,
+    DuplicateKeyError,
+    PathInData,
+    fraction,
+    is_dict,
+    is_unicode,
+    json_fault,
+    parse_json,
+    shorten,
+    spell,
+)
 from .errors import WorkflowFileError
 
 __all__ = ["NEVER_RAW", "locate", "parse_json_text", "parse_yaml", "refuse_at", "write_yaml"]
@@ -44,29 +55,15 @@ def parse_json_text(name: str, text: str) -> Any:
         WorkflowFileError: the text is not JSON, or has a key twice in an object.
     """
     try:
-        data, twice = _decode(text)
+        data = parse_json(text, unique_keys=True)
     except JSONDecodeError as error:
         raise WorkflowFileError(f"is not JSON: {error.msg}", path=name, line=error.lineno, column=error.colno) from None
+    except DuplicateKeyError as error:
+        line, column = _place_of_duplicate(name, text)
+        raise WorkflowFileError(str(error), path=name, line=line, column=column) from None
     except (RecursionError, ValueError) as error:
         raise WorkflowFileError(f"is not JSON that can be read: {error}", path=name) from None
-    if twice:
-        line, column = _place_of_duplicate(name, text)
-        raise WorkflowFileError(f'an object has the duplicate key "{twice[0]}"', path=name, line=line, column=column)
     return _checked(name, text, data)
-
-
-def _decode(text: str) -> tuple[Any, list[str]]:
-    """Return parsed JSON, and the keys that stand twice in an object."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        mapping = dict(pairs)
-        if len(mapping) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice.append(next(key for key in keys if keys.count(key) > 1))
-        return mapping
-
-    twice: list[str] = []
-    return parse_json(text, object_pairs_hook=unique), twice
 
 
 def _is_json(text: str) -> bool:
@@ -482,6 +479,6 @@ def write_yaml(document: Any) -> str:
     try:
         yaml.dump(document, text)
     except (YAMLError, ValueError, IndexError, AssertionError, AttributeError, TypeError) as error:
-        # As in _compose: bugs of ruamel. The caller has another way to write the file.
+        # As in _from_yaml: bugs of ruamel. The caller has another way to write the file.
         raise WorkflowFileError(f"cannot be written as YAML: {error}") from None
     return text.getvalue()

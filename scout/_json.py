@@ -15,7 +15,6 @@ from json import JSONDecodeError, JSONDecoder
 from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from decimal import Decimal
 
 __all__ = [
@@ -23,6 +22,7 @@ __all__ = [
     "MAX_DEPTH",
     "MAX_REPEATED",
     "SHORTEST_SECRET",
+    "DuplicateKeyError",
     "Fault",
     "PathInData",
     "fraction",
@@ -108,7 +108,7 @@ def parse_json(
     data: bytes | str,
     *,
     strict: bool = False,
-    object_pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None,
+    unique_keys: bool = False,
 ) -> Any:
     """Parse JSON. Numbers of any length and size arrive whole.
 
@@ -118,24 +118,41 @@ def parse_json(
     Args:
         data: The text. Bytes may be in UTF-8, UTF-16 or UTF-32.
         strict: Refuse `NaN` and `Infinity`, which are not JSON although many servers send them.
-        object_pairs_hook: As for `json.loads`.
+        unique_keys: Refuse a key that stands twice in an object, of which parsers keep the last one.
 
     Raises:
+        DuplicateKeyError: `unique_keys` refuses it.
         ValueError: it is not JSON.
         RecursionError: it is nested too deeply.
     """
     text = data if isinstance(data, str) else data.decode(json.detect_encoding(data), "surrogatepass")
     try:
-        if object_pairs_hook is None:
-            return (_STRICT if strict else _LENIENT).decode(text)
-        return _decoder(strict=strict, object_pairs_hook=object_pairs_hook).decode(text)
-    except JSONDecodeError:
+        if unique_keys:
+            return _decoder(strict=strict, object_pairs_hook=_unique).decode(text)
+        return (_STRICT if strict else _LENIENT).decode(text)
+    except (JSONDecodeError, DuplicateKeyError):
         raise
     except ValueError:
         # Either Python's limit for the digits of an integer, or a constant that `strict` refuses. The limit belongs to
         # the program, so it is not changed. This parser is slower, because it calls Python for each integer.
-        patient = _decoder(strict=strict, object_pairs_hook=object_pairs_hook, parse_int=_whole_number)
-        return patient.decode(text)
+        hook = _unique if unique_keys else None
+        return _decoder(strict=strict, object_pairs_hook=hook, parse_int=_whole_number).decode(text)
+
+
+class DuplicateKeyError(ValueError):
+    """A key stands twice in an object of a JSON text."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f'an object has the duplicate key "{shorten(key, 100)}"')
+
+
+def _unique(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping: dict[str, Any] = {}
+    for key, value in fields:
+        if key in mapping:
+            raise DuplicateKeyError(key)
+        mapping[key] = value
+    return mapping
 
 
 def fraction(text: str) -> float | Decimal:

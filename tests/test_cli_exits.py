@@ -202,7 +202,7 @@ def test_a_file_of_another_program_is_not_sent(action: str, name: str, tmp_path:
         ('{"\\udc00": 1}', "inputs.x: the key '\\udc00' holds half of a surrogate pair"),
         ("[1, NaN]", "inputs.x[1]: nan is not JSON"),
         ('{"y": -Infinity}', "inputs.x.y: -inf is not JSON"),
-        ('{"y": 1, "y": 2}', "an object has the duplicate key 'y'"),
+        ('{"y": 1, "y": 2}', 'an object has the duplicate key "y"'),
     ],
 )
 @pytest.mark.parametrize("option", ["--input", "--inputs"])
