@@ -229,6 +229,25 @@ def test_an_input_in_another_encoding_is_not_sent(file: Path) -> None:
     assert "inputs.x: the text holds half of a surrogate pair" in done.stderr
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit for the length of a name")
+@pytest.mark.parametrize(
+    "action",
+    [
+        "run LONG/w.yml --local",
+        "run FILE --local --record LONG",
+        "local --port 0 --workflows LONG",
+        "workflows pull wf_1 -o LONG",
+    ],
+)
+def test_a_name_that_cannot_be_looked_up_is_named(action: str, file: Path) -> None:
+    long = "n" * 300
+    with Server(json_answer({})) as server:
+        done = scout(*action.replace("LONG", long).replace("FILE", str(file)).split(), url=server.url)
+
+    assert (done.returncode, done.stdout, server.hits) == (2, "", 0)
+    assert re.fullmatch(rf"scout: {long}(/stubs\.yml)? cannot be used: File name too long\n", done.stderr)
+
+
 # --- The place in the file --------------------------------------------------------------------------------------------
 
 AS_JSON = """\
