@@ -15,7 +15,18 @@ from decimal import Decimal
 from json import JSONDecodeError, JSONDecoder
 from typing import Any, NoReturn, cast
 
-from ._json import MAX_REPEATED, PathInData, fraction, is_dict, is_unicode, json_fault, parse_json, shorten, spell
+from ._json import (
+    MAX_REPEATED,
+    DuplicateKeyError,
+    PathInData,
+    fraction,
+    is_dict,
+    is_unicode,
+    json_fault,
+    parse_json,
+    shorten,
+    spell,
+)
 from .errors import WorkflowFileError
 
 __all__ = ["NEVER_RAW", "locate", "parse_json_text", "parse_yaml", "refuse_at", "write_yaml"]
@@ -44,29 +55,15 @@ def parse_json_text(name: str, text: str) -> Any:
         WorkflowFileError: the text is not JSON, or has a key twice in an object.
     """
     try:
-        data, twice = _decode(text)
+        data = parse_json(text, unique_keys=True)
     except JSONDecodeError as error:
         raise WorkflowFileError(f"is not JSON: {error.msg}", path=name, line=error.lineno, column=error.colno) from None
+    except DuplicateKeyError as error:
+        line, column = _place_of_duplicate(name, text)
+        raise WorkflowFileError(str(error), path=name, line=line, column=column) from None
     except (RecursionError, ValueError) as error:
         raise WorkflowFileError(f"is not JSON that can be read: {error}", path=name) from None
-    if twice:
-        line, column = _place_of_duplicate(name, text)
-        raise WorkflowFileError(f'an object has the duplicate key "{twice[0]}"', path=name, line=line, column=column)
     return _checked(name, text, data)
-
-
-def _decode(text: str) -> tuple[Any, list[str]]:
-    """Return parsed JSON, and the keys that stand twice in an object."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        mapping = dict(pairs)
-        if len(mapping) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice.append(next(key for key in keys if keys.count(key) > 1))
-        return mapping
-
-    twice: list[str] = []
-    return parse_json(text, object_pairs_hook=unique), twice
 
 
 def _is_json(text: str) -> bool:
@@ -325,7 +322,7 @@ def _quote_it(text: str, index: int) -> str:
     start = ""
     if first and _KEY_OR_DASHES.fullmatch(before):
         start = before.strip() + " " if before.strip() else ""
-        example = re.split(r"\s+#(?!\})", rest)[0]
+        example = re.split(r"\s#(?!\})", rest)[0].rstrip()
     quoted = f'"{example}"' if '"' not in example and "\\" not in example else "'" + example.replace("'", "''") + "'"
     return f"is not YAML: {opening} begins a mapping here; put the template in quotes: {shorten(start + quoted, 200)}"
 
@@ -422,7 +419,7 @@ NEVER_RAW = re.compile(r"[^\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uf
 
 
 _NOT_TEXT_TO_ALL = re.compile(
-    r"yes|no|on|off|=|[-+]?\d[\d_]*(:[0-5]?\d)+(\.[\d_]*)?|[-+]?0b[01_]+|[-+]?0o[0-7_]+|[-+]?0x[\da-f_]+|[-+]?[\d_]*\d[\d_]*|"
+    r"yes|no|on|off|=|[-+]?\d[\d_]*(:[0-5]?\d)+(\.[\d_]*)?|[-+]?0b[01_]+|[-+]?0o[0-7_]+|[-+]?0x[\da-f_]+|[-+]?_*\d[\d_]*|"
     r"[-+]?(\d[\d_]*\.[\d_]*|\.[\d_]+)(e[-+]?\d+)?|\d{4}-\d\d?-\d\d?([ t].*)?",
     re.IGNORECASE,
 )
@@ -482,6 +479,6 @@ def write_yaml(document: Any) -> str:
     try:
         yaml.dump(document, text)
     except (YAMLError, ValueError, IndexError, AssertionError, AttributeError, TypeError) as error:
-        # As in _compose: bugs of ruamel. The caller has another way to write the file.
+        # As in _from_yaml: bugs of ruamel. The caller has another way to write the file.
         raise WorkflowFileError(f"cannot be written as YAML: {error}") from None
     return text.getvalue()

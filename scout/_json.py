@@ -15,12 +15,14 @@ from json import JSONDecodeError, JSONDecoder
 from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from decimal import Decimal
 
 __all__ = [
+    "LONG",
     "MAX_DEPTH",
+    "MAX_REPEATED",
     "SHORTEST_SECRET",
+    "DuplicateKeyError",
     "Fault",
     "PathInData",
     "fraction",
@@ -106,7 +108,7 @@ def parse_json(
     data: bytes | str,
     *,
     strict: bool = False,
-    object_pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None,
+    unique_keys: bool = False,
 ) -> Any:
     """Parse JSON. Numbers of any length and size arrive whole.
 
@@ -116,24 +118,41 @@ def parse_json(
     Args:
         data: The text. Bytes may be in UTF-8, UTF-16 or UTF-32.
         strict: Refuse `NaN` and `Infinity`, which are not JSON although many servers send them.
-        object_pairs_hook: As for `json.loads`.
+        unique_keys: Refuse a key that stands twice in an object, of which parsers keep the last one.
 
     Raises:
+        DuplicateKeyError: `unique_keys` refuses it.
         ValueError: it is not JSON.
         RecursionError: it is nested too deeply.
     """
     text = data if isinstance(data, str) else data.decode(json.detect_encoding(data), "surrogatepass")
     try:
-        if object_pairs_hook is None:
-            return (_STRICT if strict else _LENIENT).decode(text)
-        return _decoder(strict=strict, object_pairs_hook=object_pairs_hook).decode(text)
-    except JSONDecodeError:
+        if unique_keys:
+            return _decoder(strict=strict, object_pairs_hook=_unique).decode(text)
+        return (_STRICT if strict else _LENIENT).decode(text)
+    except (JSONDecodeError, DuplicateKeyError):
         raise
     except ValueError:
         # Either Python's limit for the digits of an integer, or a constant that `strict` refuses. The limit belongs to
         # the program, so it is not changed. This parser is slower, because it calls Python for each integer.
-        patient = _decoder(strict=strict, object_pairs_hook=object_pairs_hook, parse_int=_whole_number)
-        return patient.decode(text)
+        hook = _unique if unique_keys else None
+        return _decoder(strict=strict, object_pairs_hook=hook, parse_int=_whole_number).decode(text)
+
+
+class DuplicateKeyError(ValueError):
+    """A key stands twice in an object of a JSON text."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f'an object has the duplicate key "{shorten(key, 100)}"')
+
+
+def _unique(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping: dict[str, Any] = {}
+    for key, value in fields:
+        if key in mapping:
+            raise DuplicateKeyError(key)
+        mapping[key] = value
+    return mapping
 
 
 def fraction(text: str) -> float | Decimal:
@@ -258,7 +277,7 @@ MAX_REPEATED = 5_000_000
 """The most values that shared parts may add when they are written out, such as those of YAML aliases. JSON has no
 references, so a text of 500 bytes can stand for 10^9 values."""
 
-_LONG = 100
+LONG = 100
 """Characters of text that count as one value."""
 
 _INSTEAD = {
@@ -281,7 +300,7 @@ def _instead_of(value: object) -> str:
 def _is_harmless(value: object) -> bool:
     """Return True for most leaves. This is fast; `False` means that a closer look is needed."""
     if isinstance(value, str):
-        return len(value) < _LONG and value.isascii()
+        return len(value) < LONG and value.isascii()
     if isinstance(value, float):
         return math.isfinite(value)
     if isinstance(value, int):
@@ -293,9 +312,15 @@ _WRITABLE_BITS = 1000
 """A number of fewer bits has fewer digits than any limit of Python."""
 
 
-def json_fault(value: Any, place: PathInData = ()) -> Fault | None:
-    """Return the first part of a value that JSON cannot represent; `None` when there is none."""
-    return _Inspection().first_fault(value, place)
+def json_fault(value: Any, place: PathInData = (), *, allow_halves: bool = False) -> Fault | None:
+    """Return the first part of a value that JSON cannot represent; `None` when there is none.
+
+    Args:
+        value: The value.
+        place: The place of the value, with which the places of its parts begin.
+        allow_halves: Allow half a surrogate pair in text, which JSON can represent only with an escape.
+    """
+    return _Inspection(allow_halves=allow_halves).first_fault(value, place)
 
 
 class _Inspection:
@@ -304,7 +329,8 @@ class _Inspection:
     It keeps a list and does not call itself, so that it works however deep the caller is in calls of its own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, allow_halves: bool) -> None:
+        self._allow_halves = allow_halves
         self._open: list[tuple[Iterator[tuple[Any, Any]], Any, PathInData, int]] = []
         self._above: set[int] = set()  # the ids of the parts that are open
         # By id: the number of values in each part when it is written out, and the part, so that the id remains its own.
@@ -351,15 +377,27 @@ class _Inspection:
         items = iter(value.items()) if is_dict(value) else enumerate(value)
         self._open.append((items, value, place, self._written))
         self._written += len(value)
-        return _fault_of_keys(value, place) if is_dict(value) else None
+        return self._fault_of_keys(value, place) if is_dict(value) else None
 
     def _fault_of_text(self, text: str, place: PathInData) -> Fault | None:
         if id(text) in self._sizes:
             return self._repeat(text, place)
-        if size := len(text) // _LONG:
+        if size := len(text) // LONG:
             self._sizes[id(text)] = size, text
             self._written += size
-        return None if is_unicode(text) else Fault(place, "the text holds half of a surrogate pair")
+        return None if self._is_sound(text) else Fault(place, "the text holds half of a surrogate pair")
+
+    def _fault_of_keys(self, value: Mapping[Any, Any], place: PathInData) -> Fault | None:
+        for key in value:
+            if not isinstance(key, str):
+                shown = shorten(repr(key), LONG) if not isinstance(key, int) or _is_writable(key) else "a long number"
+                return Fault(place, f"the key {shown} is not text; put it in quotes")
+            if not self._is_sound(key):
+                return Fault(place, f"the key {key!r} holds half of a surrogate pair")
+        return None
+
+    def _is_sound(self, text: str) -> bool:
+        return self._allow_halves or is_unicode(text)
 
     def _repeat(self, value: object, place: PathInData) -> Fault | None:
         size, _ = self._sizes[id(value)]
@@ -372,16 +410,6 @@ class _Inspection:
             f"the parts that stand in several places (in YAML, aliases) grow to more than {MAX_REPEATED:,} values when "
             "they are written out; repeat fewer of them",
         )
-
-
-def _fault_of_keys(value: Mapping[Any, Any], place: PathInData) -> Fault | None:
-    for key in value:
-        if not isinstance(key, str):
-            shown = shorten(repr(key), _LONG) if not isinstance(key, int) or _is_writable(key) else "a long number"
-            return Fault(place, f"the key {shown} is not text; put it in quotes")
-        if not is_unicode(key):
-            return Fault(place, f"the key {key!r} holds half of a surrogate pair")
-    return None
 
 
 def _is_writable(number: int) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ._json import MAX_REPEATED, is_list, is_mapping, json_fault, write_json
+from ._json import LONG, MAX_REPEATED, is_list, is_mapping, json_fault, write_json
 from .errors import ConfigurationError, WorkflowFileError
 from .results import StoredWorkflow
 from .workflow_files import LoadedWorkflow
@@ -154,10 +154,10 @@ def list_request(
 
 
 def _check_limit(limit: object) -> None:
+    if isinstance(limit, int) and (fault := json_fault(limit, ("limit",))):
+        raise ConfigurationError(str(fault))
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise ConfigurationError(f"limit must be a whole number, 1 or more, not {limit!r}")
-    if fault := json_fault(limit, ("limit",)):
-        raise ConfigurationError(str(fault))
 
 
 def get_request(workflow_id: str, **extra: Any) -> Request:
@@ -359,12 +359,17 @@ def _is_ordinary(body: dict[str, Any]) -> bool:
             if count + len(below) > MAX_REPEATED:
                 return False
         count += len(below)
+        if len(below) > _MANY:
+            count += sum([len(each) for each in below if type(each) is str]) // LONG
+            if count > MAX_REPEATED:
+                return False
         level = below
     return not level
 
 
 _LEAVES = frozenset({str, int, float, bool, type(None)})
 _LISTS = (list, tuple)
+_MANY = 1000  # values beside each other; the same long text in each of them may fill the memory, too
 _DEEPEST = 1000  # at which `json` stops as well, and where a circle is noticed
 
 

@@ -255,7 +255,8 @@ _FIELDS = (
 """The fields of `WorkflowConfig` in openapi.yaml. All are optional."""
 
 _LIKENESS = 0.82
-"""From which two names are one with a typing error: one letter off, or two letters swapped."""
+"""From which two names of six letters or more are one with a typing error: one letter off, or two letters swapped.
+Below it shorter names are as near to words that mean something else, such as `notes` to `nodes`."""
 
 
 def _check_fields(config: Mapping[str, Any], place: PathInData, refuse: Callable[[str, PathInData], NoReturn]) -> None:

@@ -166,6 +166,88 @@ def test_a_run_that_has_not_ended_may_go_on(file: Path) -> None:
     assert done.stderr.endswith("the run may go on, so make sure before you run it again\n")
 
 
+# --- What is refused before it is sent --------------------------------------------------------------------------------
+
+FOREIGN = {
+    "docker-compose.yml": ("services:\n  web: {image: nginx}\n", "line 1, column 1: this is not a workflow"),
+    "package.json": ('{"name": "app", "version": "1.0.0"}', "line 1, column 1: this is not a workflow"),
+    "tasks.yml": ("nodes: []\nedges: []\n", "line 1, column 1: this is not a workflow"),
+    "bloks.yml": ("x: 1\nbloks: []\n", "line 2, column 1: bloks: this is not a workflow"),
+    "empty.yml": ("{}", "line 1, column 1: this is not a workflow"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize(
+    "action", ["run FILE", "run FILE --stream", "run FILE --local", "workflows deploy FILE --key k", "local --port 0"]
+)
+def test_a_file_of_another_program_is_not_sent(action: str, name: str, tmp_path: Path) -> None:
+    text, words = FOREIGN[name]
+    path = tmp_path / name
+    path.write_text(text)
+    argv = [str(path) if word == "FILE" else word for word in action.split()]
+    with Server(json_answer({})) as server:
+        done = scout(*argv, *(["--workflows", tmp_path] if argv[0] == "local" else []), url=server.url)
+
+    assert (done.returncode, done.stdout, server.hits) == (2, "", 0)
+    assert done.stderr.startswith(f"scout: {path}, {words}")
+    assert ("did you mean 'blocks'?" if name == "bloks.yml" else "give a workflow file, or add blocks") in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("json", "words"),
+    [
+        ('["\\ud83d"]', "inputs.x[0]: the text holds half of a surrogate pair"),
+        ('{"\\udc00": 1}', "inputs.x: the key '\\udc00' holds half of a surrogate pair"),
+        ("[1, NaN]", "inputs.x[1]: nan is not JSON"),
+        ('{"y": -Infinity}', "inputs.x.y: -inf is not JSON"),
+        ('{"y": 1, "y": 2}', 'an object has the duplicate key "y"'),
+    ],
+)
+@pytest.mark.parametrize("option", ["--input", "--inputs"])
+@pytest.mark.parametrize("action", ["run FILE", "run FILE --stream", "workflows run wf_1"])
+def test_inputs_that_are_not_json_are_not_sent(action: str, option: str, json: str, words: str, file: Path) -> None:
+    value: object = f"x:={json}"
+    if option == "--inputs":
+        value = file.with_name("inputs.json")
+        value.write_text(f'{{"x": {json}}}')
+    argv = [str(file) if word == "FILE" else word for word in action.split()]
+    with Server(json_answer({})) as server:
+        done = scout(*argv, option, value, url=server.url)
+
+    assert (done.returncode, done.stdout, server.hits) == (2, "", 0)
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_input_in_another_encoding_is_not_sent(file: Path) -> None:
+    with Server(json_answer({})) as server:
+        done = scout("run", file, "--input", os.fsdecode(b"x=caf\xe9"), url=server.url)
+
+    assert (done.returncode, server.hits) == (2, 0)
+    assert "inputs.x: the text holds half of a surrogate pair" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit for the length of a name")
+@pytest.mark.parametrize(
+    "action",
+    [
+        "run LONG/w.yml --local",
+        "run FILE --local --record LONG",
+        "local --port 0 --workflows LONG",
+        "workflows pull wf_1 -o LONG",
+    ],
+)
+def test_a_name_that_cannot_be_looked_up_is_named(action: str, file: Path) -> None:
+    long = "n" * 300
+    with Server(json_answer({})) as server:
+        done = scout(*action.replace("LONG", long).replace("FILE", str(file)).split(), url=server.url)
+
+    assert (done.returncode, done.stdout, server.hits) == (2, "", 0)
+    assert re.fullmatch(rf"scout: {long}(/stubs\.yml)? cannot be used: File name too long\n", done.stderr)
+
+
 # --- The place in the file --------------------------------------------------------------------------------------------
 
 AS_JSON = """\

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import json
 import modulefinder
+import re
 import subprocess
 import sys
 import tempfile
@@ -170,6 +171,16 @@ def imports_of_the_core() -> list[Import]:
 def test_every_room_is_on_the_plan() -> None:
     assert ROOMS - {"__init__", "__main__", *FLOORS, *OUTBUILDINGS} == set()
     assert {"errors", "_json", "results", "_requests", "_answers", "_http", "client", "cli", "local"} <= ROOMS
+
+
+def test_the_plan_in_contributing_is_this_one() -> None:
+    contributing = Path(__file__).parent.parent / "CONTRIBUTING.md"
+    table = contributing.read_text(encoding="utf-8").partition("| file | its job |")[2].partition("\n\n")[0]
+
+    assert re.findall(r"^\| `(\w+)(?:\.py|/)` \|", table, re.MULTILINE) == [
+        *(room for room in FLOORS if room in ROOMS),
+        *OUTBUILDINGS,
+    ]
 
 
 def test_only_requests_and_events_know_the_generated_package() -> None:

@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import httpx
@@ -23,6 +23,8 @@ from scout import (
     UnknownEvent,
 )
 from scout.local import Access, Fault, LocalScout, parse_fault
+
+GROWN: Any = reduce(lambda part, _: [part] * 10, range(9), "x")  # 10^9 values when it is written out
 
 KEY = {"authorization": "Bearer key"}
 EXECUTE = "/v2/workflows/execute"
@@ -347,6 +349,8 @@ class TestWords:
         "options",
         [
             *({"body": {1, 2}}, {"body": b"x"}, {"body": float("nan")}, {"body": "\ud800"}, {"headers": {"x": "€"}}),
+            {"body": {1: "one", "1": "uno"}},
+            pytest.param({"body": GROWN}, id="grown"),
             *({"headers": {"x": 1}}, {"headers": None}, {"headers": {"x": "a\r\nb"}}, {"headers": {"a b": "c"}}),
             *({"headers": {"Content-Length": "3"}}, {"headers": {"transfer-encoding": "chunked"}}, {"delay": 10**30}),
             *({"match": 5}, {"match": "\udcff"}, {"retry_after": True}),
@@ -462,10 +466,21 @@ def test_workflows_from_the_start(tmp_path: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "workflows", [{"": {}}, {5: {}}, {"a": 5}, {"a": None}, {"a": {"b": object()}}, {"a": {"b": float("nan")}}]
+    ("workflows", "said"),
+    [
+        ({"": {}}, "is no key"),
+        ({5: {}}, "is no key"),
+        ({"a": 5}, "must be a config"),
+        ({"a": None}, "must be a config"),
+        ({"a": {"b": object()}}, "b: JSON cannot carry a object"),
+        ({"a": {"b": float("nan")}}, "b: nan is not JSON"),
+        ({"a": {"b": {1: "one", "1": "uno"}}}, "b: the key 1 is not text"),
+        ({"a": {"b": "\ud800"}}, "b: the text holds half of a surrogate pair"),
+        ({"a": {"b": GROWN}}, "b.*grow to more than 5,000,000"),
+    ],
 )
-def test_workflows_that_are_none(workflows: Any) -> None:
-    with pytest.raises(ConfigurationError, match="workflows"):
+def test_workflows_that_are_none(workflows: Any, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^workflows.*{said}"):
         LocalScout(workflows=workflows)
 
 

@@ -1,6 +1,7 @@
 """Stubs of the local Scout: outputs that stand in for blocks, from a file or a mapping."""
 
 import asyncio
+import functools
 import json
 import threading
 from collections.abc import AsyncIterator
@@ -15,6 +16,8 @@ from scout.local.blocks import BlockContext, builtin_handlers
 from scout.local.engine import Engine, RunRequest
 from scout.local.renderer import Renderer
 from scout.local.stubs import Stubs, load_stubs
+
+GROWN: Any = functools.reduce(lambda part, _: [part] * 10, range(9), "x")  # 10^9 values when it is written out
 
 Json = dict[str, Any]
 
@@ -324,7 +327,9 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("stubs", "words"),
     [
-        ({"a": date(2024, 1, 1)}, '"a" does not fit into JSON'),
+        ({"a": date(2024, 1, 1)}, r'"a" does not fit into JSON: JSON cannot carry a date; pass text'),
+        ({"a": {"b": {1: "one", "1": "uno"}}}, r'"a" does not fit into JSON: b: the key 1 is not text'),
+        ({"a": GROWN}, "grow to more than 5,000,000 values"),
         ({"a": []}, "without any output"),
         ({3: 1}, "not 3"),
         ({"": 1}, "name"),

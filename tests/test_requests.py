@@ -115,7 +115,16 @@ def grown(depth: int) -> Any:
     return value
 
 
-BAD: list[Any] = [{1: "one", "1": "uno"}, {True: 1}, {None: 1}, math.nan, "\ud800", grown(9), {10**5000: 1}]
+BAD: list[Any] = [
+    {1: "one", "1": "uno"},
+    {True: 1},
+    {None: 1},
+    math.nan,
+    "\ud800",
+    grown(9),
+    ["y" * 100_000] * 6_000,
+    {10**5000: 1},
+]
 
 
 async def from_asyncio(url: str, method: str, *args: Any, **options: Any) -> None:
@@ -159,6 +168,12 @@ def test_what_is_not_json_is_refused_before_it_is_sent(method: str, is_async: bo
                     call({"table": bad}, {})
         with pytest.raises(ConfigurationError, match="a setting of the client"):
             call({"blocks": []}, {}, connect_timeout=1)
+        if method == "by id":
+            with pytest.raises(ConfigurationError, match="workflow_key is not for a stored workflow"):
+                call({"blocks": []}, {}, workflow_key="k")
+        if method != "stream":
+            with pytest.raises(ConfigurationError, match="not an option of this call, but of stream"):
+                call({"blocks": []}, {}, max_event_bytes=1)
     assert server.hits == 0
 
 

@@ -6,6 +6,7 @@ import json
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,12 +39,14 @@ from scout import (
     BadRequestError,
     ConfigurationError,
     ConflictError,
+    LoadedWorkflow,
     NotFoundError,
     RunFailedError,
     ScoutError,
     UnprocessableEntityError,
     WorkflowFileError,
     WorkflowList,
+    load_workflow,
 )
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
@@ -512,6 +515,7 @@ def test_a_passing_failure_of_a_page_is_not_seen(call: Caller) -> None:
     [
         {"limit": 0},
         {"limit": -1},
+        pytest.param({"limit": -(10**5000)}, id="a long negative limit"),
         {"limit": "many"},
         {"limit": True},
         {"query": 5},
@@ -730,6 +734,34 @@ def test_a_deploy_needs_a_key(call: Caller) -> None:
     with Server(json_answer(single())) as server, pytest.raises(ConfigurationError, match="inside of the config"):
         ask(call, server.url, "deploy", {"workflow_key": "k", "blocks": []})
     assert server.hits == 0
+
+
+@pytest.mark.parametrize("file", [False, True], ids=["mapping", "file"])
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"services": {"web": {"image": "nginx"}}}, "add blocks"),
+        ({"name": "app", "version": "1.0.0"}, "add blocks"),
+        ({"bloks": []}, "did you mean 'blocks'"),
+    ],
+)
+def test_a_deploy_of_another_program_s_file_sends_nothing(
+    call: Caller, config: dict[str, Any], said: str, file: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "w.yml"
+    path.write_text(json.dumps(config))
+    for workflow in (
+        (path, load_workflow(path)) if file else (config, {"workflow_config": config}, LoadedWorkflow(config))
+    ):
+        with Server(json_answer(single())) as server, pytest.raises(WorkflowFileError, match=said):
+            ask(call, server.url, "deploy", workflow, key="mine")
+        assert server.hits == 0
+
+
+def test_a_deploy_of_nothing_is_left_to_the_api(call: Caller) -> None:
+    with Server(json_answer(single())) as server:
+        ask(call, server.url, "deploy", {}, key="mine")
+    assert server.hits == 1
 
 
 def test_the_deadline_of_a_deploy_is_for_all_of_its_calls(call: Caller) -> None:

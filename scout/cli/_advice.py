@@ -22,6 +22,7 @@ _PHRASES = (
     (r"exists already; pass overwrite=True to replace it", "exists already; --overwrite replaces it"),
     (r"exists already; overwrite=True replaces it", "exists already; --record writes a new file"),
     (r" \(start_at=", " (--start-at "),
+    (r"use scout\.workflows\.execute, or `scout workflows run`", "use `scout workflows run`"),
     (r"pass key=, or put workflow_key", "give --key, or put workflow_key"),
     (r"; a workflow without one gets revisions by create_revision\(id=\.\.\.\)", ""),
     (r"(this was to find what is stored under .*), without force=True", r"\1, without --force"),

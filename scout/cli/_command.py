@@ -61,6 +61,9 @@ def run_command(argv: Sequence[str] | None) -> int:
         _drop_output()
         return _exits.BROKEN_PIPE
     except OSError as error:
+        if error.filename is not None:  # the look at a file, such as whether it exists
+            talk(f"{error.filename} cannot be used: {error.strerror}")
+            return _exits.USAGE
         _drop_output()
         talk(f"cannot write: {error.strerror or error}")
         return _exits.USAGE

@@ -66,15 +66,7 @@ def _read(source: str) -> dict[str, Any]:
 
 
 def _parse(text: str) -> Any:
-    def unique(fields: list[tuple[str, Any]]) -> dict[str, Any]:
-        mapping = dict(fields)
-        if len(mapping) < len(fields):
-            names = [name for name, _ in fields]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"an object has the duplicate key {twice!r}")
-        return mapping
-
     try:
-        return parse_json(text, object_pairs_hook=unique)
+        return parse_json(text, unique_keys=True)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None

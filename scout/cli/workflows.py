@@ -177,7 +177,7 @@ def _check_output(name: str, args: argparse.Namespace) -> None:
 def _deploy(workflows: Workflows, args: argparse.Namespace) -> int:
     from scout import UnprocessableEntityError, load_workflow
 
-    loaded = load_workflow(args.file)
+    loaded = load_workflow(args.file, require_fields=True)
     try:
         with _exits.interrupts_say(_INTERRUPTED):
             done = workflows.deploy(loaded, key=args.key, force=args.force, **_connection.given(args))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from scout._json import is_unicode, write_json
+from scout._json import is_unicode, json_fault
 from scout.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -77,10 +77,8 @@ class Fault:
         if self.match is not None and not (_is_text(self.match) and self.match):
             raise ConfigurationError(f"match must be text, and not empty, not {self.match!r}")
         _check_headers(self.headers)
-        try:
-            write_json(self.body, strict=True).encode()
-        except (TypeError, ValueError, RecursionError) as error:
-            raise ConfigurationError(f"the body of a fault does not fit into JSON: {error}") from None
+        if fault := json_fault(self.body):
+            raise ConfigurationError(f"the body of a fault does not fit into JSON: {fault}")
         if self.status is not None and self.is_of_run:
             raise ConfigurationError(f"with a status there is nothing else to spoil; give status, or {_OF_RUNS}")
         if self.stall_after is not None and self.cut_after is not None:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from scout._json import is_dict, parse_json, write_json
+from scout._json import is_mapping, json_fault, parse_json, write_json
 from scout.errors import ConfigurationError
 
 from .access import Access
@@ -358,12 +358,12 @@ def _plain(key: object, config: object) -> dict[str, Any]:
     """
     if not (isinstance(key, str) and key):
         raise ConfigurationError(f"workflows must map keys to configs, and {key!r} is no key.")
-    try:
-        plain: object = parse_json(write_json(config, ascii_only=True, strict=True))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ConfigurationError(f'workflows["{key}"] does not fit into JSON: {error}') from None
-    if not is_dict(plain):
+    if not is_mapping(config):
         raise ConfigurationError(f'workflows["{key}"] must be a config, such as load_workflow(path).config.')
+    own = dict(config)
+    if fault := json_fault(own):
+        raise ConfigurationError(f'workflows["{key}"] does not fit into JSON: {fault}')
+    plain: dict[str, Any] = parse_json(write_json(own, strict=True))
     return plain
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from scout._documents import locate, parse_yaml
-from scout._json import is_dict, is_list, parse_json, write_json
+from scout._json import is_dict, is_list, json_fault, parse_json, write_json
 from scout.errors import ConfigurationError, WorkflowFileError
 
 from .blocks import LLM, word_by_word
@@ -134,10 +134,10 @@ def _checked(name: object, output: Any) -> list[Any] | Handler:
         raise ConfigurationError(f"a stub's name is a block id or an archetype, not {name!r}.")
     if callable(output):
         return cast("Handler", output)
-    try:
-        copy = parse_json(write_json(output, ascii_only=True, strict=True))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ConfigurationError(f'the stub of "{name}" does not fit into JSON: {error}.') from None
+    # Half a surrogate pair is allowed, because a block may give one: what the server does with it can be tested.
+    if fault := json_fault(output, allow_halves=True):
+        raise ConfigurationError(f'the stub of "{name}" does not fit into JSON: {fault}.')
+    copy = parse_json(write_json(output, ascii_only=True, strict=True))
     if not is_list(copy):
         return [copy]
     if not copy:
