@@ -45,6 +45,7 @@ REFUSED = frozenset({400, 401, 402, 403, 404, 409, 413, 422, 429})
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 8.0
+_LONGEST_WAITS = 1e9  # seconds, some thirty years; Python's `sleep` refuses more than ten times that
 
 
 # --- Repeating ----------------------------------------------------------------------------------------------------
@@ -61,7 +62,7 @@ class Retries:
 
     def __init__(self, retries: int, rate_limit_timeout: float | None, *, repeat_unknown: bool) -> None:
         self._left = retries
-        self._patience = math.inf if rate_limit_timeout is None else rate_limit_timeout
+        self._patience = _LONGEST_WAITS if rate_limit_timeout is None else rate_limit_timeout
         self._repeat_unknown = repeat_unknown
         self._refusals = 0
         self._failures = 0
@@ -172,23 +173,29 @@ def foreign(*errors: BaseException) -> BaseException | None:
     often made so, and its exception often an `OSError` (`TimeoutError`), as are the exceptions of the sockets. What
     tells them apart is the traceback: a handler is called with the frame that it interrupts.
     """
-    handlers = _codes_of_handlers()
     for error in errors:
         traceback = error.__traceback__
         while traceback is not None and (below := traceback.tb_next) is not None:
-            if below.tb_frame.f_code in handlers or _was_given(below.tb_frame, traceback.tb_frame):
+            if _has_interrupted(below.tb_frame, traceback.tb_frame):
                 return error
             traceback = below
     return None
 
 
-def _was_given(frame: FrameType, other: FrameType) -> bool:
-    """Return True when a frame is that of a function that was called with another frame."""
+def _has_interrupted(frame: FrameType, other: FrameType) -> bool:
+    """Return True when a frame is that of a handler that was called in the middle of another one."""
     code = frame.f_code
-    if code.co_argcount < 2 and not code.co_flags & CO_VARARGS:
+    names = code.co_varnames[: code.co_argcount]
+    if code.co_flags & CO_VARARGS:
+        names += (code.co_varnames[code.co_argcount + code.co_kwonlyargcount],)
+    elif len(names) < 2:
         return False
-    given: list[Any] = list(frame.f_locals.values())
-    return any(value is other or (type(value) is tuple and any(each is other for each in value)) for value in given)
+    # The arguments alone: a function that watches others may keep the frame of its caller in a variable.
+    given: list[Any] = [frame.f_locals.get(name) for name in names]
+    if any(value is other or (type(value) is tuple and any(each is other for each in value)) for value in given):
+        return True
+    # Only where an argument is gone, because a decorator's code is the same for a handler and for any other function.
+    return any(value is None for value in given) and code in _codes_of_handlers()
 
 
 def _codes_of_handlers() -> set[CodeType]:
