@@ -112,7 +112,8 @@ def parse_json(
     """Parse JSON. Numbers of any length and size arrive whole.
 
     An integer with more digits than Python converts (`sys.get_int_max_str_digits`), and a number beyond the range of a
-    float, become a `decimal.Decimal`.
+    float, become a `decimal.Decimal`. With an exponent of more than 18 digits, which that cannot hold either, a number
+    is infinity or 0.
 
     Args:
         data: The text. Bytes may be in UTF-8, UTF-16 or UTF-32.

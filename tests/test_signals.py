@@ -476,9 +476,12 @@ def test_an_ordinary_failure_is_not_taken_for_that_of_a_handler(
 ) -> None:
     before = signal.signal(signal.SIGUSR1, Mock() if transport is Mocked else decorated(lambda *_: None))
     try:
-        with refused_url() as url, Scout(KEY, base_url=url, transport=transport()) as client:
-            with pytest.raises(APIConnectionError, match="connection refused") as caught:
-                client.execute(WORKFLOW)
+        with (
+            refused_url() as url,
+            Scout(KEY, base_url=url, transport=transport()) as client,
+            pytest.raises(APIConnectionError, match="connection refused") as caught,
+        ):
+            client.execute(WORKFLOW)
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert len(caught.value.attempts) == 3
