@@ -307,7 +307,7 @@ def test_a_body_of_any_form_is_told(body: object, words: str, kept: object) -> N
 
 def test_a_body_may_be_nested_as_deep_as_python_reads() -> None:
     """Writing it for the message may take a little more of the stack than reading it did."""
-    for depth in range(sys.getrecursionlimit() - 300, sys.getrecursionlimit()):
+    for depth in range(sys.getrecursionlimit() - 130, sys.getrecursionlimit()):
         for body in (b"[" * depth + b"]" * depth, b'{"a":' * depth + b"1" + b"}" * depth):
             assert "500" in str(status_error(answer(body, 500)))
 

@@ -439,6 +439,23 @@ def test_an_exception_that_the_caller_handles_proves_nothing(call: Caller, no_wa
     assert error.__cause__ is None
 
 
+class ProxyError(OSError):
+    """As libraries have it that replace the sockets."""
+
+
+def test_an_error_of_replaced_sockets_is_an_ordinary_failure(
+    call: Caller, monkeypatch: pytest.MonkeyPatch, no_waiting: None
+) -> None:
+    def connect(_: socket.socket, address: Any) -> None:
+        raise ProxyError(f"the proxy does not reach {address[0]}")
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    error = call.error("http://127.0.0.1:9")
+    assert type(error) is APIConnectionError
+    assert "the proxy does not reach 127.0.0.1" in str(error)
+    assert (len(error.attempts), error.run_may_have_started) == (3, False)
+
+
 def decorated(function: Any) -> Any:
     @functools.wraps(function)
     def wrapper(*args: Any) -> Any:
