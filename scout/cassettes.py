@@ -267,6 +267,8 @@ class _File:
             while data:
                 data = data[self._file.write(data) :]
         except OSError as error:
+            if foreign(error) is not None:
+                raise
             self._why_not = error.strerror or str(error)
 
     def _open(self) -> io.FileIO:
@@ -762,6 +764,8 @@ def _read(name: str) -> list[_Recorded]:
     try:
         content = Path(name).read_bytes()
     except (OSError, ValueError) as error:
+        if foreign(error) is not None:
+            raise
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigurationError(f"{name} cannot be read: {reason}") from None
     found: dict[int, _Recorded] = {}

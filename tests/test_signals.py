@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import functools
 import json
+import os
 import signal
 import socket
 import ssl
@@ -43,7 +44,7 @@ from test_events import DONE, STARTED
 
 import scout
 from scout import APIConnectionError, APITimeoutError, Scout, WorkflowRunStarted
-from scout.cassettes import record
+from scout.cassettes import record, replay
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timer signals"),
@@ -364,6 +365,22 @@ def test_a_signal_while_json_is_read_or_written(
 
     check(caught[0], raised)
     assert server.hits <= 1
+
+
+def test_a_signal_while_a_recording_waits_for_its_reader(tmp_path: Path) -> None:
+    """A `TimeoutError` of a handler does not say that the file cannot be written, or read."""
+    os.mkfifo(tmp_path / "pipe")
+    with (
+        Server(OK) as server,
+        Scout(KEY, base_url=server.url, transport=record(tmp_path / "pipe", overwrite=True)) as client,
+    ):
+        for wait in (lambda: client.execute(WORKFLOW), lambda: replay(tmp_path / "pipe")):
+            with handler("TimeoutError") as raised:
+                signal.setitimer(signal.ITIMER_REAL, 0.03)
+                with pytest.raises(TimeoutError) as caught:
+                    wait()
+            check(caught.value, raised)
+    assert server.hits == 0
 
 
 async def test_a_time_limit_of_the_caller_is_the_callers() -> None:
