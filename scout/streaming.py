@@ -143,7 +143,9 @@ class Progress:
 
     def _raise_reported(self, data: Any) -> None:
         if is_mapping(data):
-            data = data.get("detail") or data.get("message") or data.get("error")
+            inner = data.get("data")  # as in the other events
+            parts = [data, inner] if is_mapping(inner) else [data]
+            data = next(filter(None, (part.get(name) for part in parts for name in ("detail", "message", "error"))), "")
         elif not isinstance(data, str):
             return
         if data:

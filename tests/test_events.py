@@ -547,6 +547,7 @@ def test_an_event_of_20_mb(call: Caller) -> None:
         ({"detail": [{"loc": ["body"], "msg": "bad"}]}, "bad"),
         ({"message": "Out of credit."}, "Out of credit."),
         ({"error": {"code": 7}}, "7"),
+        ({"name": "error", "data": {"message": "Out of credit."}}, "Out of credit."),
     ],
 )
 def test_an_error_frame_is_raised(call: Caller, payload: Any, words: str) -> None:
@@ -596,6 +597,7 @@ def test_done_before_the_terminal_event_means_the_same_in_any_cut(call: Caller, 
     assert (whole.names, type(whole.error)) == (in_pieces.names, type(in_pieces.error))
     if not rest:
         assert type(whole.error) is StreamInterruptedError
+        assert "unfinished" not in str(whole.error)
         assert whole.error.run.state["answer"] == {"output": "Hel"}
 
 
