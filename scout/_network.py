@@ -143,7 +143,7 @@ def _stranger(error: BaseException | None) -> BaseException | None:
     Besides those of signal handlers these are the time limits that one thread sets for another, which are often a
     `TimeoutError` of their own. Other kinds of `OSError` come from libraries that replace the sockets (PySocks).
     """
-    if isinstance(error, TimeoutError) and type(error).__module__ not in ("builtins", "socket"):
+    if isinstance(error, TimeoutError) and type(error) is not TimeoutError:
         return error
     return None if error is None else foreign(error)
 

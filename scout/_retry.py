@@ -191,7 +191,8 @@ def _has_interrupted(frame: FrameType, other: FrameType) -> bool:
     elif len(names) < 2:
         return False
     # The arguments alone: a function that watches others may keep the frame of its caller in a variable.
-    given: list[Any] = [frame.f_locals.get(name) for name in names]
+    variables = frame.f_locals
+    given: list[Any] = [variables.get(name) for name in names]
     if any(value is other or (type(value) is tuple and any(each is other for each in value)) for value in given):
         return True
     # Only where an argument is gone, because a decorator's code is the same for a handler and for any other function.
