@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
 from . import errors
-from ._json import is_dict, is_list, is_mapping, parse_json, shorten, text_or_none, without_halves, write_json
+from ._json import NOT_JSON, is_dict, is_list, is_mapping, parse_json, shorten, text_or_none, without_halves, write_json
 from ._requests import RUN_MAY_HAVE_STARTED
 from ._retry import REFUSED, retry_after
 from ._sse import is_stream
@@ -237,13 +237,13 @@ def _server_words(body: Any) -> str:
     if isinstance(body, str):
         return _quoted(_text_of_page(body)) if body.strip() else "no body"
     if not is_mapping(body):
-        return _quoted(write_json(body))
+        return _quoted(sentence(body))
     words: list[str] = []
     for name in ("detail", "message", "error", "errors"):
         said = body.get(name)
         if said:
             words += map(sentence, said if is_list(said) else [said])
-    return _quoted("; ".join(words) or write_json(body))
+    return _quoted("; ".join(words) or sentence(body))
 
 
 def sentence(said: Any) -> str:
@@ -286,14 +286,14 @@ def _status_line(status: int) -> str:
 def _body(answer: Answer) -> Any:
     try:
         return without_halves(parse_json(answer.body), answer.body)
-    except (ValueError, RecursionError):
+    except NOT_JSON:
         return answer.body.decode("utf-8", "replace")
 
 
 def _decode(answer: Answer) -> dict[str, Any]:
     try:
         data: Any = parse_json(answer.body)
-    except (ValueError, RecursionError) as problem:
+    except NOT_JSON as problem:
         damaged = bool(answer.body.strip()) and not answer.body.lstrip().startswith(b"<")
         raise _not_understood(answer, _why_not_json(answer, problem), damaged=damaged) from None
     if not isinstance(data, dict):

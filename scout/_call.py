@@ -294,7 +294,9 @@ class Call:
         address = (
             "" if self.is_accepted else f"{self._request.method.upper()} {self.config.base_url}{self._request.path}"
         )
-        return Answer(response.status_code, dict(response.headers), body, self._request.unknown_outcome, address)
+        return Answer(
+            response.status_code, dict(response.headers.items()), body, self._request.unknown_outcome, address
+        )
 
     # --- Failures ---
 

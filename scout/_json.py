@@ -21,6 +21,7 @@ __all__ = [
     "LONG",
     "MAX_DEPTH",
     "MAX_REPEATED",
+    "NOT_JSON",
     "SHORTEST_SECRET",
     "DuplicateKeyError",
     "Fault",
@@ -113,7 +114,8 @@ def parse_json(
     """Parse JSON. Numbers of any length and size arrive whole.
 
     An integer with more digits than Python converts (`sys.get_int_max_str_digits`), and a number beyond the range of a
-    float, become a `decimal.Decimal`.
+    float, become a `decimal.Decimal`. With an exponent of more than 18 digits, which that cannot hold either, a number
+    is infinity or 0.
 
     Args:
         data: The text. Bytes may be in UTF-8, UTF-16 or UTF-32.
@@ -122,7 +124,7 @@ def parse_json(
 
     Raises:
         DuplicateKeyError: `unique_keys` refuses it.
-        ValueError: it is not JSON.
+        ValueError: it is not JSON; one of those in `NOT_JSON`.
         RecursionError: it is nested too deeply.
     """
     text = data if isinstance(data, str) else data.decode(json.detect_encoding(data), "surrogatepass")
@@ -130,11 +132,13 @@ def parse_json(
         if unique_keys:
             return _decoder(strict=strict, object_pairs_hook=_unique).decode(text)
         return (_STRICT if strict else _LENIENT).decode(text)
-    except (JSONDecodeError, DuplicateKeyError):
+    except NOT_JSON:
         raise
     except ValueError:
-        # Either Python's limit for the digits of an integer, or a constant that `strict` refuses. The limit belongs to
-        # the program, so it is not changed. This parser is slower, because it calls Python for each integer.
+        if _MANY_DIGITS.search(text) is None:
+            raise  # the exception of a signal handler
+        # Python's limit for the digits of an integer. It belongs to the program, so it is not changed. This parser is
+        # slower, because it calls Python for each integer.
         hook = _unique if unique_keys else None
         return _decoder(strict=strict, object_pairs_hook=hook, parse_int=_whole_number).decode(text)
 
@@ -153,6 +157,16 @@ def _unique(fields: list[tuple[str, Any]]) -> dict[str, Any]:
             raise DuplicateKeyError(key)
         mapping[key] = value
     return mapping
+
+
+class _ConstantError(ValueError):
+    """A constant that JSON has not."""
+
+
+NOT_JSON = (JSONDecodeError, UnicodeDecodeError, DuplicateKeyError, _ConstantError, RecursionError)
+"""The exceptions of `parse_json`. Another `ValueError` comes from a signal handler, which ran meanwhile."""
+
+_MANY_DIGITS = re.compile("[0-9]{640}")  # the least that can be set as Python's limit
 
 
 def fraction(text: str) -> float | Decimal:
@@ -181,7 +195,7 @@ def _exact(text: str, otherwise: Any) -> Any:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+    raise _ConstantError(f"{name} is not JSON")
 
 
 def _decoder(*, strict: bool, **hooks: Any) -> JSONDecoder:
@@ -231,29 +245,21 @@ def write_json(
         numbers[f'"{mark}"'] = str(part)
         return mark
 
-    def write(*, allow_nan: bool) -> str:
-        return json.dumps(
-            value,
-            indent=indent,
-            separators=(",", ":") if compact else None,
-            ensure_ascii=ascii_only,
-            sort_keys=sort_keys,
-            allow_nan=allow_nan,
-            default=stand_in,
-        )
-
     def written(match: re.Match[str]) -> str:
         token = match[0]
         return numbers.get(token, token) if token.startswith('"') else "null"
 
-    try:
-        text = write(allow_nan=False)
-    except ValueError:
-        if strict:
-            raise
-        text = write(allow_nan=True)
-        return _STRING_OR_CONSTANT.sub(written, text)
-    return _STRING_OR_CONSTANT.sub(written, text) if numbers else text
+    text = json.dumps(
+        value,
+        indent=indent,
+        separators=(",", ":") if compact else None,
+        ensure_ascii=ascii_only,
+        sort_keys=sort_keys,
+        allow_nan=not strict,
+        default=stand_in,
+    )
+    has_constant = not strict and ("NaN" in text or "Infinity" in text)  # perhaps in a string
+    return _STRING_OR_CONSTANT.sub(written, text) if numbers or has_constant else text
 
 
 _STRING_OR_CONSTANT = re.compile(r'"(?:[^"\\]++|\\.)*+"|NaN|-?Infinity')
@@ -492,6 +498,7 @@ def without_halves(value: Any, text: str | bytes) -> Any:
 
 
 _ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+_ESCAPED_HALF_IN_UTF_8 = re.compile(rb"\\u[dD][89a-fA-F]")
 _ENCODED_HALF = 0xED  # the first of the three bytes that Python's parser accepts for one half
 
 
@@ -499,9 +506,9 @@ def _may_hold_halves(text: str | bytes) -> bool:
     # The search for one character is the fastest by far, and most texts end here.
     if isinstance(text, str):
         return "\\" in text and _ESCAPED_HALF.search(text) is not None
-    if _ENCODED_HALF in text:
+    if _ENCODED_HALF in text or 0 in text:  # only UTF-16 and UTF-32 have zeros
         return True
-    return ord(b"\\") in text and _ESCAPED_HALF.search(text.decode("utf-8", "replace")) is not None
+    return ord(b"\\") in text and _ESCAPED_HALF_IN_UTF_8.search(text) is not None
 
 
 def _without_halves(value: Any) -> Any:

@@ -137,15 +137,13 @@ def _distinct(found: Iterable[Any]) -> list[str]:
     return list(dict.fromkeys(str(each[4][0]) for each in found))
 
 
-_SYSTEM = {"builtins", "socket", "ssl", "_socket", "_ssl"}
-
-
 def _stranger(error: BaseException | None) -> BaseException | None:
     """Return the exception of somebody else that was raised instead of one of the operating system, if it was.
 
-    Besides those of signal handlers these are exceptions that one thread lets another one raise.
+    Besides those of signal handlers these are the time limits that one thread sets for another, which are often a
+    `TimeoutError` of their own. Other kinds of `OSError` come from libraries that replace the sockets (PySocks).
     """
-    if isinstance(error, OSError) and type(error).__module__ not in _SYSTEM:
+    if isinstance(error, TimeoutError) and type(error) is not TimeoutError:
         return error
     return None if error is None else foreign(error)
 

@@ -486,8 +486,10 @@ class Pool(httpx.BaseTransport):
         """Find the route to the server of a request.
 
         Raises:
-            ConfigurationError: the settings for proxies or certificates cannot be used.
+            ConfigurationError: the settings for proxies or certificates cannot be used, or a test lets nothing be sent
+                there.
         """
+        use_stand_in(request)
         _route(self._routes, _origin_of(request))
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -638,6 +640,7 @@ class AsyncPool(httpx.AsyncBaseTransport):
 
     def prepare(self, request: httpx.Request) -> None:
         """Find the route to the server of a request. As `Pool.prepare`."""
+        use_stand_in(request)
         _route(self._routes, _origin_of(request))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ._json import LONG, MAX_REPEATED, is_list, is_mapping, json_fault, write_json
+from ._retry import foreign
 from .errors import ConfigurationError, WorkflowFileError
 from .results import StoredWorkflow
 from .workflow_files import LoadedWorkflow
@@ -320,6 +321,8 @@ def _encode(body: Mapping[str, Any], *, is_config: bool) -> bytes:
     try:
         return write_json(plain, compact=True, strict=True).encode()
     except (TypeError, ValueError, RecursionError) as problem:
+        if foreign(problem) is not None:
+            raise
         _refuse_faults(plain, is_config=is_config)
         raise ConfigurationError(f"the request is not JSON: {problem}") from None
 

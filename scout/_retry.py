@@ -45,6 +45,7 @@ REFUSED = frozenset({400, 401, 402, 403, 404, 409, 413, 422, 429})
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 8.0
+_LONGEST_WAITS = 1e9  # seconds, some thirty years; Python's `sleep` refuses ten times that
 
 
 # --- Repeating ----------------------------------------------------------------------------------------------------
@@ -61,7 +62,7 @@ class Retries:
 
     def __init__(self, retries: int, rate_limit_timeout: float | None, *, repeat_unknown: bool) -> None:
         self._left = retries
-        self._patience = math.inf if rate_limit_timeout is None else rate_limit_timeout
+        self._patience = _LONGEST_WAITS if rate_limit_timeout is None else rate_limit_timeout
         self._repeat_unknown = repeat_unknown
         self._refusals = 0
         self._failures = 0
@@ -172,23 +173,33 @@ def foreign(*errors: BaseException) -> BaseException | None:
     often made so, and its exception often an `OSError` (`TimeoutError`), as are the exceptions of the sockets. What
     tells them apart is the traceback: a handler is called with the frame that it interrupts.
     """
-    handlers = _codes_of_handlers()
+    suspects: list[tuple[CodeType, BaseException]] = []
     for error in errors:
         traceback = error.__traceback__
         while traceback is not None and (below := traceback.tb_next) is not None:
-            if below.tb_frame.f_code in handlers or _was_given(below.tb_frame, traceback.tb_frame):
+            given = _arguments(below.tb_frame)
+            if any(value is traceback.tb_frame for value in given):
                 return error
+            # A handler that has dropped its arguments is known by its code. Only then: all functions that a decorator
+            # makes have the same code.
+            if any(value is None for value in given):
+                suspects.append((below.tb_frame.f_code, error))
             traceback = below
-    return None
+    handlers = _codes_of_handlers() if suspects else ()
+    return next((error for code, error in suspects if code in handlers), None)
 
 
-def _was_given(frame: FrameType, other: FrameType) -> bool:
-    """Return True when a frame is that of a function that was called with another frame."""
-    code = frame.f_code
-    if code.co_argcount < 2 and not code.co_flags & CO_VARARGS:
-        return False
-    given: list[Any] = list(frame.f_locals.values())
-    return any(value is other or (type(value) is tuple and any(each is other for each in value)) for value in given)
+def _arguments(frame: FrameType) -> list[Any]:
+    """Return the arguments by position with which a function was called, and `None` for each that it has dropped.
+
+    Not its other variables: a function that watches others may keep the frame of its caller in one.
+    """
+    code, variables = frame.f_code, frame.f_locals
+    found: list[Any] = [variables.get(name) for name in code.co_varnames[: code.co_argcount]]
+    if code.co_flags & CO_VARARGS:
+        more: Any = variables.get(code.co_varnames[code.co_argcount + code.co_kwonlyargcount])
+        found += more if type(more) is tuple else [more]
+    return found
 
 
 def _codes_of_handlers() -> set[CodeType]:

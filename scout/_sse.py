@@ -119,9 +119,9 @@ class SSEDecoder:
             else:
                 if self._data:
                     data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
-                    yield ServerSentEvent(data, self._event or "message", self._id)
                     self._data.clear()
                     self._held = 0
+                    yield ServerSentEvent(data, self._event or "message", self._id)
                 self._event = ""
         if rest:
             self._unfinished.append(rest)

@@ -30,8 +30,9 @@ import httpx
 from ._call import LIMITS, Limits
 from ._codings import decoded
 from ._config import MAX_CONNECTIONS
-from ._json import is_decimal, is_dict, is_list, is_too_deep, parse_json, redact, shorten, write_json
+from ._json import NOT_JSON, is_decimal, is_dict, is_list, is_too_deep, parse_json, redact, shorten, write_json
 from ._pool import AsyncPool, Pool
+from ._retry import foreign
 from ._sse import is_stream
 from ._transports import async_bounded, bounded, proves_unsent
 from .errors import ConfigurationError
@@ -266,6 +267,8 @@ class _File:
             while data:
                 data = data[self._file.write(data) :]
         except OSError as error:
+            if foreign(error) is not None:
+                raise
             self._why_not = error.strerror or str(error)
 
     def _open(self) -> io.FileIO:
@@ -555,7 +558,9 @@ def _as_json(text: str) -> dict[str, Any] | None:
     try:
         value = parse_json(text)
         _compact(value)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError) as error:
+        if foreign(error) is not None:
+            raise
         return None
     return None if is_too_deep(value, text) else {"json": value}
 
@@ -759,6 +764,8 @@ def _read(name: str) -> list[_Recorded]:
     try:
         content = Path(name).read_bytes()
     except (OSError, ValueError) as error:
+        if foreign(error) is not None:
+            raise
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigurationError(f"{name} cannot be read: {reason}") from None
     found: dict[int, _Recorded] = {}
@@ -772,6 +779,8 @@ def _read(name: str) -> list[_Recorded]:
         try:
             _take_line(parse_json(line, strict=True), found, is_first=not has_begun)
         except (ValueError, RecursionError) as error:
+            if foreign(error) is not None:
+                raise
             # The line number of the error is always 1, so it is left out.
             said = f"{error.msg}, column {error.colno}" if isinstance(error, JSONDecodeError) else error
             raise ConfigurationError(f"{name}, line {number}: it is no line of a cassette ({said})") from None
@@ -784,7 +793,7 @@ def _read(name: str) -> list[_Recorded]:
 def _is_json(text: str | bytes) -> bool:
     try:
         parse_json(text)
-    except (ValueError, RecursionError):
+    except NOT_JSON:
         return False
     return True
 

@@ -15,7 +15,8 @@ from scout_generated.models.workflow_run_completed import WorkflowRunCompleted
 from scout_generated.models.workflow_run_failed import WorkflowRunFailed
 from scout_generated.models.workflow_run_started import WorkflowRunStarted
 
-from ._json import is_dict, is_mapping, is_unicode, parse_json, text_or_none, whole_text, without_halves
+from ._json import NOT_JSON, is_dict, is_mapping, is_unicode, parse_json, text_or_none, whole_text, without_halves
+from ._retry import foreign
 from ._sse import ServerSentEvent
 from .results import BlockRun, Run, RunStatus, as_number, as_text, output_of, parse_timestamp
 from .workflow_files import LoadedWorkflow
@@ -89,7 +90,7 @@ def decode(frame: ServerSentEvent) -> Event:
         payload = parse_json(text)
         if "\\" in text:
             payload = _whole(payload, text)
-    except (ValueError, RecursionError):
+    except NOT_JSON:
         if frame.event in _JSON_KINDS:
             raise
         return UnknownEvent(frame.event, data.decode("utf-8", "replace"))
@@ -131,10 +132,12 @@ def typed(payload: Any, kind: str = "message") -> Event:
         return UnknownEvent(str(name), payload, "'update_data' is missing, or no object")
     try:
         event: Event = known.from_dict(payload if payload.get("name") is not None else {**payload, "name": name})
-    except KeyError as error:
-        return UnknownEvent(str(name), payload, f"{error.args[0]!r} is missing")
-    except (TypeError, ValueError, AttributeError) as error:
-        return UnknownEvent(str(name), payload, str(error) or type(error).__name__)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if foreign(error) is not None:
+            raise
+        is_missing = isinstance(error, KeyError)
+        problem = f"{error.args[0]!r} is missing" if is_missing else str(error) or type(error).__name__
+        return UnknownEvent(str(name), payload, problem)
     return event
 
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any, cast
 
-from ._json import is_dict, parse_json, shorten, without_halves, write_json
+from ._json import NOT_JSON, is_dict, parse_json, shorten, without_halves, write_json
 from .errors import RunFailedError, RunNotFinishedError, RunOutputError
 
 __all__ = [
@@ -157,7 +157,7 @@ class Run:
         for candidate in (output, *_fenced(output)):
             try:
                 return without_halves(parse_json(candidate, strict=True), candidate)
-            except (ValueError, RecursionError):
+            except NOT_JSON:
                 continue
         shown = shorten(output, 80)
         raise RunOutputError(f"the output of block {self.output_block_id!r} is not JSON: {shown!r}", run=self)

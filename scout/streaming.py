@@ -11,7 +11,7 @@ from zlib import crc32
 from ._answers import Answer, read_run, sentence
 from ._call import FAILURES
 from ._http import AsyncBody, Body
-from ._json import is_mapping, shorten
+from ._json import NOT_JSON, is_mapping, shorten
 from ._sse import EventTooLargeError, ServerSentEvent, SSEDecoder, is_stream, is_stream_type
 from .errors import (
     ConfigurationError,
@@ -130,7 +130,7 @@ class Progress:
     def _take(self, frame: ServerSentEvent) -> Event:
         try:
             event = decode(frame)
-        except (ValueError, RecursionError) as error:
+        except NOT_JSON as error:
             what = "is nested too deeply" if isinstance(error, RecursionError) else f"is not JSON: {error}"
             raise self._garbled(f"the data of an event {what}", frame.data) from None
         if isinstance(event, UnknownEvent) and event.name == "error":
@@ -143,7 +143,9 @@ class Progress:
 
     def _raise_reported(self, data: Any) -> None:
         if is_mapping(data):
-            data = data.get("detail") or data.get("message") or data.get("error")
+            inner = data.get("data")  # as in the other events
+            parts = [data, inner] if is_mapping(inner) else [data]
+            data = next(filter(None, (part.get(name) for part in parts for name in ("detail", "message", "error"))), "")
         elif not isinstance(data, str):
             return
         if data:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
@@ -302,6 +303,13 @@ def test_a_body_of_any_form_is_told(body: object, words: str, kept: object) -> N
     assert words in str(error)
     assert len(str(error)) < 1000
     assert kept is None or error.body == kept
+
+
+def test_a_body_may_be_nested_as_deep_as_python_reads() -> None:
+    """Writing it for the message may take a little more of the stack than reading it did."""
+    for depth in range(sys.getrecursionlimit() - 130, sys.getrecursionlimit()):
+        for body in (b"[" * depth + b"]" * depth, b'{"a":' * depth + b"1" + b"}" * depth):
+            assert "500" in str(status_error(answer(body, 500)))
 
 
 @pytest.mark.parametrize(

@@ -930,6 +930,18 @@ def test_what_sends_nothing_touches_no_file(path: Path, monkeypatch: pytest.Monk
     assert path.read_text() == "mine"
 
 
+def test_in_a_test_with_a_stand_in_only_what_is_sent_to_it_is_recorded(
+    both: Both, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))  # not there, and not needed
+    with Server(json_answer(run_answer())) as server:
+        monkeypatch.setattr("scout._config.stand_in", (server.url, None))
+        ((kind, *_),) = both.execute("https://other.example", record(path))
+        assert kind is ConfigurationError
+        assert not path.exists()
+        assert both.execute("https://api.scoutos.com", record(path)) == [run_answer()]
+
+
 def test_a_file_that_cannot_hold_the_request_means_that_nothing_is_sent(both: Both) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")

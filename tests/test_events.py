@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from types import EllipsisType
 from typing import Any
 
@@ -14,7 +15,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from servers import KEY, WORKFLOW, Caller
+from servers import KEY, WORKFLOW, Behaviour, Caller, Server, answer, json_answer, run_answer
 
 import scout
 from scout import (
@@ -24,6 +25,7 @@ from scout import (
     BlockRunStarted,
     BlockStateUpdated,
     RunFailedError,
+    RunNotFinishedError,
     RunStatus,
     StreamDecodeError,
     StreamError,
@@ -33,6 +35,7 @@ from scout import (
     WorkflowRunFailed,
     WorkflowRunStarted,
 )
+from scout.cassettes import record, replay
 
 Json = dict[str, Any]
 
@@ -544,6 +547,7 @@ def test_an_event_of_20_mb(call: Caller) -> None:
         ({"detail": [{"loc": ["body"], "msg": "bad"}]}, "bad"),
         ({"message": "Out of credit."}, "Out of credit."),
         ({"error": {"code": 7}}, "7"),
+        ({"name": "error", "data": {"message": "Out of credit."}}, "Out of credit."),
     ],
 )
 def test_an_error_frame_is_raised(call: Caller, payload: Any, words: str) -> None:
@@ -593,6 +597,7 @@ def test_done_before_the_terminal_event_means_the_same_in_any_cut(call: Caller, 
     assert (whole.names, type(whole.error)) == (in_pieces.names, type(in_pieces.error))
     if not rest:
         assert type(whole.error) is StreamInterruptedError
+        assert "unfinished" not in str(whole.error)
         assert whole.error.run.state["answer"] == {"output": "Hel"}
 
 
@@ -933,6 +938,94 @@ def test_the_halves_of_a_character_are_joined(call: Caller, name: str) -> None:
     assert watched.run.state["answer"] == {"output": whole, "notes": whole}
     watched.run.state["answer"]["output"].encode()
     assert "".join(finished(call, STARTED, begins(), *frames, done({}), text=True).events) == whole
+
+
+@pytest.mark.parametrize(("block_id", "pieces"), [("a", ["x", "\U0001f389"]), ("b", ["y", "\ufffdz"])])
+def test_the_halves_in_the_text_of_one_block(call: Caller, block_id: str, pieces: list[str]) -> None:
+    frames = [cut("x" + HIGH, "a"), cut("y" + HIGH, "b"), cut(LOW, "a"), cut("z", "b")]
+    with Server(events_answer(begins("a"), begins("b"), *frames, done({}))) as server:
+        watched = watch(call, server.url, text=True, block_id=block_id)
+    assert (watched.events, watched.error) == (pieces, None)
+
+
+def events_answer(*frames: bytes) -> Behaviour:
+    return answer(200, STARTED + b"".join(frames), content_type="text/event-stream")
+
+
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        (b"", "the connection was closed"),
+        (b"event: error\ndata: Model \xf0\x9f\x8e\x89 lost\n\n", "Model \U0001f389 lost"),
+    ],
+    ids=["cut off", "error"],
+)
+def test_a_stream_that_breaks_while_a_half_waits(call: Caller, end: bytes, words: str) -> None:
+    with Server(events_answer(begins(), cut("a" + HIGH), end)) as server:
+        watched = watch(call, server.url, text=True)
+    assert watched.events == ["a"]
+    assert words in str(watched.error)
+    assert watched.error.run.state["answer"] == {"output": "a", "notes": "a"}
+
+
+def test_a_stream_that_is_left_while_a_half_waits(call: Caller) -> None:
+    def program(client_class: Any) -> Any:
+        client = client_class(KEY, base_url=server.url)
+        stream = yield client.stream(WORKFLOW)
+        for _ in range(3):
+            yield (stream.__anext__() if call.is_async else next(stream))
+        yield stream.close()
+        yield client.close()
+        return stream.run.text
+
+    with Server(events_answer(begins(), cut("a" + HIGH), cut(LOW), done({}))) as server:
+        assert call.drive(program) == "a"
+
+
+HALF = json.dumps(run_answer("a" + HIGH))
+UNESCAPED = json.dumps(run_answer("a" + HIGH), ensure_ascii=False)
+ANSWERS: dict[str, tuple[Behaviour, str]] = {
+    "a stream": (events_answer(begins(), cut("a" + HIGH), cut(LOW + "!"), done({})), "a\U0001f389!"),
+    "a stream with one alone": (events_answer(begins(), cut("a" + HIGH), done({})), "a\ufffd"),
+    "an answer": (answer(200, HALF), "a\ufffd"),
+    "an answer in three bytes": (answer(200, UNESCAPED.encode("utf-8", "surrogatepass")), "a\ufffd"),
+    "an answer in UTF-16": (answer(200, HALF.encode("utf-16")), "a\ufffd"),
+    "an answer in UTF-16 without escapes": (answer(200, UNESCAPED.encode("utf-16", "surrogatepass")), "a\ufffd"),
+    "one event": (json_answer(event("workflow_run_completed", {**IDS, "output": "a" + HIGH})), "a\ufffd"),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_text_is_whole_in_every_answer_and_in_its_recording(call: Caller, name: str, tmp_path: Path) -> None:
+    behaviour, whole = ANSWERS[name]
+    path, path_of_stream = tmp_path / "run.jsonl", tmp_path / "stream.jsonl"
+    with Server(behaviour) as server:
+        run = call.run(server.url, client={"transport": record(path)})
+        watched = watch(call, server.url, text=True, client={"transport": record(path_of_stream)})
+    assert run.text == watched.run.text == "".join(watched.events) == whole
+    json.dumps([run.state, run.raw], ensure_ascii=False).encode()
+
+    nowhere = "http://127.0.0.1:9"
+    replayed = call.run(nowhere, client={"transport": replay(path)})
+    assert (replayed, replayed.raw) == (run, run.raw)
+    again = watch(call, nowhere, text=True, client={"transport": replay(path_of_stream)})
+    assert (again.events, again.run, again.error) == (watched.events, watched.run, None)
+
+
+@pytest.mark.parametrize("name", ["workflow_run_started", "block_run_completed", "workflow_run_failed"])
+def test_an_answer_of_one_event_is_the_same_in_a_recording(call: Caller, name: str, tmp_path: Path) -> None:
+    path, path_of_stream = tmp_path / "run.jsonl", tmp_path / "stream.jsonl"
+    with Server(json_answer(event(name, about(message="no")))) as server:
+        error = call.error(server.url, client={"transport": record(path)})
+        watched = watch(call, server.url, client={"transport": record(path_of_stream)})
+    kind = RunFailedError if name == "workflow_run_failed" else RunNotFinishedError
+    assert type(error) is type(watched.error) is kind
+
+    nowhere = "http://127.0.0.1:9"
+    again = call.error(nowhere, client={"transport": replay(path)})
+    assert (repr(again), again.run, again.run.raw) == (repr(error), error.run, error.run.raw)
+    again = watch(call, nowhere, client={"transport": replay(path_of_stream)})
+    assert (again.events, repr(again.error), again.run) == (watched.events, repr(watched.error), watched.run)
 
 
 def test_halves_in_the_state_of_a_block_and_in_keys(call: Caller) -> None:

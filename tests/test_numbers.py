@@ -55,7 +55,15 @@ def test_they_are_parsed_and_written_whole(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("0e400", 0.0), ("-0.0", -0.0), ("5e-324", 5e-324), ("1e308", 1e308), ("9" * 4300, 10**4300 - 1)],
+    [
+        ("0e400", 0.0),
+        ("-1e9999999999999999999", -math.inf),
+        ("1e-9999999999999999999", 0.0),
+        ("-0.0", -0.0),
+        ("5e-324", 5e-324),
+        ("1e308", 1e308),
+        ("9" * 4300, 10**4300 - 1),
+    ],
 )
 def test_other_numbers_stay_what_they_were(text: str, value: float) -> None:
     parsed = parse_json(text)
@@ -97,6 +105,15 @@ def test_an_answer_with_one_arrives_and_is_paid_for_once(call: Caller, name: str
     assert call.run("http://127.0.0.1:9", client={"transport": replay(path)}).raw == run.raw
     for line in path.read_text().splitlines():
         strictly(line)
+
+
+def test_an_exponent_that_nothing_can_hold_costs_no_answer(call: Caller) -> None:
+    with Server(answer(200, body_with("1e9999999999999999999"))) as server:
+        run = call.run(server.url, client={"at_least_once": True})
+
+    assert server.hits == 1
+    assert run.output == {"text": "the answer", "n": math.inf}
+    assert strictly(run.text) == {"text": "the answer", "n": None}
 
 
 @pytest.mark.parametrize("name", NAMES)

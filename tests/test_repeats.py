@@ -246,6 +246,17 @@ def test_none_lifts_the_limit(call: Caller, no_waiting: None) -> None:
         assert call.run(server.url, client={"rate_limit_timeout": None}).output == "Hello"
 
 
+@pytest.mark.parametrize("asked", ["1e10", "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_wait_of_centuries_is_not_begun(call: Caller, asked: str) -> None:
+    with Server(answer(429, b"", {"Retry-After": asked})) as server:
+        error = call.error(server.url, client={"rate_limit_timeout": None})
+
+    assert isinstance(error, RateLimitError)
+    assert error.retry_after is not None
+    assert error.retry_after > 1e9
+    assert server.hits == 1
+
+
 def test_429_uses_up_no_retries(call: Caller, no_waiting: None) -> None:
     """And failures use up nothing of the time for it."""
     busy, broken = answer(429, b"", {"Retry-After": "1"}), answer(503)

@@ -3,13 +3,19 @@
 import asyncio
 import contextlib
 import ctypes
+import functools
+import json
+import os
 import signal
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -24,18 +30,21 @@ from servers import (
     ForeignTransportAsync,
     Peer,
     Server,
+    answer,
     at_accept,
     chunked,
     close_unanswered,
     full_backlog_url,
     json_answer,
+    refused_url,
     run_answer,
     silent,
 )
 from test_events import DONE, STARTED
 
 import scout
-from scout import APIConnectionError, APITimeoutError, Scout
+from scout import APIConnectionError, APITimeoutError, Scout, WorkflowRunStarted
+from scout.cassettes import record, replay
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timer signals"),
@@ -60,7 +69,8 @@ RAISED: dict[str, Callable[[], Exception]] = {
     "httpx": lambda: httpx.ConnectError("another server"),
     "scout": lambda: APIConnectionError("another server", run_may_have_started=False),
 }
-every_kind = pytest.mark.parametrize("kind", RAISED)
+every_kind = pytest.mark.parametrize("kind", [*RAISED])
+RAISED["ValueError"] = lambda: ValueError("the job has had its time")  # as parsers have it
 
 
 @contextlib.contextmanager
@@ -320,6 +330,59 @@ def test_a_signal_while_a_connection_is_closed(ring_in: Callable[[type, str], No
         client.close()
 
 
+EVENTS = answer(200, STARTED + DONE, content_type="text/event-stream")
+# The answer, and a method that is called while it is read, or while the request is written.
+TEXTS: dict[str, tuple[Behaviour, type, str]] = {
+    "the request": (OK, json.JSONEncoder, "encode"),
+    "an answer": (OK, json.JSONDecoder, "raw_decode"),
+    "an error": (json_answer({"detail": "no"}, 500), json.JSONDecoder, "raw_decode"),
+    "an event": (EVENTS, json.JSONDecoder, "raw_decode"),
+    "the fields of an event": (EVENTS, WorkflowRunStarted, "from_dict"),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("recorded", [False, True], ids=["", "recorded"])
+def test_a_signal_while_json_is_read_or_written(
+    call: Caller, name: str, recorded: bool, ring_in: Callable[[type, str], None], tmp_path: Path
+) -> None:
+    """A `ValueError` of a handler does not say that the text is damaged."""
+    behaviour, *place = TEXTS[name]
+
+    def program(client_class: Any) -> Any:
+        transport = {"transport": record(tmp_path / "run.jsonl")} if recorded else {}
+        client = client_class(KEY, base_url=server.url, at_least_once=True, **transport)
+        ring_in(*place)
+        try:
+            yield client.execute(WORKFLOW)
+        except Exception as error:  # noqa: BLE001 - checked below
+            caught.append(error)
+        yield client.close()
+
+    caught: list[Exception] = []
+    with Server(behaviour) as server, handler("ValueError") as raised:
+        drive(call, program)
+
+    check(caught[0], raised)
+    assert server.hits <= 1
+
+
+def test_a_signal_while_a_recording_waits_for_its_reader(tmp_path: Path) -> None:
+    """A `TimeoutError` of a handler does not say that the file cannot be written, or read."""
+    os.mkfifo(tmp_path / "pipe")
+    with (
+        Server(OK) as server,
+        Scout(KEY, base_url=server.url, transport=record(tmp_path / "pipe", overwrite=True)) as client,
+    ):
+        for wait in (lambda: client.execute(WORKFLOW), lambda: replay(tmp_path / "pipe")):
+            with handler("TimeoutError") as raised:
+                signal.setitimer(signal.ITIMER_REAL, 0.03)
+                with pytest.raises(TimeoutError) as caught:
+                    wait()
+            check(caught.value, raised)
+    assert server.hits == 0
+
+
 async def test_a_time_limit_of_the_caller_is_the_callers() -> None:
     with Server(silent()) as server:
         async with scout.AsyncScout(KEY, base_url=server.url, at_least_once=True) as client:
@@ -391,6 +454,71 @@ def test_an_exception_that_the_caller_handles_proves_nothing(call: Caller, no_wa
     assert server.hits == 1
     assert error.run_may_have_started is True
     assert error.__cause__ is None
+
+
+class ProxyError(OSError):
+    """As libraries have it that replace the sockets."""
+
+
+def test_an_error_of_replaced_sockets_is_an_ordinary_failure(
+    call: Caller, monkeypatch: pytest.MonkeyPatch, no_waiting: None
+) -> None:
+    def connect(_: socket.socket, address: Any) -> None:
+        raise ProxyError(f"the proxy does not reach {address[0]}")
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    error = call.error("http://127.0.0.1:9")
+    assert type(error) is APIConnectionError
+    assert "the proxy does not reach 127.0.0.1" in str(error)
+    assert (len(error.attempts), error.run_may_have_started) == (3, False)
+
+
+def decorated(function: Any) -> Any:
+    @functools.wraps(function)
+    def wrapper(*args: Any) -> Any:
+        return function(*args)
+
+    return wrapper
+
+
+class Watching(httpx.HTTPTransport):
+    """Notes who has called it, as programs do that measure or trace."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        caller = sys._getframe(1)
+        assert caller.f_code.co_name
+        return super().handle_request(request)
+
+
+class Decorated(httpx.HTTPTransport):
+    """By the decorator that a handler has as well."""
+
+    handle_request = decorated(httpx.HTTPTransport.handle_request)
+
+
+class Mocked(httpx.HTTPTransport):
+    """By a mock, as a handler may be."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response: httpx.Response = Mock(side_effect=super().handle_request)(request)
+        return response
+
+
+@pytest.mark.parametrize("transport", [Watching, Decorated, Mocked])
+def test_an_ordinary_failure_is_not_taken_for_that_of_a_handler(
+    transport: type[httpx.HTTPTransport], no_waiting: None
+) -> None:
+    before = signal.signal(signal.SIGUSR1, Mock() if transport is Mocked else decorated(lambda *_: None))
+    try:
+        with (
+            refused_url() as url,
+            Scout(KEY, base_url=url, transport=transport()) as client,
+            pytest.raises(APIConnectionError, match="connection refused") as caught,
+        ):
+            client.execute(WORKFLOW)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert len(caught.value.attempts) == 3
 
 
 @pytest.mark.parametrize("shape", ["function", "forgets its arguments", "method", "partial", "object"])
