@@ -80,7 +80,7 @@ class _Bounded(httpx.BaseTransport):
         self._transport = transport
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        if isinstance(self._transport, httpx.HTTPTransport):  # others may answer by themselves, as mocks do
+        if not isinstance(self._transport, httpx.MockTransport):  # any other may be a way to the network
             use_stand_in(request)
         with _errors_of_httpx():
             response: httpx.Response = _within(
@@ -161,7 +161,7 @@ class _AsyncBounded(httpx.AsyncBaseTransport):
         self._transport = transport
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if isinstance(self._transport, httpx.AsyncHTTPTransport):
+        if not isinstance(self._transport, httpx.MockTransport):
             use_stand_in(request)
         with _errors_of_httpx():
             response: httpx.Response = await _within_async(

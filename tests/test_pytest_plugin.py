@@ -254,7 +254,26 @@ mock = Scout(base_url="https://scout.example", transport=httpx.MockTransport(lam
 recorded = Scout(transport=record("run.jsonl"))
 
 
-@pytest.mark.parametrize("client", [early, early.with_options(timeout=5), paid, early_http, recorded])
+class Watched(httpx.BaseTransport):
+    inner = httpx.HTTPTransport()
+
+    def handle_request(self, request):
+        return self.inner.handle_request(request)
+
+
+class AsyncWatched(httpx.AsyncBaseTransport):
+    def __init__(self):
+        self.inner = httpx.AsyncHTTPTransport()
+
+    async def handle_async_request(self, request):
+        return await self.inner.handle_async_request(request)
+
+
+watched = Scout(transport=Watched())
+watched_async = AsyncScout(transport=AsyncWatched())
+
+
+@pytest.mark.parametrize("client", [early, early.with_options(timeout=5), paid, early_http, recorded, watched])
 def test_sync(scout_local, client):
     assert client.execute(CONFIG, {"question": "Hi"}).text == "[gpt-4o stand-in] Hi"
     with client.stream(CONFIG, {"question": "Hi"}) as stream:
@@ -262,7 +281,7 @@ def test_sync(scout_local, client):
     assert len(scout_local.runs) == 2
 
 
-@pytest.mark.parametrize("client", [early_async, early_async_http])
+@pytest.mark.parametrize("client", [early_async, early_async_http, watched_async])
 def test_async(scout_local, client):
     async def main():
         run = await client.execute(CONFIG, {"question": "Hi"})
@@ -300,7 +319,7 @@ def test_nothing_came_to_the_usual_server():
     early.close()
 """
     done = pytest_in(tmp_path, test, "-W", "default")
-    assert "11 passed" in done.stdout, done.stdout + done.stderr
+    assert "13 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_a_stub_that_no_block_used_is_reported(tmp_path: Path) -> None:
