@@ -22,7 +22,8 @@ if sys.argv[1] == "after":
 with freezegun.freeze_time("2040-01-02"):
     assert time.monotonic() == time.monotonic()
     server.start()
-    answer = httpx.post(f"{server.url}/v2/workflows/execute", json=body, headers={"authorization": "Bearer x"}, timeout=9)
+    url, key = f"{server.url}/v2/workflows/execute", {"authorization": "Bearer x"}
+    answer = httpx.post(url, json=body, headers=key, timeout=9)
     print(answer.json()["run"]["state"]["a"]["output"])
     server.close()
 assert 0.1 <= reports[0] < 9, reports
