@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-import gc
 import ctypes
 import functools
+import gc
 import json
 import os
 import signal
