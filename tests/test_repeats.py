@@ -297,13 +297,26 @@ def in_two_seconds() -> str:
     ],
 )
 def test_retry_after_is_honoured(
-    call: Caller, headers: Callable[[], dict[str, str]], least: float, most: float
+    call: Caller,
+    headers: Callable[[], dict[str, str]],
+    least: float,
+    most: float,
+    no_waiting: None,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with Server([answer(429, b"", headers()), OK]) as server:
+    with caplog.at_level("INFO", "scout"), Server([answer(429, b"", headers()), OK]) as server:
         assert call.run(server.url, retries=1).output == "Hello"
 
+    (wait,) = [vars(record)["wait"] for record in caplog.records if "wait" in vars(record)]
+    assert least <= wait <= most
+
+
+def test_the_time_of_a_wait_passes(call: Caller) -> None:
+    with Server([answer(429, b"", {"retry-after-ms": "200"}), OK]) as server:
+        assert call.run(server.url).output == "Hello"
+
         first, second = server.requests
-        assert least - 0.02 <= second.time - first.time <= most + 0.3
+        assert 0.18 <= second.time - first.time <= 0.6
 
 
 @pytest.mark.parametrize(
