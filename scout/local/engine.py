@@ -12,13 +12,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from scout._json import is_dict, is_list, is_too_deep, parse_json, shorten, write_json
+from scout._json import is_dict, is_list, is_too_deep, parse_json, shorten, whole_text, write_json
 
 from .blocks import BlockContext, BlockFailedError, Handler, call_handler, price_of, resolve_inputs, takes_inputs
 from .plan import Block, Plan, make_plan
 from .stubs import Stubs
 from .templates import TemplateFailedError
-from .text import mended
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Mapping
@@ -292,7 +291,7 @@ class Execution:
             field = found[error.index][0]
             where = field if error.line is None else f"{field}, line {error.line}"
             raise BlockFailedError(f"the template in {where} cannot be rendered: {error.message}") from None
-        texts = list(map(mended, rendered))  # a template may make halves of surrogate pairs
+        texts = list(map(whole_text, rendered))  # a template may make halves of surrogate pairs
         self.use_text(sum(map(len, texts)))
         settings: dict[str, Any] = _with_texts(block.settings, iter(texts))
         return settings
@@ -321,7 +320,7 @@ class Execution:
             BlockFailedError: JSON cannot represent it, or it is too large.
         """
         try:
-            text = mended(write_json(output, strict=True))
+            text = whole_text(write_json(output, strict=True))
             self.use_text(len(text.encode()))
             copy = parse_json(text)
             if is_too_deep(copy, text):

@@ -6,14 +6,9 @@ come in two pieces. Halves that belong together are joined. One that stays alone
 
 from __future__ import annotations
 
-from scout._json import is_unicode
+from scout._json import whole_text
 
-__all__ = ["PairJoiner", "mended"]
-
-
-def mended(text: str) -> str:
-    """Return a text with its surrogate pairs joined, and U+FFFD in place of each half that stays alone."""
-    return text if is_unicode(text) else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+__all__ = ["PairJoiner"]
 
 
 class PairJoiner:
@@ -26,9 +21,9 @@ class PairJoiner:
         """Return the text so far that is whole and was not returned before. The first half of a pair has to wait."""
         text = self._half + piece
         self._half = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
-        return mended(text.removesuffix(self._half))
+        return whole_text(text.removesuffix(self._half))
 
     def end(self) -> str:
         """Return what still waits: nothing, or U+FFFD."""
         half, self._half = self._half, ""
-        return mended(half)
+        return whole_text(half)
