@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ._call import AsyncTransport, Transport
     from ._options import CallOptions, RunOptions
     from ._requests import WorkflowConfig
+    from .checks import Problem, Severity, check
     from .client import AsyncScout, Scout
     from .environments import Environment
     from .errors import (
@@ -88,6 +89,7 @@ __all__ = [
     "LoadedWorkflow",
     "NotFoundError",
     "PermissionDeniedError",
+    "Problem",
     "RateLimitError",
     "Run",
     "RunFailedError",
@@ -98,6 +100,7 @@ __all__ = [
     "RunStream",
     "Scout",
     "ScoutError",
+    "Severity",
     "StoredWorkflow",
     "StreamDecodeError",
     "StreamError",
@@ -115,6 +118,7 @@ __all__ = [
     "WorkflowSource",
     "Workflows",
     "__version__",
+    "check",
     "load_workflow",
     "save_workflow",
 ]
@@ -148,6 +152,10 @@ def _home_of(name: str) -> object:
             from . import _requests
 
             return _requests
+        case "Problem" | "Severity" | "check":
+            from . import checks
+
+            return checks
         case "Environment":
             from . import environments
 
