@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ._call import AsyncTransport, Transport
     from ._options import CallOptions, RunOptions
     from ._requests import WorkflowConfig
-    from .checks import Problem, Severity, check
+    from .checks import RULES, Problem, Rule, Severity, check
     from .client import AsyncScout, Scout
     from .environments import Environment
     from .errors import (
@@ -90,7 +90,9 @@ __all__ = [
     "NotFoundError",
     "PermissionDeniedError",
     "Problem",
+    "RULES",
     "RateLimitError",
+    "Rule",
     "Run",
     "RunFailedError",
     "RunNotFinishedError",
@@ -152,7 +154,7 @@ def _home_of(name: str) -> object:
             from . import _requests
 
             return _requests
-        case "Problem" | "Severity" | "check":
+        case "RULES" | "Problem" | "Rule" | "Severity" | "check":
             from . import checks
 
             return checks
