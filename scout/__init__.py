@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ._call import AsyncTransport, Transport
     from ._options import CallOptions, RunOptions
     from ._requests import WorkflowConfig
-    from .checks import RULES, Problem, Rule, Severity, check
+    from .checks import Problem, Rule, Severity, check, check_rules
     from .client import AsyncScout, Scout
     from .environments import Environment
     from .errors import (
@@ -90,7 +90,6 @@ __all__ = [
     "NotFoundError",
     "PermissionDeniedError",
     "Problem",
-    "RULES",
     "RateLimitError",
     "Rule",
     "Run",
@@ -121,6 +120,7 @@ __all__ = [
     "Workflows",
     "__version__",
     "check",
+    "check_rules",
     "load_workflow",
     "save_workflow",
 ]
@@ -154,7 +154,7 @@ def _home_of(name: str) -> object:
             from . import _requests
 
             return _requests
-        case "RULES" | "Problem" | "Rule" | "Severity" | "check":
+        case "Problem" | "Rule" | "Severity" | "check" | "check_rules":
             from . import checks
 
             return checks

@@ -5,9 +5,9 @@ from __future__ import annotations
 from scout.errors import WorkflowFileError
 from scout.workflow_files import WorkflowSource, load_workflow
 
-from ._problems import RULES, Problem, Rule, Severity
+from ._problems import Problem, Rule, Severity, check_rules
 
-__all__ = ["RULES", "Problem", "Rule", "Severity", "check"]
+__all__ = ["Problem", "Rule", "Severity", "check", "check_rules"]
 
 
 def check(workflow: WorkflowSource) -> list[Problem]:

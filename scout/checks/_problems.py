@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["RULES", "Problem", "Rule", "Severity"]
+__all__ = ["RULES", "Problem", "Rule", "Severity", "check_rules"]
 
 
 class Severity(StrEnum):
@@ -101,3 +101,8 @@ _TABLE = (
 
 RULES: dict[str, Rule] = {rule.code: rule for rule in _TABLE}
 """All rules by code, in the order of their codes."""
+
+
+def check_rules() -> dict[str, Rule]:
+    """Return the rules of `check` by code, in the order of their codes."""
+    return dict(RULES)
