@@ -239,110 +239,121 @@ def _read_plain(text: str) -> Source | None:
 
 
 class _PlainReader:
+    """Reads a text line by line."""
+
     def __init__(self, text: str) -> None:
-        self.is_cut = not text.endswith("\n")
-        self.text = text + "\n" if self.is_cut else text
-        self.marks: dict[int, Any] = {}
+        self._is_cut = not text.endswith("\n")
+        self._text = text + "\n" if self._is_cut else text
+        self._marks: dict[int, Any] = {}
         # The open mappings and lists: the column of each, itself, and its marks.
-        self.open: list[tuple[int, Any, Any]] = []
+        self._open: list[tuple[int, Any, Any]] = []
+        # The mapping, its marks, and the key and column of a key whose value has not begun.
+        self._waiting: tuple[Any, Any, str, int] | None = None
 
     def read(self) -> Source:
-        text, match_line = self.text, _LINE.match
+        text, match_line, take = self._text, _LINE.match, self._take
+        root: dict[str, Any] = {}
+        self._begin(0, root)
         index = 4 if text.startswith("---\n") else 0
-        root = self._begin(0, {})
-        # The mapping, its key and the mark of its key, of a key whose value has not begun.
-        waiting: tuple[Any, str, Any, int] | None = None
-        while index < len(text):
+        end = len(text)
+        while index < end:
             line = match_line(text, index)
             if line is None:
                 raise _NotPlainError
-            end = line.end()
-            kind = line.lastgroup
-            if kind == "indent":  # a blank line or a comment
-                index = end
-                continue
-            indent, dash, key = line.group("indent", "dash", "key")
-            column = len(indent)
-            if waiting:
-                self._begin_waiting(waiting, column, index + column, is_list=dash is not None)
-                waiting = None
-            top, marks = self._container(column, is_list=dash is not None)
-            if dash is not None and key is not None:
-                column += len(dash)
-                start = index + column
-                item: dict[str, Any] = {}
-                top.append(item)
-                marks.append((start, start, end))
-                top, marks = item, self._begin(column, item)
-            if key is None:
-                if dash is None:
-                    raise _NotPlainError
-                start, value = line.start(kind or 0), None
-            else:
-                start = line.start("key")
-                key = _key(key)
-                if key in top:
-                    raise _NotPlainError
-            if kind == "key":
-                top[key], marks[key] = None, (start, start, end)
-                waiting = (top, cast("str", key), marks, column)
-            elif kind == "dash":
-                raise _NotPlainError
-            else:
-                kind = cast("str", kind)
-                first, last = line.span(kind)
-                if kind == "literal":
-                    value, end = self._literal(end, column, strip=last - first == 2)
-                    last = end
-                else:
-                    value = _value(kind, line[kind])
-                if key is None:
-                    top.append(value)
-                    marks.append((first, first, last))
-                else:
-                    top[key], marks[key] = value, (start, first, last)
-            index = end
+            # Otherwise it is blank, or a comment.
+            index = line.end() if line.lastgroup == "indent" else take(line, str(line.lastgroup))
         if not root:
             raise _NotPlainError
-        return _PlainSource(text, self.open[0][1], self.marks)
+        return _PlainSource(text, root, self._marks)
+
+    def _take(self, line: re.Match[str], kind: str) -> int:
+        """Take the entries of a line; `kind` is its last group. Return the index of the next one."""
+        indent, dash, key = line.group("indent", "dash", "key")
+        column = len(indent)
+        if self._waiting is not None:
+            self._begin_waiting(column, line.start() + column, is_list=dash is not None)
+        at, top, marks = self._open[-1]
+        if at != column or isinstance(top, list) is (dash is None):
+            top, marks = self._container(column, is_list=dash is not None)
+        if dash is None:
+            if key is None:
+                raise _NotPlainError
+            return self._take_field(top, marks, column, line, kind)
+        if key is None:
+            if kind == "dash":
+                raise _NotPlainError
+            first = line.start(kind)
+            value, last, end = self._value(line, kind, column)
+            top.append(value)
+            marks.append((first, first, last))
+            return end
+        item: dict[str, Any] = {}
+        column += len(dash)
+        start = line.start() + column
+        top.append(item)
+        marks.append((start, start, line.end()))
+        return self._take_field(item, self._begin(column, item), column, line, kind)
+
+    def _take_field(self, mapping: Any, marks: Any, column: int, line: re.Match[str], kind: str) -> int:
+        start = line.start("key")
+        key = _key(line["key"])
+        if key in mapping:
+            raise _NotPlainError
+        if kind == "key":
+            end = line.end()
+            mapping[key], marks[key] = None, (start, start, end)
+            self._waiting = mapping, marks, key, column
+        else:
+            first = line.start(kind)
+            mapping[key], last, end = self._value(line, kind, column)
+            marks[key] = start, first, last
+        return end
+
+    def _value(self, line: re.Match[str], kind: str, column: int) -> tuple[Any, int, int]:
+        """Return a value, the index of its end, and of the next line."""
+        if kind == "literal":
+            value, end = self._literal(line.end(), column, strip=line[kind] == "|-")
+            return value, end, end
+        return _value(kind, line[kind]), line.end(kind), line.end()
 
     def _begin(self, column: int, container: Any) -> Any:
-        if len(self.open) > _MOST_LEVELS:
+        if len(self._open) > _MOST_LEVELS:
             raise _NotPlainError
         marks: Any = type(container)()
-        self.marks[id(container)] = marks
-        self.open.append((column, container, marks))
+        self._marks[id(container)] = marks
+        self._open.append((column, container, marks))
         return marks
 
-    def _begin_waiting(self, waiting: tuple[Any, str, Any, int], column: int, start: int, *, is_list: bool) -> None:
-        """Begin the mapping or list that is the value of a key, unless that is null."""
-        parent, key, marks, least = waiting
+    def _begin_waiting(self, column: int, start: int, *, is_list: bool) -> None:
+        """Begin the mapping or list that is the value of the last key, unless that is null."""
+        mapping, marks, key, least = cast("tuple[Any, Any, str, int]", self._waiting)
+        self._waiting = None
         if column > least or (is_list and column == least):
             container: Any = [] if is_list else {}
-            parent[key] = container
+            mapping[key] = container
             marks[key] = (marks[key][0], start, start)
             self._begin(column, container)
 
     def _container(self, column: int, *, is_list: bool) -> tuple[Any, Any]:
         """Return the mapping or list, and its marks, to which a line belongs; end those that are deeper."""
-        stack = self.open
+        opened = self._open
         while True:
-            at, container, marks = stack[-1]
+            at, container, marks = opened[-1]
             if at == column and isinstance(container, list) == is_list:
                 return container, marks
             # A list may stand in the column of its key.
-            if at < column or (at == column and is_list) or len(stack) == 1:
+            if at < column or (at == column and is_list) or len(opened) == 1:
                 raise _NotPlainError
-            stack.pop()
+            opened.pop()
 
     def _literal(self, index: int, column: int, *, strip: bool) -> tuple[str, int]:
         """Return the text of a literal block, and the index of its end."""
-        first = _FIRST_OF_LITERAL.match(self.text, index)
+        first = _FIRST_OF_LITERAL.match(self._text, index)
         if first is None or len(first[1]) <= column:
             raise _NotPlainError
         indent = len(first[1])
-        body = cast("re.Match[str]", _body(indent).match(self.text, index))
-        if (self.is_cut and body.end() == len(self.text) and not strip) or _SHORT_BLANK.match(self.text, body.end()):
+        body = cast("re.Match[str]", _body(indent).match(self._text, index))
+        if (self._is_cut and body.end() == len(self._text) and not strip) or _SHORT_BLANK.match(self._text, body.end()):
             raise _NotPlainError
         text = ("\n" + body[0]).replace("\n" + " " * indent, "\n")[1:].rstrip("\n")
         return text if strip else text + "\n", body.end()

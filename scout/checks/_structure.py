@@ -117,7 +117,7 @@ def _check_block(block: Mapping[str, Any], place: PathInData, report: Report, sp
                 (*place, "block_archetype_id"), f"did you mean {quoted(found)}?",
             )  # fmt: skip
         return
-    settings = block.get("block_inputs")
+    settings: Any = block.get("block_inputs")
     if settings is None and shape.required:
         settings = {}
     if is_mapping(settings):
@@ -168,15 +168,18 @@ class _Fields:
                 if kinds and "array" not in kinds:
                     self.wrong(value, shape, place)
                 elif shape.items is not None and self.is_new(value, shape):
-                    for index, item in enumerate(value):
-                        if self.report.is_full:
-                            return
-                        self.check(item, shape.items, (*place, index))
+                    self.check_items(value, shape.items, place)
             case _:
                 if kinds and "object" not in kinds:
                     self.wrong(value, shape, place)
                 elif is_mapping(value) and (shape.properties or shape.tag) and self.is_new(value, shape):
                     self.check_object(value, shape, place)
+
+    def check_items(self, items: Any, shape: Shape, place: PathInData) -> None:
+        for index, item in enumerate(items):
+            if self.report.is_full:
+                return
+            self.check(item, shape, (*place, index))
 
     def is_new(self, value: Any, shape: Shape) -> bool:
         key = (id(value), id(shape))
