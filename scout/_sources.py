@@ -266,6 +266,8 @@ class _PlainReader:
     def read(self) -> Source:
         text, match_line, opened = self._text, _LINE.match, self._open
         root: dict[str, Any] = {}
+        top: Any
+        lines: Any
         self._begin(0, root)
         index = 4 if text.startswith("---\n") else 0
         # The mapping, the key and its column, of a key whose value has not begun.
@@ -274,7 +276,7 @@ class _PlainReader:
             line = match_line(text, index)
             if line is None:
                 raise _NotPlainError
-            index, kind = line.end(), line.lastindex
+            index, kind = line.end(), line.lastindex or 0
             if kind == _INDENT:  # a blank line or a comment
                 continue
             indent, dash, key = line.group(_INDENT, _DASH, _KEY)
@@ -324,7 +326,8 @@ class _PlainReader:
     def _begin_value(self, mapping: Any, key: str, least: int, column: int, *, is_list: bool) -> None:
         """Begin the mapping or list that is the value of the last key, unless that is null."""
         if column > least or (is_list and column == least):
-            mapping[key] = container = [] if is_list else {}
+            container: Any = [] if is_list else {}
+            mapping[key] = container
             self._begin(column, container)
 
     def _container(self, column: int, *, is_list: bool) -> tuple[Any, Any]:
@@ -339,7 +342,7 @@ class _PlainReader:
                 raise _NotPlainError
             opened.pop()
 
-    def _value(self, line: re.Match[str], kind: int | None, column: int, index: int) -> tuple[Any, int]:
+    def _value(self, line: re.Match[str], kind: int, column: int, index: int) -> tuple[Any, int]:
         """Return a value that is not plain, and the index of the next line."""
         if kind == _SINGLE:
             return line[kind][1:-1].replace("''", "'"), index
