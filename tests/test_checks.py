@@ -765,7 +765,7 @@ def test_hostile_files(tmp_path: Path, data: bytes, expected: set[str]) -> None:
     "template",
     [
         "{{ " + "(" * 5000 + "a" + ")" * 5000 + " }}",
-        "{{ inputs" + ".b" * 20_000 + "() }}",
+        "{{ inputs" + ".b" * 5_000 + "() }}",
         "{{ " + "not " * 20_000 + "a }}",
         "{{ 1" + " + 1" * 5_000 + " }}",
         "{% if a %}" * 2_000,

@@ -77,11 +77,11 @@ def _check_data(data: Any, report: Report) -> list[Problem]:
     if not is_file and (fault := json_fault(data)):
         report.add("SW001", fault.problem, fault.place)
         return report.problems()
-    found = find_config(data, report, is_file=is_file)
+    spec = specification()
+    found = find_config(data, report, spec, is_file=is_file)
     if found is None:
         return report.problems()
     config, place = found
-    spec = specification()
     check_fields(config, place, report, spec)
     graph = read_graph(config, place)
     check_graph(graph, report)

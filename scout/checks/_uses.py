@@ -75,8 +75,9 @@ def check_templates(
     graph: Graph, inputs: dict[str, dict[str, Input]], report: Report, specification: Specification
 ) -> None:
     """Report what is wrong with templates, and inputs that none of them uses."""
+    cached: dict[int, list[tuple[PathInData, str]]] = {}  # by the ids of settings, which several blocks may share
     texts = [
-        (block, _templates_in(block.settings))
+        (block, cached.get(id(block.settings)) or cached.setdefault(id(block.settings), _templates_in(block.settings)))
         for block in (*graph.blocks.values(), *graph.others)
         # Values of inputs are not rendered.
         if not specification.takes_inputs(block.archetype)
