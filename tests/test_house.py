@@ -37,6 +37,9 @@ FLOORS = [
     "_json",
     "_sse",
     "_documents",
+    "_pictures",
+    "graph",
+    "timeline",
     "results",
     "workflow_files",
     "_config",
@@ -57,8 +60,6 @@ FLOORS = [
     "client",
     "cassettes",
     "checks",
-    "graph",
-    "timeline",
     "batch",
 ]
 OUTBUILDINGS = ["cli", "local"]  # these use the house through its front door, if at all
