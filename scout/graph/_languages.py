@@ -28,7 +28,15 @@ def as_mermaid(graph: Graph) -> str:
 
 
 def _mermaid_text(text: str) -> str:
-    return _MERMAID_MARKUP.sub(lambda match: match[0] if ord(match[0]) > 0x7F else f"#{ord(match[0])};", text)
+    return _MERMAID_MARKUP.sub(_mermaid_code, text)
+
+
+def _mermaid_code(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if code > 0x7F:
+        return match[0]
+    # Mermaid looks for its line breaks (`\\n`) and for formulas (`$$`) after it has read the codes: a zero-width space.
+    return f"#{code};#8203;" if match[0] in "\\$" else f"#{code};"
 
 
 def as_dot(graph: Graph) -> str:

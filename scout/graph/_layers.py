@@ -67,6 +67,7 @@ def layers(count: int, edges: Sequence[Edge]) -> list[int]:
         after[source].append(target)
         waiting[target] += 1
     found = [0] * count
+    awaited = {target for _, target in edges}
     ready = [node for node in range(count) if not waiting[node]]
     for node in ready:  # which grows
         for target in after[node]:
@@ -74,6 +75,9 @@ def layers(count: int, edges: Sequence[Edge]) -> list[int]:
             waiting[target] -= 1
             if not waiting[target]:
                 ready.append(target)
+    for source, ends in after.items():
+        if ends and source not in awaited:  # what waits for nothing stands just above what waits for it
+            found[source] = min(found[target] for target in ends) - 1
     return found
 
 

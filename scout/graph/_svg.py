@@ -18,6 +18,7 @@ _Point = tuple[float, float]
 _HEIGHT, _NARROWEST, _WIDEST = 48.0, 110.0, 240.0  # of a box, in pixels
 _GAP, _LAYER_GAP, _MARGIN, _INSET = 24.0, 44.0, 24.0, 12.0
 _TITLE, _BELOW = 13.0, 11.0  # sizes of letters
+_BOLD = 1.08  # how much wider bold letters are
 _ARROW = 8.0
 _MOST_BENDS = 5_000
 """Bends of edges from which on nobody can follow one, and the layout takes longer than two seconds."""
@@ -106,7 +107,8 @@ def _ask_graphlay(nodes: Sequence[int], widths: Sequence[float], edges: Iterable
 
 
 def _point(found: dict[str, float]) -> _Point:
-    return found["x"], found["y"]
+    # Whole pixels are sharp, and graphlay's lines are up to a third of a pixel aslant.
+    return round(found["x"]), round(found["y"])
 
 
 # --- Drawing ------------------------------------------------------------------------------------------------------
@@ -146,7 +148,7 @@ def _box(node: GraphNode, x: float, y: float, width: float) -> str:
         f'<rect class="{outline}" x="{_number(x)}" y="{_number(y)}" width="{_number(width)}" height="{_HEIGHT:g}" '
         'rx="6"/>'
         f'<text class="text" font-size="{_TITLE:g}" font-weight="600" x="{_number(x + _INSET)}" y="{_number(y + 20)}">'
-        f"{xml_text(_fit(one_line(node.title), _TITLE * 1.06, room))}</text>"
+        f"{xml_text(_fit(one_line(node.title), _TITLE * _BOLD, room))}</text>"
         f'<text class="soft" font-size="{_BELOW:g}" x="{_number(x + _INSET)}" y="{_number(y + 36)}">'
         f"{xml_text(_fit(_below(node), _BELOW, room - note_room))}</text>{mark}</g>"
     )
@@ -165,8 +167,8 @@ def _note(node: GraphNode) -> str:
 def _width(node: GraphNode) -> float:
     note = _note(node)
     below = _pixels(cut(_below(node), 60), _BELOW) + (_pixels(note, _BELOW) + _INSET if note else 0)
-    wanted = max(_pixels(cut(one_line(node.title), 60), _TITLE * 1.06), below) + 2 * _INSET
-    return round(min(max(wanted, _NARROWEST), _WIDEST))
+    wanted = max(_pixels(cut(one_line(node.title), 60), _TITLE * _BOLD), below) + 2 * _INSET
+    return 2 * math.ceil(min(max(wanted, _NARROWEST), _WIDEST) / 2)
 
 
 def _fit(text: str, size: float, room: float) -> str:
@@ -182,11 +184,11 @@ def _pixels(text: str, size: float) -> float:
     ems = 0.0
     for character in text:
         if character in "MWmw@%…":
-            ems += 0.9
+            ems += 1.0
         elif character in "fijlrt.,:;|!'() ":
-            ems += 0.36
+            ems += 0.4
         elif character.isascii():
-            ems += 0.68 if character.isupper() else 0.58
+            ems += 0.76 if character.isupper() else 0.62
         else:
             ems += 0.55 * display_width(character) + 0.1
     return ems * size
