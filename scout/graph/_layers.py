@@ -93,9 +93,13 @@ def rows_of(count: int, edges: Sequence[Edge]) -> list[list[Item]]:
         targets[source].append(target)
     for source, ends in targets.items():
         at = boxes[source]
-        for number in range(layer[source] + 1, max(layer[end] for end in ends) + 1):
-            found = [boxes[end] for end in ends if layer[end] == number]
-            if any(layer[end] > number for end in ends):
+        in_row: defaultdict[int, list[Item]] = defaultdict(list)
+        for end in ends:
+            in_row[layer[end]].append(boxes[end])
+        last = max(in_row)
+        for number in range(layer[source] + 1, last + 1):
+            found = in_row[number]
+            if number < last:
                 via = Item(source, is_box=False)
                 rows[number].append(via)
                 found.append(via)

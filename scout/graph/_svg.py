@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from scout._pictures import cut, display_width, one_line, svg_picture, xml_text
 from scout.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from . import Graph, GraphNode
 
@@ -20,8 +21,19 @@ _GAP, _LAYER_GAP, _MARGIN, _INSET = 24.0, 44.0, 24.0, 12.0
 _TITLE, _BELOW = 13.0, 11.0  # sizes of letters
 _BOLD = 1.08  # how much wider bold letters are
 _ARROW = 8.0
-_MOST_BENDS = 5_000
-"""Bends of edges from which on nobody can follow one, and the layout takes longer than two seconds."""
+_FEW_EDGES = 200
+# Options of graphlay. The careful layout takes up to a minute where many edges cross, so it is for small graphs only;
+# the quick one has a third more crossings. The limits (of edges, and of the layers that they pass) keep both below two
+# seconds.
+_CAREFUL: dict[str, Any] = {
+    "limits": {"max_dummies": 300},
+    "tuning": {"routing": {"port_relax_rounds": 0}, "order": {"kick_rounds": 300}},
+}
+_QUICK: dict[str, Any] = {
+    "effort": "fast",
+    "limits": {"max_dummies": 2_000, "max_edges": 1_500},
+    "tuning": {"routing": {"port_relax_rounds": 0, "overlap_repair_rounds": 0}, "order": {"kick_rounds": 0}},
+}
 
 
 def as_svg(graph: Graph) -> str:
@@ -78,7 +90,7 @@ def _lay_out(graph: Graph, widths: Sequence[float]) -> tuple[list[_Point], list[
     return places, lines
 
 
-def _ask_graphlay(nodes: Sequence[int], widths: Sequence[float], edges: Iterable[tuple[int, int]]) -> dict[str, Any]:
+def _ask_graphlay(nodes: Sequence[int], widths: Sequence[float], edges: Sequence[tuple[int, int]]) -> dict[str, Any]:
     try:
         import graphlay
     except ImportError:
@@ -90,19 +102,16 @@ def _ask_graphlay(nodes: Sequence[int], widths: Sequence[float], edges: Iterable
         question.node(node, width=width, height=_HEIGHT)
     for source, target in edges:
         question.edge(source, target)
-    options = {
-        "direction": "topbottom",
-        "spacing": {"node_gap": _GAP, "layer_gap": _LAYER_GAP},
-        "limits": {"max_dummies": _MOST_BENDS},
-        # The only step whose time grows with the square of the edges at one block.
-        "tuning": {"routing": {"port_relax_rounds": 0}},
-    }
+    shape = {"direction": "topbottom", "spacing": {"node_gap": _GAP, "layer_gap": _LAYER_GAP}}
+    if len(edges) <= _FEW_EDGES:
+        with suppress(graphlay.GraphlayError):  # too many edges pass layers
+            return graphlay.layout(question, options={**shape, **_CAREFUL}).to_dict()
     try:
-        return graphlay.layout(question, options=options).to_dict()
+        return graphlay.layout(question, options={**shape, **_QUICK}).to_dict()
     except graphlay.GraphlayError as error:
         raise ConfigurationError(
-            f"a graph of {len(nodes)} blocks with so many edges cannot be laid out ({error}); "
-            "take text, Mermaid or DOT instead"
+            f"the graph has too many edges for a picture ({len(nodes)} blocks, {len(edges)} dependencies: {error}); "
+            "draw it as text, Mermaid or DOT"
         ) from None
 
 

@@ -32,7 +32,7 @@ def as_text(graph: Graph, width: int, *, ascii_only: bool) -> str:
     title = _plain(graph.title, ascii_only=ascii_only)
     heading = f"{_cut(title, width - len(counts) - 3, ascii_only=ascii_only)} {dot} {counts}"
     body = _Boxes(graph, width, ascii_only=ascii_only).lines() or list(_list(graph, width, ascii_only=ascii_only))
-    return "\n".join([heading, "", *body]).rstrip("\n") + "\n"
+    return "\n".join([_cut(heading, width, ascii_only=ascii_only), "", *body]).rstrip("\n") + "\n"
 
 
 def _count(number: int, noun: str) -> str:
