@@ -242,7 +242,7 @@ def _ticks(seconds: float, most: int) -> list[float]:
     """Return round times from 0 to the end, at most so many."""
     if seconds <= 0:
         return [0.0]
-    rough = seconds / max(most - 1, 1)
+    rough = seconds / most
     step: float
     if 1 < rough <= _STEPS[-1]:
         step = next(step for step in _STEPS if step >= rough)
@@ -320,7 +320,7 @@ class _Text:
 
     def _axis(self) -> str:
         line = ""
-        for tick in _ticks(self._timeline.seconds, max(self._room // 10, 2)):
+        for tick in _ticks(self._timeline.seconds, max(self._room // 9, 3)):
             place, label = self._place(tick), _tick_text(tick)
             if not line or (len(line) < place and place + len(label) <= self._room + 2):
                 line = line.ljust(place) + label
@@ -416,7 +416,7 @@ def _grid(timeline: Timeline, bottom: float) -> list[str]:
 
 def _row(timeline: Timeline, bar: Bar, y: float) -> str:
     weight = 'font-weight="600"' if bar.is_critical else ""
-    name, base = one_line(bar.id), y - 4 + _BAR
+    name, base = one_line(bar.id), y + 8.5
     length, price, end = _facts(bar)
     hint = "; ".join(filter(None, [name, bar.status, length, price and f"price {price}", bar.details, bar.error]))
     kind = {"completed": "soft", "failed": "bad"}.get(bar.status, "busy")

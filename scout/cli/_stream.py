@@ -6,7 +6,7 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from scout.cli._display import open_display
-from scout.cli._terminal import answer, as_json, end_line, piece, talk
+from scout.cli._terminal import answer, as_json, end_line, talk
 
 if TYPE_CHECKING:
     from scout import Event, Run, RunStream
@@ -33,13 +33,11 @@ def follow(stream: RunStream, *, json: bool) -> Run:
             if json:
                 answer(as_json(_as_json(event)), json=True)
             elif added := text.added_by(event):
-                display.give_way()
-                piece(added)
+                display.text(added)
             if not isinstance(event, BlockStateUpdated | UnknownEvent):
                 display.show(stream.run.blocks)
         if not json and (rest := text.rest()):
-            display.give_way()
-            piece(rest)
+            display.text(rest)
     finally:
         display.close()
         end_line()
