@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from scout.local import Access
 
-NAME = "local"
-HELP = "start a local Scout, for development and tests"
 DESCRIPTION = """\
 Start a local Scout on the loopback interface and keep it running until Ctrl-C.
 It runs workflow files over real HTTP, without an account. It is not Scout: a stand-in plays the language model.

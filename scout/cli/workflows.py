@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from scout import Scout, StoredWorkflow, WorkflowPage, Workflows
 
-NAME = "workflows"
-HELP = "list, get, pull, deploy, delete and run stored workflows"
 DESCRIPTION = """\
 Manage and run stored workflows. Use --json in programs: tables and messages may change.
 
@@ -74,8 +72,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     each = actions.add_parser("run", help="run a stored workflow and print its output", allow_abbrev=False)
     _add_id(each)
-    _connection.add_base_url(each)
     _execution.add_arguments(each)
+    _connection.add_base_url(each)
+    _connection.add_arguments(each)
+    _connection.add_cassettes(each)
     each.set_defaults(handler=_run)
 
 
