@@ -41,16 +41,25 @@ def _module_of(command: str) -> ModuleType:
     """Import the module of a command. Each import is written out, so that a freezer such as PyInstaller sees it."""
     match command:
         case "run":
-            from scout.cli import run as module
+            from scout.cli import run
+
+            return run
         case "local":
-            from scout.cli import local as module
+            from scout.cli import local
+
+            return local
         case "workflows":
-            from scout.cli import workflows as module
+            from scout.cli import workflows
+
+            return workflows
         case "doctor":
-            from scout.cli import doctor as module
+            from scout.cli import doctor
+
+            return doctor
         case _:
-            from scout.cli import completion as module
-    return module
+            from scout.cli import completion
+
+            return completion
 
 
 _ABOUT = """\
@@ -63,7 +72,7 @@ examples:
 """
 _EXIT_CODES = {
     "0": "done",
-    "1": "the run failed",
+    "1": "the run failed, or problems or differences were found",
     "2": "you can mend it: the command line, the environment, a file, or a request that the API refused",
     "3": "it may pass when tried again: too many requests, or Scout or the network failed",
     "130": "interrupted with Ctrl-C",
@@ -119,9 +128,9 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, *, fill: Callable[[Parser], None] | None = None, **options: Any) -> None:
-        options = {"formatter_class": _formatter, "allow_abbrev": False} | options
         self._groups: dict[str | None, Any] = {}
-        super().__init__(**options)
+        settings: dict[str, Any] = {"formatter_class": _formatter, "allow_abbrev": False, **options}
+        super().__init__(**settings)
         self._fill = fill
         self._commands: Collection[str] = ()
         self._given: Sequence[str] = ()
@@ -195,7 +204,7 @@ class _TopParser(Parser):
 
     def format_help(self) -> str:
         """Return the help, in which the table of commands takes the place of the list that argparse makes."""
-        tables = {group: {} for group in _GROUPS}
+        tables: dict[str, dict[str, str]] = {group: {} for group in _GROUPS}
         for name, (group, about) in COMMANDS.items():
             tables[group][name] = about
         tables["options"] = {"-h, --help": "show this page", "--version": "show the version"}

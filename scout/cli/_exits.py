@@ -56,24 +56,24 @@ def keep(run: Mapping[str, Any]) -> None:
 
 
 def report(
-    kind: str, message: str, code: int, *, run_may_have_started: bool = False, run: Any = None, **facts: Any
+    kind: str, message: str, exit_code: int, *, run_may_have_started: bool = False, run: Any = None, **facts: Any
 ) -> int:
     """Print an error as a JSON object on stdout if the command has `--json`, and return its exit code.
 
     Args:
         kind: The class of the error.
         message: Its message, as on stderr.
-        code: The exit code.
+        exit_code: The exit code.
         run_may_have_started: As in `ScoutError`.
         run: The run as far as it is known, as JSON; by default that of `keep`.
         facts: What else is known; the values that are `None` are left out.
     """
     if _state.as_json:
         known = {**facts, "run": _state.run if run is None else run}
-        error = {"type": kind, "message": message, "run_may_have_started": run_may_have_started, "exit_code": code}
+        error = {"type": kind, "message": message, "run_may_have_started": run_may_have_started, "exit_code": exit_code}
         error |= {name: value for name, value in known.items() if value is not None}
         answer(as_json({"error": error}), json=True)
-    return code
+    return exit_code
 
 
 def refuse(message: str, *, run: Any = None) -> int:
@@ -111,10 +111,11 @@ def explain(error: ScoutError, *places: Place, unknown_outcome: str = _UNKNOWN_O
         talk(unknown_outcome)
     facts = _facts(error, places)
     may_have_started = error.run_may_have_started
-    return report(type(error).__name__, text, _code(error), run_may_have_started=may_have_started, run=run, **facts)
+    return report(type(error).__name__, text, code_of(error), run_may_have_started=may_have_started, run=run, **facts)
 
 
-def _code(error: ScoutError) -> int:
+def code_of(error: ScoutError) -> int:
+    """Return the exit code of an error."""
     from scout import APIStatusError, ConfigurationError, WorkflowFileError
 
     match error:
@@ -133,11 +134,21 @@ def _facts(error: ScoutError, places: tuple[Place, ...]) -> dict[str, Any]:
     if places:
         facts |= {name: getattr(places[0], name) for name in ("path", "line", "column")}
         facts["places"] = [place.as_json() for place in places]
-    body = getattr(error, "body", None)
-    for part in (body, body.get("detail"), body.get("error")) if isinstance(body, dict) else ():
-        if isinstance(part, dict) and isinstance(part.get("code"), str | int):
-            facts["code"] = part["code"]
+    facts["code"] = _code_in(getattr(error, "body", None))
     return facts
+
+
+def _code_in(body: object) -> str | int | None:
+    """Return the code that an API gives to an error in the body of its response."""
+    from collections.abc import Mapping
+    from typing import cast
+
+    if not isinstance(body, Mapping):
+        return None
+    whole = cast("Mapping[str, Any]", body)
+    parts = (whole, whole.get("detail"), whole.get("error"))
+    codes = (cast("Mapping[str, Any]", part).get("code") for part in parts if isinstance(part, Mapping))
+    return next((code for code in codes if isinstance(code, str | int)), None)
 
 
 @contextlib.contextmanager

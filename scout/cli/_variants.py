@@ -37,10 +37,9 @@ def vary(workflow: LoadedWorkflow, changes: Iterable[Given]) -> LoadedWorkflow:
     """Return a copy of a workflow with other values in it.
 
     Raises:
-        UsageError: a change names something that is not in the workflow.
-        WorkflowFileError: with the changes it is not a workflow.
+        UsageError: a change names something that is not in the workflow, or makes it invalid.
     """
-    from scout import load_workflow
+    from scout import WorkflowFileError, load_workflow
 
     changes = list(changes)
     if not changes:
@@ -48,19 +47,26 @@ def vary(workflow: LoadedWorkflow, changes: Iterable[Given]) -> LoadedWorkflow:
     config: dict[str, Any] = _copy(workflow.config)
     for change in changes:
         _apply(config, change)
-    load_workflow(config)  # raises
+    try:
+        load_workflow(config)
+    except WorkflowFileError as error:
+        raise UsageError(f"with --set this is not a workflow: {str(error).removeprefix('workflow: ')}") from None
     return replace(workflow, config=config)
 
 
 def _copy(value: Any) -> Any:
     """Copy mappings and lists, each place for itself: what YAML shares by aliases is not changed elsewhere."""
     if isinstance(value, dict):
-        return {key: _copy(each) for key, each in cast("dict[str, Any]", value).items()}
-    return [_copy(each) for each in cast("list[Any]", value)] if isinstance(value, list) else value
+        mapping = cast("dict[str, Any]", value)
+        return {key: _copy(each) for key, each in mapping.items()}
+    if not isinstance(value, list):
+        return value
+    return [_copy(each) for each in cast("list[object]", value)]
 
 
 def _apply(config: dict[str, Any], change: Given) -> None:
-    blocks: dict[str, dict[str, Any]] = {block["block_id"]: block for block in config.get("blocks") or []}
+    all_blocks: list[dict[str, Any]] = config.get("blocks") or []
+    blocks = {str(block["block_id"]): block for block in all_blocks}
     block_id = _first(blocks, change.name)
     if block_id is None:
         wanted = change.name.partition(".")[0]
@@ -90,31 +96,37 @@ def _put(value: Any, path: str, change: Given, where: str) -> None:
     """Put the value of a change into a mapping or list. All but the last step of its path must exist."""
     while True:
         if isinstance(value, list):
+            items = cast("list[object]", value)
             step, _, rest = path.partition(".")
-            values = cast("list[Any]", value)
-            if not step.isdecimal() or int(step) >= len(values):
-                held = f"0 to {len(values) - 1}" if values else "none, because it is empty"
+            if not step.isdecimal() or int(step) >= len(items):
+                held = f"0 to {len(items) - 1}" if items else "none, because it is empty"
                 raise UsageError(f"--set {change.name}: {where} is a list; give the number of an item ({held})")
             key: Any = int(step)
         elif isinstance(value, dict):
-            values = cast("dict[str, Any]", value)
-            found = _first(values, path)
-            key = path.partition(".")[0] if found is None else found
-            rest = path[len(key) + 1 :]
+            fields = cast("dict[str, Any]", value)
+            found = _first(fields, path)
             if found is None:
-                near = suggestion(key, values)
-                if rest or not key:
-                    raise UsageError(f"--set {change.name}: {where} has no field {key!r}{near}")
-                values[key] = change.read()
-                kind = "" if change.is_json else f", with text (for another kind of value write {change.name}:=JSON)"
-                talk(f"--set {change.name}: {key} is a new field of {where}{kind}{near}")
+                _add(fields, path, change, where)
                 return
+            key, rest = found, path[len(found) + 1 :]
         else:
             raise UsageError(f"--set {change.name}: {where} is {_kind(value)}, and has no fields")
+        container = cast("Any", value)
         if not rest:
-            values[key] = _as_before(values[key], change)
+            container[key] = _as_before(container[key], change)
             return
-        value, path, where = values[key], rest, str(key) if isinstance(value, dict) else f"item {key} of {where}"
+        where = f"item {key} of {where}" if isinstance(key, int) else f"{key} in {where}"
+        value, path = container[key], rest
+
+
+def _add(fields: dict[str, Any], path: str, change: Given, where: str) -> None:
+    key, _, rest = path.partition(".")
+    near = suggestion(key, fields)
+    if rest or not key:
+        raise UsageError(f"--set {change.name}: {where} has no field {key!r}{near}")
+    fields[key] = change.read()
+    kind = "" if change.is_json else f", with text (for another kind of value write {change.name}:=JSON)"
+    talk(f"--set {change.name}: {key} is a new field of {where}{kind}{near}")
 
 
 def _first(known: Iterable[str], path: str) -> str | None:

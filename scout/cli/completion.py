@@ -63,7 +63,7 @@ def _print(args: argparse.Namespace) -> int:
 def _marked(**options: Any) -> argparse.Action:
     """Make the action of an argument, marked for shtab when its value is a file."""
     store = type(argparse.ArgumentParser(add_help=False).add_argument("value"))
-    action: Any = store(**options)
+    action = store(**options)
     if kind := _FILES.get(str(action.metavar)):
-        action.complete = kind
+        vars(action)["complete"] = kind
     return action
