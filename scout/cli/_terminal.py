@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
-from typing import TYPE_CHECKING, Any, TextIO
 
-from scout._json import write_json
 from scout.cli._advice import in_options
+
+TYPE_CHECKING = False  # as in `_command`
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
+    from typing import Any, TextIO
 
 # C0 without newline and tab, DEL, C1, and the characters that change the direction of text.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -31,6 +31,8 @@ def escape(text: str, *, json: bool = False) -> str:
 
 def as_json(value: Any, *, indent: int | None = None) -> str:
     """Return a value as JSON that the encoding of stdout can represent. NaN and infinities are written as `null`."""
+    from scout._json import write_json
+
     # `_write` prints other characters as Python escapes, which JSON parsers read only up to U+FFFF.
     ascii_only = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
     return write_json(value, ascii_only=ascii_only, indent=indent)
@@ -109,8 +111,8 @@ def columns() -> int:
     """Return the width of the terminal of stderr, or of `COLUMNS`; 80 when there is none."""
     try:
         return int(os.environ.get("COLUMNS") or 0) or os.get_terminal_size(sys.stderr.fileno()).columns or 80
-    except (OSError, ValueError):
-        return shutil.get_terminal_size().columns
+    except (OSError, ValueError):  # no number, or no terminal
+        return 80
 
 
 def say(text: str) -> None:
