@@ -264,6 +264,8 @@ class TestRun:
             "price",
             "output_block_id",
             "blocks",
+            "state",
+            "scout_run",
         ]
         assert (run["status"], run["session_id"], run["errors"]) == ("completed", "sess_7", [])
         assert run["output"].startswith("ü😀|")

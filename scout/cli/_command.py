@@ -30,6 +30,7 @@ _GROUPS = (_RUN, _WRITE, _LOOK, _STORED, _SETUP)
 COMMANDS = {
     "run": (_RUN, "run a workflow file and print its output"),
     "local": (_RUN, "start a local Scout, for development and tests"),
+    "show": (_LOOK, "show a run that was saved: output, blocks, prices and a timeline"),
     "workflows": (_STORED, "list, get, pull, deploy, delete and run them"),
     "doctor": (_SETUP, "find out why the key, the address or the network does not work"),
     "completion": (_SETUP, "print the completion script for a shell"),
@@ -48,6 +49,10 @@ def _module_of(command: str) -> ModuleType:
             from scout.cli import local
 
             return local
+        case "show":
+            from scout.cli import show
+
+            return show
         case "workflows":
             from scout.cli import workflows
 

@@ -94,19 +94,21 @@ class LiveDisplay(PlainDisplay):
 
     def _now(self, width: int, most: int) -> list[str]:
         now = time.monotonic()
-        running = [
-            f"\x1b[2m{_live.fit(_line(f'… {block_id} {now - since:.1f} s'), width)}\x1b[0m"
-            for block_id, since in list(self._running.items())
-        ]
-        ended = [_coloured(block, width) for block in self._held[-most:]]
-        lines = [*ended, *running]
-        counts = {**self._counts, "running": len(running)}
-        if len(self._known) < _MANY and len(lines) <= most:
-            return lines
-        counted = ", ".join(f"{count} {_line(name)}" for name, count in counts.items() if count)
+        running = list(self._running.items())
+        is_counted = len(self._known) >= _MANY or len(running) + len(self._held) > most
+        room = most - 1 if is_counted else most
         # The running ones come first when there is no room for all.
-        kept = running[: most - 1]
-        return [*ended[: max(most - 1 - len(kept), 0)], *kept, f"\x1b[2m{_live.fit(counted, width)}\x1b[0m"]
+        lines = [
+            f"\x1b[2m{_live.fit(_line(f'… {block_id} {now - since:.1f} s'), width)}\x1b[0m"
+            for block_id, since in running[:room]
+        ]
+        left = room - len(lines)
+        lines[:0] = [_coloured(block, width) for block in self._held[-left:]] if left else []
+        if is_counted:
+            counts = {**self._counts, "running": len(running)}
+            counted = ", ".join(f"{count} {_line(name)}" for name, count in counts.items() if count)
+            lines.append(f"\x1b[2m{_live.fit(counted, width)}\x1b[0m")
+        return lines
 
 
 def _print(block: BlockRun) -> None:

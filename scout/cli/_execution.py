@@ -113,7 +113,7 @@ def carry_out(
     if args.block is not None and run.ok and args.block not in run.outputs:
         known = list(run.outputs)
         code = _exits.refuse(_no_block(args.block, known, "that the run has an output of"), run=_as_json(run))
-    elif args.stream:
+    elif args.stream or keeper.has_failed:
         code = _conclude(run, json=args.json)
     else:
         code = _print_json(run) if args.json else _print_text(run)

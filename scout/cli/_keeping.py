@@ -34,10 +34,10 @@ def add_arguments(output: Any) -> None:
 
 def picture_name(text: str) -> str:
     """Return the name of a picture. Another name is refused: it was meant to be the next argument."""
-    if not text.lower().endswith(".svg"):
+    if text != AS_TEXT and not text.lower().endswith(".svg"):
         raise argparse.ArgumentTypeError(
-            f"a picture needs a name that ends in .svg, and {text!r} does not; "
-            "for the timeline as text, give --timeline after it, as the last option"
+            f"the name of a picture ends in .svg, and {text!r} does not; "
+            "for the timeline as text, give --timeline last, after all names"
         )
     return text
 
@@ -53,7 +53,7 @@ class Keeper:
         """
         self._save: str | None = args.save
         self._timeline: str | None = args.timeline
-        self._is_kept = self._save is None
+        self.has_failed: bool = False  # True after a run was printed because it could not be written
         if self._save is not None:
             if os.path.lexists(self._save):
                 raise _exits.UsageError(f"--save {self._save}: exists already; choose another name, or remove it")
@@ -69,26 +69,21 @@ class Keeper:
         return self._timeline is not None
 
     def keep(self, run: Run) -> None:
-        """Write a run, also one that failed or was cut off. A run that cannot be written is printed by `conclude`."""
-        if self._save is None or self._is_kept:
+        """Write a run, also one that failed or was cut off. If that fails it is printed: it was paid for."""
+        if self._save is None:
             return
         text = as_json(run.to_dict(decimals=True), indent=2) + "\n"
         try:
             write_whole(Path(self._save), text.encode("utf-8", "backslashreplace"), replace=False)
         except OSError as error:
-            talk(f"--save {self._save}: cannot be written: {_reason(error)}")
-            return
-        self._is_kept = True
+            self.has_failed = True
+            talk(f"--save {self._save}: cannot be written: {_reason(error)}; so the run is printed as JSON")
+            answer(text, json=True)
 
     def conclude(self, run: Run, code: int) -> int:
         """Draw a run that has ended in any way, and return the exit code, of which the one so far is given."""
-        if not self._is_kept:
-            talk("so that the run is not lost, it is printed as JSON")
-            answer(as_json(run.to_dict(decimals=True)), json=True)
-            code = code or _exits.USAGE
-        if self._timeline is None:
-            return code
-        return draw(run.timeline(), self._timeline) or code
+        drawn = _exits.DONE if self._timeline is None else draw(run.timeline(), self._timeline)
+        return code or drawn or (_exits.USAGE if self.has_failed else _exits.DONE)
 
 
 def draw(timeline: Timeline, target: str) -> int:

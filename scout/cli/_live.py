@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
 _SECONDS = 0.1  # between two pictures
-_LEAST_SECONDS = 0.03  # between two pictures that text asks for
+_LEAST_SECONDS = 0.005  # between two pictures that text asks for
 
 _ERASE = "\x1b[J"  # from the cursor to the end of the screen
 _DOWN, _SAVE, _RESTORE = "\x1bD", "\x1b7", "\x1b8"
@@ -38,29 +38,51 @@ def is_possible() -> bool:
     )
 
 
+def _put(codes: str) -> None:
+    sys.stderr.write(codes)
+    sys.stderr.flush()
+
+
+def _size() -> tuple[int, int]:
+    try:
+        width, height = os.get_terminal_size(sys.stderr.fileno())
+    except OSError:
+        return 80, 24
+    return width or 80, height or 24  # some say 0
+
+
 class LiveLines:
     """The lines. All text that is printed meanwhile goes through `_terminal`, which makes room for it here."""
 
-    def __init__(self, lines: Callable[[int, int], list[str]]) -> None:
+    def __init__(
+        self,
+        lines: Callable[[int, int], list[str]],
+        *,
+        put: Callable[[str], None] = _put,
+        size: Callable[[], tuple[int, int]] = _size,
+    ) -> None:
         """Prepare the lines.
 
         Args:
             lines: A function from the columns and the number of lines at most to the lines, which fit.
+            put: A function that writes to the terminal.
+            size: A function that returns the columns and lines of the terminal.
         """
         self._lines = lines
+        self._put = put
+        self._size = size
         self._lock = threading.RLock()
         self._stopped = threading.Event()
         self._is_drawn = False
         self._is_below = False  # the row below the cursor is the first one, because there is text before the cursor
         self._column: int | None = 0  # of the cursor; `None` while it is not certain
-        self._width = 0
+        self._width = size()[0]
         self._last = 0.0
 
     def start(self) -> None:
         """Begin to draw."""
         if not _terminal.at_line_start():
             self._column = None
-        self._width = _size()[0]
         _terminal.watch(self.making_room)
         threading.Thread(target=self._draw_again, name="scout-live", daemon=True).start()
 
@@ -74,7 +96,7 @@ class LiveLines:
     def _draw_again(self) -> None:
         with contextlib.suppress(OSError):  # the terminal has gone, which the other writers report
             while not self._stopped.wait(_SECONDS):
-                self._draw()
+                self.draw()
 
     @contextlib.contextmanager
     def making_room(self, text: str) -> Generator[None]:
@@ -89,10 +111,10 @@ class LiveLines:
             yield
             self._column = after
             if not self._is_drawn and time.monotonic() - self._last > _LEAST_SECONDS:
-                self._draw()
+                self.draw()
 
     def _notice_resize(self) -> None:
-        width = _size()[0]
+        width = self._size()[0]
         if width == self._width:
             return
         self._width = width
@@ -102,12 +124,13 @@ class LiveLines:
             self._erase()
             self._column = None  # terminals differ in what they do to the line
 
-    def _draw(self) -> None:
+    def draw(self) -> None:
+        """Draw the lines as they are now, unless there is no safe place for them."""
         with self._lock:
             if self._stopped.is_set():
                 return
             self._notice_resize()
-            width, height = _size()
+            width, height = self._size()
             if self._column is None or self._column >= width or height < 4:
                 return
             lines = self._lines(width - 1, height // 2)
@@ -120,25 +143,12 @@ class LiveLines:
             room = _DOWN * down + (f"\x1b[{down}A" if down else "")  # scrolls where the screen ends here
             first = "\r\n" if self._is_below else ""
             drawn = "\r\n".join(f"{line}\x1b[K" for line in lines)
-            _put(f"{_HIDE}{room}{_SAVE}{first}{drawn}{_ERASE}{_RESTORE}{_SHOW}")
+            self._put(f"{_HIDE}{room}{_SAVE}{first}{drawn}{_ERASE}{_RESTORE}{_SHOW}")
 
     def _erase(self) -> None:
         if self._is_drawn:
             self._is_drawn = False
-            _put(_ERASE)
-
-
-def _put(codes: str) -> None:
-    sys.stderr.write(codes)
-    sys.stderr.flush()
-
-
-def _size() -> tuple[int, int]:
-    try:
-        width, height = os.get_terminal_size(sys.stderr.fileno())
-    except OSError:
-        return 80, 24
-    return width or 80, height or 24  # some say 0
+            self._put(_ERASE)
 
 
 # --- Where the cursor is ------------------------------------------------------------------------------------------
@@ -159,7 +169,7 @@ def column_after(column: int | None, text: str, width: int) -> int | None:
         return column if column <= width else (column - 1) % width + 1
     for character in rest:
         columns = _columns(character)
-        if columns is None:
+        if columns is None or (columns == 2 and column == width - 1):  # half of it would fit
             return None
         column = columns if column + columns > width else column + columns
     return column
