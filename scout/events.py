@@ -376,7 +376,7 @@ class Accumulator:
         )
         needs = dependencies_in(config)
         if needs is None:
-            needs = dependencies_in(definition_in(self._config, block_id))
+            needs = dependencies_in(definition_in(self._config, block_id)) or block.dependencies
         moment = parse_timestamp(event.timestamp)
         if isinstance(event, BlockRunStarted):
             self._blocks[block_id] = BlockRun(block_id, archetype, started=moment, dependencies=needs)
