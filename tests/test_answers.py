@@ -12,9 +12,9 @@ from scout_generated.models.workflow_run_response import WorkflowRunResponse
 from servers import run_answer
 
 from scout import (
-    BlockRun,
     APIResponseError,
     APIStatusError,
+    BlockRun,
     RunStatus,
     UnprocessableEntityError,
 )
