@@ -135,8 +135,8 @@ def write_whole(target: Path, data: bytes, *, replace: bool) -> None:
 
 def _try_folder(option: str, name: str) -> None:
     """Write a file beside a name and remove it, to know that one can be written there."""
-    trial = Path(os.path.realpath(name)).with_name(f".{os.urandom(8).hex()}.tmp")
     try:
+        trial = Path(os.path.realpath(name)).with_name(f".{os.urandom(8).hex()}.tmp")
         with trial.open("xb"):
             pass
         trial.unlink()

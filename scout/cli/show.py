@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from scout.cli import _exits, _inputs, _keeping
-from scout.cli._terminal import answer, as_json, escape
+from scout.cli._terminal import answer, as_json, escape, talk
 
 if TYPE_CHECKING:
     import argparse
@@ -44,6 +44,8 @@ def _show(args: argparse.Namespace) -> int:
     if args.json:
         answer(as_json(run.to_dict(decimals=True), indent=2 if sys.stdout.isatty() else None), json=True)
         return _exits.DONE
+    if run.ok and run.output_block_id is None:
+        talk(f"the run has no output block; its outputs are in --json: {', '.join(run.outputs)}")
     said = run.text if run.ok else "\n".join(run.errors) or run.text
     if said:
         answer(escape(said))
