@@ -295,8 +295,8 @@ def _answers(url: SplitResult, proxy: SplitResult | None, seconds: float) -> Ite
         connection.close()
     status, date, location = answered
     yield _answer(status, location)
-    if date is not None and (moment := _moment(date)) is not None:
-        yield _skew(moment)
+    moment = _moment(date or "")
+    yield Finding("time", OK, "the answer does not tell the time") if moment is None else _skew(moment)
 
 
 def _connection(url: SplitResult, proxy: SplitResult | None, seconds: float) -> HTTPConnection:
