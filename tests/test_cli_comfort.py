@@ -673,7 +673,7 @@ def test_a_key_that_is_wrong(key: str, local_scout: LocalScout) -> None:
 @pytest.mark.parametrize(
     ("behaviour", "name", "words", "code"),
     [
-        (silent(), "connection", "no answer within 0.2 s", 3),
+        (silent(), "answer", "no answer within 0.2 s", 3),
         (answer(404), "answer", "404: this is not Scout", 2),
         (answer(302, headers={"Location": "https://elsewhere.example"}), "answer", "302: a redirect", 2),
         (answer(503), "answer", "503: Scout or a proxy before it fails", 3),
