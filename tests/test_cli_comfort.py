@@ -337,7 +337,7 @@ def error_of(done: Done) -> dict[str, Any]:
     error: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])["error"]
     assert error["exit_code"] == done.returncode
     assert error["message"] in done.stderr.replace("\n", " ") or error["message"].split("\n")[0] in done.stderr
-    assert KEY not in done.stdout
+    assert KEY not in done.stdout.splitlines()[-1]
     return error
 
 
@@ -404,7 +404,7 @@ STARTED = {"workflow_id": "wf_1", "workflow_run_id": "run_1", "session_id": "ses
 
 
 def events(*names: str) -> list[bytes]:
-    told = [
+    told: list[dict[str, Any]] = [
         {"name": name, "data": {**STARTED, "block_id": "left", "update_type": "delta", "update_data": {"value": "Hel"}}}
         for name in names
     ]
@@ -413,6 +413,7 @@ def events(*names: str) -> list[bytes]:
 
 def test_an_interrupted_stream_ends_with_an_error_that_holds_the_run(file: Path) -> None:
     parts = events("workflow_run_started", "block_run_started")
+    parts[0] = parts[0].replace(b"sess_1", KEY.encode())  # a server that echoes it
     with Server(stream(parts)) as server:
         done = scout("run", file, "--json", "--stream", url=server.url)
 
@@ -421,6 +422,7 @@ def test_an_interrupted_stream_ends_with_an_error_that_holds_the_run(file: Path)
         "workflow_run_started", "block_run_started", None
     ]  # fmt: skip
     assert (error["type"], error["exit_code"]) == ("StreamInterruptedError", 3)
+    assert error["run"]["session_id"] == "[redacted]"
     assert (error["run"]["id"], error["run"]["blocks"][0]["id"]) == ("run_1", "left")
     assert error["run_may_have_started"] is True
 
@@ -454,6 +456,18 @@ def test_ctrl_c_is_json_with_what_is_known_of_the_run(file: Path) -> None:
 def test_without_json_stdout_has_no_error(file: Path) -> None:
     with Server(answer(500)) as server:
         assert scout("run", file, "--stream", url=server.url).stdout == ""
+
+
+def test_an_error_whose_reader_has_gone_is_quiet(file: Path) -> None:
+    program = [sys.executable, "-m", "scout", "run", str(file), "--jsn", "--json"]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read().decode()
+
+    assert process.returncode == 141
+    assert said.count("\n") == 1
 
 
 # --- The same twice ---------------------------------------------------------------------------------------------------
