@@ -102,6 +102,18 @@ def run_command(argv: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     _exits.begin(as_json="--json" in (words[: words.index("--")] if "--" in words else words))
     try:
+        return _run_command(argv)
+    except BrokenPipeError:
+        _drop_output()
+        return _exits.BROKEN_PIPE
+    except OSError as error:
+        _drop_output()
+        talk(f"cannot write: {error.strerror or error}")
+        return _exits.USAGE
+
+
+def _run_command(argv: Sequence[str] | None) -> int:
+    try:
         args = make_parser().parse_args(argv)
         handler: Callable[[argparse.Namespace], int] = args.handler
         return handler(args)
@@ -113,15 +125,11 @@ def run_command(argv: Sequence[str] | None) -> int:
         message = "; ".join(["interrupted", *map(str, interrupt.args)])
         talk_of_interrupt(message)
         return _exits.report("Interrupted", message, _exits.INTERRUPTED, run_may_have_started=bool(interrupt.args))
-    except BrokenPipeError:
-        _drop_output()
-        return _exits.BROKEN_PIPE
     except OSError as error:
-        if error.filename is not None:  # the look at a file, such as whether it exists
-            return _exits.refuse(f"{error.filename} cannot be used: {error.strerror}")
-        _drop_output()
-        talk(f"cannot write: {error.strerror or error}")
-        return _exits.USAGE
+        if error.filename is None:
+            raise
+        # The look at a file, such as whether it exists.
+        return _exits.refuse(f"{error.filename} cannot be used: {error.strerror}")
 
 
 class Parser(argparse.ArgumentParser):

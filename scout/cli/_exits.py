@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 
 from scout.cli._advice import about_option, in_options
 from scout.cli._terminal import answer, as_json, talk
@@ -69,9 +70,12 @@ def report(
         facts: What else is known; the values that are `None` are left out.
     """
     if _state.as_json:
+        from scout._json import redact
+
         known = {**facts, "run": _state.run if run is None else run}
         error = {"type": kind, "message": message, "run_may_have_started": run_may_have_started, "exit_code": exit_code}
         error |= {name: value for name, value in known.items() if value is not None}
+        error = redact(error, [os.environ.get("SCOUT_API_KEY", "")])  # a run holds what the server sent
         answer(as_json({"error": error}), json=True)
     return exit_code
 

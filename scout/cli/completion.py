@@ -51,8 +51,8 @@ def _print(args: argparse.Namespace) -> int:
             made.append(self)
 
     parser = make_parser(MarkingParser)
-    for each in made[: len(COMMANDS)]:
-        each.filled()
+    for each, (_, about) in zip(made, COMMANDS.values(), strict=False):  # filling makes more parsers
+        each.filled().description = about
     script: str = shtab.complete(parser, args.shell)
     if args.shell == "bash":  # readline completes file names where nothing else is known
         script = script.replace("complete -o bashdefault -F ", "complete -o bashdefault -o default -F ")

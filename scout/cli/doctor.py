@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -19,7 +20,7 @@ from scout.cli._terminal import answer, as_json
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from http.client import HTTPConnection
     from urllib.parse import SplitResult
 
@@ -272,31 +273,41 @@ def _names(host: str, seconds: float) -> Finding:
 
 def _answers(url: SplitResult, proxy: SplitResult | None, seconds: float) -> Iterator[Finding]:
     """Connect, and ask one question without the key."""
+    at = f"{url.hostname}:{url.port or (443 if url.scheme == 'https' else 80)}"
+    by = "" if proxy is None else f" by the proxy {proxy.hostname}:{proxy.port or 80}"
+    connection = _connection(url, proxy, seconds)
+    try:
+        with _explained("connection", f"to {at}{by}"):
+            _within(seconds, connection.connect)
+        how = "TCP and TLS" if url.scheme == "https" else "TCP, without TLS,"
+        yield Finding("connection", OK, f"{how} to {at}{by}")
+        with _explained("answer", f"of {at}{by}"):
+            status, date, location = _within(seconds, lambda: _ask(connection, url, proxy))
+    finally:
+        connection.close()
+    yield _answer(status, location)
+    moment = _moment(date or "")
+    yield Finding("time", OK, "the answer does not tell the time") if moment is None else _skew(moment)
+
+
+@contextlib.contextmanager
+def _explained(name: str, where: str) -> Generator[None]:
+    """Make a finding of what goes wrong in a step of the network."""
     import ssl
     from http.client import HTTPException
 
-    at = f"{url.hostname}:{url.port or (443 if url.scheme == 'https' else 80)}"
-    connection = _connection(url, proxy, seconds)
     try:
-        _within(seconds, connection.connect)
-        how = "TCP and TLS" if url.scheme == "https" else "TCP, without TLS"
-        yield Finding("connection", OK, f"{how} to {at}{' through the proxy' if proxy else ''}")
-        answered = _within(seconds, lambda: _ask(connection, url, proxy))
+        yield
     except ssl.SSLCertVerificationError as error:
-        advice = "the certificate is not one for this address that this machine trusts; a proxy that reads TLS "
-        advice += "needs its own certificate in SSL_CERT_FILE"
-        failed = Finding("connection", PROBLEM, f"TLS to {at}: {error.verify_message}", advice, _exits.API)
-        raise _StepError(failed) from None
+        advice = "this machine does not trust the certificate for that address; a proxy that reads TLS has one of its "
+        advice += "own, which belongs into the file that SSL_CERT_FILE names"
+        reason: str = error.verify_message
     except (OSError, HTTPException, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         advice = "check the address, the firewall and the proxy; a local Scout is started with scout local"
-        raise _StepError(Finding("connection", PROBLEM, f"{at}: {reason}", advice, _exits.API)) from None
-    finally:
-        connection.close()
-    status, date, location = answered
-    yield _answer(status, location)
-    if date is not None and (moment := _moment(date)) is not None:
-        yield _skew(moment)
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    else:
+        return
+    raise _StepError(Finding(name, PROBLEM, f"{where}: {reason}", advice, _exits.API)) from None
 
 
 def _connection(url: SplitResult, proxy: SplitResult | None, seconds: float) -> HTTPConnection:
@@ -368,8 +379,8 @@ def _works(args: argparse.Namespace) -> Finding:
         try:
             next(iter(client.workflows.list(limit=1).pages()), None)
         except ScoutError as error:
-            message, code = in_options(str(error)), _exits.code_of(error)
+            message, code = in_options(str(error)).removeprefix("page 1 of the list: "), _exits.code_of(error)
             refused = isinstance(error, APIStatusError) and error.status in (401, 403)
-            advice = "make a new key in Scout's studio (Settings, API Keys)" if refused else "see the message"
+            advice = "make a new key in Scout's studio (Settings, API Keys)" if refused else None
             return Finding("key works", PROBLEM, message, advice, code)
     return Finding("key works", OK, "the workflows can be listed")
