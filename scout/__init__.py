@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         WorkflowRunFailed,
         WorkflowRunStarted,
     )
+    from .graph import Graph, GraphNode
     from .results import BlockRun, Run, RunStatus, StoredWorkflow, WorkflowPage
     from .streaming import AsyncRunStream, RunStream
     from .timeline import Bar, Timeline
@@ -87,6 +88,8 @@ __all__ = [
     "Deployment",
     "Environment",
     "Event",
+    "Graph",
+    "GraphNode",
     "InternalServerError",
     "LoadedWorkflow",
     "NotFoundError",
@@ -163,6 +166,10 @@ def _home_of(name: str) -> object:
             from . import environments
 
             return environments
+        case "Graph" | "GraphNode":
+            from . import graph
+
+            return graph
         case "BlockRun" | "Run" | "RunStatus" | "StoredWorkflow" | "WorkflowPage":
             from . import results
 

@@ -169,7 +169,7 @@ def html_page(svg: str, *, title: str) -> str:
         '<!DOCTYPE html>\n<html xmlns="http://www.w3.org/1999/xhtml" lang="en"><head><meta charset="utf-8"/>'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"/>"
         f'<meta name="viewport" content="width=device-width"/><title>{xml_text(title)}</title><style>'
-        f"body{{margin:16px;background:{_LIGHT['page']}}}svg{{max-width:100%;height:auto}}"
+        f"body{{margin:0;background:{_LIGHT['page']}}}"
         f"@media (prefers-color-scheme:dark){{body{{background:{_DARK['page']}}}}}"
         f"</style></head><body>{svg}</body></html>\n"
     )

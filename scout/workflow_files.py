@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
 
+import scout  # its names are imported when they are first used, which only `typing.get_type_hints` does here
+
 from ._documents import NEVER_RAW, locate, parse_json_text, parse_yaml, refuse_at, write_yaml
 from ._json import PathInData, is_list, is_mapping, json_fault, parse_json, spell, text_or_none, write_json
 from .errors import ConfigurationError, WorkflowFileError
@@ -87,6 +89,12 @@ class LoadedWorkflow:
         text = _decode(name, _read(name)) if self.text is None else self.text
         data = _parse(name, text)
         return locate(text, (*_place_of_config(data), *place))
+
+    def graph(self) -> scout.Graph:
+        """Return the blocks and their dependencies as a graph, which can be printed and drawn."""
+        from .graph import graph_of
+
+        return graph_of(self.config, self.output_block_id)
 
     def _blocks(self) -> list[Mapping[str, Any]]:
         found: Any = self.config.get("blocks")

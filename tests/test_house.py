@@ -318,6 +318,7 @@ def test_the_command_comes_in_by_the_front_door() -> None:
         *(("scout._json", name) for name in ("parse_json", "write_json")),  # JSON is read and printed as by the client
         ("scout._json", "redact"),  # of the key in errors as JSON
         *(("scout._documents", name) for name in ("parse_json_text", "parse_yaml")),  # files of inputs, as workflows
+        *(("scout._pictures", name) for name in ("cut", "display_width")),  # text is measured as in pictures
         ("scout.workflow_files", "load_text"),  # a workflow on stdin, which has no path
     ]
     used = [each for each in used if (each.module, each.name) not in back]

@@ -30,6 +30,7 @@ _GROUPS = (_RUN, _WRITE, _LOOK, _STORED, _SETUP)
 COMMANDS = {
     "run": (_RUN, "run a workflow file and print its output"),
     "local": (_RUN, "start a local Scout, for development and tests"),
+    "graph": (_LOOK, "draw a workflow file: as text, Mermaid, DOT, SVG or HTML"),
     "show": (_LOOK, "show a run that was saved: output, blocks, prices and a timeline"),
     "workflows": (_STORED, "list, get, pull, deploy, delete and run them"),
     "doctor": (_SETUP, "find out why the key, the address or the network does not work"),
@@ -49,6 +50,10 @@ def _module_of(command: str) -> ModuleType:
             from scout.cli import local
 
             return local
+        case "graph":
+            from scout.cli import graph
+
+            return graph
         case "show":
             from scout.cli import show
 

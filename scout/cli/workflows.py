@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime
 import re
 import sys
-import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from scout._pictures import display_width
 from scout.cli import _connection, _execution, _exits, _places
 from scout.cli._terminal import answer, as_json, ask, escape, talk
 
@@ -278,9 +278,9 @@ class _Table:
             new.insert(0, self._heading)
             self.has_rows = True
         for place, width in enumerate(self._widths):
-            self._widths[place] = max(width, *(min(_width(row[place]), _WIDEST) for row in new), 0)
+            self._widths[place] = max(width, *(min(display_width(row[place]), _WIDEST) for row in new), 0)
         for row in new:
-            cells = (cell + " " * (width - _width(cell)) for cell, width in zip(row, self._widths, strict=True))
+            cells = (cell + " " * (width - display_width(cell)) for cell, width in zip(row, self._widths, strict=True))
             answer("  ".join(cells).rstrip())
 
 
@@ -314,14 +314,6 @@ def _plain(value: object) -> str:
     """Return a value of the server as one line: empty for `None`, JSON for a value that is not text."""
     text = value if isinstance(value, str) else "" if value is None else as_json(value)
     return escape(" ".join(text.split()))
-
-
-def _width(text: str) -> int:
-    """Return the width of a text on a terminal, in columns."""
-    return sum(
-        0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
-        for character in text
-    )
 
 
 def _file_name(workflow: StoredWorkflow) -> str:
