@@ -83,7 +83,9 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The blocks of a run over time. `Run.timeline()` makes it. A notebook shows it as a picture.
+    """The blocks of a run over time, as `Run.timeline` returns them.
+
+    `print(timeline)` draws it as text. A notebook shows it as a picture.
 
     The critical path is the chain of blocks that the run waited for: the block that ended last, then of those it
     depends on the one that ended last, and so on. Where the dependencies of a block are not known, the block that ended
@@ -115,6 +117,9 @@ class Timeline:
     def svg(self) -> str:
         """Return the timeline as an SVG document, without scripts, and readable in dark and light."""
         return _svg(self)
+
+    def __str__(self) -> str:
+        return self.text()
 
     def _repr_svg_(self) -> str:
         return self.svg()

@@ -51,6 +51,13 @@ def test_a_run_is_saved_and_the_output_is_the_same(folder: Path) -> None:
     assert [each.name for each in folder.iterdir() if each.name.endswith(".tmp")] == []
 
 
+def test_the_key_is_in_no_file(folder: Path) -> None:
+    run(folder, "--save", "run.json", behaviour=json_answer(run_answer("the key is secret_planted_key")))
+
+    assert "secret_planted_key" not in (folder / "run.json").read_text()
+    assert saved(folder).output == "the key is [redacted]"
+
+
 def test_a_plain_run_is_saved_with_what_its_answer_tells(folder: Path) -> None:
     done, _ = run(folder, "--save", "run.json", "--json", behaviour=json_answer(PLAIN))
 

@@ -72,7 +72,11 @@ class Keeper:
         """Write a run, also one that failed or was cut off. If that fails it is printed: it was paid for."""
         if self._save is None:
             return
-        text = as_json(run.to_dict(decimals=True), indent=2) + "\n"
+        from scout._json import redact
+
+        # An output may repeat what the server knows.
+        data = redact(run.to_dict(decimals=True), [os.environ.get("SCOUT_API_KEY", "")])
+        text = as_json(data, indent=2) + "\n"
         try:
             write_whole(Path(self._save), text.encode("utf-8", "backslashreplace"), replace=False)
         except OSError as error:
