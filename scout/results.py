@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from enum import StrEnum
@@ -402,7 +402,8 @@ def with_meta(block: BlockRun, entry: Any) -> BlockRun:
 
 def definition_in(config: Mapping[str, Any], block_id: str) -> Mapping[str, Any]:
     """Return the definition of a block in a config, which may hold anything; empty when it has none."""
-    return next((block for block in objects_in(config.get("blocks")) if block.get("block_id") == block_id), {})
+    none: Mapping[str, Any] = {}
+    return next((block for block in objects_in(config.get("blocks")) if block.get("block_id") == block_id), none)
 
 
 def dependencies_in(definition: Mapping[str, Any]) -> tuple[str, ...] | None:
@@ -455,19 +456,15 @@ def _copied(state: Mapping[str, Any], *, keep_decimals: bool) -> tuple[dict[str,
     work: list[tuple[Any, Any, list[str | int]]] = [(state, top, [])]
     while work:
         source, copy, place = work.pop()
-        pairs: Iterable[tuple[Any, Any]] = source.items() if is_mapping(source) else enumerate(source)
+        pairs: Any = source.items() if is_mapping(source) else enumerate(source)
         for key, value in pairs:
-            kept: Any = value
+            copy[key] = value
             if is_mapping(value) or is_list(value):
-                kept = {} if is_mapping(value) else []
-                work.append((value, kept, [*place, key]))
+                copy[key] = {} if is_mapping(value) else [None] * len(value)
+                work.append((value, copy[key], [*place, key]))
             elif is_decimal(value) and not keep_decimals:
-                kept = str(value)
+                copy[key] = str(value)
                 places.append([*place, key])
-            if is_dict(copy):
-                copy[key] = kept
-            else:
-                copy.append(kept)
     return top, places
 
 
@@ -522,22 +519,28 @@ class _Saved:
         price = block.get("price")
         if isinstance(price, bool) or not isinstance(price, int | float | None):
             self._refuse(f"{place}.price is {_kind(price)} where a number belongs")
-        counts = {name: block.get(name) for name in ("input_tokens", "output_tokens")}
-        for name, count in counts.items():
-            if count is not None and _count(count) is None:
-                self._refuse(f"{place}.{name} is not a count")
         texts = {name: self._text(block, name, f"{place}.") for name in ("archetype", "error", "model", "status")}
+        started, ended, first_token = (self._time(block, name, f"{place}.") for name in _TIMES)
         return BlockRun(
             block["id"],
             texts["archetype"],
             RunStatus(texts["status"] or RunStatus.STARTED),
-            price=price,
-            error=texts["error"],
-            model=texts["model"],
-            dependencies=None if needs is None else tuple(needs),
-            **{name: _count(count) for name, count in counts.items()},
-            **{name: self._time(block, name, f"{place}.") for name in _TIMES},
+            started,
+            ended,
+            price,
+            texts["error"],
+            first_token,
+            texts["model"],
+            self._count(block, "input_tokens", place),
+            self._count(block, "output_tokens", place),
+            None if needs is None else tuple(needs),
         )
+
+    def _count(self, block: Mapping[str, Any], name: str, place: str) -> int | None:
+        value = block.get(name)
+        if value is not None and _count(value) is None:
+            self._refuse(f"{place}.{name} is not a count")
+        return _count(value)
 
     def _text(self, part: Mapping[str, Any], name: str, place: str) -> str | None:
         value = part.get(name)
