@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from .graph import Graph, GraphNode
     from .results import BlockRun, Run, RunStatus, StoredWorkflow, WorkflowPage
     from .streaming import AsyncRunStream, RunStream
+    from .timeline import Bar, Timeline
     from .workflow_files import LoadedWorkflow, WorkflowSource, load_workflow, save_workflow
     from .workflows import AsyncWorkflowList, AsyncWorkflows, Deployment, WorkflowList, Workflows
 
@@ -75,6 +76,7 @@ __all__ = [
     "Attempt",
     "AuthenticationError",
     "BadRequestError",
+    "Bar",
     "BlockRun",
     "BlockRunCompleted",
     "BlockRunFailed",
@@ -108,6 +110,7 @@ __all__ = [
     "StreamDecodeError",
     "StreamError",
     "StreamInterruptedError",
+    "Timeline",
     "Transport",
     "UnknownEvent",
     "UnprocessableEntityError",
@@ -175,6 +178,10 @@ def _home_of(name: str) -> object:
             from . import streaming
 
             return streaming
+        case "Bar" | "Timeline":
+            from . import timeline
+
+            return timeline
         case "LoadedWorkflow" | "WorkflowSource" | "load_workflow" | "save_workflow":
             from . import workflow_files
 

@@ -20,7 +20,7 @@ from .results import StoredWorkflow
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["LoadedWorkflow", "WorkflowSource", "load_workflow", "save_workflow"]
+__all__ = ["LoadedWorkflow", "WorkflowSource", "load_text", "load_workflow", "save_workflow"]
 
 _MAY_BE_EMPTY = "block_display_name"
 _REQUIRED_IN_A_BLOCK = ("block_id", "block_archetype_id", _MAY_BE_EMPTY)
@@ -43,11 +43,14 @@ class LoadedWorkflow:
         config: The config, without any wrapper, otherwise unchanged.
         key: The `workflow_key` of the wrapper; `None` when it has none.
         path: The path of the file, as it was given; `None` when the workflow is not from a file.
+        text: The text of the workflow, when it was read from elsewhere, such as the standard input of the `scout`
+            command; `None` otherwise.
     """
 
     config: Mapping[str, Any]
     key: str | None = None
     path: str | None = field(default=None, compare=False, repr=False)
+    text: str | None = field(default=None, compare=False, repr=False)
 
     @property
     def block_ids(self) -> list[str]:
@@ -75,15 +78,16 @@ class LoadedWorkflow:
                 does not exist, the nearest one above it is found.
 
         Returns:
-            Line and column; `None` and `None` when the workflow is not from a file.
+            Line and column; `None` and `None` when the workflow is neither from a file nor from a text.
 
         Raises:
             WorkflowFileError: the file, which is read again, has changed so that it is not a workflow, or is gone.
         """
-        if self.path is None:
+        if self.path is None and self.text is None:
             return None, None
-        text = _decode(self.path, _read(self.path))
-        data = _parse(self.path, text)
+        name = self.path or ""
+        text = _decode(name, _read(name)) if self.text is None else self.text
+        data = _parse(name, text)
         return locate(text, (*_place_of_config(data), *place))
 
     def graph(self) -> scout.Graph:
@@ -157,7 +161,20 @@ def _is_json(name: str) -> bool:
 
 
 def _load_bytes(name: str, data: bytes, *, require_fields: bool = False) -> LoadedWorkflow:
-    text = _decode(name, data)
+    return replace(load_text(name, _decode(name, data), require_fields=require_fields), path=name, text=None)
+
+
+def load_text(name: str, text: str, *, require_fields: bool = False) -> LoadedWorkflow:
+    """Read a workflow from the text of a YAML or JSON file. Else as `load_workflow`.
+
+    Args:
+        name: The name of the text in errors. It is read as JSON when the name ends in `.json`.
+        text: The text.
+        require_fields: As for `load_workflow`.
+
+    Raises:
+        WorkflowFileError: as `load_workflow`.
+    """
     parsed = _parse(name, text)
 
     def refuse(problem: str, place: PathInData) -> NoReturn:
@@ -165,7 +182,7 @@ def _load_bytes(name: str, data: bytes, *, require_fields: bool = False) -> Load
 
     if not is_mapping(parsed):
         refuse(f"a workflow is a mapping, and this is {_kind(parsed)}", ())
-    return replace(_unwrap(parsed, refuse, require_fields=require_fields), path=name)
+    return replace(_unwrap(parsed, refuse, require_fields=require_fields), text=text)
 
 
 def _parse(name: str, text: str) -> Any:
