@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     )
     from .results import BlockRun, Run, RunStatus, StoredWorkflow, WorkflowPage
     from .streaming import AsyncRunStream, RunStream
-    from .workflow_files import LoadedWorkflow, WorkflowSource, load_workflow, save_workflow
+    from .workflow_files import LoadedWorkflow, WorkflowSource, is_workflow_id, load_workflow, save_workflow
     from .workflows import AsyncWorkflowList, AsyncWorkflows, Deployment, WorkflowList, Workflows
 
 __all__ = [
@@ -119,6 +119,7 @@ __all__ = [
     "Workflows",
     "__version__",
     "check",
+    "is_workflow_id",
     "load_workflow",
     "save_workflow",
 ]
@@ -168,7 +169,7 @@ def _home_of(name: str) -> object:
             from . import streaming
 
             return streaming
-        case "LoadedWorkflow" | "WorkflowSource" | "load_workflow" | "save_workflow":
+        case "LoadedWorkflow" | "WorkflowSource" | "is_workflow_id" | "load_workflow" | "save_workflow":
             from . import workflow_files
 
             return workflow_files

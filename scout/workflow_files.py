@@ -18,7 +18,7 @@ from .results import StoredWorkflow
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["LoadedWorkflow", "WorkflowSource", "load_workflow", "save_workflow"]
+__all__ = ["LoadedWorkflow", "WorkflowSource", "is_workflow_id", "load_workflow", "save_workflow"]
 
 _MAY_BE_EMPTY = "block_display_name"
 _REQUIRED_IN_A_BLOCK = ("block_id", "block_archetype_id", _MAY_BE_EMPTY)
@@ -176,14 +176,23 @@ def _read(name: str) -> bytes:
 
 
 _ID = re.compile(r"wf_\w+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-"""How the ids of workflows look."""
+"""The form of the ids of workflows."""
+
+
+def is_workflow_id(text: str) -> bool:
+    """Return True for a text in the form of a workflow's id: `wf_` and more, or a UUID.
+
+    For programs that take an id or a key from people, and pass `f"key:{text}"` to `scout.workflows` for a key. Nothing
+    is sent: a workflow with this id may not exist.
+    """
+    return _ID.fullmatch(text) is not None
 
 
 def _cannot_be(done: str, name: str, error: OSError | ValueError) -> WorkflowFileError:
     # ValueError: a NUL character in the name
     reason = error.strerror if isinstance(error, OSError) else str(error)
     hint = "" if Path(name).is_absolute() else f" (looked in {_here()})"
-    if _ID.fullmatch(name):
+    if is_workflow_id(name):
         hint += "; for the id of a stored workflow use scout.workflows.execute, or `scout workflows run`"
     return WorkflowFileError(f"cannot be {done}: {reason}{hint}", path=name)
 
