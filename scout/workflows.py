@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, NamedTuple, Self, TypeVar, Unpack, cast
@@ -13,7 +13,7 @@ import scout  # its names are imported when they are first used, which only `typ
 from ._answers import Answer, read_any_run, read_deletion, read_page, read_workflow
 from ._config import Config
 from ._http import AsyncBody, AsyncHttp, Http
-from ._json import is_same, json_fault, shorten
+from ._json import json_fault, shorten
 from ._options import CALL_OPTIONS, RUN_OPTIONS, CallOptions, RunOptions, apply_options
 from ._requests import (
     Request,
@@ -306,15 +306,10 @@ class _Workflows(Generic[HttpT]):
         prepare: Callable[[str], _Prepared],
     ) -> _Plan[_Prepared]:
         of_a_list = cast("CallOptions", {name: value for name, value in options.items() if name in _OF_A_LOOK_UP})
-        found = yield from self._search(key, of_a_list, prepared.begun, f"the workflow with the key {key!r}")
-        if not found.workflows:
+        found = yield from self._search([key], of_a_list, prepared.begun, f"the workflow with the key {key!r}")
+        if key not in found.workflows:
             raise _no_workflow_with(key, found.keys)
-        ids = [each.id for each in found.workflows]
-        if len(ids) > 1:
-            raise ConfigurationError(
-                f"{len(ids)} workflows have the key {key!r}: {', '.join(map(_shown, ids))}; give the id of one of them"
-            )
-        return prepare(ids[0])._replace(begun=prepared.begun)
+        return prepare(_only(key, found.workflows[key]).id)._replace(begun=prepared.begun)
 
     def _walk(
         self, start_at: str | None, options: CallOptions, begun: float | None = None, **filters: Any
@@ -380,9 +375,9 @@ class _Workflows(Generic[HttpT]):
                 conflict = error
             if not force:
                 purpose = f"what is stored under {key!r}, without force=True"
-                searched = yield from self._search(key, options, begun, purpose)
-                found = next(iter(searched.workflows), None)
-                if found is not None and found.is_draft is not True and is_same(found.config, source.config):
+                searched = yield from self._search([key], options, begun, purpose)
+                found = next(iter(searched.workflows.get(key, ())), None)
+                if found is not None and found.matches(source.config):
                     return Deployment(found.id, found.revision_id, False, found, changed=False)
             try:
                 revised: StoredWorkflow = yield self._call(revise, read_workflow, options, begun)
@@ -393,41 +388,78 @@ class _Workflows(Generic[HttpT]):
                     _reword(conflict, f"{conflict.message}; and for a revision of {key!r}: {error.message}")
                     raise conflict from None
 
-    def _search(self, key: str, options: CallOptions, begun: float, purpose: str) -> _Plan[_Found]:
-        """Find the workflow with a key.
+    def _find(self, keys: Iterable[str], options: CallOptions) -> _Plan[dict[str, StoredWorkflow]]:
+        if isinstance(keys, str):
+            raise ConfigurationError("keys must be several texts, such as a list, and not one text")
+        begun = time.monotonic()
+        wanted = list(dict.fromkeys(keys))
+        for key in wanted:
+            self._call(partial(list_request, query=key), read_page, options, begun)  # so that a bad key raises here
+        return self._all_with(wanted, options, begun)
 
-        The API has no call for this, so the lists are searched: first the results of the server's search, which may or
-        may not cover keys (not documented), then all workflows. No page is requested after the one that has it.
+    def _all_with(self, keys: list[str], options: CallOptions, begun: float) -> _Plan[dict[str, StoredWorkflow]]:
+        found = yield from self._search(keys, options, begun, "the workflows with these keys")
+        return {key: _only(key, found.workflows[key]) for key in keys if key in found.workflows}
+
+    def _search(self, keys: list[str], options: CallOptions, begun: float, purpose: str) -> _Plan[_Found]:
+        """Find the workflows with some keys.
+
+        The API has no call for this, so the lists are searched: first, for a few keys, the results of the server's
+        search, which may or may not cover keys (not documented), then all workflows. No page is requested after the one
+        that has the last of the keys.
 
         Args:
-            key: The key, to the letter.
+            keys: The keys, to the letter.
             options: The options of the requests.
             begun: The time when the call of the user began.
             purpose: The object of the search, for the message of an error.
         """
-        keys: list[str] = []
-        for query in (key, None):
+        found: dict[str, list[StoredWorkflow]] = {}
+        seen: list[str] = []
+        for query in (*(keys if len(keys) <= _FEW else ()), None):
+            wanted = {query} if query is not None else set(keys)
+            wanted -= found.keys()
+            if not wanted:
+                continue
             walk = self._walk(None, options, begun, query=query)()
             try:
-                while (prepared := walk.next()) is not None:
+                while wanted and (prepared := walk.next()) is not None:
                     page = walk.follow((yield prepared))
-                    keys += (each.key for each in page.workflows if each.key is not None)
-                    if found := [each for each in page.workflows if each.key == key]:
-                        return _Found(found, keys)
+                    seen += (each.key for each in page.workflows if each.key is not None)
+                    for each in page.workflows:
+                        if each.key in wanted:
+                            found.setdefault(each.key, []).append(each)
+                    wanted -= found.keys()
             except APIError as error:
                 if query is not None and isinstance(error, BadRequestError | UnprocessableEntityError):
                     continue  # a server that cannot search for this key
                 walk.note_in(error)
                 _reword(error, f"{error.message}; this was to find {purpose}")
                 raise
-        return _Found([], keys)
+        return _Found(found, seen)
 
 
 class _Found(NamedTuple):
-    """The result of a search for a key: the workflows that have it, and all keys that were seen on the way."""
+    """The result of a search: the workflows by key, several where a page had several, and all keys on the way."""
 
-    workflows: list[StoredWorkflow]
+    workflows: dict[str, list[StoredWorkflow]]
     keys: list[str]
+
+
+_FEW = 5
+"""The most keys that are searched one by one. For more, to go through all workflows once takes fewer requests."""
+
+
+def _only(key: str, workflows: list[StoredWorkflow]) -> StoredWorkflow:
+    """Return the workflow with a key.
+
+    Raises:
+        ConfigurationError: several have it.
+    """
+    if len(workflows) > 1:
+        ids = ", ".join(_shown(each.id) for each in workflows)
+        raise ConfigurationError(f"{len(workflows)} workflows have the key {key!r}: {ids}; give the id of one of them")
+    return workflows[0]
 
 
 def _done(result: T) -> _Plan[T]:
@@ -551,6 +583,21 @@ class Workflows(_Workflows["Http"]):
         """
         workflow: StoredWorkflow = self._http.call(*self._carry_out(self._get(id, options)))
         return workflow
+
+    def find(self, keys: Iterable[str], **options: Unpack[CallOptions]) -> dict[str, StoredWorkflow]:
+        """Return the workflows with some keys, by key. A key that no workflow has is left out.
+
+        Up to five keys are searched one by one. For more, all workflows are gone through once.
+
+        Args:
+            keys: The keys, to the letter.
+            **options: See `CallOptions`. `deadline` applies to all requests together.
+
+        Raises:
+            ConfigurationError: a key is invalid, and nothing was sent; or several workflows have it.
+            ScoutError: as `Scout.execute`.
+        """
+        return self._carry_out(self._find(keys, options))
 
     def create(
         self, workflow: WorkflowSource, *, key: str | None = None, **options: Unpack[CallOptions]
@@ -727,6 +774,10 @@ class AsyncWorkflows(_Workflows["AsyncHttp"]):
         """Return the newest saved state of a workflow. As `Workflows.get`."""
         workflow: StoredWorkflow = await self._http.call(*(await self._carry_out(self._get(id, options))))
         return workflow
+
+    async def find(self, keys: Iterable[str], **options: Unpack[CallOptions]) -> dict[str, StoredWorkflow]:
+        """Return the workflows with some keys, by key. As `Workflows.find`."""
+        return await self._carry_out(self._find(keys, options))
 
     async def create(
         self, workflow: WorkflowSource, *, key: str | None = None, **options: Unpack[CallOptions]

@@ -207,6 +207,37 @@ def test_a_key_among_many_costs_one_search() -> None:
         assert len(server.requests) == 2
 
 
+@pytest.mark.parametrize(("count", "requests"), [(1, 1), (5, 5), (6, 1)])
+def test_some_keys_are_found_with_few_requests(count: int, requests: int, call: Caller) -> None:
+    every = json_answer(page(*(stored(number) for number in range(9)), next_cursor="more"))
+    with Server(every) as server:
+        found = ask(call, server.url, "find", [f"key-{number}" for number in range(count)])
+    assert {key: each.id for key, each in found.items()} == {f"key-{each}": f"wf_{each}" for each in range(count)}
+    assert server.hits == requests
+
+
+def test_keys_that_nobody_has_are_left_out(call: Caller) -> None:
+    with Server([json_answer(page()), FOUND, FOUND]) as server:
+        assert list(ask(call, server.url, "find", ["MINE", "mine"])) == ["mine"]
+    assert [request.query.get("query") for request in server.requests] == ["MINE", "mine", None]
+    with Server(FOUND) as server:
+        assert ask(call, server.url, "find", iter(())) == {}
+    assert server.hits == 0
+
+
+@pytest.mark.parametrize("keys", ["mine", ["mine", 5], ["\ud800"]], ids=ascii)
+def test_keys_that_cannot_be_some(keys: Any, call: Caller) -> None:
+    with Server(FOUND) as server, pytest.raises(ConfigurationError):
+        ask(call, server.url, "find", keys)
+    assert server.hits == 0
+
+
+def test_two_workflows_with_one_of_the_keys(call: Caller) -> None:
+    both = page(stored(1, workflow_key="mine"), stored(2, workflow_key="mine"))
+    with Server(json_answer(both)) as server, pytest.raises(ConfigurationError, match="'wf_1', 'wf_2'"):
+        ask(call, server.url, "find", ["mine"])
+
+
 @pytest.mark.parametrize("text", ["wf_1", "wf_cm18jvw3z000108l2", "0123abcd-0123-4567-89ab-0123456789ab"])
 def test_what_looks_like_an_id(text: str) -> None:
     assert is_workflow_id(text)
