@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from scout.cli import _exits
+from scout.cli import _exits, _selection
 from scout.cli._spelling import suggestion
 from scout.cli._terminal import talk
 
@@ -41,7 +41,8 @@ def passed(workflow: LoadedWorkflow, args: argparse.Namespace) -> None:
         return
     from scout import Severity, check
 
-    problems = [problem for problem in check(workflow) if problem.severity is not Severity.INFO]
+    selection = _selection.from_settings()
+    problems = [each for each in selection.of(check(workflow)) if each.severity is not Severity.INFO]
     for problem in problems:
         talk(f"{problem.severity}: {text_of(problem)}")
     errors = sum(problem.severity is Severity.ERROR for problem in problems)
@@ -59,9 +60,8 @@ def warn_of_unknown_inputs(workflow: LoadedWorkflow, inputs: Mapping[str, Any]) 
         return
     for name in inputs:
         if name not in declared:
-            talk(
-                f"warning: the workflow has no input {name}{suggestion(name, declared) or f'; it has {_list(declared)}'}"
-            )
+            hint = suggestion(name, declared) or f"; it has {_list(declared)}"
+            talk(f"warning: the workflow has no input {name}{hint}")
 
 
 def text_of(problem: Problem) -> str:
