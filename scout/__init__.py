@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ._call import AsyncTransport, Transport
     from ._options import CallOptions, RunOptions
     from ._requests import WorkflowConfig
-    from .checks import Problem, Severity, check
+    from .checks import Problem, Rule, Severity, check, check_rules
     from .client import AsyncScout, Scout
     from .environments import Environment
     from .errors import (
@@ -91,6 +91,7 @@ __all__ = [
     "PermissionDeniedError",
     "Problem",
     "RateLimitError",
+    "Rule",
     "Run",
     "RunFailedError",
     "RunNotFinishedError",
@@ -119,6 +120,7 @@ __all__ = [
     "Workflows",
     "__version__",
     "check",
+    "check_rules",
     "is_workflow_id",
     "load_workflow",
     "save_workflow",
@@ -153,7 +155,7 @@ def _home_of(name: str) -> object:
             from . import _requests
 
             return _requests
-        case "Problem" | "Severity" | "check":
+        case "Problem" | "Rule" | "Severity" | "check" | "check_rules":
             from . import checks
 
             return checks

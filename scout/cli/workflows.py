@@ -9,7 +9,7 @@ import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from scout.cli import _connection, _execution, _exits, _places, _references
+from scout.cli import _checks, _connection, _execution, _exits, _places, _references
 from scout.cli._references import reference
 from scout.cli._terminal import answer, as_json, ask, escape, talk
 
@@ -68,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     each.add_argument("--key", metavar="KEY", help="the key to store it under (default: workflow_key in the file)")
     each.add_argument("--force", action="store_true", help="store a revision even if nothing changed")
     each.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    _checks.add_argument(each)
 
     each = _action(actions.add_parser, "delete", "delete a stored workflow and its revisions", _delete)
     _references.add_id(each)
@@ -176,6 +177,7 @@ def _deploy(workflows: Workflows, args: argparse.Namespace) -> int:
     from scout import UnprocessableEntityError, load_workflow
 
     loaded = load_workflow(args.file, require_fields=True)
+    _checks.passed(loaded, args)
     try:
         with _exits.interrupts_say(_INTERRUPTED):
             done = workflows.deploy(loaded, key=args.key, force=args.force, **_connection.given(args))
