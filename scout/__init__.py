@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ._requests import WorkflowConfig
     from .checks import Problem, Severity, check
     from .client import AsyncScout, Scout
+    from .differences import Difference, diff
     from .environments import Environment
     from .errors import (
         APIConnectionError,
@@ -83,6 +84,7 @@ __all__ = [
     "ConfigurationError",
     "ConflictError",
     "Deployment",
+    "Difference",
     "Environment",
     "Event",
     "InternalServerError",
@@ -119,6 +121,7 @@ __all__ = [
     "Workflows",
     "__version__",
     "check",
+    "diff",
     "load_workflow",
     "save_workflow",
 ]
@@ -156,6 +159,10 @@ def _home_of(name: str) -> object:
             from . import checks
 
             return checks
+        case "Difference" | "diff":
+            from . import differences
+
+            return differences
         case "Environment":
             from . import environments
 
