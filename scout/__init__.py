@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ._requests import WorkflowConfig
     from .checks import Problem, Rule, Severity, check, check_rules
     from .client import AsyncScout, Scout
+    from .differences import Difference, diff
     from .environments import Environment
     from .errors import (
         APIConnectionError,
@@ -83,6 +84,7 @@ __all__ = [
     "ConfigurationError",
     "ConflictError",
     "Deployment",
+    "Difference",
     "Environment",
     "Event",
     "InternalServerError",
@@ -121,6 +123,7 @@ __all__ = [
     "__version__",
     "check",
     "check_rules",
+    "diff",
     "is_workflow_id",
     "load_workflow",
     "save_workflow",
@@ -159,6 +162,10 @@ def _home_of(name: str) -> object:
             from . import checks
 
             return checks
+        case "Difference" | "diff":
+            from . import differences
+
+            return differences
         case "Environment":
             from . import environments
 

@@ -39,6 +39,7 @@ FLOORS = [
     "_documents",
     "results",
     "workflow_files",
+    "differences",
     "_config",
     "_options",
     "_retry",
