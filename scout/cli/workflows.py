@@ -9,7 +9,7 @@ import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from scout.cli import _checks, _connection, _execution, _exits, _places, _references
+from scout.cli import _checks, _connection, _execution, _exits, _references, _storing
 from scout.cli._references import reference
 from scout.cli._terminal import answer, as_json, ask, escape, talk
 
@@ -33,8 +33,6 @@ Manage and run stored workflows. Use --json in programs: tables and messages may
 
 _LONGEST_NAME = 100  # bytes; file systems allow 255
 _WIDEST = 40  # columns of the terminal; a longer cell shifts the rest of its row
-_UNKNOWN_OUTCOME = "not repeated, because it may have been done all the same; look before you do it again"
-_INTERRUPTED = "it may have been done all the same; look before you do it again"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -95,7 +93,7 @@ def _action(
             with _connection.connected(lambda: _connection.connect(args)) as client:
                 return handler(client.workflows, args)
         except ScoutError as error:
-            return _exits.explain(error, unknown_outcome=_UNKNOWN_OUTCOME)
+            return _storing.explain(error)
 
     parser = add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.", allow_abbrev=False)
     _connection.add_base_url(parser)
@@ -179,10 +177,10 @@ def _deploy(workflows: Workflows, args: argparse.Namespace) -> int:
     loaded = load_workflow(args.file, require_fields=True)
     _checks.passed(loaded, args)
     try:
-        with _exits.interrupts_say(_INTERRUPTED):
+        with _exits.interrupts_say(_storing.INTERRUPTED):
             done = workflows.deploy(loaded, key=args.key, force=args.force, **_connection.given(args))
     except UnprocessableEntityError as error:
-        return _exits.explain(error, *_places.in_file(error, loaded, ["body"]))
+        return _storing.explain(error, loaded)
     if args.json:
         facts = {name: getattr(done, name) for name in ("workflow_id", "revision_id", "created", "changed")}
         answer(as_json(facts | {"workflow_key": done.workflow.key or None}), json=True)
@@ -203,7 +201,7 @@ def _delete(workflows: Workflows, args: argparse.Namespace) -> int:
         if not args.yes and not _is_confirmed(found):
             talk("not deleted")
             return _exits.USAGE
-    with _exits.interrupts_say(_INTERRUPTED):
+    with _exits.interrupts_say(_storing.INTERRUPTED):
         said = workflows.delete(workflow_id, **options)
     if args.json:
         answer(as_json({"workflow_id": workflow_id, "deleted": True, "detail": said}), json=True)
