@@ -67,7 +67,10 @@ def _stubs(args: argparse.Namespace) -> int:
 
 def _outputs(blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return an output for each block that the local Scout cannot run, with the fields that templates use."""
-    from scout.cli._shapes import TEXT, shapes
+    try:
+        from scout.cli._shapes import TEXT, shapes
+    except ImportError:
+        raise _exits.UsageError("scout stubs needs jinja2: pip install 'scout-workflows[local]'") from None
     from scout.local import can_run
 
     names = [block["block_id"] for block in blocks]
