@@ -37,6 +37,7 @@ FLOORS = [
     "_json",
     "_sse",
     "_documents",
+    "_sources",
     "results",
     "workflow_files",
     "differences",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
 _SETTINGS = ("select", "ignore")
 _ALL = "ALL"
+_LIKENESS = 0.6  # as in `_spelling`
 _NOT_PARSED = "SW001"  # about a file that could not be checked, so it is reported whatever is selected
 
 
@@ -48,9 +48,8 @@ class Selection:
 
 def _longest(code: str, prefixes: Sequence[str]) -> int:
     """Return the length of the longest prefix of a code, 0 for `ALL`; -1 when it has none of them."""
-    return max(
-        (0 if each == _ALL else len(each) for each in prefixes if each == _ALL or code.startswith(each)), default=-1
-    )
+    lengths = [0 if each == _ALL else len(each) for each in prefixes if each == _ALL or code.startswith(each)]
+    return max(lengths, default=-1)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -126,9 +125,8 @@ def _checked(path: Path, settings: object) -> Selection:
     for name, value in cast("dict[str, object]", settings).items():
         where = f"{path}: tool.scout.{name}"
         if name not in _SETTINGS:
-            raise UsageError(
-                f"{where} is not a setting{suggestion(name, _SETTINGS) or '; there are select and ignore'}"
-            )
+            hint = suggestion(name, _SETTINGS) or f"; the settings are {' and '.join(_SETTINGS)}"
+            raise UsageError(f"{where} is not a setting{hint}")
         if not isinstance(value, list):
             raise UsageError(f"{where} must be a list of codes, not {_kind(value)}")
         for item in cast("list[object]", value):
@@ -160,8 +158,11 @@ def _codes(where: str, texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def _refuse(where: str, code: str, known: list[str]) -> NoReturn:
-    # Of two codes that are equally near, the first, and not that which `get_close_matches` takes.
-    near = difflib.get_close_matches(code.upper(), known, n=len(known))
-    best = max(near, key=lambda each: difflib.SequenceMatcher(None, code.upper(), each).ratio(), default=None)
-    hint = f"did you mean {best}?" if best else f"codes are {known[0]} to {known[-1]}"
+    from difflib import SequenceMatcher
+
+    def likeness(other: str) -> float:
+        return SequenceMatcher(None, code.upper(), other).ratio()
+
+    nearest = max(known, key=likeness)  # the first of several, which `get_close_matches` does not give
+    hint = f"did you mean {nearest}?" if likeness(nearest) > _LIKENESS else f"codes are {known[0]} to {known[-1]}"
     raise UsageError(f"{where}: {code!r} is not the code of a problem, nor the beginning of one; {hint}")
