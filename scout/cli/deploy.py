@@ -75,7 +75,7 @@ def _deploy(args: argparse.Namespace) -> int:
                 _show(steps)
             if args.dry_run:
                 return _end_dry_run(steps, args)
-            if not _is_confirmed(steps, args):
+            if not _is_confirmed(steps, args, client.base_url):
                 talk("not deployed")
                 return _exits.USAGE
             try:
@@ -99,11 +99,12 @@ def _check_options(args: argparse.Namespace) -> None:
         )
 
 
-def _is_confirmed(steps: Sequence[Step], args: argparse.Namespace) -> bool:
+def _is_confirmed(steps: Sequence[Step], args: argparse.Namespace, url: str) -> bool:
     changes = [step for step in steps if step.action is not Action.KEEP]
     if args.yes or not changes:
         return True
-    return ask(f"deploy {_checks.counted(len(changes), 'workflow')}? [y/N]").lower() in ("y", "yes")
+    question = f"deploy {_checks.counted(len(changes), 'workflow')} to {url}? [y/N]"
+    return ask(question).lower() in ("y", "yes")
 
 
 def _end_dry_run(steps: Sequence[Step], args: argparse.Namespace) -> int:
