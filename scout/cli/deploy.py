@@ -130,7 +130,7 @@ def _carry_out(steps: Sequence[Step], workflows: Workflows, options: dict[str, A
             continue
         code, goes_on = _attempt(step, workflows, options)
         if code == _exits.DONE and step.stored is not None and not json:
-            answer(f"{step.outcome} {_name(step)}: {step.stored.id}, revision {step.stored.revision_id}")
+            answer_styled((f"{step.outcome} {_name(step)}: {step.stored.id}, revision {step.stored.revision_id}", ""))
         highest = max(highest, code)
         if not goes_on:
             break
