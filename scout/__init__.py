@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         WorkflowRunFailed,
         WorkflowRunStarted,
     )
+    from .formatting import format_workflow
     from .results import BlockRun, Run, RunStatus, StoredWorkflow, WorkflowPage
     from .streaming import AsyncRunStream, RunStream
     from .workflow_files import LoadedWorkflow, WorkflowSource, load_workflow, save_workflow
@@ -122,6 +123,7 @@ __all__ = [
     "__version__",
     "check",
     "diff",
+    "format_workflow",
     "load_workflow",
     "save_workflow",
 ]
@@ -167,6 +169,10 @@ def _home_of(name: str) -> object:
             from . import environments
 
             return environments
+        case "format_workflow":
+            from . import formatting
+
+            return formatting
         case "BlockRun" | "Run" | "RunStatus" | "StoredWorkflow" | "WorkflowPage":
             from . import results
 

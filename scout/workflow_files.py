@@ -10,15 +10,25 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
 
-from ._documents import NEVER_RAW, locate, parse_json_text, parse_yaml, refuse_at, write_yaml
+from ._documents import NEVER_RAW, locate, parse_json_text, parse_yaml, refuse_at
 from ._json import PathInData, is_list, is_mapping, json_fault, parse_json, spell, text_or_none, write_json
+from ._layout import write_yaml
+from ._order import in_order
 from .errors import ConfigurationError, WorkflowFileError
 from .results import StoredWorkflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["LoadedWorkflow", "WorkflowSource", "load_workflow", "save_workflow"]
+__all__ = [
+    "LoadedWorkflow",
+    "WorkflowSource",
+    "decode_file",
+    "load_workflow",
+    "parse_file",
+    "place_of_config",
+    "save_workflow",
+]
 
 _MAY_BE_EMPTY = "block_display_name"
 _REQUIRED_IN_A_BLOCK = ("block_id", "block_archetype_id", _MAY_BE_EMPTY)
@@ -80,9 +90,9 @@ class LoadedWorkflow:
         """
         if self.path is None:
             return None, None
-        text = _decode(self.path, _read(self.path))
+        text = decode_file(self.path, _read(self.path))
         data = _parse(self.path, text)
-        return locate(text, (*_place_of_config(data), *place))
+        return locate(text, (*place_of_config(data), *place))
 
     def _blocks(self) -> list[Mapping[str, Any]]:
         found: Any = self.config.get("blocks")
@@ -149,7 +159,11 @@ def _is_json(name: str) -> bool:
 
 
 def _load_bytes(name: str, data: bytes, *, require_fields: bool = False) -> LoadedWorkflow:
-    text = _decode(name, data)
+    return _read_text(name, decode_file(name, data), require_fields=require_fields)[1]
+
+
+def _read_text(name: str, text: str, *, require_fields: bool) -> tuple[Any, LoadedWorkflow]:
+    """Return the data of a workflow file, and the workflow in it."""
     parsed = _parse(name, text)
 
     def refuse(problem: str, place: PathInData) -> NoReturn:
@@ -157,7 +171,17 @@ def _load_bytes(name: str, data: bytes, *, require_fields: bool = False) -> Load
 
     if not is_mapping(parsed):
         refuse(f"a workflow is a mapping, and this is {_kind(parsed)}", ())
-    return replace(_unwrap(parsed, refuse, require_fields=require_fields), path=name)
+    return parsed, replace(_unwrap(parsed, refuse, require_fields=require_fields), path=name)
+
+
+def parse_file(name: str, text: str) -> dict[str, Any]:
+    """Return the data of a workflow file, with its wrapper. The name is for errors.
+
+    Raises:
+        WorkflowFileError: as `load_workflow` of the file, with `require_fields`.
+    """
+    data: dict[str, Any] = _read_text(name, text, require_fields=True)[0]
+    return data
 
 
 def _parse(name: str, text: str) -> Any:
@@ -188,7 +212,12 @@ def _cannot_be(done: str, name: str, error: OSError | ValueError) -> WorkflowFil
     return WorkflowFileError(f"cannot be {done}: {reason}{hint}", path=name)
 
 
-def _decode(name: str, data: bytes) -> str:
+def decode_file(name: str, data: bytes) -> str:
+    """Return the text of a workflow file, without a byte order mark. The name is for errors.
+
+    Raises:
+        WorkflowFileError: it is not UTF-8.
+    """
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -214,7 +243,7 @@ def _is_stored(data: Mapping[str, Any]) -> bool:
     return len(data) == 1 and is_mapping(stored) and "workflow_config" in stored
 
 
-def _place_of_config(data: Any) -> PathInData:
+def place_of_config(data: Any) -> PathInData:
     """Return the place of the config in the data of a file, as `_unwrap` finds it."""
     place: PathInData = ()
     if is_mapping(data) and _is_stored(data):
@@ -315,7 +344,12 @@ def _kind(value: object) -> str:
 
 
 def save_workflow(
-    workflow: WorkflowSource, path: str | os.PathLike[str], *, key: str | None = None, overwrite: bool = False
+    workflow: WorkflowSource,
+    path: str | os.PathLike[str],
+    *,
+    key: str | None = None,
+    overwrite: bool = False,
+    formatted: bool = False,
 ) -> None:
     """Write a workflow to a file from which `load_workflow` returns exactly the same: types, order and text.
 
@@ -328,6 +362,7 @@ def save_workflow(
         path: The path of the file. JSON when it ends in `.json`, else YAML. A link is followed.
         key: The `workflow_key` to write; by default that of the workflow.
         overwrite: Replace an existing file. Its permissions are kept.
+        formatted: Write the form of `scout fmt`, which has the fields in the order of the API's specification.
 
     Raises:
         WorkflowFileError: the workflow is invalid, or JSON cannot represent it; the file exists already, or cannot be
@@ -342,7 +377,7 @@ def save_workflow(
     if name.endswith(("/", os.sep)):
         raise WorkflowFileError("names a folder, and not a file in it", path=name)
     loaded = load_workflow(workflow)
-    data = _spell_out(name, LoadedWorkflow(loaded.config, loaded.key if key is None else key))
+    data = _spell_out(name, LoadedWorkflow(loaded.config, loaded.key if key is None else key), formatted=formatted)
     try:
         _put(Path(os.path.realpath(name)), data, overwrite=overwrite)
     except FileExistsError:
@@ -351,7 +386,7 @@ def save_workflow(
         raise _cannot_be("written", name, error) from None
 
 
-def _spell_out(name: str, workflow: LoadedWorkflow) -> bytes:
+def _spell_out(name: str, workflow: LoadedWorkflow, *, formatted: bool) -> bytes:
     """Return the content of the file, which has been parsed again and compared."""
     fault = json_fault(workflow.config) or json_fault(workflow.key, ("workflow_key",))
     if fault:
@@ -364,7 +399,10 @@ def _spell_out(name: str, workflow: LoadedWorkflow) -> bytes:
     # Without subclasses, and without shared parts, which would become aliases.
     plain = parse_json(write_json(document, strict=True))
     # A Decimal that a float can hold comes back as a float.
-    wanted = _fingerprint(LoadedWorkflow(parse_json(write_json(workflow.config, strict=True)), workflow.key))
+    config = parse_json(write_json(workflow.config, strict=True))
+    if formatted:
+        plain, config = in_order(plain, place_of_config(plain)), in_order(config, ())
+    wanted = _fingerprint(LoadedWorkflow(config, workflow.key))
     for write in (_to_json,) if _is_json(name) else (write_yaml, _to_json_in_yaml):
         try:
             data = write(plain).encode()
