@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ._call import AsyncTransport, Transport
     from ._options import CallOptions, RunOptions
     from ._requests import WorkflowConfig
-    from .checks import Problem, Severity, check
+    from .checks import Problem, Rule, Severity, check, check_rules
     from .client import AsyncScout, Scout
     from .differences import Difference, diff
     from .environments import Environment
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from .formatting import format_workflow
     from .results import BlockRun, Run, RunStatus, StoredWorkflow, WorkflowPage
     from .streaming import AsyncRunStream, RunStream
-    from .workflow_files import LoadedWorkflow, WorkflowSource, load_workflow, save_workflow
+    from .workflow_files import LoadedWorkflow, WorkflowSource, is_workflow_id, load_workflow, save_workflow
     from .workflows import AsyncWorkflowList, AsyncWorkflows, Deployment, WorkflowList, Workflows
 
 __all__ = [
@@ -94,6 +94,7 @@ __all__ = [
     "PermissionDeniedError",
     "Problem",
     "RateLimitError",
+    "Rule",
     "Run",
     "RunFailedError",
     "RunNotFinishedError",
@@ -122,8 +123,10 @@ __all__ = [
     "Workflows",
     "__version__",
     "check",
+    "check_rules",
     "diff",
     "format_workflow",
+    "is_workflow_id",
     "load_workflow",
     "save_workflow",
 ]
@@ -157,7 +160,7 @@ def _home_of(name: str) -> object:
             from . import _requests
 
             return _requests
-        case "Problem" | "Severity" | "check":
+        case "Problem" | "Rule" | "Severity" | "check" | "check_rules":
             from . import checks
 
             return checks
@@ -181,7 +184,7 @@ def _home_of(name: str) -> object:
             from . import streaming
 
             return streaming
-        case "LoadedWorkflow" | "WorkflowSource" | "load_workflow" | "save_workflow":
+        case "LoadedWorkflow" | "WorkflowSource" | "is_workflow_id" | "load_workflow" | "save_workflow":
             from . import workflow_files
 
             return workflow_files

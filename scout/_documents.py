@@ -33,14 +33,17 @@ from .errors import WorkflowFileError
 
 __all__ = [
     "NEVER_RAW",
+    "compose_yaml",
     "core_type",
-    "is_json",
+    "is_json_text",
     "locate",
     "parse_events",
     "parse_json_text",
     "parse_yaml",
+    "plain_value",
     "refuse_at",
     "scalar_value",
+    "skip_blanks",
 ]
 
 
@@ -78,7 +81,7 @@ def parse_json_text(name: str, text: str) -> Any:
     return _checked(name, text, data)
 
 
-def is_json(text: str) -> bool:
+def is_json_text(text: str) -> bool:
     """Return True for JSON, which YAML parsers read with other results: tabs, long keys, escapes, large numbers."""
     if text.lstrip(" \t\r\n")[:1] not in ("{", "[", '"'):
         return False
@@ -134,18 +137,28 @@ def parse_yaml(name: str, text: str) -> Any:
     Raises:
         WorkflowFileError: the text is not YAML, or its data is not JSON.
     """
-    if is_json(text):
+    if is_json_text(text):
         return parse_json_text(name, text)
-    return _checked(name, text, _from_yaml(name, text))
+    return compose_yaml(name, text)[0]
 
 
-def _from_yaml(name: str, text: str) -> Any:
+def compose_yaml(name: str, text: str) -> tuple[Any, Any]:
+    """Parse YAML, and return its data and the node of ruamel.yaml that it was made of. The name is for errors.
+
+    Raises:
+        WorkflowFileError: the text is not YAML, or its data is not JSON.
+    """
+    data, node = _from_yaml(name, text)
+    return _checked(name, text, data), node
+
+
+def _from_yaml(name: str, text: str) -> tuple[Any, Any]:
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
     from ruamel.yaml.reader import ReaderError
 
     try:
         node = _yaml().compose(text)
-        return None if node is None else _Builder().build(node)
+        return None if node is None else _Builder().build(node), node
     except _TemplateError as error:
         line, column = _line_and_column(text, error.index)
         raise WorkflowFileError(_quote_it(text, error.index), path=name, line=line, column=column) from None
@@ -244,6 +257,18 @@ class _Builder:
             if self._merged > MAX_REPEATED:
                 _wrong(source, f"the merge keys (<<) add more than {MAX_REPEATED:,} values; merge fewer of them")
             mapping.update(fields)
+
+
+def plain_value(text: str) -> Any:
+    """Return the value of a plain scalar by the core schema."""
+    kind = core_type(text)
+    if kind is int:
+        return _integer(text)
+    if kind is float:
+        return _real(text)
+    if kind is bool:
+        return cast("re.Match[str]", _BOOL.fullmatch(text))[1] is not None
+    return text if kind is str else None
 
 
 def _scalar(node: Any) -> Any:
@@ -400,32 +425,33 @@ def locate(text: str, place: PathInData) -> tuple[int | None, int | None]:
 _BLANK = re.compile(r"[ \t\r\n]*")
 
 
-def _blank(text: str, index: int) -> int:
+def skip_blanks(text: str, index: int) -> int:
+    """Return the index of the first character from an index on that is not a blank of JSON."""
     return cast("re.Match[str]", _BLANK.match(text, index)).end()
 
 
 def _find_in_json(text: str, place: PathInData) -> int:
     """Return the index of a value in valid JSON, or of its key; of the nearest value above it when it is missing."""
     decoder = JSONDecoder(parse_int=str, parse_float=str)  # Python converts no integer of thousands of digits
-    mark = index = _blank(text, 0)
+    mark = index = skip_blanks(text, 0)
     for step in place:
         count = 0
         if text[index] not in "{[":
             break
         is_object = text[index] == "{"
-        index = _blank(text, index + 1)
+        index = skip_blanks(text, index + 1)
         while text[index] not in "}]":
             here, key = index, count
             if is_object:
                 key, index = decoder.raw_decode(text, index)
-                index = _blank(text, _blank(text, index) + 1)
+                index = skip_blanks(text, skip_blanks(text, index) + 1)
             if key == step:
                 mark = here
                 break
             _, index = decoder.raw_decode(text, index)
-            index = _blank(text, index)
+            index = skip_blanks(text, index)
             if text[index] == ",":
-                index = _blank(text, index + 1)
+                index = skip_blanks(text, index + 1)
             count += 1
         else:
             break

@@ -367,7 +367,7 @@ class _Writer:
     def _key(self, entry: Entry, indent: str, before: str) -> str:
         if entry.is_merge:
             return "<<:"
-        key = _scalar_in_line(entry.key, is_key=True)
+        key = _text_in_line(entry.key)
         if len(key) <= _LONGEST_KEY:
             return f"{key}:"
         self.line("", f"{before}? {key}")
@@ -437,7 +437,7 @@ def _is_block(text: str) -> bool:
     return "\n" in text and bool(text.strip()) and text[0] != "\t" and not NEVER_RAW.search(text)
 
 
-def _scalar_in_line(value: Any, *, is_key: bool = False) -> str:
+def _scalar_in_line(value: Any) -> str:
     if isinstance(value, str):
         return _text_in_line(value)
     if value is None or isinstance(value, bool):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import Any, NoReturn
 
-from ._documents import is_json
+from ._documents import is_json_text
 from ._json import is_dict, is_list, write_json
-from ._layout import Collection, Layout, Leaf, read_layout, write_layout
+from ._layout import Collection, Layout, Leaf, read_layout, write_layout, write_yaml
 from ._order import in_order, without_ui
 from .errors import WorkflowFileError
-from .workflow_files import decode_file, parse_file, place_of_config
+from .workflow_files import decode_text, parse_file, place_of_config
 
 __all__ = ["format_workflow"]
 
@@ -31,13 +31,15 @@ def format_workflow(text: str | bytes, *, path: str | os.PathLike[str] = "workfl
         WorkflowFileError: the text is not a workflow, or there is no form for it in which its data stays the same.
     """
     name = os.fsdecode(path)
-    text = decode_file(name, text) if isinstance(text, bytes) else text.removeprefix("\ufeff")
+    text = decode_text(name, text) if isinstance(text, bytes) else text.removeprefix("\ufeff")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     data = parse_file(name, text)
     place = place_of_config(data)
     wanted = in_order(without_ui(data, place) if drop_ui else data, place)
-    if name.lower().endswith(".json") or is_json(text):
+    if name.lower().endswith(".json") or is_json_text(text):
         return write_json(wanted, indent=2, strict=True) + "\n"
+    if write_yaml(wanted) == text:  # without comments; to look for them takes much longer
+        return text
     layout = read_layout(text)
     _check_features(layout, name, drop_ui=drop_ui)
     if not layout.has_anchors:

@@ -8,12 +8,13 @@ import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast, runtime_checkable
 
 from ._documents import NEVER_RAW, locate, parse_json_text, parse_yaml, refuse_at
 from ._json import PathInData, is_list, is_mapping, json_fault, parse_json, spell, text_or_none, write_json
 from ._layout import write_yaml
 from ._order import in_order
+from ._sources import read_source
 from .errors import ConfigurationError, WorkflowFileError
 from .results import StoredWorkflow
 
@@ -21,12 +22,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
+    "CONFIG_FIELDS",
     "LoadedWorkflow",
     "WorkflowSource",
-    "decode_file",
+    "as_mapping",
+    "decode_text",
+    "is_json_name",
+    "is_stored",
+    "is_workflow_id",
+    "kind_of",
     "load_workflow",
     "parse_file",
     "place_of_config",
+    "read_bytes",
     "save_workflow",
 ]
 
@@ -90,7 +98,7 @@ class LoadedWorkflow:
         """
         if self.path is None:
             return None, None
-        text = decode_file(self.path, _read(self.path))
+        text = decode_text(self.path, read_bytes(self.path))
         data = _parse(self.path, text)
         return locate(text, (*place_of_config(data), *place))
 
@@ -123,18 +131,28 @@ def load_workflow(workflow: WorkflowSource, *, require_fields: bool = False) -> 
     """
     if isinstance(workflow, str | os.PathLike):
         name = os.fsdecode(workflow)
-        return _load_bytes(name, _read(name), require_fields=require_fields)
+        return _load_bytes(name, read_bytes(name), require_fields=require_fields)
     if isinstance(workflow, LoadedWorkflow):
         if require_fields and workflow.config:
             _check_fields(workflow.config, (), _refuse_mapping)
         return workflow
+    return _unwrap(as_mapping(workflow), _refuse_mapping, require_fields=require_fields)
+
+
+def as_mapping(workflow: Mapping[str, Any] | SupportsToDict | StoredWorkflow) -> Mapping[str, Any]:
+    """Return a workflow that is not a file as a mapping, with its wrapper if it has one.
+
+    Raises:
+        WorkflowFileError: it is not a workflow.
+        ConfigurationError: the object cannot be written as JSON.
+    """
     data: Any = workflow
     if isinstance(workflow, StoredWorkflow):
         data = {"workflow_key": workflow.key, "workflow_config": workflow.config}
     elif not is_mapping(workflow) and isinstance(workflow, SupportsToDict) and not isinstance(workflow, type):
         data = _to_dict(workflow)
     if is_mapping(data):
-        return _unwrap(data, _refuse_mapping, require_fields=require_fields)
+        return data
     raise WorkflowFileError(f"a workflow is a path, a mapping or a WorkflowConfig, not {type(workflow).__name__}")
 
 
@@ -154,24 +172,14 @@ def _refuse_mapping(problem: str, place: PathInData) -> NoReturn:
     raise WorkflowFileError(f"{spell(place)}: {problem}" if place else problem)
 
 
-def _is_json(name: str) -> bool:
+def is_json_name(name: str) -> bool:
+    """Return True for the name of a file that is read as JSON."""
     return name.lower().endswith(".json")
 
 
 def _load_bytes(name: str, data: bytes, *, require_fields: bool = False) -> LoadedWorkflow:
-    return _read_text(name, decode_file(name, data), require_fields=require_fields)[1]
-
-
-def _read_text(name: str, text: str, *, require_fields: bool) -> tuple[Any, LoadedWorkflow]:
-    """Return the data of a workflow file, and the workflow in it."""
-    parsed = _parse(name, text)
-
-    def refuse(problem: str, place: PathInData) -> NoReturn:
-        refuse_at(name, text, problem, place)
-
-    if not is_mapping(parsed):
-        refuse(f"a workflow is a mapping, and this is {_kind(parsed)}", ())
-    return parsed, replace(_unwrap(parsed, refuse, require_fields=require_fields), path=name)
+    text = decode_text(name, data)
+    return _checked(name, text, _parse(name, text), require_fields=require_fields)
 
 
 def parse_file(name: str, text: str) -> dict[str, Any]:
@@ -180,15 +188,30 @@ def parse_file(name: str, text: str) -> dict[str, Any]:
     Raises:
         WorkflowFileError: as `load_workflow` of the file, with `require_fields`.
     """
-    data: dict[str, Any] = _read_text(name, text, require_fields=True)[0]
-    return data
+    data: Any = read_source(name, text, is_json=is_json_name(name)).data
+    _checked(name, text, data, require_fields=True)
+    return cast("dict[str, Any]", data)
+
+
+def _checked(name: str, text: str, data: Any, *, require_fields: bool) -> LoadedWorkflow:
+    def refuse(problem: str, place: PathInData) -> NoReturn:
+        refuse_at(name, text, problem, place)
+
+    if not is_mapping(data):
+        refuse(f"a workflow is a mapping, and this is {kind_of(data)}", ())
+    return replace(_unwrap(data, refuse, require_fields=require_fields), path=name)
 
 
 def _parse(name: str, text: str) -> Any:
-    return parse_json_text(name, text) if _is_json(name) else parse_yaml(name, text)
+    return parse_json_text(name, text) if is_json_name(name) else parse_yaml(name, text)
 
 
-def _read(name: str) -> bytes:
+def read_bytes(name: str) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        WorkflowFileError: it cannot be read.
+    """
     if "\n" in name:
         raise WorkflowFileError(
             "this looks like the text of a workflow; pass a path to a file, or parse the text and pass the mapping"
@@ -200,20 +223,29 @@ def _read(name: str) -> bytes:
 
 
 _ID = re.compile(r"wf_\w+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-"""How the ids of workflows look."""
+"""The form of the ids of workflows."""
+
+
+def is_workflow_id(text: str) -> bool:
+    """Return True for a text in the form of a workflow's id: `wf_` and more, or a UUID.
+
+    For programs that take an id or a key from people, and pass `f"key:{text}"` to `scout.workflows` for a key. Nothing
+    is sent: a workflow with this id may not exist.
+    """
+    return _ID.fullmatch(text) is not None
 
 
 def _cannot_be(done: str, name: str, error: OSError | ValueError) -> WorkflowFileError:
     # ValueError: a NUL character in the name
     reason = error.strerror if isinstance(error, OSError) else str(error)
     hint = "" if Path(name).is_absolute() else f" (looked in {_here()})"
-    if _ID.fullmatch(name):
+    if is_workflow_id(name):
         hint += "; for the id of a stored workflow use scout.workflows.execute, or `scout workflows run`"
     return WorkflowFileError(f"cannot be {done}: {reason}{hint}", path=name)
 
 
-def decode_file(name: str, data: bytes) -> str:
-    """Return the text of a workflow file, without a byte order mark. The name is for errors.
+def decode_text(name: str, data: bytes) -> str:
+    """Return the text of a file. The name is for errors.
 
     Raises:
         WorkflowFileError: it is not UTF-8.
@@ -237,7 +269,8 @@ def _here() -> str:
         return "a folder that is gone"
 
 
-def _is_stored(data: Mapping[str, Any]) -> bool:
+def is_stored(data: Mapping[str, Any]) -> bool:
+    """Return True for a stored workflow as the API returns it: `{data: {workflow_config, ...}}`."""
     # Only when it is the single field, because a config can have a field `data` of its own.
     stored = data.get("data")
     return len(data) == 1 and is_mapping(stored) and "workflow_config" in stored
@@ -246,7 +279,7 @@ def _is_stored(data: Mapping[str, Any]) -> bool:
 def place_of_config(data: Any) -> PathInData:
     """Return the place of the config in the data of a file, as `_unwrap` finds it."""
     place: PathInData = ()
-    if is_mapping(data) and _is_stored(data):
+    if is_mapping(data) and is_stored(data):
         data, place = data["data"], ("data",)
     return (*place, "workflow_config") if is_mapping(data) and "workflow_config" in data else place
 
@@ -256,15 +289,15 @@ def _unwrap(
 ) -> LoadedWorkflow:
     place: PathInData = ()
     key: Any = None
-    if _is_stored(data):
+    if is_stored(data):
         data, place = data["data"], ("data",)
     if "workflow_config" in data:
         key = data.get("workflow_key")
         if key is not None and not isinstance(key, str):
-            refuse(f"must be text, not {_kind(key)}", (*place, "workflow_key"))
+            refuse(f"must be text, not {kind_of(key)}", (*place, "workflow_key"))
         config, place = data["workflow_config"], (*place, "workflow_config")
         if not is_mapping(config):
-            refuse(f"must be a mapping, not {_kind(config)}", place)
+            refuse(f"must be a mapping, not {kind_of(config)}", place)
         data = config
         if "workflow_config" in data:
             refuse(
@@ -277,7 +310,7 @@ def _unwrap(
     return LoadedWorkflow(data, key)
 
 
-_FIELDS = (
+CONFIG_FIELDS = (
     "blocks", "workflow_display_name", "workflow_schema_version", "workflow_img_url", "workflow_description", "notes",
     "placeholders", "tags", "is_tool",
 )  # fmt: skip
@@ -290,15 +323,15 @@ Below it shorter names are as near to words that mean something else, such as `n
 
 def _check_fields(config: Mapping[str, Any], place: PathInData, refuse: Callable[[str, PathInData], NoReturn]) -> None:
     """Refuse a config that has none of the fields of a workflow."""
-    if any(field in config for field in _FIELDS):
+    if any(field in config for field in CONFIG_FIELDS):
         return
     if fault := json_fault(dict(config), place):  # of which the names may be the fault
         refuse(fault.problem, fault.place)
     from difflib import get_close_matches
 
-    problem = f"this is not a workflow: it has none of its fields ({', '.join(_FIELDS)})"
+    problem = f"this is not a workflow: it has none of its fields ({', '.join(CONFIG_FIELDS)})"
     for name in config:
-        if found := get_close_matches(name.lower(), (*_FIELDS, "workflow_config"), 1, _LIKENESS):
+        if found := get_close_matches(name.lower(), (*CONFIG_FIELDS, "workflow_config"), 1, _LIKENESS):
             refuse(f"{problem}; did you mean {found[0]!r}?", (*place, name))
     refuse(f"{problem}; give a workflow file, or add blocks", place)
 
@@ -308,21 +341,22 @@ def _check_blocks(config: Mapping[str, Any], place: PathInData, refuse: Callable
     if blocks is None:
         return
     if not is_list(blocks):
-        refuse(f"must be a list, not {_kind(blocks)}", (*place, "blocks"))
+        refuse(f"must be a list, not {kind_of(blocks)}", (*place, "blocks"))
     for index, block in enumerate(blocks):
         here = (*place, "blocks", index)
         if not is_mapping(block):
-            refuse(f"a block is a mapping, and this is {_kind(block)}", here)
+            refuse(f"a block is a mapping, and this is {kind_of(block)}", here)
         for name in _REQUIRED_IN_A_BLOCK:
             if name not in block:
                 refuse(f"a block needs {name}, and this one has none", here)
             value = block[name]
             if not isinstance(value, str) or not (value or name == _MAY_BE_EMPTY):
                 wanted = "text" if name == _MAY_BE_EMPTY else "text that is not empty"
-                refuse(f"must be {wanted}, not {_kind(value)}", (*here, name))
+                refuse(f"must be {wanted}, not {kind_of(value)}", (*here, name))
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
+    """Return the kind of a value in words, for messages."""
     match value:
         case None:
             return "nothing"
@@ -394,7 +428,7 @@ def _spell_out(name: str, workflow: LoadedWorkflow, *, formatted: bool) -> bytes
     document: Mapping[str, Any] = {"workflow_key": workflow.key, "workflow_config": workflow.config}
     if workflow.key is None:
         # A config that looks like a wrapper gets a wrapper, so that loading removes that one instead.
-        document = {"workflow_config": workflow.config} if _is_stored(workflow.config) else workflow.config
+        document = {"workflow_config": workflow.config} if is_stored(workflow.config) else workflow.config
     _unwrap(document, _refuse_mapping)
     # Without subclasses, and without shared parts, which would become aliases.
     plain = parse_json(write_json(document, strict=True))
@@ -403,7 +437,7 @@ def _spell_out(name: str, workflow: LoadedWorkflow, *, formatted: bool) -> bytes
     if formatted:
         plain, config = in_order(plain, place_of_config(plain)), in_order(config, ())
     wanted = _fingerprint(LoadedWorkflow(config, workflow.key))
-    for write in (_to_json,) if _is_json(name) else (write_yaml, _to_json_in_yaml):
+    for write in (_to_json,) if is_json_name(name) else (write_yaml, _to_json_in_yaml):
         try:
             data = write(plain).encode()
             if _fingerprint(_load_bytes(name, data)) == wanted:

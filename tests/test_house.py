@@ -39,6 +39,7 @@ FLOORS = [
     "_documents",
     "_layout",
     "_order",
+    "_sources",
     "results",
     "workflow_files",
     "differences",

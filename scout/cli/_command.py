@@ -15,18 +15,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from scout import __version__
-from scout.cli import _exits, _interrupts, local, run, workflows
+from scout.cli import _exits, _interrupts, check, deploy, init, local, run, stubs, workflows
 from scout.cli._spelling import suggestion
 from scout.cli._terminal import talk, talk_of_interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-_COMMANDS = (run, workflows, local)
+_COMMANDS = (init, run, check, deploy, workflows, local, stubs)
 _EPILOG = """\
 exit codes:
   0    done
-  1    the run failed
+  1    the run failed, or problems were found
   2    you can mend it: the command line, the environment, a file, or a request that the API refused
   3    it may pass when tried again: too many requests, or Scout or the network failed
   130  interrupted with Ctrl-C

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from scout.cli import _connection, _exits, _inputs, _places
+from scout.cli import _checks, _connection, _exits, _inputs, _places
 from scout.cli._spelling import one_of
 from scout.cli._terminal import answer, as_json, talk
 
@@ -71,6 +71,7 @@ def carry_out(
     try:
         with _connection.connected(connect) as client:
             workflow = load()
+            _check(workflow, inputs, args)
             started = time.monotonic()
             # The embedded local Scout ends with this process, and its runs with it.
             with contextlib.nullcontext() if is_local else _exits.interrupts_say(_INTERRUPTED):
@@ -87,6 +88,13 @@ def carry_out(
     if args.stream:
         return _conclude(run, json=args.json)
     return _print_json(run) if args.json else _print_text(run)
+
+
+def _check(workflow: LoadedWorkflow | str, inputs: Mapping[str, Any], args: argparse.Namespace) -> None:
+    if isinstance(workflow, str) or args.no_check or args.replay is not None:
+        return
+    _checks.passed(workflow, args)
+    _checks.warn_of_unknown_inputs(workflow, inputs)
 
 
 def _where(run: Run, workflow: LoadedWorkflow, args: argparse.Namespace) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scout.cli import _connection, _execution, _exits, _local_options
+from scout.cli import _checks, _connection, _execution, _exits, _local_options
 
 if TYPE_CHECKING:
     import argparse
@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _connection.add_base_url(parser, where)
     parser.add_argument("--workflow-key", metavar="KEY", help="the key of the workflow to which the run is attributed")
+    _checks.add_argument(parser)
     _local_options.add_arguments(parser)
     parser.set_defaults(handler=_run)
 
