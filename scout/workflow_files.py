@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast, runtime_checkable
 
 from ._documents import NEVER_RAW, locate, parse_json_text, parse_yaml, refuse_at
+from ._files import write_whole
 from ._json import PathInData, is_list, is_mapping, json_fault, parse_json, spell, text_or_none, write_json
 from ._layout import write_yaml
 from ._order import in_order
@@ -413,7 +413,7 @@ def save_workflow(
     loaded = load_workflow(workflow)
     data = _spell_out(name, LoadedWorkflow(loaded.config, loaded.key if key is None else key), formatted=formatted)
     try:
-        _put(Path(os.path.realpath(name)), data, overwrite=overwrite)
+        write_whole(Path(os.path.realpath(name)), data, overwrite=overwrite)
     except FileExistsError:
         raise WorkflowFileError("exists already; pass overwrite=True to replace it", path=name) from None
     except (OSError, ValueError) as error:
@@ -459,48 +459,3 @@ def _to_json(document: Any) -> str:
 def _to_json_in_yaml(document: Any) -> str:
     """Write JSON that is YAML as well: a few more characters are escaped."""
     return NEVER_RAW.sub(lambda match: f"\\u{ord(match[0]):04x}", _to_json(document))
-
-
-def _put(target: Path, data: bytes, *, overwrite: bool) -> None:
-    """Write a new file beside the target, and rename it, so that the target is never half written."""
-    mode = _mode_to_keep(target, overwrite=overwrite)
-    temporary = target.with_name(f".{os.urandom(8).hex()}.tmp")
-
-    def opener(path: str, flags: int) -> int:
-        return os.open(path, flags, 0o666 if mode is None else mode)
-
-    try:
-        with open(temporary, "xb", opener=opener) as file:
-            if mode is not None:
-                temporary.chmod(mode)  # with the bits that the umask removed
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if overwrite:
-            temporary.replace(target)
-            return
-        try:
-            target.hardlink_to(temporary)  # unlike replace, never over another file
-        except OSError:  # it exists, or the file system has no hard links: reserve the name first
-            target.touch(exist_ok=False)
-            temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _mode_to_keep(target: Path, *, overwrite: bool) -> int | None:
-    """Return the permissions of the file that will be replaced; `None` when it does not exist.
-
-    Raises:
-        OSError: it must not be replaced.
-    """
-    try:
-        mode = target.stat().st_mode
-    except FileNotFoundError:
-        return None
-    if not stat.S_ISREG(mode):
-        raise OSError(0, "it is a folder or a device, and not a file")
-    if not overwrite:
-        raise FileExistsError
-    target.open("r+b").close()  # raises for a read-only file, which is not replaced
-    return stat.S_IMODE(mode)

@@ -32,6 +32,11 @@ def titles(*workflows: LoadedWorkflow) -> dict[str, str]:
     return {block["block_id"]: block["block_display_name"] for block in blocks}
 
 
+def painted(sign: str, text: str, *, colour: bool) -> str:
+    """Return a line in the colour of a sign (`+`, `-`, `~`, `@`, or `*` for a heading), if there are to be colours."""
+    return f"\x1b[{_COLOURS[sign]}m{text}\x1b[0m" if colour and sign in _COLOURS else text
+
+
 def lines(
     differences: Iterable[Difference], *, names: Mapping[str, str] | None = None, colour: bool = False
 ) -> Iterator[str]:
@@ -43,18 +48,17 @@ def lines(
         colour: Add the codes that make terminals show colours.
     """
 
-    def painted(sign: str, text: str) -> str:
-        text = escape(text)
-        return f"\x1b[{_COLOURS[sign]}m{text}\x1b[0m" if colour and sign in _COLOURS else text
+    def line(sign: str, text: str) -> str:
+        return painted(sign, escape(text), colour=colour)
 
     for block_id, several in groupby(differences, lambda each: each.block_id):
         group = list(several)
         whole = len(group) == 1 and _is_whole_block(group[0])
         sign = _SIGNS[group[0].kind] if whole else "*"
-        yield painted(sign, _heading(block_id, group[0], sign, names or {}))
+        yield line(sign, _heading(block_id, group[0], sign, names or {}))
         for difference in group:
             for mark, text in _body(difference):
-                yield painted(mark, f"  {text}")
+                yield line(mark, f"  {text}")
 
 
 def _is_whole_block(difference: Difference) -> bool:
