@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         WorkflowRunFailed,
         WorkflowRunStarted,
     )
+    from .formatting import format_workflow
     from .results import BlockRun, Run, RunStatus, StoredWorkflow, WorkflowPage
     from .streaming import AsyncRunStream, RunStream
     from .workflow_files import LoadedWorkflow, WorkflowSource, is_workflow_id, load_workflow, save_workflow
@@ -124,6 +125,7 @@ __all__ = [
     "check",
     "check_rules",
     "diff",
+    "format_workflow",
     "is_workflow_id",
     "load_workflow",
     "save_workflow",
@@ -170,6 +172,10 @@ def _home_of(name: str) -> object:
             from . import environments
 
             return environments
+        case "format_workflow":
+            from . import formatting
+
+            return formatting
         case "BlockRun" | "Run" | "RunStatus" | "StoredWorkflow" | "WorkflowPage":
             from . import results
 

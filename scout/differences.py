@@ -42,8 +42,8 @@ def diff(a: WorkflowSource, b: WorkflowSource, *, ui: bool = False) -> list[Diff
     are compared as JSON: 1 equals 1.0, and a missing field differs from null.
 
     These do not count: the key and the wrapper; the order of keys; the name of the output mark (`block_is_output` is
-    the old name of `is_output`), and a mark that is missing instead of false; the order of blocks, unless it decides which
-    of several marked blocks is the output. The order of all other lists counts.
+    the old name of `is_output`), and a mark that is missing instead of false; the order of blocks, unless it decides
+    which of several marked blocks is the output. The order of all other lists counts.
 
     Args:
         a: The workflow before, as for `load_workflow`.

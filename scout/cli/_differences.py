@@ -26,10 +26,22 @@ def wants_colour(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+def facts(difference: Difference) -> dict[str, Any]:
+    """Return a difference as the JSON that the commands print: `before` and `after` as far as there are such values."""
+    found = {"kind": difference.kind, "place": difference.place, "block_id": difference.block_id}
+    found |= {} if difference.kind == "added" else {"before": difference.before}
+    return found | ({} if difference.kind == "removed" else {"after": difference.after})
+
+
 def titles(*workflows: LoadedWorkflow) -> dict[str, str]:
     """Return the display names of the blocks by their ids; for a block in several workflows that of the last."""
     blocks: list[Any] = [block for workflow in workflows for block in workflow.config.get("blocks") or ()]
     return {block["block_id"]: block["block_display_name"] for block in blocks}
+
+
+def painted(sign: str, text: str, *, colour: bool) -> str:
+    """Return a line in the colour of a sign (`+`, `-`, `~`, `@`, or `*` for a heading), if there are to be colours."""
+    return f"\x1b[{_COLOURS[sign]}m{text}\x1b[0m" if colour and sign in _COLOURS else text
 
 
 def lines(
@@ -43,18 +55,17 @@ def lines(
         colour: Add the codes that make terminals show colours.
     """
 
-    def painted(sign: str, text: str) -> str:
-        text = escape(text)
-        return f"\x1b[{_COLOURS[sign]}m{text}\x1b[0m" if colour and sign in _COLOURS else text
+    def line(sign: str, text: str) -> str:
+        return painted(sign, escape(text), colour=colour)
 
     for block_id, several in groupby(differences, lambda each: each.block_id):
         group = list(several)
         whole = len(group) == 1 and _is_whole_block(group[0])
         sign = _SIGNS[group[0].kind] if whole else "*"
-        yield painted(sign, _heading(block_id, group[0], sign, names or {}))
+        yield line(sign, _heading(block_id, group[0], sign, names or {}))
         for difference in group:
             for mark, text in _body(difference):
-                yield painted(mark, f"  {text}")
+                yield line(mark, f"  {text}")
 
 
 def _is_whole_block(difference: Difference) -> bool:

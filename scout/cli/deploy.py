@@ -214,16 +214,7 @@ def _as_json(step: Step) -> dict[str, Any]:
         "outcome": step.outcome,
         "workflow_id": None if stored is None else stored.id,
         "revision_id": None if stored is None else stored.revision_id,
-        "differences": [
-            {
-                "kind": each.kind,
-                "place": each.place,
-                "block_id": each.block_id,
-                "before": each.before,
-                "after": each.after,
-            }
-            for each in step.differences
-        ],
+        "differences": [_differences.facts(each) for each in step.differences],
         "note": step.note or None,
         "error": step.error,
     }

@@ -158,7 +158,7 @@ def _pull(workflows: Workflows, args: argparse.Namespace) -> int:
     workflow = workflows.get(reference(args.id), **_connection.given(args))
     name = _file_name(workflow) if args.output is None else args.output
     _check_output(name, args)
-    save_workflow(workflow, name, overwrite=args.overwrite)
+    save_workflow(workflow, name, overwrite=args.overwrite, formatted=True)
     talk(f"saved revision {workflow.revision_id}{' (a draft)' if workflow.is_draft is True else ''}")
     answer(name)
     return _exits.DONE
