@@ -36,9 +36,15 @@ FLOORS = [
     "errors",
     "_json",
     "_sse",
+    "_files",
     "_documents",
+    "_layout",
+    "_order",
+    "_sources",
     "results",
     "workflow_files",
+    "differences",
+    "formatting",
     "_config",
     "_options",
     "_retry",
@@ -317,6 +323,7 @@ def test_the_command_comes_in_by_the_front_door() -> None:
         *(("scout._json", name) for name in ("parse_json", "write_json")),  # JSON is read and printed as by the client
         ("scout._json", "redact"),  # of the key in errors as JSON
         *(("scout._documents", name) for name in ("parse_json_text", "parse_yaml")),  # files of inputs, as workflows
+        ("scout._files", "write_whole"),  # files are written as by `save_workflow`
         ("scout.workflow_files", "load_text"),  # a workflow on stdin, which has no path
     ]
     used = [each for each in used if (each.module, each.name) not in back]

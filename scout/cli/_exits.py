@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # The table in docs/command-line.md has more words.
 DONE = 0
 RUN_FAILED = 1
+PROBLEMS = 1  # problems or differences were found
 USAGE = 2  # the user can mend it: the command line, the environment, a file, or a request that the API refused
 API = 3  # it may pass when tried again: Scout or the network failed
 INTERRUPTED = 130  # 128 + SIGINT, the convention of shells
