@@ -57,6 +57,16 @@ def keep(run: Mapping[str, Any]) -> None:
     _state.run = run
 
 
+@contextlib.contextmanager
+def held_by_result() -> Generator[None]:
+    """Print no error as JSON in this context, because the result of the command, itself JSON, holds the errors."""
+    before, _state.as_json = _state.as_json, False
+    try:
+        yield
+    finally:
+        _state.as_json = before
+
+
 def report(
     kind: str, message: str, exit_code: int, *, run_may_have_started: bool = False, run: Any = None, **facts: Any
 ) -> int:
