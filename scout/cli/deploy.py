@@ -151,7 +151,8 @@ def _attempt(step: Step, workflows: Workflows, options: dict[str, Any]) -> tuple
             step.outcome = Outcome.FAILED
         step.error = str(error)
         talk(f"{_name(step)} was not deployed" if step.outcome is Outcome.FAILED else f"{_name(step)}: {_UNKNOWN}")
-        code = _storing.explain(error, step.workflow)
+        with _exits.held_by_result():
+            code = _storing.explain(error, step.workflow)
         if isinstance(error, ConflictError | NotFoundError):
             talk(f"it may have been stored or deleted since the plan was made; {_AGAIN}")
         return code, _plan.is_about_the_file(error)
