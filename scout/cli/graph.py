@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from scout import Graph
 
-NAME = "graph"
-HELP = "draw a workflow file: as text, Mermaid, DOT, SVG or HTML"
 DESCRIPTION = """\
 Draw the blocks of a workflow file and their dependencies. Without -o the drawing is text on stdout.
 
