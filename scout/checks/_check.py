@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from scout._json import is_same, json_fault
-from scout._sources import read_source
+from scout._sources import Source, read_source
 from scout.errors import WorkflowFileError
 from scout.workflow_files import (
     LoadedWorkflow,
@@ -60,18 +60,29 @@ def _check_file(path: str) -> list[Problem]:
 
 
 def _check_loaded(workflow: LoadedWorkflow) -> list[Problem]:
-    """Check the file of a workflow while it holds the same workflow, because it has lines; else its config."""
-    if workflow.path is not None:
-        path = workflow.path
-        try:
-            source = read_source(path, decode_text(path, read_bytes(path)), is_json=is_json_name(path))
-        except WorkflowFileError:
-            pass
-        else:
-            found = find_config(source.data, Report(), specification(), is_file=True)
-            if found and is_same(found[0], workflow.config):
-                return _check_data(source.data, Report(path, source))
+    """Check the text or file of a workflow while it holds the same workflow, because it has lines; else its config."""
+    path = workflow.path if workflow.text is None else None
+    try:
+        source = _source_of(workflow)
+    except WorkflowFileError:
+        source = None
+    if source is not None:
+        found = find_config(source.data, Report(), specification(), is_file=True)
+        if found and is_same(found[0], workflow.config):
+            return _check_data(source.data, Report(path, source))
     return _check_data(workflow.config, Report())
+
+
+def _source_of(workflow: LoadedWorkflow) -> Source | None:
+    if workflow.text is not None:
+        return read_source("", workflow.text, is_json=False)
+    if workflow.path is None:
+        return None
+    return _read(workflow.path)
+
+
+def _read(path: str) -> Source:
+    return read_source(path, decode_text(path, read_bytes(path)), is_json=is_json_name(path))
 
 
 def _check_data(data: Any, report: Report) -> list[Problem]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime
 import re
 import sys
-import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from scout.cli import _connection, _execution, _exits, _places
+from scout._pictures import display_width
+from scout.cli import _checks, _connection, _execution, _exits, _references, _storing
+from scout.cli._references import reference
 from scout.cli._terminal import answer, as_json, ask, escape, talk
 
 if TYPE_CHECKING:
@@ -18,65 +19,86 @@ if TYPE_CHECKING:
 
     from scout import Scout, StoredWorkflow, WorkflowPage, Workflows
 
-NAME = "workflows"
-HELP = "list, get, pull, deploy, delete and run stored workflows"
 DESCRIPTION = """\
-Manage and run stored workflows. Use --json in programs: tables and messages may change.
+Manage and run stored workflows. Use --json in programs: tables and messages may
+change.
 
+examples:
   scout workflows deploy workflow.yml --key hello
   scout workflows list --query hello
-  scout workflows pull wf_0011223344556677 -o workflow.yml
-  scout workflows run wf_0011223344556677 --input user_message=Hi
+  scout workflows pull hello -o workflow.yml
+  scout workflows run hello --input user_message=Hi
+  scout workflows get wf_0011223344556677
 """
 
 _LONGEST_NAME = 100  # bytes; file systems allow 255
 _WIDEST = 40  # columns of the terminal; a longer cell shifts the rest of its row
-_UNKNOWN_OUTCOME = "not repeated, because it may have been done all the same; look before you do it again"
-_INTERRUPTED = "it may have been done all the same; look before you do it again"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
 
-    each = _action(actions.add_parser, "list", "list the stored workflows", _list)
-    each.add_argument("--query", metavar="WORDS", help="only workflows that the server finds by these words")
-    each.add_argument("--tags", metavar="TAGS", help="only workflows with these tags, as one text")
-    each.add_argument("--sort", metavar="FIELD", help="the field to sort by, such as created_at")
-    each.add_argument("--direction", metavar="asc|desc", help="the direction to sort in")
-    each.add_argument("--limit", type=int, metavar="N", help="the maximum number of workflows")
-    each.add_argument(
+    each = _action(actions.add_parser, "list", "list the stored workflows", _list, "--query hello", "--limit 10 --json")
+    group = each.add_argument_group("which")
+    group.add_argument("--query", metavar="WORDS", help="only workflows that the server finds by these words")
+    group.add_argument("--tags", metavar="TAGS", help="only workflows with these tags, as one text")
+    group.add_argument("--sort", metavar="FIELD", help="the field to sort by, such as created_at")
+    group.add_argument("--direction", metavar="asc|desc", help="the direction to sort in")
+    group.add_argument("--limit", type=int, metavar="N", help="the maximum number of workflows")
+    group.add_argument(
         "--start-at", metavar="CURSOR", help="the cursor at which to begin, for example from an error message"
     )
-    each.add_argument("--json", action="store_true", help="print a JSON array, with one workflow per line")
+    _add_json(each, "print a JSON array, with one workflow per line")
 
-    each = _action(actions.add_parser, "get", "show a stored workflow", _get)
-    _add_id(each)
-    each.add_argument("--json", action="store_true", help="print the whole workflow as one JSON object")
-
-    each = _action(actions.add_parser, "pull", "save a stored workflow as a file", _pull)
-    _add_id(each)
-    each.add_argument("-o", "--output", metavar="FILE", help="the file, .yml or .json (default: named after the key)")
-    each.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    each = _action(actions.add_parser, "get", "show a stored workflow", _get, _ID, f"{_ID} --json")
+    _references.add_id(each)
+    _add_json(each, "print the whole workflow as one JSON object")
 
     each = _action(
-        actions.add_parser, "deploy", "store a file: as a new workflow, or as a new revision if it changed", _deploy
+        actions.add_parser,
+        "pull",
+        "save a stored workflow as a file",
+        _pull,
+        f"{_ID} -o workflow.yml",
+        f"{_ID} -o workflow.json",
     )
+    _references.add_id(each)
+    group = each.add_argument_group("output")
+    group.add_argument("-o", "--output", metavar="FILE", help="the file, .yml or .json (default: named after the key)")
+    group.add_argument("--overwrite", action="store_true", help="replace an existing file")
+
+    what = "store a file: as a new workflow, or as a new revision if it changed"
+    each = _action(actions.add_parser, "deploy", what, _deploy, "workflow.yml", "workflow.yml --key hello")
     each.add_argument("file", metavar="FILE", help="the workflow, as YAML or JSON")
     each.add_argument("--key", metavar="KEY", help="the key to store it under (default: workflow_key in the file)")
     each.add_argument("--force", action="store_true", help="store a revision even if nothing changed")
-    each.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    _add_json(each, "print the result as one JSON object")
+    _checks.add_argument(each)
 
-    each = _action(actions.add_parser, "delete", "delete a stored workflow and its revisions", _delete)
-    _add_id(each)
+    what = "delete a stored workflow and its revisions"
+    each = _action(actions.add_parser, "delete", what, _delete, _ID, f"{_ID} --yes")
+    _references.add_id(each)
     each.add_argument("--yes", action="store_true", help="do not ask for confirmation")
-    each.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    _add_json(each, "print the result as one JSON object")
 
-    each = actions.add_parser("run", help="run a stored workflow and print its output", allow_abbrev=False)
-    _add_id(each)
-    _connection.add_base_url(each)
+    what = "run a stored workflow and print its output"
+    description = _description("run", what, f"{_ID} --input user_message=Hi", f"{_ID} --inputs inputs.yml --stream")
+    each = actions.add_parser("run", help=what, description=description)
+    _references.add_id(each)
     _execution.add_arguments(each)
+    _connection.add_base_url(each)
+    _connection.add_arguments(each)
+    _connection.add_cassettes(each)
     each.set_defaults(handler=_run)
+
+
+_ID = "wf_0011223344556677"  # of the examples
+
+
+def _description(name: str, what: str, *examples: str) -> str:
+    lines = [f"  scout workflows {name} {example}" for example in examples]
+    return "\n".join([f"{what[0].upper()}{what[1:]}.", "", "examples:", *lines])
 
 
 def _action(
@@ -84,6 +106,7 @@ def _action(
     name: str,
     what: str,
     handler: Callable[[Workflows, argparse.Namespace], int],
+    *examples: str,
 ) -> argparse.ArgumentParser:
     def handle(args: argparse.Namespace) -> int:
         from scout import ScoutError
@@ -92,17 +115,19 @@ def _action(
             with _connection.connected(lambda: _connection.connect(args)) as client:
                 return handler(client.workflows, args)
         except ScoutError as error:
-            return _exits.explain(error, unknown_outcome=_UNKNOWN_OUTCOME)
+            return _storing.explain(error)
 
-    parser = add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.", allow_abbrev=False)
+    parser = add_parser(name, help=what, description=_description(name, what, *examples))
+    for title in ("which", "output"):  # before the connection, in the help
+        parser.add_argument_group(title)
     _connection.add_base_url(parser)
     _connection.add_arguments(parser)
     parser.set_defaults(handler=handle)
     return parser
 
 
-def _add_id(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("id", metavar="ID", help="the id of the workflow")
+def _add_json(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument_group("output").add_argument("--json", action="store_true", help=f"{what}; errors as well")
 
 
 # --- Actions ------------------------------------------------------------------------------------------------------
@@ -134,7 +159,7 @@ def _up_to(limit: int | None, pages: Iterable[WorkflowPage]) -> Iterator[list[St
 
 
 def _get(workflows: Workflows, args: argparse.Namespace) -> int:
-    workflow = workflows.get(args.id, **_connection.given(args))
+    workflow = workflows.get(reference(args.id), **_connection.given(args))
     if args.json:
         answer(as_json(workflow.raw, indent=2 if sys.stdout.isatty() else None), json=True)
         return _exits.DONE
@@ -158,10 +183,10 @@ def _pull(workflows: Workflows, args: argparse.Namespace) -> int:
 
     if args.output is not None:
         _check_output(args.output, args)
-    workflow = workflows.get(args.id, **_connection.given(args))
+    workflow = workflows.get(reference(args.id), **_connection.given(args))
     name = _file_name(workflow) if args.output is None else args.output
     _check_output(name, args)
-    save_workflow(workflow, name, overwrite=args.overwrite)
+    save_workflow(workflow, name, overwrite=args.overwrite, formatted=True)
     talk(f"saved revision {workflow.revision_id}{' (a draft)' if workflow.is_draft is True else ''}")
     answer(name)
     return _exits.DONE
@@ -178,11 +203,12 @@ def _deploy(workflows: Workflows, args: argparse.Namespace) -> int:
     from scout import UnprocessableEntityError, load_workflow
 
     loaded = load_workflow(args.file, require_fields=True)
+    _checks.passed(loaded, args)
     try:
-        with _exits.interrupts_say(_INTERRUPTED):
+        with _exits.interrupts_say(_storing.INTERRUPTED):
             done = workflows.deploy(loaded, key=args.key, force=args.force, **_connection.given(args))
     except UnprocessableEntityError as error:
-        return _exits.explain(error, *_places.in_file(error, loaded, ["body"]))
+        return _storing.explain(error, loaded)
     if args.json:
         facts = {name: getattr(done, name) for name in ("workflow_id", "revision_id", "created", "changed")}
         answer(as_json(facts | {"workflow_key": done.workflow.key or None}), json=True)
@@ -194,21 +220,28 @@ def _deploy(workflows: Workflows, args: argparse.Namespace) -> int:
 
 def _delete(workflows: Workflows, args: argparse.Namespace) -> int:
     options = _connection.given(args)
-    if not args.yes:
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
-            raise _exits.UsageError("delete asks on a terminal; elsewhere it needs --yes")
-        workflow_id, key, _, name = _row(workflows.get(args.id, **options))
-        which = " ".join(filter(None, [workflow_id, key, name]))
-        if ask(f"delete {which} and its revisions? [y/N]").lower() not in ("y", "yes"):
+    workflow_id = reference(args.id)
+    if not args.yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise _exits.UsageError("delete asks on a terminal; elsewhere it needs --yes")
+    if not args.yes or workflow_id.startswith("key:"):
+        found = workflows.get(workflow_id, **options)
+        workflow_id = found.id  # the workflow that is shown is deleted, whichever has the key by then
+        if not args.yes and not _is_confirmed(found):
             talk("not deleted")
             return _exits.USAGE
-    with _exits.interrupts_say(_INTERRUPTED):
-        said = workflows.delete(args.id, **options)
+    with _exits.interrupts_say(_storing.INTERRUPTED):
+        said = workflows.delete(workflow_id, **options)
     if args.json:
-        answer(as_json({"workflow_id": args.id, "deleted": True, "detail": said}), json=True)
+        answer(as_json({"workflow_id": workflow_id, "deleted": True, "detail": said}), json=True)
     else:
-        answer(said or f"deleted {_plain(args.id)}")
+        answer(said or f"deleted {_plain(workflow_id)}")
     return _exits.DONE
+
+
+def _is_confirmed(workflow: StoredWorkflow) -> bool:
+    workflow_id, key, _, name = _row(workflow)
+    which = " ".join(filter(None, [workflow_id, key, name]))
+    return ask(f"delete {which} and its revisions? [y/N]").lower() in ("y", "yes")
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -218,7 +251,7 @@ def _run(args: argparse.Namespace) -> int:
     def connect() -> Scout:
         return _connection.connect(args, transport=_connection.transport(args))
 
-    return _execution.carry_out(args, lambda: args.id, connect, stored)
+    return _execution.carry_out(args, lambda: reference(args.id), connect, stored)
 
 
 # --- Output -------------------------------------------------------------------------------------------------------
@@ -250,9 +283,9 @@ class _Table:
             new.insert(0, self._heading)
             self.has_rows = True
         for place, width in enumerate(self._widths):
-            self._widths[place] = max(width, *(min(_width(row[place]), _WIDEST) for row in new), 0)
+            self._widths[place] = max(width, *(min(display_width(row[place]), _WIDEST) for row in new), 0)
         for row in new:
-            cells = (cell + " " * (width - _width(cell)) for cell, width in zip(row, self._widths, strict=True))
+            cells = (cell + " " * (width - display_width(cell)) for cell, width in zip(row, self._widths, strict=True))
             answer("  ".join(cells).rstrip())
 
 
@@ -286,14 +319,6 @@ def _plain(value: object) -> str:
     """Return a value of the server as one line: empty for `None`, JSON for a value that is not text."""
     text = value if isinstance(value, str) else "" if value is None else as_json(value)
     return escape(" ".join(text.split()))
-
-
-def _width(text: str) -> int:
-    """Return the width of a text on a terminal, in columns."""
-    return sum(
-        0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
-        for character in text
-    )
 
 
 def _file_name(workflow: StoredWorkflow) -> str:
