@@ -5,7 +5,20 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from servers import KEY, Behaviour, Caller, Received, Server, answer, chunked, json_answer, route, run_answer, silent
+from servers import (
+    KEY,
+    Behaviour,
+    Caller,
+    Received,
+    Server,
+    answer,
+    chunked,
+    delayed,
+    json_answer,
+    route,
+    run_answer,
+    silent,
+)
 from test_workflows import STREAM, page, single, stored
 
 import scout
@@ -158,10 +171,11 @@ def test_a_key_of_no_length(method: str, call: Caller) -> None:
 
 
 def test_the_deadline_is_for_the_search_too(call: Caller) -> None:
-    with Server([FOUND, silent()]) as server, pytest.raises(APITimeoutError) as raised:
+    with Server([delayed(0.1, FOUND), silent()]) as server, pytest.raises(APITimeoutError) as raised:
         ask(call, server.url, "execute", "key:mine", deadline=0.3)
     assert server.hits == 2
     assert raised.value.limit == "deadline"
+    assert raised.value.attempts[0].started >= 0.1  # of the run, counted from the beginning of the search
 
 
 def test_which_options_the_search_has(call: Caller) -> None:
