@@ -85,6 +85,8 @@ def not_run(text: str) -> list[str]:
 
 
 def is_used(file: Block, blocks: list[Block]) -> bool:
+    if re.fullmatch(r"sw\d{3}_\w+\.(yml|json)", file.file):
+        return True  # an example of a rule, which tests/test_checks.py checks
     name = {"conftest.py": "$ pytest "}.get(file.file, file.file)  # pytest finds it by itself
     return any(name in block.text for block in blocks if not block.file)
 
