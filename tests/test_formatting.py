@@ -184,7 +184,8 @@ def test_the_order_is_that_of_the_specification() -> None:
     text = """\
 {"workflow_config": {"blocks": [{"zzz": 1, "ui": {"position": {"y": 1, "x": 2}}, "dependencies":
 [{"ui": {}, "block_id": "a"}], "block_config": [{"value": 1, "type": "number", "minimum_value": 0,
-"display_name": "N", "id": "n"}], "block_inputs": {"b": 1, "a": 2}, "block_id": "b", "block_display_name": "B", "block_archetype_id": "x"}],
+"display_name": "N", "id": "n"}], "block_inputs": {"b": 1, "a": 2},
+"block_id": "b", "block_display_name": "B", "block_archetype_id": "x"}],
 "workflow_display_name": "W"}, "workflow_key": "k"}"""
 
     def names(value: Any) -> Any:
