@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ._requests import WorkflowConfig
     from .checks import Problem, Rule, Severity, check, check_rules
     from .client import AsyncScout, Scout
+    from .differences import Difference, diff
     from .environments import Environment
     from .errors import (
         APIConnectionError,
@@ -55,9 +56,10 @@ if TYPE_CHECKING:
         WorkflowRunFailed,
         WorkflowRunStarted,
     )
+    from .formatting import format_workflow
     from .results import BlockRun, Run, RunStatus, StoredWorkflow, WorkflowPage
     from .streaming import AsyncRunStream, RunStream
-    from .workflow_files import LoadedWorkflow, WorkflowSource, load_workflow, save_workflow
+    from .workflow_files import LoadedWorkflow, WorkflowSource, is_workflow_id, load_workflow, save_workflow
     from .workflows import AsyncWorkflowList, AsyncWorkflows, Deployment, WorkflowList, Workflows
 
 __all__ = [
@@ -83,6 +85,7 @@ __all__ = [
     "ConfigurationError",
     "ConflictError",
     "Deployment",
+    "Difference",
     "Environment",
     "Event",
     "InternalServerError",
@@ -121,6 +124,9 @@ __all__ = [
     "__version__",
     "check",
     "check_rules",
+    "diff",
+    "format_workflow",
+    "is_workflow_id",
     "load_workflow",
     "save_workflow",
 ]
@@ -158,10 +164,18 @@ def _home_of(name: str) -> object:
             from . import checks
 
             return checks
+        case "Difference" | "diff":
+            from . import differences
+
+            return differences
         case "Environment":
             from . import environments
 
             return environments
+        case "format_workflow":
+            from . import formatting
+
+            return formatting
         case "BlockRun" | "Run" | "RunStatus" | "StoredWorkflow" | "WorkflowPage":
             from . import results
 
@@ -170,7 +184,7 @@ def _home_of(name: str) -> object:
             from . import streaming
 
             return streaming
-        case "LoadedWorkflow" | "WorkflowSource" | "load_workflow" | "save_workflow":
+        case "LoadedWorkflow" | "WorkflowSource" | "is_workflow_id" | "load_workflow" | "save_workflow":
             from . import workflow_files
 
             return workflow_files

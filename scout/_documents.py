@@ -1,4 +1,4 @@
-"""The text of files, as YAML or JSON: read it with the types of JSON, find places in it, write YAML.
+"""The text of files, as YAML or JSON: read it with the types of JSON, and find places in it.
 
 YAML is read by the core schema of YAML 1.2 (https://yaml.org/spec/1.2.2/#103-core-schema), with two more things that
 people use: the merge key `<<`, and JSON texts as they are. ruamel.yaml reads the structure. The values are made here,
@@ -11,8 +11,10 @@ because its own makers follow YAML 1.1 in parts, and write out what aliases shar
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from decimal import Decimal
 from json import JSONDecodeError, JSONDecoder
+from types import SimpleNamespace
 from typing import Any, NoReturn, cast
 
 from ._json import (
@@ -32,14 +34,16 @@ from .errors import WorkflowFileError
 __all__ = [
     "NEVER_RAW",
     "compose_yaml",
+    "core_type",
     "is_json_text",
     "locate",
+    "parse_events",
     "parse_json_text",
     "parse_yaml",
     "plain_value",
     "refuse_at",
+    "scalar_value",
     "skip_blanks",
-    "write_yaml",
 ]
 
 
@@ -111,7 +115,7 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NO_NUMBER = re.compile(r"[-+]?(\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN")
 
 
-def _core_type(text: str) -> type[object]:
+def core_type(text: str) -> type[object]:
     """Return the type that a plain scalar has by the core schema: `str` when it is none of the others."""
     if _NULL.fullmatch(text):
         return type(None)
@@ -180,6 +184,19 @@ def _from_yaml(name: str, text: str) -> tuple[Any, Any]:
         raise WorkflowFileError("is nested too deeply", path=name) from None
 
 
+def parse_events(text: str) -> Iterator[Any]:
+    """Yield the events of YAML that `parse_yaml` has accepted."""
+    yield from _yaml().parse(text)
+
+
+def scalar_value(event: Any) -> Any:
+    """Return the value of a scalar event, as `parse_yaml` makes it."""
+    tag = event.tag
+    if tag is None or tag == "!":
+        tag = _TAG_OF[core_type(event.value)] if event.implicit[0] else f"{_TAG}str"
+    return _scalar(SimpleNamespace(value=event.value, tag=tag, start_mark=event.start_mark))
+
+
 class _Builder:
     """Makes values of the nodes of a document. An alias gives the value of its anchor, so that nothing grows."""
 
@@ -244,7 +261,7 @@ class _Builder:
 
 def plain_value(text: str) -> Any:
     """Return the value of a plain scalar by the core schema."""
-    kind = _core_type(text)
+    kind = core_type(text)
     if kind is int:
         return _integer(text)
     if kind is float:
@@ -265,7 +282,7 @@ def _scalar(node: Any) -> Any:
         return text if is_unicode(text) else text.encode("utf-16-le", whole).decode("utf-16-le", whole)
     if tag == f"{_TAG}binary":
         return b""  # as a set in _Builder
-    kind = _core_type(text)
+    kind = core_type(text)
     match tag.removeprefix(_TAG):
         case "null" if kind is type(None):
             return None
@@ -317,7 +334,7 @@ def _yaml() -> Any:
                 return super().resolve(kind, value, implicit)
             if not implicit[0]:  # in quotes
                 return self.DEFAULT_SCALAR_TAG
-            return Tag(suffix=f"{_TAG}merge" if value == "<<" else _TAG_OF[_core_type(value)])
+            return Tag(suffix=f"{_TAG}merge" if value == "<<" else _TAG_OF[core_type(value)])
 
     class TemplateScanner(Scanner):
         def fetch_flow_mapping_start(self) -> None:
@@ -445,74 +462,5 @@ def _line_and_column(text: str, index: int) -> tuple[int, int]:
     return text.count("\n", 0, index) + 1, index - (text.rfind("\n", 0, index) + 1) + 1
 
 
-# --- Writing ------------------------------------------------------------------------------------------------------
-
-
 NEVER_RAW = re.compile(r"[^\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 """Characters that YAML forbids or reads as the end of a line, so that they must be escaped."""
-
-
-_NOT_TEXT_TO_ALL = re.compile(
-    r"yes|no|on|off|=|[-+]?\d[\d_]*(:[0-5]?\d)+(\.[\d_]*)?|[-+]?0b[01_]+|[-+]?0o[0-7_]+|[-+]?0x[\da-f_]+|[-+]?_*\d[\d_]*|"
-    r"[-+]?(\d[\d_]*\.[\d_]*|\.[\d_]+)(e[-+]?\d+)?|\d{4}-\d\d?-\d\d?([ t].*)?",
-    re.IGNORECASE,
-)
-"""Text that YAML 1.1 parsers read as true, false, a number or a date. It is quoted for them; YAML 1.2 does not need
-it."""
-
-
-def write_yaml(document: Any) -> str:
-    """Write JSON as YAML in the style that is most readable.
-
-    Raises:
-        WorkflowFileError: ruamel.yaml fails; the caller can write JSON, which is YAML as well.
-    """
-    from io import StringIO
-
-    from ruamel.yaml.error import YAMLError
-    from ruamel.yaml.representer import SafeRepresenter
-
-    class Representer(SafeRepresenter):
-        """Writes text in the most readable style that keeps it exactly, and mappings in their order."""
-
-        def represent_key(self, data: Any) -> Any:
-            return self.text(data, '"')
-
-        def text(self, data: str, when_lines: str = "|") -> Any:
-            style = "'" if _NOT_TEXT_TO_ALL.fullmatch(data) or _core_type(data) is not str else None
-            if "\n" in data:
-                # Not for text of blanks, which is invisible, nor for text that begins with a tab, which some parsers
-                # cannot read.
-                style = when_lines if data.strip() and data[0] != "\t" else '"'
-            return self.represent_scalar("tag:yaml.org,2002:str", data, '"' if NEVER_RAW.search(data) else style)
-
-        def number(self, data: float) -> Any:
-            text = repr(data)
-            if "e" in text and "." not in text:  # YAML 1.1 parsers require a decimal point
-                text = text.replace("e", ".0e")
-            return self.represent_scalar("tag:yaml.org,2002:float", text)
-
-        def long_number(self, data: Decimal) -> Any:
-            text = str(data)
-            return self.represent_scalar(_TAG_OF[_core_type(text)], text)
-
-        def mapping(self, data: dict[str, Any]) -> Any:
-            return self.represent_mapping("tag:yaml.org,2002:map", list(data.items()))  # a list is not sorted
-
-    Representer.add_representer(str, Representer.text)
-    Representer.add_representer(float, Representer.number)
-    Representer.add_representer(Decimal, Representer.long_number)
-    Representer.add_representer(dict, Representer.mapping)
-    yaml = _yaml()
-    yaml.Representer = Representer
-    yaml.default_flow_style = False
-    yaml.allow_unicode = True
-    yaml.width = 2**62  # no line is folded
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    text = StringIO()
-    try:
-        yaml.dump(document, text)
-    except (YAMLError, ValueError, IndexError, AssertionError, AttributeError, TypeError) as error:
-        # As in _from_yaml: bugs of ruamel. The caller has another way to write the file.
-        raise WorkflowFileError(f"cannot be written as YAML: {error}") from None
-    return text.getvalue()

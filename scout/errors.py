@@ -239,7 +239,11 @@ class PermissionDeniedError(APIStatusError):
 
 
 class NotFoundError(APIStatusError):
-    """404: the workflow, revision or address does not exist."""
+    """404: the workflow, revision or address does not exist.
+
+    Also raised for `key:NAME` when no workflow in the lists of the server has the key. No response says so, so that
+    `body` is `None` and `headers` is empty.
+    """
 
 
 class ConflictError(APIStatusError):

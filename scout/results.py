@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from enum import StrEnum
 from itertools import pairwise
 from typing import Any, cast
 
-from ._json import NOT_JSON, is_dict, parse_json, shorten, without_halves, write_json
+from ._json import NOT_JSON, is_dict, is_same, parse_json, shorten, without_halves, write_json
 from .errors import RunFailedError, RunNotFinishedError, RunOutputError
 
 __all__ = [
@@ -211,6 +212,13 @@ class StoredWorkflow:
     last_updated_at: datetime | None
     config: dict[str, Any]
     raw: Any = field(default=None, compare=False, repr=False)
+
+    def matches(self, config: Mapping[str, Any]) -> bool:
+        """Return True when this revision is deployed and has this config, so that `deploy` would store nothing.
+
+        The order of keys does not count, and 1 equals 1.0; a missing field differs from null. A draft matches nothing.
+        """
+        return self.is_draft is not True and is_same(self.config, config)
 
 
 @dataclass(frozen=True, slots=True)

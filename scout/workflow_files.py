@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
 
-from ._documents import NEVER_RAW, locate, parse_json_text, parse_yaml, refuse_at, write_yaml
+from ._documents import NEVER_RAW, locate, parse_json_text, parse_yaml, refuse_at
+from ._files import write_whole
 from ._json import PathInData, is_list, is_mapping, json_fault, parse_json, spell, text_or_none, write_json
+from ._layout import write_yaml
+from ._order import in_order
+from ._sources import Source, read_source
 from .errors import ConfigurationError, WorkflowFileError
 from .results import StoredWorkflow
 
@@ -26,8 +29,11 @@ __all__ = [
     "decode_text",
     "is_json_name",
     "is_stored",
+    "is_workflow_id",
     "kind_of",
     "load_workflow",
+    "parse_file",
+    "place_of_config",
     "read_bytes",
     "save_workflow",
 ]
@@ -94,7 +100,7 @@ class LoadedWorkflow:
             return None, None
         text = decode_text(self.path, read_bytes(self.path))
         data = _parse(self.path, text)
-        return locate(text, (*_place_of_config(data), *place))
+        return locate(text, (*place_of_config(data), *place))
 
     def _blocks(self) -> list[Mapping[str, Any]]:
         found: Any = self.config.get("blocks")
@@ -173,14 +179,27 @@ def is_json_name(name: str) -> bool:
 
 def _load_bytes(name: str, data: bytes, *, require_fields: bool = False) -> LoadedWorkflow:
     text = decode_text(name, data)
-    parsed = _parse(name, text)
+    return _checked(name, text, _parse(name, text), require_fields=require_fields)
 
+
+def parse_file(name: str, text: str) -> Source:
+    """Return the document of a workflow file, with its wrapper. The name is for errors.
+
+    Raises:
+        WorkflowFileError: as `load_workflow` of the file, with `require_fields`.
+    """
+    source = read_source(name, text, is_json=is_json_name(name))
+    _checked(name, text, source.data, require_fields=True)
+    return source
+
+
+def _checked(name: str, text: str, data: Any, *, require_fields: bool) -> LoadedWorkflow:
     def refuse(problem: str, place: PathInData) -> NoReturn:
         refuse_at(name, text, problem, place)
 
-    if not is_mapping(parsed):
-        refuse(f"a workflow is a mapping, and this is {kind_of(parsed)}", ())
-    return replace(_unwrap(parsed, refuse, require_fields=require_fields), path=name)
+    if not is_mapping(data):
+        refuse(f"a workflow is a mapping, and this is {kind_of(data)}", ())
+    return replace(_unwrap(data, refuse, require_fields=require_fields), path=name)
 
 
 def _parse(name: str, text: str) -> Any:
@@ -204,14 +223,23 @@ def read_bytes(name: str) -> bytes:
 
 
 _ID = re.compile(r"wf_\w+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-"""How the ids of workflows look."""
+"""The form of the ids of workflows."""
+
+
+def is_workflow_id(text: str) -> bool:
+    """Return True for a text in the form of a workflow's id: `wf_` and more, or a UUID.
+
+    For programs that take an id or a key from people, and pass `f"key:{text}"` to `scout.workflows` for a key. Nothing
+    is sent: a workflow with this id may not exist.
+    """
+    return _ID.fullmatch(text) is not None
 
 
 def _cannot_be(done: str, name: str, error: OSError | ValueError) -> WorkflowFileError:
     # ValueError: a NUL character in the name
     reason = error.strerror if isinstance(error, OSError) else str(error)
     hint = "" if Path(name).is_absolute() else f" (looked in {_here()})"
-    if _ID.fullmatch(name):
+    if is_workflow_id(name):
         hint += "; for the id of a stored workflow use scout.workflows.execute, or `scout workflows run`"
     return WorkflowFileError(f"cannot be {done}: {reason}{hint}", path=name)
 
@@ -248,7 +276,7 @@ def is_stored(data: Mapping[str, Any]) -> bool:
     return len(data) == 1 and is_mapping(stored) and "workflow_config" in stored
 
 
-def _place_of_config(data: Any) -> PathInData:
+def place_of_config(data: Any) -> PathInData:
     """Return the place of the config in the data of a file, as `_unwrap` finds it."""
     place: PathInData = ()
     if is_mapping(data) and is_stored(data):
@@ -350,7 +378,12 @@ def kind_of(value: object) -> str:
 
 
 def save_workflow(
-    workflow: WorkflowSource, path: str | os.PathLike[str], *, key: str | None = None, overwrite: bool = False
+    workflow: WorkflowSource,
+    path: str | os.PathLike[str],
+    *,
+    key: str | None = None,
+    overwrite: bool = False,
+    formatted: bool = False,
 ) -> None:
     """Write a workflow to a file from which `load_workflow` returns exactly the same: types, order and text.
 
@@ -363,6 +396,7 @@ def save_workflow(
         path: The path of the file. JSON when it ends in `.json`, else YAML. A link is followed.
         key: The `workflow_key` to write; by default that of the workflow.
         overwrite: Replace an existing file. Its permissions are kept.
+        formatted: Write the form of `scout fmt`, which has the fields in the order of the API's specification.
 
     Raises:
         WorkflowFileError: the workflow is invalid, or JSON cannot represent it; the file exists already, or cannot be
@@ -377,16 +411,16 @@ def save_workflow(
     if name.endswith(("/", os.sep)):
         raise WorkflowFileError("names a folder, and not a file in it", path=name)
     loaded = load_workflow(workflow)
-    data = _spell_out(name, LoadedWorkflow(loaded.config, loaded.key if key is None else key))
+    data = _spell_out(name, LoadedWorkflow(loaded.config, loaded.key if key is None else key), formatted=formatted)
     try:
-        _put(Path(os.path.realpath(name)), data, overwrite=overwrite)
+        write_whole(Path(os.path.realpath(name)), data, overwrite=overwrite)
     except FileExistsError:
         raise WorkflowFileError("exists already; pass overwrite=True to replace it", path=name) from None
     except (OSError, ValueError) as error:
         raise _cannot_be("written", name, error) from None
 
 
-def _spell_out(name: str, workflow: LoadedWorkflow) -> bytes:
+def _spell_out(name: str, workflow: LoadedWorkflow, *, formatted: bool) -> bytes:
     """Return the content of the file, which has been parsed again and compared."""
     fault = json_fault(workflow.config) or json_fault(workflow.key, ("workflow_key",))
     if fault:
@@ -399,7 +433,10 @@ def _spell_out(name: str, workflow: LoadedWorkflow) -> bytes:
     # Without subclasses, and without shared parts, which would become aliases.
     plain = parse_json(write_json(document, strict=True))
     # A Decimal that a float can hold comes back as a float.
-    wanted = _fingerprint(LoadedWorkflow(parse_json(write_json(workflow.config, strict=True)), workflow.key))
+    config = parse_json(write_json(workflow.config, strict=True))
+    if formatted:
+        plain, config = in_order(plain, place_of_config(plain)), in_order(config, ())
+    wanted = _fingerprint(LoadedWorkflow(config, workflow.key))
     for write in (_to_json,) if is_json_name(name) else (write_yaml, _to_json_in_yaml):
         try:
             data = write(plain).encode()
@@ -422,48 +459,3 @@ def _to_json(document: Any) -> str:
 def _to_json_in_yaml(document: Any) -> str:
     """Write JSON that is YAML as well: a few more characters are escaped."""
     return NEVER_RAW.sub(lambda match: f"\\u{ord(match[0]):04x}", _to_json(document))
-
-
-def _put(target: Path, data: bytes, *, overwrite: bool) -> None:
-    """Write a new file beside the target, and rename it, so that the target is never half written."""
-    mode = _mode_to_keep(target, overwrite=overwrite)
-    temporary = target.with_name(f".{os.urandom(8).hex()}.tmp")
-
-    def opener(path: str, flags: int) -> int:
-        return os.open(path, flags, 0o666 if mode is None else mode)
-
-    try:
-        with open(temporary, "xb", opener=opener) as file:
-            if mode is not None:
-                temporary.chmod(mode)  # with the bits that the umask removed
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if overwrite:
-            temporary.replace(target)
-            return
-        try:
-            target.hardlink_to(temporary)  # unlike replace, never over another file
-        except OSError:  # it exists, or the file system has no hard links: reserve the name first
-            target.touch(exist_ok=False)
-            temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _mode_to_keep(target: Path, *, overwrite: bool) -> int | None:
-    """Return the permissions of the file that will be replaced; `None` when it does not exist.
-
-    Raises:
-        OSError: it must not be replaced.
-    """
-    try:
-        mode = target.stat().st_mode
-    except FileNotFoundError:
-        return None
-    if not stat.S_ISREG(mode):
-        raise OSError(0, "it is a folder or a device, and not a file")
-    if not overwrite:
-        raise FileExistsError
-    target.open("r+b").close()  # raises for a read-only file, which is not replaced
-    return stat.S_IMODE(mode)

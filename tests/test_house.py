@@ -36,10 +36,15 @@ FLOORS = [
     "errors",
     "_json",
     "_sse",
+    "_files",
     "_documents",
     "_sources",
+    "_layout",
+    "_order",
     "results",
     "workflow_files",
+    "differences",
+    "formatting",
     "_config",
     "_options",
     "_retry",
@@ -314,9 +319,9 @@ def test_the_local_scout_knows_nothing_of_the_client() -> None:
 
 def test_the_command_comes_in_by_the_front_door() -> None:
     used = [each for each in imports() if each.room == "cli" and each.target not in (None, "cli")]
-    # It reads and prints JSON as the client does.
-    json = [("scout._json", "parse_json"), ("scout._json", "write_json")]
-    used = [each for each in used if (each.module, each.name) not in json]
+    # It reads and prints JSON, and writes files, as the client does.
+    shared = [("scout._json", "parse_json"), ("scout._json", "write_json"), ("scout._files", "write_whole")]
+    used = [each for each in used if (each.module, each.name) not in shared]
     doors = {each.module for each in used}
 
     assert doors <= {"scout", "scout.local"}

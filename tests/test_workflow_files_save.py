@@ -332,8 +332,8 @@ def test_yaml_is_for_people(tmp_path: Path) -> None:
             a: []
             b: {}
             c: ''
-          ? "line\\nbreak"
-          : y: 1
+          "line\\nbreak":
+            y: 1
           last: |
             a
             b

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from scout import __version__
-from scout.cli import _exits, _interrupts, check, init, local, run, stubs, workflows
+from scout.cli import _exits, _interrupts, check, deploy, diff, fmt, init, local, run, stubs, workflows
 from scout.cli._spelling import suggestion
 from scout.cli._terminal import talk, talk_of_interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-_COMMANDS = (init, run, check, workflows, local, stubs)
+_COMMANDS = (init, run, check, fmt, diff, deploy, workflows, local, stubs)
 _EPILOG = """\
 exit codes:
   0    done
