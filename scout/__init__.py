@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from ._call import AsyncTransport, Transport
     from ._options import CallOptions, RunOptions
     from ._requests import WorkflowConfig
-    from .checks import Problem, Severity, check
+    from .checks import Problem, Rule, Severity, check, check_rules
     from .client import AsyncScout, Scout
+    from .differences import Difference, diff
     from .environments import Environment
     from .errors import (
         APIConnectionError,
@@ -55,11 +56,12 @@ if TYPE_CHECKING:
         WorkflowRunFailed,
         WorkflowRunStarted,
     )
+    from .formatting import format_workflow
     from .graph import Graph, GraphNode
     from .results import BlockRun, Run, RunStatus, StoredWorkflow, WorkflowPage
     from .streaming import AsyncRunStream, RunStream
     from .timeline import Bar, Timeline
-    from .workflow_files import LoadedWorkflow, WorkflowSource, load_workflow, save_workflow
+    from .workflow_files import LoadedWorkflow, WorkflowSource, is_workflow_id, load_workflow, save_workflow
     from .workflows import AsyncWorkflowList, AsyncWorkflows, Deployment, WorkflowList, Workflows
 
 __all__ = [
@@ -86,6 +88,7 @@ __all__ = [
     "ConfigurationError",
     "ConflictError",
     "Deployment",
+    "Difference",
     "Environment",
     "Event",
     "Graph",
@@ -96,6 +99,7 @@ __all__ = [
     "PermissionDeniedError",
     "Problem",
     "RateLimitError",
+    "Rule",
     "Run",
     "RunFailedError",
     "RunNotFinishedError",
@@ -125,6 +129,10 @@ __all__ = [
     "Workflows",
     "__version__",
     "check",
+    "check_rules",
+    "diff",
+    "format_workflow",
+    "is_workflow_id",
     "load_workflow",
     "save_workflow",
 ]
@@ -158,10 +166,14 @@ def _home_of(name: str) -> object:
             from . import _requests
 
             return _requests
-        case "Problem" | "Severity" | "check":
+        case "Problem" | "Rule" | "Severity" | "check" | "check_rules":
             from . import checks
 
             return checks
+        case "Difference" | "diff":
+            from . import differences
+
+            return differences
         case "Environment":
             from . import environments
 
@@ -170,6 +182,10 @@ def _home_of(name: str) -> object:
             from . import graph
 
             return graph
+        case "format_workflow":
+            from . import formatting
+
+            return formatting
         case "BlockRun" | "Run" | "RunStatus" | "StoredWorkflow" | "WorkflowPage":
             from . import results
 
@@ -182,7 +198,7 @@ def _home_of(name: str) -> object:
             from . import timeline
 
             return timeline
-        case "LoadedWorkflow" | "WorkflowSource" | "load_workflow" | "save_workflow":
+        case "LoadedWorkflow" | "WorkflowSource" | "is_workflow_id" | "load_workflow" | "save_workflow":
             from . import workflow_files
 
             return workflow_files

@@ -1,4 +1,4 @@
-"""The text of files, as YAML or JSON: read it with the types of JSON, find places in it, write YAML.
+"""The text of files, as YAML or JSON: read it with the types of JSON, and find places in it.
 
 YAML is read by the core schema of YAML 1.2 (https://yaml.org/spec/1.2.2/#103-core-schema), with two more things that
 people use: the merge key `<<`, and JSON texts as they are. ruamel.yaml reads the structure. The values are made here,
@@ -11,8 +11,10 @@ because its own makers follow YAML 1.1 in parts, and write out what aliases shar
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from decimal import Decimal
 from json import JSONDecodeError, JSONDecoder
+from types import SimpleNamespace
 from typing import Any, NoReturn, cast
 
 from ._json import (
@@ -29,7 +31,20 @@ from ._json import (
 )
 from .errors import WorkflowFileError
 
-__all__ = ["NEVER_RAW", "locate", "parse_json_text", "parse_yaml", "refuse_at", "write_yaml"]
+__all__ = [
+    "NEVER_RAW",
+    "compose_yaml",
+    "core_type",
+    "is_json_text",
+    "locate",
+    "parse_events",
+    "parse_json_text",
+    "parse_yaml",
+    "plain_value",
+    "refuse_at",
+    "scalar_value",
+    "skip_blanks",
+]
 
 
 def refuse_at(name: str, text: str, problem: str, place: PathInData) -> NoReturn:
@@ -66,7 +81,7 @@ def parse_json_text(name: str, text: str) -> Any:
     return _checked(name, text, data)
 
 
-def _is_json(text: str) -> bool:
+def is_json_text(text: str) -> bool:
     """Return True for JSON, which YAML parsers read with other results: tabs, long keys, escapes, large numbers."""
     if text.lstrip(" \t\r\n")[:1] not in ("{", "[", '"'):
         return False
@@ -100,7 +115,7 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NO_NUMBER = re.compile(r"[-+]?(\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN")
 
 
-def _core_type(text: str) -> type[object]:
+def core_type(text: str) -> type[object]:
     """Return the type that a plain scalar has by the core schema: `str` when it is none of the others."""
     if _NULL.fullmatch(text):
         return type(None)
@@ -122,18 +137,28 @@ def parse_yaml(name: str, text: str) -> Any:
     Raises:
         WorkflowFileError: the text is not YAML, or its data is not JSON.
     """
-    if _is_json(text):
+    if is_json_text(text):
         return parse_json_text(name, text)
-    return _checked(name, text, _from_yaml(name, text))
+    return compose_yaml(name, text)[0]
 
 
-def _from_yaml(name: str, text: str) -> Any:
+def compose_yaml(name: str, text: str) -> tuple[Any, Any]:
+    """Parse YAML, and return its data and the node of ruamel.yaml that it was made of. The name is for errors.
+
+    Raises:
+        WorkflowFileError: the text is not YAML, or its data is not JSON.
+    """
+    data, node = _from_yaml(name, text)
+    return _checked(name, text, data), node
+
+
+def _from_yaml(name: str, text: str) -> tuple[Any, Any]:
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
     from ruamel.yaml.reader import ReaderError
 
     try:
         node = _yaml().compose(text)
-        return None if node is None else _Builder().build(node)
+        return None if node is None else _Builder().build(node), node
     except _TemplateError as error:
         line, column = _line_and_column(text, error.index)
         raise WorkflowFileError(_quote_it(text, error.index), path=name, line=line, column=column) from None
@@ -157,6 +182,19 @@ def _from_yaml(name: str, text: str) -> Any:
         raise WorkflowFileError(f"is not YAML: {first}", path=name) from None
     except RecursionError:
         raise WorkflowFileError("is nested too deeply", path=name) from None
+
+
+def parse_events(text: str) -> Iterator[Any]:
+    """Yield the events of YAML that `parse_yaml` has accepted."""
+    yield from _yaml().parse(text)
+
+
+def scalar_value(event: Any) -> Any:
+    """Return the value of a scalar event, as `parse_yaml` makes it."""
+    tag = event.tag
+    if tag is None or tag == "!":
+        tag = _TAG_OF[core_type(event.value)] if event.implicit[0] else f"{_TAG}str"
+    return _scalar(SimpleNamespace(value=event.value, tag=tag, start_mark=event.start_mark))
 
 
 class _Builder:
@@ -221,6 +259,18 @@ class _Builder:
             mapping.update(fields)
 
 
+def plain_value(text: str) -> Any:
+    """Return the value of a plain scalar by the core schema."""
+    kind = core_type(text)
+    if kind is int:
+        return _integer(text)
+    if kind is float:
+        return _real(text)
+    if kind is bool:
+        return cast("re.Match[str]", _BOOL.fullmatch(text))[1] is not None
+    return text if kind is str else None
+
+
 def _scalar(node: Any) -> Any:
     text: Any = node.value
     tag = node.tag
@@ -232,7 +282,7 @@ def _scalar(node: Any) -> Any:
         return text if is_unicode(text) else text.encode("utf-16-le", whole).decode("utf-16-le", whole)
     if tag == f"{_TAG}binary":
         return b""  # as a set in _Builder
-    kind = _core_type(text)
+    kind = core_type(text)
     match tag.removeprefix(_TAG):
         case "null" if kind is type(None):
             return None
@@ -284,7 +334,7 @@ def _yaml() -> Any:
                 return super().resolve(kind, value, implicit)
             if not implicit[0]:  # in quotes
                 return self.DEFAULT_SCALAR_TAG
-            return Tag(suffix=f"{_TAG}merge" if value == "<<" else _TAG_OF[_core_type(value)])
+            return Tag(suffix=f"{_TAG}merge" if value == "<<" else _TAG_OF[core_type(value)])
 
     class TemplateScanner(Scanner):
         def fetch_flow_mapping_start(self) -> None:
@@ -375,32 +425,33 @@ def locate(text: str, place: PathInData) -> tuple[int | None, int | None]:
 _BLANK = re.compile(r"[ \t\r\n]*")
 
 
-def _blank(text: str, index: int) -> int:
+def skip_blanks(text: str, index: int) -> int:
+    """Return the index of the first character from an index on that is not a blank of JSON."""
     return cast("re.Match[str]", _BLANK.match(text, index)).end()
 
 
 def _find_in_json(text: str, place: PathInData) -> int:
     """Return the index of a value in valid JSON, or of its key; of the nearest value above it when it is missing."""
     decoder = JSONDecoder(parse_int=str, parse_float=str)  # Python converts no integer of thousands of digits
-    mark = index = _blank(text, 0)
+    mark = index = skip_blanks(text, 0)
     for step in place:
         count = 0
         if text[index] not in "{[":
             break
         is_object = text[index] == "{"
-        index = _blank(text, index + 1)
+        index = skip_blanks(text, index + 1)
         while text[index] not in "}]":
             here, key = index, count
             if is_object:
                 key, index = decoder.raw_decode(text, index)
-                index = _blank(text, _blank(text, index) + 1)
+                index = skip_blanks(text, skip_blanks(text, index) + 1)
             if key == step:
                 mark = here
                 break
             _, index = decoder.raw_decode(text, index)
-            index = _blank(text, index)
+            index = skip_blanks(text, index)
             if text[index] == ",":
-                index = _blank(text, index + 1)
+                index = skip_blanks(text, index + 1)
             count += 1
         else:
             break
@@ -411,74 +462,5 @@ def _line_and_column(text: str, index: int) -> tuple[int, int]:
     return text.count("\n", 0, index) + 1, index - (text.rfind("\n", 0, index) + 1) + 1
 
 
-# --- Writing ------------------------------------------------------------------------------------------------------
-
-
 NEVER_RAW = re.compile(r"[^\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 """Characters that YAML forbids or reads as the end of a line, so that they must be escaped."""
-
-
-_NOT_TEXT_TO_ALL = re.compile(
-    r"yes|no|on|off|=|[-+]?\d[\d_]*(:[0-5]?\d)+(\.[\d_]*)?|[-+]?0b[01_]+|[-+]?0o[0-7_]+|[-+]?0x[\da-f_]+|[-+]?_*\d[\d_]*|"
-    r"[-+]?(\d[\d_]*\.[\d_]*|\.[\d_]+)(e[-+]?\d+)?|\d{4}-\d\d?-\d\d?([ t].*)?",
-    re.IGNORECASE,
-)
-"""Text that YAML 1.1 parsers read as true, false, a number or a date. It is quoted for them; YAML 1.2 does not need
-it."""
-
-
-def write_yaml(document: Any) -> str:
-    """Write JSON as YAML in the style that is most readable.
-
-    Raises:
-        WorkflowFileError: ruamel.yaml fails; the caller can write JSON, which is YAML as well.
-    """
-    from io import StringIO
-
-    from ruamel.yaml.error import YAMLError
-    from ruamel.yaml.representer import SafeRepresenter
-
-    class Representer(SafeRepresenter):
-        """Writes text in the most readable style that keeps it exactly, and mappings in their order."""
-
-        def represent_key(self, data: Any) -> Any:
-            return self.text(data, '"')
-
-        def text(self, data: str, when_lines: str = "|") -> Any:
-            style = "'" if _NOT_TEXT_TO_ALL.fullmatch(data) or _core_type(data) is not str else None
-            if "\n" in data:
-                # Not for text of blanks, which is invisible, nor for text that begins with a tab, which some parsers
-                # cannot read.
-                style = when_lines if data.strip() and data[0] != "\t" else '"'
-            return self.represent_scalar("tag:yaml.org,2002:str", data, '"' if NEVER_RAW.search(data) else style)
-
-        def number(self, data: float) -> Any:
-            text = repr(data)
-            if "e" in text and "." not in text:  # YAML 1.1 parsers require a decimal point
-                text = text.replace("e", ".0e")
-            return self.represent_scalar("tag:yaml.org,2002:float", text)
-
-        def long_number(self, data: Decimal) -> Any:
-            text = str(data)
-            return self.represent_scalar(_TAG_OF[_core_type(text)], text)
-
-        def mapping(self, data: dict[str, Any]) -> Any:
-            return self.represent_mapping("tag:yaml.org,2002:map", list(data.items()))  # a list is not sorted
-
-    Representer.add_representer(str, Representer.text)
-    Representer.add_representer(float, Representer.number)
-    Representer.add_representer(Decimal, Representer.long_number)
-    Representer.add_representer(dict, Representer.mapping)
-    yaml = _yaml()
-    yaml.Representer = Representer
-    yaml.default_flow_style = False
-    yaml.allow_unicode = True
-    yaml.width = 2**62  # no line is folded
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    text = StringIO()
-    try:
-        yaml.dump(document, text)
-    except (YAMLError, ValueError, IndexError, AssertionError, AttributeError, TypeError) as error:
-        # As in _from_yaml: bugs of ruamel. The caller has another way to write the file.
-        raise WorkflowFileError(f"cannot be written as YAML: {error}") from None
-    return text.getvalue()

@@ -341,7 +341,7 @@ class Scout(_Client[Http, Transport]):
 
     @property
     def workflows(self) -> scout.Workflows:
-        """Stored workflows: list, get, create, update, delete, deploy and run them by id."""
+        """Stored workflows: list, get, create, update, delete, deploy and run them by id or key."""
         from .workflows import Workflows  # not needed by most programs
 
         return Workflows(self._http, self._settings)

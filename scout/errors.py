@@ -133,6 +133,7 @@ class WorkflowFileError(ScoutError):
     """A workflow cannot be read, or is not a workflow. Nothing was sent.
 
     Attributes:
+        problem: The message without the place.
         path: The path of the file, as it was given; `None` when the workflow was given as a mapping.
         line: The line in the file, from 1; `None` when it is not known.
         column: The column in that line, from 1; `None` when it is not known.
@@ -149,6 +150,7 @@ class WorkflowFileError(ScoutError):
             + ([f"column {column}"] if column is not None else [])
         )
         super().__init__(f"{place}: {message}")
+        self.problem = message
         self.path = path
         self.line = line
         self.column = column
@@ -237,7 +239,11 @@ class PermissionDeniedError(APIStatusError):
 
 
 class NotFoundError(APIStatusError):
-    """404: the workflow, revision or address does not exist."""
+    """404: the workflow, revision or address does not exist.
+
+    Also raised for `key:NAME` when no workflow in the lists of the server has the key. No response says so, so that
+    `body` is `None` and `headers` is empty.
+    """
 
 
 class ConflictError(APIStatusError):

@@ -18,6 +18,7 @@ from ._json import (
     is_dict,
     is_list,
     is_mapping,
+    is_same,
     objects_in,
     parse_json,
     sentence,
@@ -312,6 +313,13 @@ class StoredWorkflow:
     last_updated_at: datetime | None
     config: dict[str, Any]
     raw: Any = field(default=None, compare=False, repr=False)
+
+    def matches(self, config: Mapping[str, Any]) -> bool:
+        """Return True when this revision is deployed and has this config, so that `deploy` would store nothing.
+
+        The order of keys does not count, and 1 equals 1.0; a missing field differs from null. A draft matches nothing.
+        """
+        return self.is_draft is not True and is_same(self.config, config)
 
 
 @dataclass(frozen=True, slots=True)

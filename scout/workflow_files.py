@@ -4,23 +4,42 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast, runtime_checkable
 
 import scout  # its names are imported when they are first used, which only `typing.get_type_hints` does here
 
-from ._documents import NEVER_RAW, locate, parse_json_text, parse_yaml, refuse_at, write_yaml
+from ._documents import NEVER_RAW, locate, parse_json_text, parse_yaml, refuse_at
+from ._files import write_whole
 from ._json import PathInData, is_list, is_mapping, json_fault, parse_json, spell, text_or_none, write_json
+from ._layout import write_yaml
+from ._order import in_order
+from ._sources import read_source
 from .errors import ConfigurationError, WorkflowFileError
 from .results import StoredWorkflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["LoadedWorkflow", "WorkflowSource", "load_text", "load_workflow", "save_workflow"]
+__all__ = [
+    "CONFIG_FIELDS",
+    "LoadedWorkflow",
+    "WorkflowSource",
+    "as_mapping",
+    "decode_text",
+    "is_json_name",
+    "is_stored",
+    "is_workflow_id",
+    "kind_of",
+    "load_text",
+    "load_workflow",
+    "parse_file",
+    "place_of_config",
+    "read_bytes",
+    "save_workflow",
+]
 
 _MAY_BE_EMPTY = "block_display_name"
 _REQUIRED_IN_A_BLOCK = ("block_id", "block_archetype_id", _MAY_BE_EMPTY)
@@ -86,9 +105,9 @@ class LoadedWorkflow:
         if self.path is None and self.text is None:
             return None, None
         name = self.path or ""
-        text = _decode(name, _read(name)) if self.text is None else self.text
+        text = decode_text(name, read_bytes(name)) if self.text is None else self.text
         data = _parse(name, text)
-        return locate(text, (*_place_of_config(data), *place))
+        return locate(text, (*place_of_config(data), *place))
 
     def graph(self) -> scout.Graph:
         """Return the blocks and their dependencies as a graph, which can be printed and drawn."""
@@ -125,18 +144,28 @@ def load_workflow(workflow: WorkflowSource, *, require_fields: bool = False) -> 
     """
     if isinstance(workflow, str | os.PathLike):
         name = os.fsdecode(workflow)
-        return _load_bytes(name, _read(name), require_fields=require_fields)
+        return _load_bytes(name, read_bytes(name), require_fields=require_fields)
     if isinstance(workflow, LoadedWorkflow):
         if require_fields and workflow.config:
             _check_fields(workflow.config, (), _refuse_mapping)
         return workflow
+    return _unwrap(as_mapping(workflow), _refuse_mapping, require_fields=require_fields)
+
+
+def as_mapping(workflow: Mapping[str, Any] | SupportsToDict | StoredWorkflow) -> Mapping[str, Any]:
+    """Return a workflow that is not a file as a mapping, with its wrapper if it has one.
+
+    Raises:
+        WorkflowFileError: it is not a workflow.
+        ConfigurationError: the object cannot be written as JSON.
+    """
     data: Any = workflow
     if isinstance(workflow, StoredWorkflow):
         data = {"workflow_key": workflow.key, "workflow_config": workflow.config}
     elif not is_mapping(workflow) and isinstance(workflow, SupportsToDict) and not isinstance(workflow, type):
         data = _to_dict(workflow)
     if is_mapping(data):
-        return _unwrap(data, _refuse_mapping, require_fields=require_fields)
+        return data
     raise WorkflowFileError(f"a workflow is a path, a mapping or a WorkflowConfig, not {type(workflow).__name__}")
 
 
@@ -156,12 +185,14 @@ def _refuse_mapping(problem: str, place: PathInData) -> NoReturn:
     raise WorkflowFileError(f"{spell(place)}: {problem}" if place else problem)
 
 
-def _is_json(name: str) -> bool:
+def is_json_name(name: str) -> bool:
+    """Return True for the name of a file that is read as JSON."""
     return name.lower().endswith(".json")
 
 
 def _load_bytes(name: str, data: bytes, *, require_fields: bool = False) -> LoadedWorkflow:
-    return replace(load_text(name, _decode(name, data), require_fields=require_fields), path=name, text=None)
+    text = decode_text(name, data)
+    return replace(load_text(name, text, require_fields=require_fields), path=name, text=None)
 
 
 def load_text(name: str, text: str, *, require_fields: bool = False) -> LoadedWorkflow:
@@ -175,21 +206,39 @@ def load_text(name: str, text: str, *, require_fields: bool = False) -> LoadedWo
     Raises:
         WorkflowFileError: as `load_workflow`.
     """
-    parsed = _parse(name, text)
+    return _checked(name, text, _parse(name, text), require_fields=require_fields)
 
+
+def parse_file(name: str, text: str) -> dict[str, Any]:
+    """Return the data of a workflow file, with its wrapper. The name is for errors.
+
+    Raises:
+        WorkflowFileError: as `load_workflow` of the file, with `require_fields`.
+    """
+    data: Any = read_source(name, text, is_json=is_json_name(name)).data
+    _checked(name, text, data, require_fields=True)
+    return cast("dict[str, Any]", data)
+
+
+def _checked(name: str, text: str, data: Any, *, require_fields: bool) -> LoadedWorkflow:
     def refuse(problem: str, place: PathInData) -> NoReturn:
         refuse_at(name, text, problem, place)
 
-    if not is_mapping(parsed):
-        refuse(f"a workflow is a mapping, and this is {_kind(parsed)}", ())
-    return replace(_unwrap(parsed, refuse, require_fields=require_fields), text=text)
+    if not is_mapping(data):
+        refuse(f"a workflow is a mapping, and this is {kind_of(data)}", ())
+    return replace(_unwrap(data, refuse, require_fields=require_fields), text=text)
 
 
 def _parse(name: str, text: str) -> Any:
-    return parse_json_text(name, text) if _is_json(name) else parse_yaml(name, text)
+    return parse_json_text(name, text) if is_json_name(name) else parse_yaml(name, text)
 
 
-def _read(name: str) -> bytes:
+def read_bytes(name: str) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        WorkflowFileError: it cannot be read.
+    """
     if "\n" in name:
         raise WorkflowFileError(
             "this looks like the text of a workflow; pass a path to a file, or parse the text and pass the mapping"
@@ -201,19 +250,33 @@ def _read(name: str) -> bytes:
 
 
 _ID = re.compile(r"wf_\w+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-"""How the ids of workflows look."""
+"""The form of the ids of workflows."""
+
+
+def is_workflow_id(text: str) -> bool:
+    """Return True for a text in the form of a workflow's id: `wf_` and more, or a UUID.
+
+    For programs that take an id or a key from people, and pass `f"key:{text}"` to `scout.workflows` for a key. Nothing
+    is sent: a workflow with this id may not exist.
+    """
+    return _ID.fullmatch(text) is not None
 
 
 def _cannot_be(done: str, name: str, error: OSError | ValueError) -> WorkflowFileError:
     # ValueError: a NUL character in the name
     reason = error.strerror if isinstance(error, OSError) else str(error)
     hint = "" if Path(name).is_absolute() else f" (looked in {_here()})"
-    if _ID.fullmatch(name):
+    if is_workflow_id(name):
         hint += "; for the id of a stored workflow use scout.workflows.execute, or `scout workflows run`"
     return WorkflowFileError(f"cannot be {done}: {reason}{hint}", path=name)
 
 
-def _decode(name: str, data: bytes) -> str:
+def decode_text(name: str, data: bytes) -> str:
+    """Return the text of a file. The name is for errors.
+
+    Raises:
+        WorkflowFileError: it is not UTF-8.
+    """
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -233,16 +296,17 @@ def _here() -> str:
         return "a folder that is gone"
 
 
-def _is_stored(data: Mapping[str, Any]) -> bool:
+def is_stored(data: Mapping[str, Any]) -> bool:
+    """Return True for a stored workflow as the API returns it: `{data: {workflow_config, ...}}`."""
     # Only when it is the single field, because a config can have a field `data` of its own.
     stored = data.get("data")
     return len(data) == 1 and is_mapping(stored) and "workflow_config" in stored
 
 
-def _place_of_config(data: Any) -> PathInData:
+def place_of_config(data: Any) -> PathInData:
     """Return the place of the config in the data of a file, as `_unwrap` finds it."""
     place: PathInData = ()
-    if is_mapping(data) and _is_stored(data):
+    if is_mapping(data) and is_stored(data):
         data, place = data["data"], ("data",)
     return (*place, "workflow_config") if is_mapping(data) and "workflow_config" in data else place
 
@@ -252,15 +316,15 @@ def _unwrap(
 ) -> LoadedWorkflow:
     place: PathInData = ()
     key: Any = None
-    if _is_stored(data):
+    if is_stored(data):
         data, place = data["data"], ("data",)
     if "workflow_config" in data:
         key = data.get("workflow_key")
         if key is not None and not isinstance(key, str):
-            refuse(f"must be text, not {_kind(key)}", (*place, "workflow_key"))
+            refuse(f"must be text, not {kind_of(key)}", (*place, "workflow_key"))
         config, place = data["workflow_config"], (*place, "workflow_config")
         if not is_mapping(config):
-            refuse(f"must be a mapping, not {_kind(config)}", place)
+            refuse(f"must be a mapping, not {kind_of(config)}", place)
         data = config
         if "workflow_config" in data:
             refuse(
@@ -273,7 +337,7 @@ def _unwrap(
     return LoadedWorkflow(data, key)
 
 
-_FIELDS = (
+CONFIG_FIELDS = (
     "blocks", "workflow_display_name", "workflow_schema_version", "workflow_img_url", "workflow_description", "notes",
     "placeholders", "tags", "is_tool",
 )  # fmt: skip
@@ -286,15 +350,15 @@ Below it shorter names are as near to words that mean something else, such as `n
 
 def _check_fields(config: Mapping[str, Any], place: PathInData, refuse: Callable[[str, PathInData], NoReturn]) -> None:
     """Refuse a config that has none of the fields of a workflow."""
-    if any(field in config for field in _FIELDS):
+    if any(field in config for field in CONFIG_FIELDS):
         return
     if fault := json_fault(dict(config), place):  # of which the names may be the fault
         refuse(fault.problem, fault.place)
     from difflib import get_close_matches
 
-    problem = f"this is not a workflow: it has none of its fields ({', '.join(_FIELDS)})"
+    problem = f"this is not a workflow: it has none of its fields ({', '.join(CONFIG_FIELDS)})"
     for name in config:
-        if found := get_close_matches(name.lower(), (*_FIELDS, "workflow_config"), 1, _LIKENESS):
+        if found := get_close_matches(name.lower(), (*CONFIG_FIELDS, "workflow_config"), 1, _LIKENESS):
             refuse(f"{problem}; did you mean {found[0]!r}?", (*place, name))
     refuse(f"{problem}; give a workflow file, or add blocks", place)
 
@@ -304,21 +368,22 @@ def _check_blocks(config: Mapping[str, Any], place: PathInData, refuse: Callable
     if blocks is None:
         return
     if not is_list(blocks):
-        refuse(f"must be a list, not {_kind(blocks)}", (*place, "blocks"))
+        refuse(f"must be a list, not {kind_of(blocks)}", (*place, "blocks"))
     for index, block in enumerate(blocks):
         here = (*place, "blocks", index)
         if not is_mapping(block):
-            refuse(f"a block is a mapping, and this is {_kind(block)}", here)
+            refuse(f"a block is a mapping, and this is {kind_of(block)}", here)
         for name in _REQUIRED_IN_A_BLOCK:
             if name not in block:
                 refuse(f"a block needs {name}, and this one has none", here)
             value = block[name]
             if not isinstance(value, str) or not (value or name == _MAY_BE_EMPTY):
                 wanted = "text" if name == _MAY_BE_EMPTY else "text that is not empty"
-                refuse(f"must be {wanted}, not {_kind(value)}", (*here, name))
+                refuse(f"must be {wanted}, not {kind_of(value)}", (*here, name))
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
+    """Return the kind of a value in words, for messages."""
     match value:
         case None:
             return "nothing"
@@ -340,7 +405,12 @@ def _kind(value: object) -> str:
 
 
 def save_workflow(
-    workflow: WorkflowSource, path: str | os.PathLike[str], *, key: str | None = None, overwrite: bool = False
+    workflow: WorkflowSource,
+    path: str | os.PathLike[str],
+    *,
+    key: str | None = None,
+    overwrite: bool = False,
+    formatted: bool = False,
 ) -> None:
     """Write a workflow to a file from which `load_workflow` returns exactly the same: types, order and text.
 
@@ -353,6 +423,7 @@ def save_workflow(
         path: The path of the file. JSON when it ends in `.json`, else YAML. A link is followed.
         key: The `workflow_key` to write; by default that of the workflow.
         overwrite: Replace an existing file. Its permissions are kept.
+        formatted: Write the form of `scout fmt`, which has the fields in the order of the API's specification.
 
     Raises:
         WorkflowFileError: the workflow is invalid, or JSON cannot represent it; the file exists already, or cannot be
@@ -367,16 +438,16 @@ def save_workflow(
     if name.endswith(("/", os.sep)):
         raise WorkflowFileError("names a folder, and not a file in it", path=name)
     loaded = load_workflow(workflow)
-    data = _spell_out(name, LoadedWorkflow(loaded.config, loaded.key if key is None else key))
+    data = _spell_out(name, LoadedWorkflow(loaded.config, loaded.key if key is None else key), formatted=formatted)
     try:
-        _put(Path(os.path.realpath(name)), data, overwrite=overwrite)
+        write_whole(Path(os.path.realpath(name)), data, overwrite=overwrite)
     except FileExistsError:
         raise WorkflowFileError("exists already; pass overwrite=True to replace it", path=name) from None
     except (OSError, ValueError) as error:
         raise _cannot_be("written", name, error) from None
 
 
-def _spell_out(name: str, workflow: LoadedWorkflow) -> bytes:
+def _spell_out(name: str, workflow: LoadedWorkflow, *, formatted: bool) -> bytes:
     """Return the content of the file, which has been parsed again and compared."""
     fault = json_fault(workflow.config) or json_fault(workflow.key, ("workflow_key",))
     if fault:
@@ -384,13 +455,16 @@ def _spell_out(name: str, workflow: LoadedWorkflow) -> bytes:
     document: Mapping[str, Any] = {"workflow_key": workflow.key, "workflow_config": workflow.config}
     if workflow.key is None:
         # A config that looks like a wrapper gets a wrapper, so that loading removes that one instead.
-        document = {"workflow_config": workflow.config} if _is_stored(workflow.config) else workflow.config
+        document = {"workflow_config": workflow.config} if is_stored(workflow.config) else workflow.config
     _unwrap(document, _refuse_mapping)
     # Without subclasses, and without shared parts, which would become aliases.
     plain = parse_json(write_json(document, strict=True))
     # A Decimal that a float can hold comes back as a float.
-    wanted = _fingerprint(LoadedWorkflow(parse_json(write_json(workflow.config, strict=True)), workflow.key))
-    for write in (_to_json,) if _is_json(name) else (write_yaml, _to_json_in_yaml):
+    config = parse_json(write_json(workflow.config, strict=True))
+    if formatted:
+        plain, config = in_order(plain, place_of_config(plain)), in_order(config, ())
+    wanted = _fingerprint(LoadedWorkflow(config, workflow.key))
+    for write in (_to_json,) if is_json_name(name) else (write_yaml, _to_json_in_yaml):
         try:
             data = write(plain).encode()
             if _fingerprint(_load_bytes(name, data)) == wanted:
@@ -412,48 +486,3 @@ def _to_json(document: Any) -> str:
 def _to_json_in_yaml(document: Any) -> str:
     """Write JSON that is YAML as well: a few more characters are escaped."""
     return NEVER_RAW.sub(lambda match: f"\\u{ord(match[0]):04x}", _to_json(document))
-
-
-def _put(target: Path, data: bytes, *, overwrite: bool) -> None:
-    """Write a new file beside the target, and rename it, so that the target is never half written."""
-    mode = _mode_to_keep(target, overwrite=overwrite)
-    temporary = target.with_name(f".{os.urandom(8).hex()}.tmp")
-
-    def opener(path: str, flags: int) -> int:
-        return os.open(path, flags, 0o666 if mode is None else mode)
-
-    try:
-        with open(temporary, "xb", opener=opener) as file:
-            if mode is not None:
-                temporary.chmod(mode)  # with the bits that the umask removed
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if overwrite:
-            temporary.replace(target)
-            return
-        try:
-            target.hardlink_to(temporary)  # unlike replace, never over another file
-        except OSError:  # it exists, or the file system has no hard links: reserve the name first
-            target.touch(exist_ok=False)
-            temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _mode_to_keep(target: Path, *, overwrite: bool) -> int | None:
-    """Return the permissions of the file that will be replaced; `None` when it does not exist.
-
-    Raises:
-        OSError: it must not be replaced.
-    """
-    try:
-        mode = target.stat().st_mode
-    except FileNotFoundError:
-        return None
-    if not stat.S_ISREG(mode):
-        raise OSError(0, "it is a folder or a device, and not a file")
-    if not overwrite:
-        raise FileExistsError
-    target.open("r+b").close()  # raises for a read-only file, which is not replaced
-    return stat.S_IMODE(mode)

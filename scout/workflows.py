@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, NamedTuple, Self, TypeVar, Unpack
+from typing import Any, Generic, NamedTuple, Self, TypeVar, Unpack, cast
 
 import scout  # its names are imported when they are first used, which only `typing.get_type_hints` does here
 
 from ._answers import Answer, read_any_run, read_deletion, read_page, read_workflow
 from ._config import Config
-from ._http import AsyncHttp, Http
-from ._json import is_same, json_fault, shorten
+from ._http import AsyncBody, AsyncHttp, Http
+from ._json import json_fault, shorten
 from ._options import CALL_OPTIONS, RUN_OPTIONS, CallOptions, RunOptions, apply_options
 from ._requests import (
     Request,
@@ -68,6 +68,12 @@ class _Prepared(NamedTuple):
     config: Config
     read: Callable[[Answer], Any]
     begun: float
+
+
+T = TypeVar("T")
+
+_Plan = Generator[_Prepared, Any, T]
+"""What takes several calls: yields one call after the other. The caller sends each, and sends its result back in."""
 
 
 # --- Pages --------------------------------------------------------------------------------------------------------
@@ -258,11 +264,52 @@ class _Workflows(Generic[HttpT]):
         config, extra = apply_options(self._settings(), options, CALL_OPTIONS)
         return _Prepared(make(**extra), config, read, begun)
 
-    def _run(self, id: str, inputs: Mapping[str, Any] | None, options: RunOptions, *, streaming: bool) -> _Prepared:
-        begun = time.monotonic()
-        config, parts = apply_options(self._settings(), options, RUN_OPTIONS)
-        request = execute_stored_request(id, inputs, environment=config.environment, streaming=streaming, **parts)
-        return _Prepared(request, config, partial(read_any_run, workflow=None), begun)
+    def _get(self, id: str, options: CallOptions) -> _Plan[_Prepared]:
+        return self._to(id, options, lambda found: self._call(partial(get_request, found), read_workflow, options))
+
+    def _delete(self, id: str, options: CallOptions) -> _Plan[_Prepared]:
+        return self._to(id, options, lambda found: self._call(partial(delete_request, found), read_deletion, options))
+
+    def _run(
+        self, id: str, inputs: Mapping[str, Any] | None, options: RunOptions, *, streaming: bool
+    ) -> _Plan[_Prepared]:
+        def prepare(found: str) -> _Prepared:
+            begun = time.monotonic()
+            config, parts = apply_options(self._settings(), options, RUN_OPTIONS)
+            request = execute_stored_request(
+                found, inputs, environment=config.environment, streaming=streaming, **parts
+            )
+            return _Prepared(request, config, partial(read_any_run, workflow=None), begun)
+
+        return self._to(id, options, prepare)
+
+    def _to(self, id: str, options: RunOptions | CallOptions, prepare: Callable[[str], _Prepared]) -> _Plan[_Prepared]:
+        """Return a plan whose result is the call for the workflow with an id, ready to be sent.
+
+        It has calls only for `key:NAME`, where the workflow has to be found first. An invalid argument of the call
+        raises here, before anything is sent.
+
+        Args:
+            id: The id, or `key:NAME`.
+            options: The options of the call.
+            prepare: A function that returns the call for an id.
+        """
+        prepared = prepare(id)
+        key = _key_in(id)
+        return _done(prepared) if key is None else self._to_key(key, options, prepared, prepare)
+
+    def _to_key(
+        self,
+        key: str,
+        options: RunOptions | CallOptions,
+        prepared: _Prepared,
+        prepare: Callable[[str], _Prepared],
+    ) -> _Plan[_Prepared]:
+        of_a_list = cast("CallOptions", {name: value for name, value in options.items() if name in _OF_A_LOOK_UP})
+        found = yield from self._search([key], of_a_list, prepared.begun, f"the workflow with the key {key!r}")
+        if key not in found.workflows:
+            raise _no_workflow_with(key, found.keys)
+        return prepare(_only(key, found.workflows[key]).id)._replace(begun=prepared.begun)
 
     def _walk(
         self, start_at: str | None, options: CallOptions, begun: float | None = None, **filters: Any
@@ -282,23 +329,32 @@ class _Workflows(Generic[HttpT]):
     def _revise(self, workflow: WorkflowSource, id: str | None, key: str | None, options: CallOptions) -> _Prepared:
         begun = time.monotonic()
         loaded = load_workflow(workflow)
-        if id is None and key is None:
+        workflow_id = id
+        if key is None and (key := _key_in(id)) is not None:
+            workflow_id = None  # the API itself finds the workflow of a revision by its key
+        if workflow_id is None and key is None:
             key = loaded.key
-        if (id is None) == (key is None):
+        if (workflow_id is None) == (key is None):
             raise ConfigurationError(
                 "give either id= or key= to say which workflow gets the revision, "
-                + ("not both" if id is not None else "or put workflow_key into the file")
+                + ("not both" if workflow_id is not None else "or put workflow_key into the file")
             )
-        return self._call(partial(revision_request, loaded, workflow_id=id, key=key), read_workflow, options, begun)
+        return self._call(
+            partial(revision_request, loaded, workflow_id=workflow_id, key=key), read_workflow, options, begun
+        )
 
-    def _update(self, id: str, workflow: WorkflowSource, options: CallOptions) -> _Prepared:
+    def _update(self, id: str, workflow: WorkflowSource, options: CallOptions) -> _Plan[_Prepared]:
         begun = time.monotonic()
-        return self._call(partial(update_request, id, load_workflow(workflow)), read_workflow, options, begun)
+        loaded = load_workflow(workflow)
+
+        def prepare(found: str) -> _Prepared:
+            return self._call(partial(update_request, found, loaded), read_workflow, options, begun)
+
+        return self._to(id, options, prepare)
 
     def _deploy(
         self, workflow: WorkflowSource, key: str | None, options: CallOptions, *, force: bool
-    ) -> Generator[_Prepared, Any, Deployment]:
-        """Yield the calls of a deployment, one after the other. The caller sends each, and sends the result back in."""
+    ) -> _Plan[Deployment]:
         begun = time.monotonic()
         loaded = load_workflow(workflow, require_fields=True)
         key = key if key is not None else loaded.key
@@ -318,8 +374,10 @@ class _Workflows(Generic[HttpT]):
             except ConflictError as error:
                 conflict = error
             if not force:
-                found = yield from self._find(key, options, begun)
-                if found is not None and found.is_draft is not True and is_same(found.config, source.config):
+                purpose = f"what is stored under {key!r}, without force=True"
+                searched = yield from self._search([key], options, begun, purpose)
+                found = next(iter(searched.workflows.get(key, ())), None)
+                if found is not None and found.matches(source.config):
                     return Deployment(found.id, found.revision_id, False, found, changed=False)
             try:
                 revised: StoredWorkflow = yield self._call(revise, read_workflow, options, begun)
@@ -330,27 +388,115 @@ class _Workflows(Generic[HttpT]):
                     _reword(conflict, f"{conflict.message}; and for a revision of {key!r}: {error.message}")
                     raise conflict from None
 
-    def _find(self, key: str, options: CallOptions, begun: float) -> Generator[_Prepared, Any, StoredWorkflow | None]:
-        """Find the workflow with a key; `None` when it does not exist. Yields calls as `_deploy`.
+    def _find(self, keys: Iterable[str], options: CallOptions) -> _Plan[dict[str, StoredWorkflow]]:
+        if isinstance(keys, str):
+            raise ConfigurationError("keys must be several texts, such as a list, and not one text")
+        begun = time.monotonic()
+        wanted = list(dict.fromkeys(keys))
+        for key in wanted:
+            self._call(partial(list_request, query=key), read_page, options, begun)  # so that a bad key raises here
+        return self._all_with(wanted, options, begun)
 
-        The API has no call for this, so the lists are searched: first the results of the server's search, which may or
-        may not cover keys (not documented), then all workflows.
+    def _all_with(self, keys: list[str], options: CallOptions, begun: float) -> _Plan[dict[str, StoredWorkflow]]:
+        found = yield from self._search(keys, options, begun, "the workflows with these keys")
+        return {key: _only(key, found.workflows[key]) for key in keys if key in found.workflows}
+
+    def _search(self, keys: list[str], options: CallOptions, begun: float, purpose: str) -> _Plan[_Found]:
+        """Find the workflows with some keys.
+
+        The API has no call for this, so the lists are searched: first, for a few keys, the results of the server's
+        search, which may or may not cover keys (not documented), then all workflows. No page is requested after the one
+        that has the last of the keys.
+
+        Args:
+            keys: The keys, to the letter.
+            options: The options of the requests.
+            begun: The time when the call of the user began.
+            purpose: The object of the search, for the message of an error.
         """
-        for query in (key, None):
+        found: dict[str, list[StoredWorkflow]] = {}
+        seen: list[str] = []
+        for query in (*(keys if len(keys) <= _FEW else ()), None):
+            wanted = {query} if query is not None else set(keys)
+            wanted -= found.keys()
+            if not wanted:
+                continue
             walk = self._walk(None, options, begun, query=query)()
             try:
-                while (prepared := walk.next()) is not None:
+                while wanted and (prepared := walk.next()) is not None:
                     page = walk.follow((yield prepared))
-                    found = next((each for each in page.workflows if each.key == key), None)
-                    if found is not None:
-                        return found
+                    seen += (each.key for each in page.workflows if each.key is not None)
+                    for each in page.workflows:
+                        if each.key in wanted:
+                            found.setdefault(each.key, []).append(each)
+                    wanted -= found.keys()
             except APIError as error:
                 if query is not None and isinstance(error, BadRequestError | UnprocessableEntityError):
                     continue  # a server that cannot search for this key
                 walk.note_in(error)
-                _reword(error, f"{error.message}; this was to find what is stored under {key!r}, without force=True")
+                _reword(error, f"{error.message}; this was to find {purpose}")
                 raise
+        return _Found(found, seen)
+
+
+class _Found(NamedTuple):
+    """The result of a search: the workflows by key, several where a page had several, and all keys on the way."""
+
+    workflows: dict[str, list[StoredWorkflow]]
+    keys: list[str]
+
+
+_FEW = 5
+"""The most keys that are searched one by one. For more, to go through all workflows once takes fewer requests."""
+
+
+def _only(key: str, workflows: list[StoredWorkflow]) -> StoredWorkflow:
+    """Return the workflow with a key.
+
+    Raises:
+        ConfigurationError: several have it.
+    """
+    if len(workflows) > 1:
+        ids = ", ".join(_shown(each.id) for each in workflows)
+        raise ConfigurationError(f"{len(workflows)} workflows have the key {key!r}: {ids}; give the id of one of them")
+    return workflows[0]
+
+
+def _done(result: T) -> _Plan[T]:
+    """Return a plan without calls."""
+    return result
+    yield
+
+
+_KEY = "key:"
+"""The beginning of `key:NAME`, which stands for the id of the workflow with the key NAME. No id begins with it."""
+
+_OF_A_LOOK_UP = ("timeout", "deadline", "retries", "extra_headers")
+"""The options of a call that apply to the search for its workflow as well."""
+
+
+def _key_in(id: object) -> str | None:
+    """Return the key in `key:NAME`; `None` for an id.
+
+    Raises:
+        ConfigurationError: the key is empty.
+    """
+    if not isinstance(id, str) or not id.startswith(_KEY):
         return None
+    if id == _KEY:
+        raise ConfigurationError(f"id must have a key after {_KEY!r}, such as 'key:hello'")
+    return id.removeprefix(_KEY)
+
+
+def _no_workflow_with(key: str, keys: list[str]) -> NotFoundError:
+    from difflib import get_close_matches  # only after a mistake
+
+    near = get_close_matches(key, keys, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    # The server has answered with lists in which it is not, and not with a 404 of its own.
+    return NotFoundError(
+        f"no workflow has the key {key!r}{hint}", status=404, body=None, headers={}, run_may_have_started=False
+    )
 
 
 _TRIES = 2
@@ -370,12 +516,31 @@ def _no_key(loaded: LoadedWorkflow) -> str:
 
 
 class Workflows(_Workflows["Http"]):
-    """Stored workflows, by id: the methods of `Scout.workflows`. Configs are sent and returned unchanged.
+    """Stored workflows: the methods of `Scout.workflows`. Configs are sent and returned unchanged.
 
-    Every method accepts the options of `CallOptions` (or `RunOptions`) as well. Reads, `update` and `delete` are
-    repeated after any transient failure; `create`, `create_revision` and runs only when it is certain that the server
-    did nothing.
+    Every parameter `id` takes the id of a workflow, or `key:NAME` for the workflow with the key NAME, which is found in
+    the lists first. `NotFoundError` is raised when no workflow has exactly this key, and `ConfigurationError` when
+    several have it.
+
+    Every method accepts the options of `CallOptions` (or `RunOptions`) as well. Reads, the search for a key, `update`
+    and `delete` are repeated after any transient failure; `create`, `create_revision` and runs only when it is certain
+    that the server did nothing. The search for a key uses `timeout`, `deadline` (for all requests together), `retries`
+    and `extra_headers`.
     """
+
+    def _carry_out(self, plan: _Plan[T]) -> T:
+        try:
+            prepared = next(plan)
+            while True:
+                try:
+                    answer = self._http.call(*prepared)
+                except ScoutError as error:
+                    prepared = plan.throw(error)
+                else:
+                    prepared = plan.send(answer)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
     def list(
         self,
@@ -416,8 +581,23 @@ class Workflows(_Workflows["Http"]):
             NotFoundError: the workflow does not exist.
             ScoutError: as `Scout.execute`.
         """
-        workflow: StoredWorkflow = self._http.call(*self._call(partial(get_request, id), read_workflow, options))
+        workflow: StoredWorkflow = self._http.call(*self._carry_out(self._get(id, options)))
         return workflow
+
+    def find(self, keys: Iterable[str], **options: Unpack[CallOptions]) -> dict[str, StoredWorkflow]:
+        """Return the workflows with some keys, by key. A key that no workflow has is left out.
+
+        Up to five keys are searched one by one. For more, all workflows are gone through once.
+
+        Args:
+            keys: The keys, to the letter.
+            **options: See `CallOptions`. `deadline` applies to all requests together.
+
+        Raises:
+            ConfigurationError: a key is invalid, and nothing was sent; or several workflows have it.
+            ScoutError: as `Scout.execute`.
+        """
+        return self._carry_out(self._find(keys, options))
 
     def create(
         self, workflow: WorkflowSource, *, key: str | None = None, **options: Unpack[CallOptions]
@@ -449,7 +629,7 @@ class Workflows(_Workflows["Http"]):
             WorkflowFileError: the workflow cannot be read; nothing was sent.
             ScoutError: as `Scout.execute`.
         """
-        stored: StoredWorkflow = self._http.call(*self._update(id, workflow, options))
+        stored: StoredWorkflow = self._http.call(*self._carry_out(self._update(id, workflow, options)))
         return stored
 
     def delete(self, id: str, **options: Unpack[CallOptions]) -> str:
@@ -463,7 +643,7 @@ class Workflows(_Workflows["Http"]):
             ScoutError: as `Scout.execute`.
         """
         try:
-            said: str = self._http.call(*self._call(partial(delete_request, id), read_deletion, options))
+            said: str = self._http.call(*self._carry_out(self._delete(id, options)))
         except NotFoundError as error:
             _note_earlier_attempt(error)
             raise
@@ -483,7 +663,7 @@ class Workflows(_Workflows["Http"]):
 
         Args:
             workflow: As for `Scout.execute`.
-            id: The id of the workflow. Pass either `id` or `key`.
+            id: The id of the workflow, or `key:NAME`, which is the same as `key`. Pass either `id` or `key`.
             key: The key of the workflow; without `id` and `key`, the `workflow_key` in the file.
             **options: See `CallOptions`.
 
@@ -517,19 +697,7 @@ class Workflows(_Workflows["Http"]):
             WorkflowFileError: the workflow cannot be read, or has none of the fields of a workflow; nothing was sent.
             ScoutError: as `create`.
         """
-        steps = self._deploy(workflow, key, options, force=force)
-        try:
-            prepared = next(steps)
-            while True:
-                try:
-                    answer = self._http.call(*prepared)
-                except ScoutError as error:
-                    prepared = steps.throw(error)
-                else:
-                    prepared = steps.send(answer)
-        except StopIteration as end:
-            deployment: Deployment = end.value
-            return deployment
+        return self._carry_out(self._deploy(workflow, key, options, force=force))
 
     def execute(
         self,
@@ -541,13 +709,13 @@ class Workflows(_Workflows["Http"]):
     ) -> Run:
         """Run a stored workflow and wait for its result. As `Scout.execute`, with an id instead of a config.
 
-        Source: https://docs.scoutos.com, "Execute a workflow".
+        The run is sent once, after the search for a key. Source: https://docs.scoutos.com, "Execute a workflow".
 
         Raises:
             NotFoundError: the workflow or the revision does not exist.
             ScoutError: as `Scout.execute`.
         """
-        run: Run = self._http.call(*self._run(id, inputs, options, streaming=False))
+        run: Run = self._http.call(*self._carry_out(self._run(id, inputs, options, streaming=False)))
         if check:
             run.raise_for_status()
         return run
@@ -564,13 +732,28 @@ class Workflows(_Workflows["Http"]):
         """Run a stored workflow and stream its events. As `Scout.stream`, with an id instead of a config."""
         from .streaming import RunStream, new_progress  # importing the event classes is slow
 
-        request, config, _, begun = self._run(id, inputs, options, streaming=True)
+        plan = self._run(id, inputs, options, streaming=True)
         progress = new_progress(None, check=check, max_event_bytes=max_event_bytes)
+        request, config, _, begun = self._carry_out(plan)
         return RunStream(self._http.stream(request, config, begun), progress)
 
 
 class AsyncWorkflows(_Workflows["AsyncHttp"]):
-    """Stored workflows, by id, from asyncio. Arguments and methods are those of `Workflows`."""
+    """Stored workflows, from asyncio. Arguments and methods are those of `Workflows`."""
+
+    async def _carry_out(self, plan: _Plan[T]) -> T:
+        try:
+            prepared = next(plan)
+            while True:
+                try:
+                    answer = await self._http.call(*prepared)
+                except ScoutError as error:
+                    prepared = plan.throw(error)
+                else:
+                    prepared = plan.send(answer)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
     def list(
         self,
@@ -589,8 +772,12 @@ class AsyncWorkflows(_Workflows["AsyncHttp"]):
 
     async def get(self, id: str, **options: Unpack[CallOptions]) -> StoredWorkflow:
         """Return the newest saved state of a workflow. As `Workflows.get`."""
-        workflow: StoredWorkflow = await self._http.call(*self._call(partial(get_request, id), read_workflow, options))
+        workflow: StoredWorkflow = await self._http.call(*(await self._carry_out(self._get(id, options))))
         return workflow
+
+    async def find(self, keys: Iterable[str], **options: Unpack[CallOptions]) -> dict[str, StoredWorkflow]:
+        """Return the workflows with some keys, by key. As `Workflows.find`."""
+        return await self._carry_out(self._find(keys, options))
 
     async def create(
         self, workflow: WorkflowSource, *, key: str | None = None, **options: Unpack[CallOptions]
@@ -601,13 +788,13 @@ class AsyncWorkflows(_Workflows["AsyncHttp"]):
 
     async def update(self, id: str, workflow: WorkflowSource, **options: Unpack[CallOptions]) -> StoredWorkflow:
         """Save a config as the newest state of a workflow. As `Workflows.update`."""
-        stored: StoredWorkflow = await self._http.call(*self._update(id, workflow, options))
+        stored: StoredWorkflow = await self._http.call(*(await self._carry_out(self._update(id, workflow, options))))
         return stored
 
     async def delete(self, id: str, **options: Unpack[CallOptions]) -> str:
         """Delete a workflow and its revisions. As `Workflows.delete`."""
         try:
-            said: str = await self._http.call(*self._call(partial(delete_request, id), read_deletion, options))
+            said: str = await self._http.call(*(await self._carry_out(self._delete(id, options))))
         except NotFoundError as error:
             _note_earlier_attempt(error)
             raise
@@ -634,19 +821,7 @@ class AsyncWorkflows(_Workflows["AsyncHttp"]):
         **options: Unpack[CallOptions],
     ) -> Deployment:
         """Store a config under a key. As `Workflows.deploy`."""
-        steps = self._deploy(workflow, key, options, force=force)
-        try:
-            prepared = next(steps)
-            while True:
-                try:
-                    answer = await self._http.call(*prepared)
-                except ScoutError as error:
-                    prepared = steps.throw(error)
-                else:
-                    prepared = steps.send(answer)
-        except StopIteration as end:
-            deployment: Deployment = end.value
-            return deployment
+        return await self._carry_out(self._deploy(workflow, key, options, force=force))
 
     async def execute(
         self,
@@ -657,7 +832,7 @@ class AsyncWorkflows(_Workflows["AsyncHttp"]):
         **options: Unpack[RunOptions],
     ) -> Run:
         """Run a stored workflow and wait for its result. As `Workflows.execute`."""
-        run: Run = await self._http.call(*self._run(id, inputs, options, streaming=False))
+        run: Run = await self._http.call(*(await self._carry_out(self._run(id, inputs, options, streaming=False))))
         if check:
             run.raise_for_status()
         return run
@@ -674,6 +849,11 @@ class AsyncWorkflows(_Workflows["AsyncHttp"]):
         """Run a stored workflow and stream its events. As `AsyncScout.stream`, with an id instead of a config."""
         from .streaming import AsyncRunStream, new_progress  # as in Workflows.stream
 
-        request, config, _, begun = self._run(id, inputs, options, streaming=True)
+        plan = self._run(id, inputs, options, streaming=True)
         progress = new_progress(None, check=check, max_event_bytes=max_event_bytes)
-        return AsyncRunStream(lambda: self._http.stream(request, config, begun), progress)
+
+        async def connect() -> AsyncBody:
+            request, config, _, begun = await self._carry_out(plan)
+            return await self._http.stream(request, config, begun)
+
+        return AsyncRunStream(connect, progress)

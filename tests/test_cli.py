@@ -499,8 +499,8 @@ class TestOutput:
     def test_what_the_encoding_lacks_is_printed_all_the_same(self, workflow: Path) -> None:
         with Server(json_answer(run_body("ü€😀\ud800"))) as server:
             text = scout_process("run", workflow, url=server.url, PYTHONIOENCODING="ascii")
-            as_json = scout_process("run", workflow, "--json", url=server.url, PYTHONIOENCODING="ascii")
-            as_utf8 = scout_process("run", workflow, "--json", url=server.url, PYTHONIOENCODING="utf-8")
+            as_json = run_here("run", workflow, "--json", env=environment(server.url), encoding="ascii")
+            as_utf8 = run_here("run", workflow, "--json", env=environment(server.url))
 
         assert text.stdout == "\\xfc\\u20ac\\U0001f600\\ufffd\n"
         assert json.loads(as_json.stdout)["output"] == "ü€😀\ufffd"

@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -16,7 +17,7 @@ import pytest
 from commands import PATIENCE, Done, run_here
 from servers import Server, answer, json_answer, refused_url, run_answer, silent, stream
 
-from scout.cli import main
+from scout.cli import _exits, main
 from scout.cli._command import COMMANDS, make_parser
 from scout.local import LocalScout
 
@@ -453,6 +454,17 @@ def test_ctrl_c_is_json_with_what_is_known_of_the_run(file: Path) -> None:
     assert (error["type"], error["run_may_have_started"]) == ("Interrupted", True)
 
 
+def test_a_result_can_hold_the_errors_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    _exits.begin(as_json=True)
+    with _exits.held_by_result():
+        assert _exits.refuse("one") == 2
+    assert _exits.refuse("two") == 2
+    _exits.begin(as_json=False)
+
+    out, err = capsys.readouterr()
+    assert (json.loads(out)["error"]["message"], err) == ("two", "scout: one\nscout: two\n")
+
+
 def test_without_json_stdout_has_no_error(file: Path) -> None:
     with Server(answer(500)) as server:
         assert scout("run", file, "--stream", url=server.url).stdout == ""
@@ -474,7 +486,7 @@ def test_an_error_whose_reader_has_gone_is_quiet(file: Path) -> None:
 
 TWICE = """
 import sys
-from scout.cli import main
+from scout.cli import _exits, main
 for options in {}:
     main(["run", "bad.yml", *options])
 """
@@ -535,7 +547,7 @@ def test_the_help_of_a_command_begins_with_what_it_does_and_examples(name: str) 
     assert lines[0].startswith(f"usage: scout {name}")
     assert len(lines[0]) < 60
     assert lines[2][0].isupper()
-    assert 2 <= lines.index("", examples) - examples - 1 <= 4
+    assert 2 <= lines.index("", examples) - examples - 1 <= 5
     assert all(line.startswith("  ") and "scout " in line for line in lines[examples + 1 : lines.index("", examples)])
     assert lines.index("options:") > examples
 
@@ -549,19 +561,20 @@ def test_the_help_fits_the_terminal(columns: int) -> None:
 
 
 def test_the_examples_of_the_help_can_be_parsed() -> None:
+    # What belongs to the shell: comments, redirections, substitutions.
+    of_the_shell = re.compile(r" #.*| [<>] .*|^  eval \"\$\(|\)\"(?= |$)")
     for name in [[], *([each] for each in COMMANDS), *(["workflows", action] for action in ACTIONS)]:
         for line in shown(*name):
-            words = line.partition("#")[0].partition(" > ")[0].replace('eval "$(', "").replace(')"', "")
-            if words.startswith("  scout ") and " " in words.strip():
+            words = of_the_shell.sub("", re.sub(r"<\(.*?\)", "file.yml", line)).strip()
+            if line.startswith("  ") and words.startswith("scout "):
                 args = shlex.split(words)[1:]
-                if args[0] in COMMANDS:
-                    assert make_parser().parse_args(args).handler, words
+                assert make_parser().parse_args(args).handler, line
 
 
 def test_the_help_imports_no_command() -> None:
     program = """
 import sys
-from scout.cli import main
+from scout.cli import _exits, main
 assert main(["--help"]) == 0
 commands = ["scout.cli.run", "scout.cli.workflows", "scout.cli.doctor", "scout.cli._execution", "scout._json"]
 print("loaded:", [name for name in (*commands, "typing", "pathlib", "dataclasses") if name in sys.modules])

@@ -260,9 +260,11 @@ class TestGetAndPull:
         [
             ("", 2, "ID must not be empty"),
             ("..", 2, "'..'"),
-            ("a/b", 2, '"a/b"'),
-            ("a?x=1", 2, '"a?x=1"'),
-            ("schlüssel 鍵", 2, '"schlüssel 鍵"'),
+            ("a/b", 2, "no workflow has the key 'a/b'"),
+            ("a?x=1", 2, "no workflow has the key 'a?x=1'"),
+            ("schlüssel 鍵", 2, "no workflow has the key 'schlüssel 鍵'"),
+            ("wf_schlüssel", 2, '"wf_schlüssel"'),
+            ("key:", 2, "ID must have a key after 'key:'"),
         ],
     )
     def test_strange_ids(
@@ -327,6 +329,36 @@ def take_terminal() -> None:
 
     os.setsid()
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+class TestKeys:
+    """A word that does not look like an id is a key; `key:NAME` always is."""
+
+    @pytest.mark.parametrize("named", ["echo", "key:echo"])
+    def test_every_action_takes_a_key(self, named: str, client: Scout, server: LocalScout, folder: Path) -> None:
+        made = client.workflows.create(folder / "echo.yml")
+
+        assert made.id in workflows("get", named, url=server.url).stdout
+        assert workflows("pull", named, "-o", "pulled.yml", url=server.url, cwd=folder).returncode == 0
+        assert workflows("run", named, "--input", "text=Hi", url=server.url).stdout == "you said Hi\n"
+        assert workflows("run", named, "--input", "text=Hi", "--stream", url=server.url).stdout == "you said Hi\n"
+        done = workflows("delete", named, "--yes", "--json", url=server.url)
+        assert json.loads(done.stdout)["workflow_id"] == made.id
+        assert [*client.workflows.list()] == []
+
+    def test_a_key_that_looks_like_an_id(self, client: Scout, server: LocalScout, folder: Path) -> None:
+        client.workflows.create(folder / "echo.yml", key="wf_1")
+
+        assert workflows("get", "wf_1", url=server.url).returncode == 2
+        assert workflows("get", "key:wf_1", url=server.url).returncode == 0
+
+    @pytest.mark.parametrize("action", ["get", "pull", "run", "delete"])
+    def test_a_misspelt_key(self, action: str, client: Scout, server: LocalScout, folder: Path) -> None:
+        client.workflows.create(folder / "echo.yml")
+        done = workflows(action, "ecko", *(["--yes"] if action == "delete" else []), url=server.url)
+
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == "scout: no workflow has the key 'ecko'; did you mean 'echo'?\n"
 
 
 class TestDelete:

@@ -36,12 +36,18 @@ FLOORS = [
     "errors",
     "_json",
     "_sse",
+    "_files",
     "_documents",
+    "_layout",
+    "_order",
+    "_sources",
     "_pictures",
     "graph",
     "timeline",
     "results",
     "workflow_files",
+    "differences",
+    "formatting",
     "_config",
     "_options",
     "_retry",
@@ -319,6 +325,7 @@ def test_the_command_comes_in_by_the_front_door() -> None:
         ("scout._json", "redact"),  # of the key in errors as JSON
         *(("scout._documents", name) for name in ("parse_json_text", "parse_yaml")),  # files of inputs, as workflows
         *(("scout._pictures", name) for name in ("cut", "display_width")),  # text is measured as in pictures
+        ("scout._files", "write_whole"),  # files are written as by `save_workflow`
         ("scout.workflow_files", "load_text"),  # a workflow on stdin, which has no path
     ]
     used = [each for each in used if (each.module, each.name) not in back]

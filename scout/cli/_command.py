@@ -32,6 +32,12 @@ COMMANDS = {
     "local": (_RUN, "start a local Scout, for development and tests"),
     "graph": (_LOOK, "draw a workflow file: as text, Mermaid, DOT, SVG or HTML"),
     "show": (_LOOK, "show a run that was saved: output, blocks, prices and a timeline"),
+    "init": (_WRITE, "make a folder with a workflow, its inputs, a test and a CI job"),
+    "check": (_WRITE, "find mistakes in workflow files, without running them"),
+    "fmt": (_WRITE, "write workflow files in one form, for git"),
+    "stubs": (_WRITE, "write a stubs.yml for the blocks that the local Scout cannot run"),
+    "diff": (_LOOK, "compare two workflows, files or stored ones"),
+    "deploy": (_STORED, "store workflow files: show what would change, ask, and do it"),
     "workflows": (_STORED, "list, get, pull, deploy, delete and run them"),
     "doctor": (_SETUP, "find out why the key, the address or the network does not work"),
     "completion": (_SETUP, "print the completion script for a shell"),
@@ -58,6 +64,30 @@ def _module_of(command: str) -> ModuleType:
             from scout.cli import show
 
             return show
+        case "init":
+            from scout.cli import init
+
+            return init
+        case "check":
+            from scout.cli import check
+
+            return check
+        case "fmt":
+            from scout.cli import fmt
+
+            return fmt
+        case "stubs":
+            from scout.cli import stubs
+
+            return stubs
+        case "diff":
+            from scout.cli import diff
+
+            return diff
+        case "deploy":
+            from scout.cli import deploy
+
+            return deploy
         case "workflows":
             from scout.cli import workflows
 
@@ -78,7 +108,8 @@ Run Scout workflows: files, and those that are stored in Scout.
 examples:
   scout run workflow.yml --input user_message=Hi --local
   scout run workflow.yml --input user_message=Hi --stream
-  scout workflows deploy workflow.yml --key hello
+  scout check workflow.yml
+  scout deploy workflow.yml --dry-run
 """
 _EXIT_CODES = {
     "0": "done",

@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from scout.cli import _connection, _exits, _inputs, _keeping, _places
+from scout.cli import _checks, _connection, _exits, _inputs, _keeping, _places
 from scout.cli._spelling import one_of, suggestion
 from scout.cli._terminal import answer, as_json, talk
 
@@ -93,6 +93,7 @@ def carry_out(
             workflow = load()
             if args.block is not None and not isinstance(workflow, str) and args.block not in workflow.block_ids:
                 raise _exits.UsageError(_no_block(args.block, workflow.block_ids))
+            _check(workflow, inputs, args)
             started = time.monotonic()
             # The embedded local Scout ends with this process, and its runs with it.
             with contextlib.nullcontext() if is_local else _exits.interrupts_say(_INTERRUPTED):
@@ -118,6 +119,13 @@ def carry_out(
     else:
         code = _print_json(run) if args.json else _print_text(run)
     return keeper.conclude(run, code)
+
+
+def _check(workflow: LoadedWorkflow | str, inputs: Mapping[str, Any], args: argparse.Namespace) -> None:
+    if isinstance(workflow, str) or args.no_check or args.replay is not None:
+        return
+    _checks.passed(workflow, args)
+    _checks.warn_of_unknown_inputs(workflow, inputs)
 
 
 def _where(run: Run, workflow: LoadedWorkflow, args: argparse.Namespace) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # The table in docs/command-line.md has more words.
 DONE = 0
 RUN_FAILED = 1
+PROBLEMS = 1  # problems or differences were found
 USAGE = 2  # the user can mend it: the command line, the environment, a file, or a request that the API refused
 API = 3  # it may pass when tried again: Scout or the network failed
 INTERRUPTED = 130  # 128 + SIGINT, the convention of shells
@@ -54,6 +55,16 @@ def begin(*, as_json: bool) -> None:
 def keep(run: Mapping[str, Any]) -> None:
     """Keep what is known of a run, for the error of a command that is interrupted."""
     _state.run = run
+
+
+@contextlib.contextmanager
+def held_by_result() -> Generator[None]:
+    """Print no error as JSON in this context, because the result of the command, itself JSON, holds the errors."""
+    before, _state.as_json = _state.as_json, False
+    try:
+        yield
+    finally:
+        _state.as_json = before
 
 
 def report(

@@ -45,6 +45,28 @@ def answer(text: str, *, json: bool = False) -> None:
     _write(sys.stdout, text if text.endswith("\n") else text + "\n")
 
 
+_STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+
+
+def answer_styled(*parts: tuple[str, str]) -> None:
+    """Write a line to stdout, always escaped, in colour on a terminal unless `NO_COLOR` is set.
+
+    Args:
+        parts: The parts of the line, each a text and its style, which is a name in `_STYLES` or empty.
+    """
+    out = sys.stdout
+    styled = out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    # A line break in the name of a file would end the line, and what follows could pass for a line of ours.
+    texts = ((escape(text).replace("\n", "\\n"), style) for text, style in parts)
+    line = "".join(f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if style and styled else text for text, style in texts)
+    _write(out, f"{line}\n")
+
+
+def answer_escaped(line: str) -> None:
+    """Write a line to stdout whose texts are escaped already, and which may have colours."""
+    _write(sys.stdout, f"{line}\n")
+
+
 class _Line:
     """State of the last line of the output."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
 
     from scout import Graph
 
-NAME = "graph"
-HELP = "draw a workflow file: as text, Mermaid, DOT, SVG or HTML"
 DESCRIPTION = """\
 Draw the blocks of a workflow file and their dependencies. Without -o the drawing is text on stdout.
 
@@ -93,6 +90,8 @@ def _draw(graph: Graph, kind: str, *, to_file: bool) -> str:
         case "html":
             return graph.to_html()
         case _:
+            import shutil
+
             on_terminal = sys.stdout.isatty() and not to_file
             width = shutil.get_terminal_size().columns if on_terminal else _WIDTH
             return graph.to_text(width, ascii_only=not to_file and not _has_boxes(sys.stdout.encoding))

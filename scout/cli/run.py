@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scout.cli import _connection, _execution, _exits, _local_options, _sources, _variants
+from scout.cli import _checks, _connection, _execution, _exits, _local_options, _sources, _variants
 
 if TYPE_CHECKING:
     import argparse
@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run = _execution.add_arguments(parser)
     run.add_argument("--workflow-key", metavar="KEY", help="the key of the workflow to which the run is attributed")
     _variants.add_argument(parser)
+    _checks.add_argument(parser)
     _connection.add_base_url(parser)
     _connection.add_arguments(parser)
     _local_options.add_arguments(parser, with_switch=True)

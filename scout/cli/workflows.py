@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from scout._pictures import display_width
-from scout.cli import _connection, _execution, _exits, _places
+from scout.cli import _checks, _connection, _execution, _exits, _references, _storing
+from scout.cli._references import reference
 from scout.cli._terminal import answer, as_json, ask, escape, talk
 
 if TYPE_CHECKING:
@@ -25,14 +26,13 @@ change.
 examples:
   scout workflows deploy workflow.yml --key hello
   scout workflows list --query hello
-  scout workflows pull wf_0011223344556677 -o workflow.yml
-  scout workflows run wf_0011223344556677 --input user_message=Hi
+  scout workflows pull hello -o workflow.yml
+  scout workflows run hello --input user_message=Hi
+  scout workflows get wf_0011223344556677
 """
 
 _LONGEST_NAME = 100  # bytes; file systems allow 255
 _WIDEST = 40  # columns of the terminal; a longer cell shifts the rest of its row
-_UNKNOWN_OUTCOME = "not repeated, because it may have been done all the same; look before you do it again"
-_INTERRUPTED = "it may have been done all the same; look before you do it again"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_json(each, "print a JSON array, with one workflow per line")
 
     each = _action(actions.add_parser, "get", "show a stored workflow", _get, _ID, f"{_ID} --json")
-    _add_id(each)
+    _references.add_id(each)
     _add_json(each, "print the whole workflow as one JSON object")
 
     each = _action(
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"{_ID} -o workflow.yml",
         f"{_ID} -o workflow.json",
     )
-    _add_id(each)
+    _references.add_id(each)
     group = each.add_argument_group("output")
     group.add_argument("-o", "--output", metavar="FILE", help="the file, .yml or .json (default: named after the key)")
     group.add_argument("--overwrite", action="store_true", help="replace an existing file")
@@ -74,17 +74,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     each.add_argument("--key", metavar="KEY", help="the key to store it under (default: workflow_key in the file)")
     each.add_argument("--force", action="store_true", help="store a revision even if nothing changed")
     _add_json(each, "print the result as one JSON object")
+    _checks.add_argument(each)
 
     what = "delete a stored workflow and its revisions"
     each = _action(actions.add_parser, "delete", what, _delete, _ID, f"{_ID} --yes")
-    _add_id(each)
+    _references.add_id(each)
     each.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     _add_json(each, "print the result as one JSON object")
 
     what = "run a stored workflow and print its output"
     description = _description("run", what, f"{_ID} --input user_message=Hi", f"{_ID} --inputs inputs.yml --stream")
     each = actions.add_parser("run", help=what, description=description)
-    _add_id(each)
+    _references.add_id(each)
     _execution.add_arguments(each)
     _connection.add_base_url(each)
     _connection.add_arguments(each)
@@ -114,7 +115,7 @@ def _action(
             with _connection.connected(lambda: _connection.connect(args)) as client:
                 return handler(client.workflows, args)
         except ScoutError as error:
-            return _exits.explain(error, unknown_outcome=_UNKNOWN_OUTCOME)
+            return _storing.explain(error)
 
     parser = add_parser(name, help=what, description=_description(name, what, *examples))
     for title in ("which", "output"):  # before the connection, in the help
@@ -127,10 +128,6 @@ def _action(
 
 def _add_json(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument_group("output").add_argument("--json", action="store_true", help=f"{what}; errors as well")
-
-
-def _add_id(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("id", metavar="ID", help="the id of the workflow")
 
 
 # --- Actions ------------------------------------------------------------------------------------------------------
@@ -162,7 +159,7 @@ def _up_to(limit: int | None, pages: Iterable[WorkflowPage]) -> Iterator[list[St
 
 
 def _get(workflows: Workflows, args: argparse.Namespace) -> int:
-    workflow = workflows.get(args.id, **_connection.given(args))
+    workflow = workflows.get(reference(args.id), **_connection.given(args))
     if args.json:
         answer(as_json(workflow.raw, indent=2 if sys.stdout.isatty() else None), json=True)
         return _exits.DONE
@@ -186,10 +183,10 @@ def _pull(workflows: Workflows, args: argparse.Namespace) -> int:
 
     if args.output is not None:
         _check_output(args.output, args)
-    workflow = workflows.get(args.id, **_connection.given(args))
+    workflow = workflows.get(reference(args.id), **_connection.given(args))
     name = _file_name(workflow) if args.output is None else args.output
     _check_output(name, args)
-    save_workflow(workflow, name, overwrite=args.overwrite)
+    save_workflow(workflow, name, overwrite=args.overwrite, formatted=True)
     talk(f"saved revision {workflow.revision_id}{' (a draft)' if workflow.is_draft is True else ''}")
     answer(name)
     return _exits.DONE
@@ -206,11 +203,12 @@ def _deploy(workflows: Workflows, args: argparse.Namespace) -> int:
     from scout import UnprocessableEntityError, load_workflow
 
     loaded = load_workflow(args.file, require_fields=True)
+    _checks.passed(loaded, args)
     try:
-        with _exits.interrupts_say(_INTERRUPTED):
+        with _exits.interrupts_say(_storing.INTERRUPTED):
             done = workflows.deploy(loaded, key=args.key, force=args.force, **_connection.given(args))
     except UnprocessableEntityError as error:
-        return _exits.explain(error, *_places.in_file(error, loaded, ["body"]))
+        return _storing.explain(error, loaded)
     if args.json:
         facts = {name: getattr(done, name) for name in ("workflow_id", "revision_id", "created", "changed")}
         answer(as_json(facts | {"workflow_key": done.workflow.key or None}), json=True)
@@ -222,21 +220,28 @@ def _deploy(workflows: Workflows, args: argparse.Namespace) -> int:
 
 def _delete(workflows: Workflows, args: argparse.Namespace) -> int:
     options = _connection.given(args)
-    if not args.yes:
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
-            raise _exits.UsageError("delete asks on a terminal; elsewhere it needs --yes")
-        workflow_id, key, _, name = _row(workflows.get(args.id, **options))
-        which = " ".join(filter(None, [workflow_id, key, name]))
-        if ask(f"delete {which} and its revisions? [y/N]").lower() not in ("y", "yes"):
+    workflow_id = reference(args.id)
+    if not args.yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise _exits.UsageError("delete asks on a terminal; elsewhere it needs --yes")
+    if not args.yes or workflow_id.startswith("key:"):
+        found = workflows.get(workflow_id, **options)
+        workflow_id = found.id  # the workflow that is shown is deleted, whichever has the key by then
+        if not args.yes and not _is_confirmed(found):
             talk("not deleted")
             return _exits.USAGE
-    with _exits.interrupts_say(_INTERRUPTED):
-        said = workflows.delete(args.id, **options)
+    with _exits.interrupts_say(_storing.INTERRUPTED):
+        said = workflows.delete(workflow_id, **options)
     if args.json:
-        answer(as_json({"workflow_id": args.id, "deleted": True, "detail": said}), json=True)
+        answer(as_json({"workflow_id": workflow_id, "deleted": True, "detail": said}), json=True)
     else:
-        answer(said or f"deleted {_plain(args.id)}")
+        answer(said or f"deleted {_plain(workflow_id)}")
     return _exits.DONE
+
+
+def _is_confirmed(workflow: StoredWorkflow) -> bool:
+    workflow_id, key, _, name = _row(workflow)
+    which = " ".join(filter(None, [workflow_id, key, name]))
+    return ask(f"delete {which} and its revisions? [y/N]").lower() in ("y", "yes")
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -246,7 +251,7 @@ def _run(args: argparse.Namespace) -> int:
     def connect() -> Scout:
         return _connection.connect(args, transport=_connection.transport(args))
 
-    return _execution.carry_out(args, lambda: args.id, connect, stored)
+    return _execution.carry_out(args, lambda: reference(args.id), connect, stored)
 
 
 # --- Output -------------------------------------------------------------------------------------------------------

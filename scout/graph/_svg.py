@@ -95,7 +95,8 @@ def _ask_graphlay(nodes: Sequence[int], widths: Sequence[float], edges: Sequence
         import graphlay
     except ImportError:
         raise ConfigurationError(
-            "an SVG or HTML picture of a workflow needs graphlay: pip install 'scout-workflows[graph]'"
+            "an SVG or HTML picture of a workflow needs graphlay: pip install 'scout-workflows[graph]'; "
+            "text, Mermaid and DOT need nothing"
         ) from None
     question = graphlay.Graph()
     for node, width in zip(nodes, widths, strict=True):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from scout.cassettes import Recorder, Replayer, record, replay
 
     from .access import Access
-    from .blocks import BlockContext, Handler
+    from .blocks import BlockContext, Handler, can_run
     from .faults import Fault, parse_fault
     from .history import LocalRequest, LocalRun
     from .server import LocalScout
@@ -39,6 +39,7 @@ __all__ = [
     "LocalScout",
     "Recorder",
     "Replayer",
+    "can_run",
     "parse_fault",
     "record",
     "replay",
@@ -61,7 +62,7 @@ def _home_of(name: str) -> object:
             from . import server
 
             return server
-        case "BlockContext" | "Handler":
+        case "BlockContext" | "Handler" | "can_run":
             from . import blocks
 
             return blocks

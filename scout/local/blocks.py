@@ -91,6 +91,15 @@ def takes_inputs(archetype: str) -> bool:
     return archetype == INPUT or archetype.startswith(_TRIGGERS)
 
 
+def can_run(archetype: str) -> bool:
+    """Return True for an archetype whose blocks the local Scout runs by itself: without a stub or a function.
+
+    Args:
+        archetype: The archetype, such as `com.scoutos.llm`.
+    """
+    return takes_inputs(archetype) or archetype in builtin_handlers(0.0)
+
+
 # --- Input ---------------------------------------------------------------------------------------------------------
 
 

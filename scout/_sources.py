@@ -1,0 +1,377 @@
+"""Documents that know where their values stand: read once, and many places found in one pass.
+
+Most workflow files use little of YAML: mappings and lists in block style, texts on one line, and literal blocks. Such a
+file is read here directly, some fifty times as fast as by ruamel.yaml. Whatever is beyond that, errors too, is left to
+`_documents`; the data is the same, which a test compares.
+"""
+
+# ruamel.yaml has incomplete type hints:
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from bisect import bisect_right
+from json import JSONDecoder
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from ._documents import NEVER_RAW, compose_yaml, is_json_text, parse_json_text, plain_value, skip_blanks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ._json import PathInData
+
+__all__ = ["Mark", "Source", "read_source"]
+
+
+class Mark(NamedTuple):
+    """The place of a value in a text, as indexes: of its key (or list item), of the value, and of the value's end."""
+
+    key: int
+    value: int
+    end: int
+
+
+class Source:
+    """A document that has been parsed.
+
+    Attributes:
+        text: The text to which marks refer. Its lines are those of the file.
+        data: The data.
+        has_comments: It is YAML.
+    """
+
+    has_comments = True
+
+    def __init__(self, text: str, data: Any) -> None:
+        self.text = text
+        self.data = data
+        self._lines: list[int] | None = None
+
+    def marks(self, places: Iterable[PathInData]) -> dict[PathInData, Mark]:
+        """Return the mark of each place; that of the nearest value above it when it is missing."""
+        raise NotImplementedError
+
+    def position(self, index: int) -> tuple[int, int]:
+        """Return line and column of an index of the text, from 1."""
+        if self._lines is None:
+            self._lines = [0, *(match.end() for match in re.finditer("\n", self.text))]
+        line = bisect_right(self._lines, index)
+        return line, index - self._lines[line - 1] + 1
+
+
+def read_source(name: str, text: str, *, is_json: bool) -> Source:
+    """Parse a document.
+
+    Args:
+        name: The name of the file, for errors.
+        text: Its text.
+        is_json: It has to be JSON, and not YAML.
+
+    Raises:
+        WorkflowFileError: the text cannot be parsed, or its data is not JSON.
+    """
+    if is_json or is_json_text(text):
+        return _JsonSource(text, parse_json_text(name, text))
+    return _read_plain(text) or _ComposedSource(text, *compose_yaml(name, text))
+
+
+# --- JSON ---------------------------------------------------------------------------------------------------------
+
+
+class _JsonSource(Source):
+    has_comments = False
+
+    def marks(self, places: Iterable[PathInData]) -> dict[PathInData, Mark]:
+        wanted: dict[Any, Any] = {}
+        places = list(places)
+        for place in places:
+            branch = wanted
+            for step in place:
+                branch = branch.setdefault(step, {})
+        found: dict[PathInData, Mark] = {}
+        start = skip_blanks(self.text, 0)
+        found[()] = Mark(start, start, self._find(start, (), wanted, found))
+        return {place: _nearest(place, found) for place in places}
+
+    def _find(self, index: int, here: PathInData, wanted: dict[Any, Any], found: dict[PathInData, Mark]) -> int:
+        """Note the marks of what is wanted in the value at an index; return the index of its end."""
+        text = self.text
+        if not wanted or text[index] not in "{[":
+            return _SKIP.raw_decode(text, index)[1]
+        is_object = text[index] == "{"
+        index = skip_blanks(text, index + 1)
+        count = 0
+        while text[index] not in "}]":
+            start, key = index, cast("str | int", count)
+            if is_object:
+                key, index = _SKIP.raw_decode(text, index)
+                index = skip_blanks(text, skip_blanks(text, index) + 1)
+            value = index
+            below = wanted.get(key)
+            if below is None:
+                _, index = _SKIP.raw_decode(text, index)
+            else:
+                index = self._find(index, (*here, key), below, found)
+                found[*here, key] = Mark(start, value, index)
+            index = skip_blanks(text, index)
+            if text[index] == ",":
+                index = skip_blanks(text, index + 1)
+            count += 1
+        return index + 1
+
+
+_SKIP = JSONDecoder(parse_int=str, parse_float=str)  # Python converts no integer of thousands of digits
+
+
+def _nearest(place: PathInData, found: dict[PathInData, Mark]) -> Mark:
+    while place not in found:
+        place = place[:-1]
+    return found[place]
+
+
+# --- All of YAML --------------------------------------------------------------------------------------------------
+
+
+class _ComposedSource(Source):
+    def __init__(self, text: str, data: Any, node: Any) -> None:
+        super().__init__(text, data)
+        self._node = node
+        self._children: dict[int, dict[Any, tuple[int, Any]]] = {}
+
+    def marks(self, places: Iterable[PathInData]) -> dict[PathInData, Mark]:
+        return {place: self._mark(place) for place in places}
+
+    def _mark(self, place: PathInData) -> Mark:
+        node = self._node
+        if node is None:
+            return Mark(0, 0, len(self.text))
+        key = node.start_mark.index
+        for step in place:
+            child = self._children_of(node).get(step)
+            if child is None:
+                break
+            key, node = child
+        return Mark(key, node.start_mark.index, node.end_mark.index)
+
+    def _children_of(self, node: Any) -> dict[Any, tuple[int, Any]]:
+        """Return the index of the key and the node of each child, merged ones (`<<`) included."""
+        from ruamel.yaml.nodes import MappingNode, SequenceNode
+
+        children = self._children.get(id(node))
+        if children is not None:
+            return children
+        children = self._children[id(node)] = {}
+        if isinstance(node, MappingNode):
+            for key, value in node.value:
+                if key.tag == "tag:yaml.org,2002:merge":
+                    merged: Any = value.value if isinstance(value, SequenceNode) else [value]
+                    for source in merged:
+                        children.update(self._children_of(source) | children)
+            children.update({key.value: (key.start_mark.index, value) for key, value in node.value
+                             if isinstance(key.value, str)})  # fmt: skip
+        elif isinstance(node, SequenceNode):
+            children.update(enumerate((value.start_mark.index, value) for value in node.value))
+        return children
+
+
+# --- Plain YAML ---------------------------------------------------------------------------------------------------
+
+_LINE = re.compile(
+    r"""
+    (?P<indent> [ ]*+)
+    (?P<dash> - [ ]++)?
+    (?: (?P<key> [A-Za-z_][\w.-]{0,99} | '[^'\n]{1,99}' | "[^"\\\n]{1,99}" ) : (?=[ \n]) [ ]*+ )?
+    (?: (?P<plain> (?: [^\s\-?:,\[\]{}\#&*!|>'"%@`] | -(?=\.?\d) )
+                   (?: [^\s:\#]++ | :(?=\S) | (?<=\S)\# | [ ]++(?=[^\s\#]) )*+ )
+      | (?P<single> '(?:[^'\n]|'')*+' )
+      | (?P<double> "(?:[^"\\\n]|\\["\\nt])*+" )
+      | (?P<literal> \|-? )
+      | (?P<empty> \[\] | \{\} )
+    )?
+    [ ]*+ (?: (?<![^ \n])\#[^\n]*+ )? \n
+    """,
+    re.VERBOSE,
+)
+_FIRST_OF_LITERAL = re.compile(r"\n*+([ ]++)[^ \n]")
+_SHORT_BLANK = re.compile(r"[ ]+\n")  # a blank line within a literal block, or after it
+_ESCAPE = re.compile(r"\\(.)")
+_ESCAPED = {'"': '"', "\\": "\\", "n": "\n", "t": "\t"}
+_PERHAPS_NOT_TEXT = frozenset("0123456789+-.~nNtTfF")
+_MOST_LEVELS = 100
+
+
+class _PlainSource(Source):
+    def __init__(self, text: str, data: Any, marks: dict[int, Any]) -> None:
+        super().__init__(text, data)
+        self._marks = marks  # by the id of a mapping or list: the mark of each of its children
+
+    def marks(self, places: Iterable[PathInData]) -> dict[PathInData, Mark]:
+        return {place: self._mark(place) for place in places}
+
+    def _mark(self, place: PathInData) -> Mark:
+        data, mark = self.data, Mark(0, 0, len(self.text))
+        for step in place:
+            children: Any = self._marks.get(id(data))
+            try:
+                mark, data = Mark(*children[step]), data[step]
+            except (KeyError, IndexError, TypeError):
+                break
+        return mark
+
+
+class _NotPlainError(Exception):
+    """A text uses more of YAML than is read here, or is not YAML."""
+
+
+def _read_plain(text: str) -> Source | None:
+    """Return the document; `None` when the text uses more of YAML than is read here, or is not YAML."""
+    text = text.replace("\r\n", "\n")
+    if NEVER_RAW.search(text):
+        return None
+    try:
+        return _PlainReader(text).read()
+    except _NotPlainError:
+        return None
+
+
+class _PlainReader:
+    def __init__(self, text: str) -> None:
+        self.is_cut = not text.endswith("\n")
+        self.text = text + "\n" if self.is_cut else text
+        self.marks: dict[int, Any] = {}
+        # The open mappings and lists: the column of each, itself, and its marks.
+        self.open: list[tuple[int, Any, Any]] = []
+
+    def read(self) -> Source:
+        text, match_line = self.text, _LINE.match
+        index = 4 if text.startswith("---\n") else 0
+        root = self._begin(0, {})
+        # The mapping, its key and the mark of its key, of a key whose value has not begun.
+        waiting: tuple[Any, str, Any, int] | None = None
+        while index < len(text):
+            line = match_line(text, index)
+            if line is None:
+                raise _NotPlainError
+            end = line.end()
+            kind = line.lastgroup
+            if kind == "indent":  # a blank line or a comment
+                index = end
+                continue
+            indent, dash, key = line.group("indent", "dash", "key")
+            column = len(indent)
+            if waiting:
+                self._begin_waiting(waiting, column, index + column, is_list=dash is not None)
+                waiting = None
+            top, marks = self._container(column, is_list=dash is not None)
+            if dash is not None and key is not None:
+                column += len(dash)
+                start = index + column
+                item: dict[str, Any] = {}
+                top.append(item)
+                marks.append((start, start, end))
+                top, marks = item, self._begin(column, item)
+            if key is None:
+                if dash is None:
+                    raise _NotPlainError
+                start, value = line.start(kind or 0), None
+            else:
+                start = line.start("key")
+                key = _key(key)
+                if key in top:
+                    raise _NotPlainError
+            if kind == "key":
+                top[key], marks[key] = None, (start, start, end)
+                waiting = (top, cast("str", key), marks, column)
+            elif kind == "dash":
+                raise _NotPlainError
+            else:
+                kind = cast("str", kind)
+                first, last = line.span(kind)
+                if kind == "literal":
+                    value, end = self._literal(end, column, strip=last - first == 2)
+                    last = end
+                else:
+                    value = _value(kind, line[kind])
+                if key is None:
+                    top.append(value)
+                    marks.append((first, first, last))
+                else:
+                    top[key], marks[key] = value, (start, first, last)
+            index = end
+        if not root:
+            raise _NotPlainError
+        return _PlainSource(text, self.open[0][1], self.marks)
+
+    def _begin(self, column: int, container: Any) -> Any:
+        if len(self.open) > _MOST_LEVELS:
+            raise _NotPlainError
+        marks: Any = type(container)()
+        self.marks[id(container)] = marks
+        self.open.append((column, container, marks))
+        return marks
+
+    def _begin_waiting(self, waiting: tuple[Any, str, Any, int], column: int, start: int, *, is_list: bool) -> None:
+        """Begin the mapping or list that is the value of a key, unless that is null."""
+        parent, key, marks, least = waiting
+        if column > least or (is_list and column == least):
+            container: Any = [] if is_list else {}
+            parent[key] = container
+            marks[key] = (marks[key][0], start, start)
+            self._begin(column, container)
+
+    def _container(self, column: int, *, is_list: bool) -> tuple[Any, Any]:
+        """Return the mapping or list, and its marks, to which a line belongs; end those that are deeper."""
+        stack = self.open
+        while True:
+            at, container, marks = stack[-1]
+            if at == column and isinstance(container, list) == is_list:
+                return container, marks
+            # A list may stand in the column of its key.
+            if at < column or (at == column and is_list) or len(stack) == 1:
+                raise _NotPlainError
+            stack.pop()
+
+    def _literal(self, index: int, column: int, *, strip: bool) -> tuple[str, int]:
+        """Return the text of a literal block, and the index of its end."""
+        first = _FIRST_OF_LITERAL.match(self.text, index)
+        if first is None or len(first[1]) <= column:
+            raise _NotPlainError
+        indent = len(first[1])
+        body = cast("re.Match[str]", _body(indent).match(self.text, index))
+        if (self.is_cut and body.end() == len(self.text) and not strip) or _SHORT_BLANK.match(self.text, body.end()):
+            raise _NotPlainError
+        text = ("\n" + body[0]).replace("\n" + " " * indent, "\n")[1:].rstrip("\n")
+        return text if strip else text + "\n", body.end()
+
+
+@functools.cache
+def _body(indent: int) -> re.Pattern[str]:
+    return re.compile(rf"(?:[ ]{{{indent}}}[^\n]*+\n|\n)*+")
+
+
+def _key(text: str) -> str:
+    if text[0] in "'\"":
+        return text[1:-1]
+    if text[0] in _PERHAPS_NOT_TEXT and not isinstance(plain_value(text), str):
+        raise _NotPlainError
+    return text
+
+
+def _value(kind: str, text: str) -> Any:
+    match kind:
+        case "plain":
+            value = plain_value(text) if text[0] in _PERHAPS_NOT_TEXT else text
+            if isinstance(value, float) and not math.isfinite(value):
+                raise _NotPlainError
+            return value
+        case "single":
+            return text[1:-1].replace("''", "'")
+        case "double":
+            text = text[1:-1]
+            return _ESCAPE.sub(lambda match: _ESCAPED[match[1]], text) if "\\" in text else text
+        case _:
+            return [] if text == "[]" else {}

@@ -1,0 +1,226 @@
+"""Checks of what the templates of blocks use: names, blocks that are upstream, inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from scout._json import PathInData, is_list, is_mapping, shorten
+
+from ._report import Part, quoted
+from ._spec import nearest
+from ._structure import is_template
+from ._templates import can_parse, known_names, read_template
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ._graph import Block, Graph
+    from ._report import Report
+    from ._spec import Specification
+    from ._templates import Template, Use
+
+__all__ = ["Input", "check_templates", "declared_inputs"]
+
+_MOST_CHARACTERS = 2_000_000
+"""The most characters of templates that are parsed; some 10 seconds."""
+
+
+@dataclass(slots=True, eq=False)
+class Input:
+    """An input that a block declares: its item and its place."""
+
+    key: str
+    item: Mapping[str, Any]
+    place: PathInData
+    uses: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Uses:
+    """What is known while the templates of a workflow are checked."""
+
+    graph: Graph
+    report: Report
+    specification: Specification
+    inputs: dict[str, dict[str, Input]]
+    has_input_block: bool
+    used: set[tuple[str, str | None]] = field(default_factory=set[tuple[str, str | None]])
+    guessed: set[str] = field(default_factory=set[str])
+    is_whole: bool = True
+    characters: int = 0
+
+
+def declared_inputs(graph: Graph, report: Report, specification: Specification) -> dict[str, dict[str, Input]]:
+    """Return the inputs that are declared, by the id of the block and by key. Report those that are declared twice."""
+    declared: dict[str, dict[str, Input]] = {}
+    for block in graph.blocks.values():
+        items: Any = block.settings.get("items")
+        if not specification.declares_inputs(block.archetype) or not is_list(items):
+            continue
+        inputs = declared.setdefault(block.id, {})
+        for index, item in enumerate(items):
+            key = item.get("key") if is_mapping(item) else None
+            if not isinstance(key, str) or not key:
+                continue
+            place = (*block.place, "block_inputs", "items", index, "key")
+            if key in inputs:
+                report.add("SW052", f"the input {quoted(key)} is declared twice", place, "remove one of them")
+            else:
+                inputs[key] = Input(key, item, place)
+    return declared
+
+
+def check_templates(
+    graph: Graph, inputs: dict[str, dict[str, Input]], report: Report, specification: Specification
+) -> None:
+    """Report what is wrong with templates, and inputs that none of them uses."""
+    texts = {
+        block_id: _templates_in(block.settings)
+        for block_id, block in graph.blocks.items()
+        # Values of inputs are not rendered.
+        if not specification.takes_inputs(block.archetype)
+    }
+    if any(texts.values()) and not can_parse():
+        report.add(
+            "SW044", "templates were not checked, because Jinja is not installed", (),
+            "install scout-workflows[cli], or jinja2",
+        )  # fmt: skip
+        return
+    has_input_block = any(specification.takes_inputs(block.archetype) for block in graph.blocks.values())
+    uses = _Uses(graph, report, specification, inputs, has_input_block)
+    for block_id, found in texts.items():
+        block = graph.blocks[block_id]
+        for place, text in found:
+            if report.is_full:
+                return
+            uses.characters += len(text)
+            if uses.characters > _MOST_CHARACTERS:
+                report.add(
+                    "SW044", "this template and those below were not checked, because there are too many",
+                    (*block.place, "block_inputs", *place),
+                )  # fmt: skip
+                return
+            _check_template(uses, block, (*block.place, "block_inputs", *place), text)
+    _check_unused(uses)
+
+
+def _templates_in(settings: Mapping[str, Any]) -> list[tuple[PathInData, str]]:
+    """Return the templates in the settings of a block, with their places, in the order of the file."""
+    found: list[tuple[PathInData, str]] = []
+    seen: set[int] = set()
+
+    def walk(value: Any, place: PathInData) -> None:
+        if isinstance(value, str):
+            if "{" in value and is_template(value):
+                found.append((place, value))
+            return
+        if isinstance(value, (int, float)) or value is None or id(value) in seen:
+            return
+        seen.add(id(value))
+        if is_mapping(value):
+            for key, each in value.items():
+                walk(each, (*place, key))
+        elif is_list(value):
+            for index, each in enumerate(value):
+                walk(each, (*place, index))
+
+    walk(settings, ())
+    return found
+
+
+def _check_template(uses: _Uses, block: Block, place: PathInData, text: str) -> None:
+    template = read_template(text)
+    report = uses.report
+    if template.fault:
+        uses.is_whole = False
+        part = Part(text, template.fault.index, template.fault.text)
+        report.add("SW040", f"the template is not valid: {shorten(template.fault.message, 200)}", place, part=part)
+        return
+    _check_filters(uses, template, place, text)
+    told: set[str] = set()
+    for use in template.uses:
+        uses.used.add((use.root, use.step))
+        problem = _problem_of(uses, block, use)
+        # A name that is not there is told once, whatever fields of it are used.
+        if problem is None or (problem[0] != "SW050" and use.root in told):
+            continue
+        told.add(use.root)
+        code, message, hint = problem
+        report.add(code, message, place, hint, part=Part(text, use.index, use.text if code == "SW050" else use.root))
+
+
+def _check_filters(uses: _Uses, template: Template, place: PathInData, text: str) -> None:
+    for kind, name, index in template.unknown:
+        found = nearest(name, known_names(kind))
+        uses.report.add(
+            "SW043", f"Jinja has no {kind} {quoted(name)}", place, f"did you mean {quoted(found)}?" if found else None,
+            part=Part(text, index, name.split(".")[0]),
+        )  # fmt: skip
+
+
+def _problem_of(uses: _Uses, block: Block, use: Use) -> tuple[str, str, str | None] | None:
+    """Return the code, the message and the hint of what is wrong with the use of a name; `None` when it is right."""
+    graph, root = uses.graph, use.root
+    if root not in graph.blocks:
+        return None if _is_global(uses, root) else _unknown_name(uses, block, use)
+    if root == block.id:
+        return "SW042", f"block {quoted(root)} uses its own result", "use the result of a block before it"
+    if not graph.is_upstream(root, block):
+        return (
+            "SW042", f"block {quoted(block.id)} uses {quoted(root)}, which has not run before it",
+            f"add {quoted(root)} to its dependencies, or to those of a block before it",
+        )  # fmt: skip
+    declared = uses.inputs.get(root)
+    if declared is None or use.step is None or use.step in declared or use.step == "output":
+        return None
+    found = nearest(use.step, declared)
+    if found:
+        uses.guessed.add(found)
+    shown = ", ".join(quoted(key) for key in list(declared)[:10])
+    return (
+        "SW050", f"the input {quoted(use.step)} is not declared in block {quoted(root)}",
+        f"did you mean {quoted(found)}?" if found else f"declared are {shown}" if shown else None,
+    )  # fmt: skip
+
+
+def _is_global(uses: _Uses, root: str) -> bool:
+    if root in uses.specification.template_globals or root.startswith("__"):
+        return True
+    # Without a block for them, the inputs of a run are `inputs`.
+    return root == "inputs" and not uses.has_input_block
+
+
+def _unknown_name(uses: _Uses, block: Block, use: Use) -> tuple[str, str, str | None]:
+    root = use.root
+    for block_id, declared in uses.inputs.items():
+        if root in declared:
+            uses.used.add((block_id, root))
+            return "SW041", f"{quoted(root)} is an input, and not a block", f"write {quoted(f'{block_id}.{root}')}"
+    found = nearest(
+        root, [*(each for each in uses.graph.blocks if each != block.id), *uses.specification.template_globals]
+    )
+    if found in uses.inputs:
+        uses.used.add((found, use.step))
+    elif root == "inputs" and uses.inputs:
+        found = next(iter(uses.inputs))
+        uses.used.add((found, use.step))
+    hint = f"did you mean {quoted(found)}?" if found else "use the id of a block"
+    return "SW041", f"{quoted(root)} is neither a block nor a global name", hint
+
+
+def _check_unused(uses: _Uses) -> None:
+    known = uses.specification.archetypes
+    # Blocks of other kinds may read inputs in other ways.
+    if not uses.is_whole or any(block.archetype not in known for block in uses.graph.blocks.values()):
+        return
+    used = uses.used
+    for block_id, declared in uses.inputs.items():
+        if (block_id, None) in used or (block_id, "output") in used:
+            continue
+        for key, each in declared.items():
+            if (block_id, key) not in used and key not in uses.guessed:
+                uses.report.add(
+                    "SW051", f"the input {quoted(key)} is declared, and no template uses it", each.place,
+                    f"use {quoted(f'{block_id}.{key}')}, or remove the input",
+                )  # fmt: skip

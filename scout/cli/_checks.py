@@ -1,0 +1,118 @@
+"""The check of a workflow before it is sent, for the commands that run or deploy it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+from scout.cli import _exits, _selection
+from scout.cli._places import STDIN
+from scout.cli._spelling import suggestion
+from scout.cli._terminal import talk
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable
+
+    from scout import LoadedWorkflow, Problem
+
+_INPUT = "com.scoutos.input"
+_TRIGGERS = "com.scoutos.triggers."
+
+
+def add_argument(parser: argparse.ArgumentParser) -> None:
+    """Add `--no-check` to a command that runs or deploys a workflow file."""
+    parser.add_argument(
+        "--no-check", action="store_true", help="do not look for mistakes in the workflow before it is sent"
+    )
+
+
+def passed(workflow: LoadedWorkflow, args: argparse.Namespace) -> None:
+    """Check a workflow that is about to be sent, and print its errors and warnings on stderr, unless `--no-check`.
+
+    Args:
+        workflow: The workflow, from a file.
+        args: The arguments of the command, with that of `add_argument`.
+
+    Raises:
+        UsageError: the workflow has an error.
+    """
+    if args.no_check:
+        return
+    from scout import Severity, check
+
+    selection = _selection.from_settings()
+    problems = [each for each in selection.of(check(workflow)) if each.severity is not Severity.INFO]
+    if workflow.text is not None:
+        problems = [replace(each, path=STDIN) for each in problems]
+    for problem in problems:
+        talk(f"{problem.severity}: {text_of(problem)}")
+    errors = sum(problem.severity is Severity.ERROR for problem in problems)
+    if errors:
+        name = workflow.path or STDIN
+        raise _exits.UsageError(
+            f"{name} has {counted(errors, 'error')}, and nothing was sent; --no-check sends it all the same"
+        )
+
+
+def warn_of_unknown_inputs(workflow: LoadedWorkflow, inputs: Mapping[str, Any]) -> None:
+    """Print a warning for each input that the workflow does not declare, when it declares its inputs."""
+    declared = _declared_inputs(workflow.config)
+    if not declared:
+        return
+    for name in inputs:
+        if name not in declared:
+            hint = suggestion(name, declared) or f"; it has {_list(declared)}"
+            talk(f"warning: the workflow has no input {name}{hint}")
+
+
+def text_of(problem: Problem) -> str:
+    """Return a problem as one line: `workflow.yml:3:5: SW013 message; hint`."""
+    hint = f"; {problem.hint}" if problem.hint else ""
+    return f"{place_of(problem)}{problem.code} {problem.message}{hint}"
+
+
+def place_of(problem: Problem) -> str:
+    """Return the place of a problem, in the form that editors and terminals follow: `workflow.yml:3:5: `."""
+    parts = [problem.path, problem.line, problem.column if problem.line is not None else None]
+    known = [str(part) for part in parts if part is not None]
+    return f"{':'.join(known)}: " if known else ""
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with a noun, such as `1 error` or `2 errors`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def by_severity(problems: Iterable[Problem]) -> str:
+    """Return the numbers of problems of each severity, the most serious first: `1 error, 2 warnings`."""
+    from scout import Severity
+
+    numbers = Counter(problem.severity for problem in problems)
+    return ", ".join(counted(numbers[severity], severity) for severity in Severity if numbers[severity])
+
+
+def _declared_inputs(config: Mapping[str, Any]) -> list[str]:
+    """Return the names of the declared inputs; empty when the workflow takes others as well, such as a trigger's."""
+    found: list[str] = []
+    for block in _mappings(config.get("blocks")):
+        archetype = block.get("block_archetype_id")
+        if isinstance(archetype, str) and archetype.startswith(_TRIGGERS):
+            return []
+        settings = block.get("block_inputs")
+        if archetype == _INPUT and isinstance(settings, Mapping):
+            items = _mappings(cast("Mapping[str, Any]", settings).get("items"))
+            found += [key for item in items if isinstance(key := item.get("key"), str)]
+    return found
+
+
+def _mappings(value: Any) -> list[Mapping[str, Any]]:
+    if not isinstance(value, list):
+        return []
+    return [cast("Mapping[str, Any]", each) for each in cast("list[object]", value) if isinstance(each, Mapping)]
+
+
+def _list(names: list[str], most: int = 8) -> str:
+    return ", ".join([*names[:most], *(["..."] if len(names) > most else [])])

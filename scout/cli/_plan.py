@@ -1,0 +1,201 @@
+"""The plan of `scout deploy`: what each file would change, and carrying it out file by file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scout.cli import _checks, _exits, _search
+from scout.cli._terminal import talk
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable, Sequence
+
+    from scout import Difference, LoadedWorkflow, ScoutError, StoredWorkflow, Workflows
+
+_NAMED_AFTER_ITS_FOLDER = "workflow"
+
+
+class Action(StrEnum):
+    """The change that a file asks for."""
+
+    CREATE = "create"
+    REVISE = "revise"
+    KEEP = "unchanged"
+
+
+class Outcome(StrEnum):
+    """What became of a file."""
+
+    CREATED = "created"
+    REVISED = "revised"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"  # nothing was stored
+    UNKNOWN = "unknown"  # it may have been stored
+    NOT_BEGUN = "not begun"
+
+
+@dataclass
+class Step:
+    """One file of a plan.
+
+    Attributes:
+        path: The path of the file.
+        key: The key to store it under.
+        workflow: The workflow in the file.
+        action: The change.
+        stored: What is stored under the key: before the deployment as the plan has it, after it as it is then.
+        differences: The differences between what is stored and the file.
+        note: A remark about the differences; empty for none.
+        outcome: What became of it; `None` before the deployment.
+        error: The reason why it failed.
+    """
+
+    path: str
+    key: str
+    workflow: LoadedWorkflow
+    action: Action = Action.CREATE
+    stored: StoredWorkflow | None = None
+    differences: Sequence[Difference] = field(default_factory=list["Difference"])
+    note: str = ""
+    outcome: Outcome | None = None
+    error: str | None = None
+
+
+class ChangedError(Exception):
+    """What is stored is not what the plan has shown. Nothing was sent."""
+
+
+# --- The files ----------------------------------------------------------------------------------------------------
+
+
+def read(args: argparse.Namespace) -> list[Step]:
+    """Return a step for each workflow file that the arguments name. Reads and checks all of them, and sends nothing.
+
+    Raises:
+        UsageError: there are none, one cannot be deployed, or two have the same key.
+    """
+    files = _search.find_workflows(args.paths)
+    if not files:
+        where = ", ".join(args.paths)
+        raise _exits.UsageError(f"no workflow files were found in {where}; they end in .yml, .yaml or .json")
+    if args.key is not None and len(files) > 1:
+        raise _exits.UsageError(f"--key is for one file, and these are {len(files)}")
+    steps = [step for file in files if (step := _read_one(file, args)) is not None]
+    by_key: dict[str, list[str]] = {}
+    for step in steps:
+        by_key.setdefault(step.key, []).append(step.path)
+    for key, paths in by_key.items():
+        if len(paths) > 1:
+            talk(f"{' and '.join(paths)} have the same key, {key!r}; give one of them another workflow_key")
+    if len(steps) < len(files) or len(by_key) < len(steps):
+        raise _exits.UsageError("nothing was deployed")
+    return steps
+
+
+def _read_one(file: str, args: argparse.Namespace) -> Step | None:
+    """Return the step of a file; `None` when it cannot be deployed, which is said on stderr."""
+    from scout import WorkflowFileError, load_workflow
+
+    try:
+        workflow = load_workflow(file, require_fields=True)
+        _checks.passed(workflow, args)
+        key = args.key if args.key is not None else workflow.key if workflow.key is not None else _key_for(file)
+    except (WorkflowFileError, _exits.UsageError) as error:
+        talk(str(error))
+        return None
+    if not key:
+        talk(f"{file}: the key must not be empty; put a workflow_key into the file, or give --key")
+        return None
+    return Step(file, key, workflow)
+
+
+def _key_for(file: str) -> str:
+    """Return the key of a file without `workflow_key`: the name of its folder for `workflow.*`, else its own."""
+    path = Path(os.path.abspath(file))  # noqa: PTH100 - without following links, whose names are the user's own
+    return path.parent.name if path.stem == _NAMED_AFTER_ITS_FOLDER else path.stem
+
+
+# --- The plan -----------------------------------------------------------------------------------------------------
+
+
+def compare(steps: Iterable[Step], found: dict[str, StoredWorkflow], *, force: bool) -> None:
+    """Complete the steps with what is stored under their keys.
+
+    Args:
+        steps: The steps, as `read` returns them.
+        found: The stored workflows, by key.
+        force: Store a revision also of what has not changed.
+    """
+    for step in steps:
+        stored = step.stored = found.get(step.key)
+        if stored is None:
+            continue
+        if stored.matches(step.workflow.config):
+            step.action = Action.REVISE if force else Action.KEEP
+            step.note = "it has not changed, and --force stores it again" if force else ""
+        else:
+            step.action = Action.REVISE
+            _describe(step, stored)
+
+
+def _describe(step: Step, stored: StoredWorkflow) -> None:
+    from scout import WorkflowFileError, diff
+
+    draft = "the newest state is a draft, which is not deployed" if stored.is_draft is True else ""
+    try:
+        # What the canvas of the editor shows is told only when nothing else has changed.
+        step.differences = diff(stored, step.workflow) or diff(stored, step.workflow, ui=True)
+    except WorkflowFileError as error:
+        step.note = f"what is stored cannot be compared: {error}"
+        return
+    same = "the draft is the same" if draft else "the order of blocks or the name of the output mark has changed"
+    step.note = "; ".join(filter(None, [draft, "" if step.differences else same]))
+
+
+# --- Carrying it out ----------------------------------------------------------------------------------------------
+
+
+def carry_out(step: Step, workflows: Workflows, options: dict[str, Any]) -> None:
+    """Make the change of a step, provided that what is stored is still what the plan has shown.
+
+    Its outcome is unknown from the moment when the request for the change is sent until it is answered.
+
+    Raises:
+        ChangedError: what is stored has changed since the plan was made.
+        ScoutError: a request failed.
+    """
+    if step.stored is None:
+        step.outcome = Outcome.UNKNOWN
+        step.stored = workflows.create(step.workflow, key=step.key, **options)
+        step.outcome = Outcome.CREATED
+        return
+    planned = step.stored
+    now = workflows.get(planned.id, **options)
+    if _state(now) != _state(planned):
+        what = f": it is revision {now.revision_id} now" if now.revision_id != planned.revision_id else ""
+        raise ChangedError(f"{planned.id} has been changed since the plan was made{what}; nothing was sent")
+    step.outcome = Outcome.UNKNOWN
+    step.stored = workflows.create_revision(step.workflow, id=planned.id, **options)
+    step.outcome = Outcome.REVISED
+
+
+def _state(workflow: StoredWorkflow) -> tuple[Any, ...]:
+    # Not the times: other things than a new state may change them.
+    return workflow.key, workflow.revision_id, workflow.config
+
+
+_ABOUT_THE_FILE = (400, 404, 409, 413, 422)
+
+
+def is_about_the_file(error: ScoutError) -> bool:
+    """Return True for an error that says nothing about the next file: it was refused, and the service works."""
+    from scout import APIStatusError, ConfigurationError, WorkflowFileError
+
+    if isinstance(error, APIStatusError):
+        return error.status in _ABOUT_THE_FILE
+    return isinstance(error, ConfigurationError | WorkflowFileError)
