@@ -2,7 +2,7 @@
 
 import pyte
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scout.cli._live import LiveLines, column_after, fit
@@ -48,6 +48,7 @@ class Screen:
 PIECES = st.lists(st.text(st.sampled_from("abc de\n日本é"), max_size=30), max_size=30)
 
 
+@example(["aaaaaaa", "aaaaaaa"], 6, 4, [1])  # begins in one row, and ends further right in another
 @given(PIECES, st.integers(2, 24), st.integers(4, 9), st.lists(st.integers(0, 6), min_size=1, max_size=40))
 def test_no_text_is_lost_or_drawn_twice(pieces: list[str], columns: int, rows: int, counts: list[int]) -> None:
     shown, alone = Screen(columns, rows), Screen(columns, rows)

@@ -33,7 +33,7 @@ COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[D78]")
 LLM = {"block_display_name": "B", "block_archetype_id": "com.scoutos.llm", "block_inputs": {}}
 CONFIG = {
     "blocks": [
-        {**LLM, "block_id": "side", "block_archetype_id": "com.scoutos.serp"},
+        {**LLM, "block_id": "side", "block_archetype_id": "com.scoutos.serp", "block_inputs": {"query": "x"}},
         {**LLM, "block_id": "answer", "is_output": True},
     ]
 }
