@@ -55,6 +55,13 @@ class Source:
         """Return the mark of each place; that of the nearest value above it when it is missing."""
         raise NotImplementedError
 
+    def marks_in(  # the document of plain YAML has them
+        self,
+        value: object,  # noqa: ARG002
+    ) -> dict[str, tuple[int, int, int]] | list[tuple[int, int, int]] | None:
+        """Return the mark of each entry of a mapping or list; `None` when the document does not keep them."""
+        return None
+
     def position(self, index: int) -> tuple[int, int]:
         """Return line and column of an index of the text, from 1."""
         if self._lines is None:
@@ -208,6 +215,10 @@ class _PlainSource(Source):
     def __init__(self, text: str, data: Any, marks: dict[int, Any]) -> None:
         super().__init__(text, data)
         self._marks = marks  # by the id of a mapping or list: the mark of each of its children
+
+    def marks_in(self, value: object) -> dict[str, tuple[int, int, int]] | list[tuple[int, int, int]] | None:
+        found: dict[str, tuple[int, int, int]] | list[tuple[int, int, int]] | None = self._marks.get(id(value))
+        return found
 
     def marks(self, places: Iterable[PathInData]) -> dict[PathInData, Mark]:
         return {place: self._mark(place) for place in places}

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from ._documents import is_json_text
 from ._json import is_dict, is_list, write_json
-from ._layout import Collection, Layout, Leaf, read_layout, write_layout, write_yaml
+from ._layout import Collection, Layout, Leaf, read_layout, write_layout
 from ._order import in_order, without_ui
 from .errors import WorkflowFileError
 from .workflow_files import decode_text, parse_file, place_of_config
@@ -33,14 +33,13 @@ def format_workflow(text: str | bytes, *, path: str | os.PathLike[str] = "workfl
     name = os.fsdecode(path)
     text = decode_text(name, text) if isinstance(text, bytes) else text.removeprefix("\ufeff")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    data = parse_file(name, text)
+    source = parse_file(name, text)
+    data = source.data
     place = place_of_config(data)
     wanted = in_order(without_ui(data, place) if drop_ui else data, place)
     if name.lower().endswith(".json") or is_json_text(text):
         return write_json(wanted, indent=2, strict=True) + "\n"
-    if write_yaml(wanted) == text:  # without comments; to look for them takes much longer
-        return text
-    layout = read_layout(text)
+    layout = read_layout(source)
     _check_features(layout, name, drop_ui=drop_ui)
     if not layout.has_anchors:
         layout.root.value = _arranged(layout.root.value, wanted)
@@ -78,7 +77,7 @@ def _check_result(name: str, formatted: str, wanted: Any) -> None:
     """Refuse a text that is not the same workflow: a fault of this program must not destroy a file."""
     try:
         found, expected = (
-            write_json(each, strict=True, sort_keys=True) for each in (parse_file(name, formatted), wanted)
+            write_json(each, strict=True, sort_keys=True) for each in (parse_file(name, formatted).data, wanted)
         )
     except WorkflowFileError as error:
         _refuse(name, f"it could not be read again ({error})")

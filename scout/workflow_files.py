@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
 
 import scout  # its names are imported when they are first used, which only `typing.get_type_hints` does here
 
@@ -16,7 +16,7 @@ from ._files import write_whole
 from ._json import PathInData, is_list, is_mapping, json_fault, parse_json, spell, text_or_none, write_json
 from ._layout import write_yaml
 from ._order import in_order
-from ._sources import read_source
+from ._sources import Source, read_source
 from .errors import ConfigurationError, WorkflowFileError
 from .results import StoredWorkflow
 
@@ -209,15 +209,15 @@ def load_text(name: str, text: str, *, require_fields: bool = False) -> LoadedWo
     return _checked(name, text, _parse(name, text), require_fields=require_fields)
 
 
-def parse_file(name: str, text: str) -> dict[str, Any]:
-    """Return the data of a workflow file, with its wrapper. The name is for errors.
+def parse_file(name: str, text: str) -> Source:
+    """Return the document of a workflow file, with its wrapper. The name is for errors.
 
     Raises:
         WorkflowFileError: as `load_workflow` of the file, with `require_fields`.
     """
-    data: Any = read_source(name, text, is_json=is_json_name(name)).data
-    _checked(name, text, data, require_fields=True)
-    return cast("dict[str, Any]", data)
+    source = read_source(name, text, is_json=is_json_name(name))
+    _checked(name, text, source.data, require_fields=True)
+    return source
 
 
 def _checked(name: str, text: str, data: Any, *, require_fields: bool) -> LoadedWorkflow:

@@ -5,7 +5,20 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from servers import KEY, Behaviour, Caller, Received, Server, answer, chunked, json_answer, route, run_answer, silent
+from servers import (
+    KEY,
+    Behaviour,
+    Caller,
+    Received,
+    Server,
+    answer,
+    chunked,
+    delayed,
+    json_answer,
+    route,
+    run_answer,
+    silent,
+)
 from test_workflows import STREAM, page, single, stored
 
 import scout
@@ -149,7 +162,7 @@ def test_an_argument_that_cannot_be_sent_begins_no_search(
 
 @pytest.mark.parametrize("method", [*CALLS, "create_revision"])
 def test_a_key_of_no_length(method: str, call: Caller) -> None:
-    arguments = {"id": "key:", "workflow": {}} if method == "create_revision" else {"id": "key:"}
+    arguments: dict[str, Any] = {"id": "key:", "workflow": {}} if method == "create_revision" else {"id": "key:"}
     if method == "update":
         arguments["workflow"] = {}
     with Server(FOUND) as server, pytest.raises(ConfigurationError, match="id must have a key after 'key:'"):
@@ -158,10 +171,11 @@ def test_a_key_of_no_length(method: str, call: Caller) -> None:
 
 
 def test_the_deadline_is_for_the_search_too(call: Caller) -> None:
-    with Server([FOUND, silent()]) as server, pytest.raises(APITimeoutError) as raised:
+    with Server([delayed(0.1, FOUND), silent()]) as server, pytest.raises(APITimeoutError) as raised:
         ask(call, server.url, "execute", "key:mine", deadline=0.3)
     assert server.hits == 2
     assert raised.value.limit == "deadline"
+    assert raised.value.attempts[0].started >= 0.1  # of the run, counted from the beginning of the search
 
 
 def test_which_options_the_search_has(call: Caller) -> None:

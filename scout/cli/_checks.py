@@ -44,7 +44,9 @@ def passed(workflow: LoadedWorkflow, args: argparse.Namespace) -> None:
     from scout import Severity, check
 
     selection = _selection.from_settings()
-    problems = [each for each in selection.of(check(workflow)) if each.severity is not Severity.INFO]
+    # Only what is sent matters here: `inputs/default.json`, which is checked as well, is not.
+    about_it = [problem for problem in check(workflow) if problem.path in (None, workflow.path)]
+    problems = [each for each in selection.of(about_it) if each.severity is not Severity.INFO]
     if workflow.text is not None:
         problems = [replace(each, path=STDIN) for each in problems]
     for problem in problems:
