@@ -15,7 +15,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 from ._documents import NEVER_RAW, core_type, parse_events, scalar_value
 from ._json import is_dict, is_list
@@ -206,7 +206,7 @@ class _Reader:
                     entry.key = step
                     if self._text[start] in "\"'":
                         self._scalars.append((start, self._text.index(self._text[start], start + 1) + 1))
-                part = value[step]
+                part: Any = value[cast("Any", step)]
                 if (is_dict(part) or is_list(part)) and part:
                     grow(entry, part)
                     continue

@@ -6,7 +6,7 @@ import os
 from typing import Any, NoReturn
 
 from ._documents import is_json_text
-from ._json import is_dict, is_list, write_json
+from ._json import is_dict, write_json
 from ._layout import Collection, Layout, Leaf, read_layout, write_layout
 from ._order import in_order, without_ui
 from .errors import WorkflowFileError
@@ -68,8 +68,8 @@ def _arranged(value: Leaf | Collection, wanted: Any) -> Leaf | Collection:
     if not value.entries:
         return Leaf(wanted)
     for index, entry in enumerate(value.entries):
-        entry.value = _arranged(entry.value, wanted[entry.key if is_dict(wanted) else index])
-    assert is_dict(wanted) or is_list(wanted)
+        part: Any = wanted[entry.key] if is_dict(wanted) else wanted[index]
+        entry.value = _arranged(entry.value, part)
     return value
 
 
