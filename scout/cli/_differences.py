@@ -26,6 +26,13 @@ def wants_colour(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+def facts(difference: Difference) -> dict[str, Any]:
+    """Return a difference as the JSON that the commands print: `before` and `after` as far as there are such values."""
+    found = {"kind": difference.kind, "place": difference.place, "block_id": difference.block_id}
+    found |= {} if difference.kind == "added" else {"before": difference.before}
+    return found | ({} if difference.kind == "removed" else {"after": difference.after})
+
+
 def titles(*workflows: LoadedWorkflow) -> dict[str, str]:
     """Return the display names of the blocks by their ids; for a block in several workflows that of the last."""
     blocks: list[Any] = [block for workflow in workflows for block in workflow.config.get("blocks") or ()]
