@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from scout._json import PathInData, is_list, is_mapping, objects_in, shorten
+from scout._json import PathInData, is_list, is_mapping, objects_in, shorten, text_or_none
 
 from ._report import quoted
 from ._spec import nearest
@@ -25,11 +25,11 @@ _MOST_BLOCKS = 20_000
 
 @dataclass(slots=True, eq=False)
 class Block:
-    """A block with an id.
+    """A block.
 
     Attributes:
-        id: The id.
-        archetype: The archetype, whatever stands there.
+        id: The id; empty when it has none.
+        archetype: The archetype.
         settings: Its `block_inputs`; empty when they are not a mapping.
         place: Its place in the data.
         output_mark: The name of the field that marks it as the output.
@@ -37,7 +37,7 @@ class Block:
     """
 
     id: str
-    archetype: Any
+    archetype: str | None
     settings: Mapping[str, Any]
     place: PathInData
     output_mark: str | None
@@ -50,12 +50,12 @@ class Graph:
 
     Attributes:
         blocks: The blocks, the first one of each id.
-        repeated: Further blocks with an id that is taken.
+        others: Further blocks, with an id that is taken, or without one.
         placeholders: The ids of blocks that do not exist yet.
     """
 
     blocks: dict[str, Block]
-    repeated: list[Block]
+    others: list[Block]
     placeholders: frozenset[str]
     stuck: set[str] = field(default_factory=set[str])
     _upstream: dict[str, int] = field(default_factory=dict[str, int])
@@ -63,8 +63,15 @@ class Graph:
 
     def is_upstream(self, one: str, of: Block) -> bool:
         """Return True when a block runs before another one; also when it cannot be told, as in a cycle."""
-        upstream = self._upstream.get(of.id)
-        return upstream is None or bool(upstream >> self._bits[one] & 1)
+        upstream = self._upstream.get(of.id) if self.blocks.get(of.id) is of else self._upstream_of(of)
+        return upstream is None or not self._bits or bool(upstream >> self._bits[one] & 1)
+
+    def _upstream_of(self, block: Block) -> int:
+        upstream = 0
+        for needed in block.needs.values():
+            if needed in self._upstream:
+                upstream |= self._upstream[needed] | 1 << self._bits[needed]
+        return upstream
 
     def note_upstream(self, order: Iterable[str]) -> None:
         """Note what is upstream of each block; a block stands in `order` behind those that it needs."""
@@ -72,26 +79,22 @@ class Graph:
             return
         self._bits = {block_id: number for number, block_id in enumerate(self.blocks)}
         for block_id in order:
-            upstream = 0
-            for needed in self.blocks[block_id].needs.values():
-                if needed in self._upstream:
-                    upstream |= self._upstream[needed] | 1 << self._bits[needed]
-            self._upstream[block_id] = upstream
+            self._upstream[block_id] = self._upstream_of(self.blocks[block_id])
 
 
 def read_graph(config: Mapping[str, Any], place: PathInData) -> Graph:
-    """Return the blocks of a config that have an id."""
+    """Return the blocks of a config."""
     graph = Graph({}, [], frozenset(_ids_of(config.get("placeholders"))))
     blocks: Any = config.get("blocks")
     for index, each in enumerate(blocks if is_list(blocks) else ()):
-        block_id = each.get("block_id") if is_mapping(each) else None
-        if not isinstance(block_id, str) or not block_id:
+        if not is_mapping(each):
             continue
+        block_id = text_or_none(each.get("block_id")) or ""
         here = (*place, "blocks", index)
         settings: Any = each.get("block_inputs")
         block = Block(
             block_id,
-            each.get("block_archetype_id"),
+            text_or_none(each.get("block_archetype_id")),
             settings if is_mapping(settings) else {},
             here,
             next((name for name in ("is_output", "block_is_output") if each.get(name)), None),
@@ -101,8 +104,8 @@ def read_graph(config: Mapping[str, Any], place: PathInData) -> Graph:
             needed = edge.get("block_id") if is_mapping(edge) else None
             if isinstance(needed, str) and needed:
                 block.needs[*here, "dependencies", number, "block_id"] = needed
-        if block_id in graph.blocks:
-            graph.repeated.append(block)
+        if not block_id or block_id in graph.blocks:
+            graph.others.append(block)
         else:
             graph.blocks[block_id] = block
     return graph
@@ -114,13 +117,13 @@ def _ids_of(placeholders: Any) -> list[str]:
 
 def check_graph(graph: Graph, report: Report) -> None:
     """Report what is wrong with ids, dependencies and the output."""
-    for block in graph.repeated:
+    for block in (each for each in graph.others if each.id):
         first = graph.blocks[block.id].place[-1]
         report.add(
             "SW030", f"the id {quoted(block.id)} is taken: block number {int(first) + 1} has it",
             (*block.place, "block_id"), "give every block an id of its own",
         )  # fmt: skip
-    for block in (*graph.blocks.values(), *graph.repeated):
+    for block in (*graph.blocks.values(), *graph.others):
         for place, needed in block.needs.items():
             if needed == block.id:
                 report.add("SW032", f"block {quoted(block.id)} depends on itself", place, "remove the dependency")
@@ -129,7 +132,7 @@ def check_graph(graph: Graph, report: Report) -> None:
                     return
                 found = nearest(needed, (each for each in graph.blocks if each != block.id))
                 report.add(
-                    "SW031", f"block {quoted(block.id)} depends on {quoted(needed)}, and no block has this id",
+                    "SW031", f"block {quoted(block.id or '?')} depends on {quoted(needed)}, and no block has this id",
                     place, f"did you mean {quoted(found)}?" if found else None,
                 )  # fmt: skip
     order = _order(graph)

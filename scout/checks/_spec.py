@@ -63,15 +63,15 @@ class Specification:
     template_globals: frozenset[str]
     _input_archetypes: tuple[str, ...]
 
-    def takes_inputs(self, archetype: object) -> bool:
+    def takes_inputs(self, archetype: str | None) -> bool:
         """Return True for the archetype of a block whose result is the inputs of the run."""
-        return isinstance(archetype, str) and any(
+        return archetype is not None and any(
             archetype.startswith(each) if each.endswith(".") else archetype == each for each in self._input_archetypes
         )
 
-    def declares_inputs(self, archetype: object) -> bool:
+    def declares_inputs(self, archetype: str | None) -> bool:
         """Return True for the archetype of a block whose items are all the inputs there are."""
-        return isinstance(archetype, str) and archetype in self._input_archetypes
+        return archetype in self._input_archetypes
 
 
 @functools.cache

@@ -203,7 +203,7 @@ class _Fields:
             self.out_of_range(value, f"at most {shape.most}", place)
 
     def out_of_range(self, value: float | Decimal, wanted: str, place: PathInData) -> None:
-        self.report.add("SW023", f"{place[-1]} is {quoted(value)}, and it must be {wanted}", place)
+        self.report.add("SW023", f"{quoted(place[-1])} is {quoted(value)}, and it must be {wanted}", place)
 
     def wrong(self, value: Any, shape: Shape, place: PathInData, *, converted: bool = False) -> None:
         names = [_WORDS[kind] for kind in _WORDS if kind in shape.kinds and (kind != "null" or len(shape.kinds) == 1)]

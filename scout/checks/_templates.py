@@ -61,14 +61,19 @@ class Template:
 
 # --- Templates that only look up values ---------------------------------------------------------------------------
 
-_LOOKUP = re.compile(
-    r"""(?<!\{) \{\{ [-+]?+ \s*+
-        ((?!(?:and|or|not|in|is|if|else|true|false|none|True|False|None|self|super)\b) [A-Za-z_]\w*+)
-        ((?: \. [A-Za-z_]\w*+ | \[ (?: '[^'\\\n]*+' | "[^"\\\n]*+" ) \] )*+)
-        \s*+ [-+]?+ \}\}""",
+_TAG = re.compile(
+    r"""(?<!\{) \{ (?: \{ | % ) [-+]?+ \s*+
+        (?: (?P<close> (?<=%|-|\+|\s) (?: else | endif ) )
+          | (?P<open> (?: if | elif ) \s++ (?:not\s++)?+ )?+
+            (?P<root> (?!(?:and|or|not|in|is|if|elif|else|true|false|none|True|False|None|self|super)\b) [A-Za-z_]\w*+ )
+            (?P<path> (?: \. [A-Za-z_]\w*+ | \[ (?: '[^'\\\n]*+' | "[^"\\\n]*+" ) \] )*+ )
+            (?P<filters> (?: \s*+ \| \s*+ [A-Za-z_]\w*+ )*+ )
+        )
+        \s*+ -?+ (?P<end> \} | % ) \}""",
     re.VERBOSE | re.ASCII,
 )
 _STEP = re.compile(r"""\.(\w+)|\['([^']*)'\]|\["([^"]*)"\]""")
+_MARKER = re.compile(r"\{[{%#]")
 
 
 def _step(path: str) -> tuple[str | None, str]:
@@ -76,19 +81,52 @@ def _step(path: str) -> tuple[str | None, str]:
     return (None, "") if match is None else (match[1] or match[2] or match[3] or "", match[0])
 
 
-def _read_lookups(text: str) -> Template | None:
-    """Return what a template uses that only looks up values; `None` for another one, which Jinja has to parse."""
-    rest = _LOOKUP.sub("", text)
-    if "{{" in rest or "{%" in rest or "{#" in rest:
+def _read_simple(text: str) -> Template | None:
+    """Return what a template uses that only looks up values; `None` for another one, which Jinja has to parse.
+
+    Most templates are made of `{{ name.field | filter }}` and `{% if name.field %}`, which Jinja is slow to parse.
+    """
+    if _MARKER.search(_TAG.sub("", text)):
         return None
     uses: dict[tuple[str, str | None], Use] = {}
-    for match in _LOOKUP.finditer(text):
-        root = match[1]
-        if root in _jinja_globals():
+    open_tags: list[str] = []
+    for tag in _TAG.finditer(text):
+        is_block = tag[0][1] == "%"
+        keyword = (tag["close"] or tag["open"] or "").split()
+        if is_block != bool(keyword) or is_block != (tag["end"] == "%") or not _fits(open_tags, keyword):
+            return None
+        root = tag["root"]
+        if root is None:
             continue
-        step, written = _step(match[2])
-        uses.setdefault((root, step), Use(root, step, match.start(1), root + written))
-    return Template(tuple(uses.values()))
+        if tag["filters"] and not _has_filters(tag["filters"]):
+            return None
+        if root not in _jinja_globals():
+            step, written = _step(tag["path"])
+            uses.setdefault((root, step), Use(root, step, tag.start("root"), root + written))
+    return None if open_tags else Template(tuple(uses.values()))
+
+
+def _fits(open_tags: list[str], keyword: list[str]) -> bool:
+    """Return True when a tag may stand here, and note it."""
+    match keyword[:1]:
+        case ["if"]:
+            open_tags.append("if")
+        case ["elif" | "else" as name]:
+            if open_tags[-1:] != ["if"]:
+                return False
+            open_tags[-1] = "if" if name == "elif" else "else"
+        case ["endif"]:
+            if not open_tags:
+                return False
+            open_tags.pop()
+        case _:
+            pass
+    return True
+
+
+def _has_filters(written: str) -> bool:
+    names = {name.strip() for name in written.split("|")[1:]}
+    return names <= _jinja_filters() and not names & {"default", "d"}
 
 
 # --- All other templates ------------------------------------------------------------------------------------------
@@ -116,6 +154,11 @@ def _jinja_globals() -> frozenset[str]:
     return frozenset(map(str, _environment().globals))
 
 
+@functools.cache
+def _jinja_filters() -> frozenset[str]:
+    return frozenset(map(str, _environment().filters))
+
+
 def known_names(kind: str) -> list[str]:
     """Return the names of Jinja's filters, or of its tests."""
     environment = _environment()
@@ -124,7 +167,7 @@ def known_names(kind: str) -> list[str]:
 
 def read_template(text: str) -> Template:
     """Return what a template uses. Jinja must be installed."""
-    return _read_lookups(text) or (_parsed_short(text) if len(text) <= _LONGEST_IN_CACHE else _parse(text))
+    return _read_simple(text) or (_parsed_short(text) if len(text) <= _LONGEST_IN_CACHE else _parse(text))
 
 
 def _parse(text: str) -> Template:
@@ -136,7 +179,7 @@ def _parse(text: str) -> Template:
         walk = _Walk(environment)
         walk.visit(tree, set(_jinja_globals()))
     except TemplateSyntaxError as error:
-        return Template(fault=_place_of_fault(environment, text, error.message or "not a template"))
+        return Template(fault=_place_of_fault(environment, text, (error.message or "not a template").rstrip(".")))
     except RecursionError:
         return Template(fault=SyntaxFault("it is nested too deeply", *_first_tag(text)))
     except (ValueError, OverflowError, MemoryError) as error:  # such as a number of too many digits
@@ -312,6 +355,7 @@ def _root_and_step(node: Any) -> tuple[Any, str | None]:
 
 # --- Places -------------------------------------------------------------------------------------------------------
 
+_LONGEST_STEP = 200
 _BEGINNINGS = ("variable_begin", "block_begin", "comment_begin", "raw_begin")
 
 
@@ -365,7 +409,8 @@ class _Names:
                 before = token.text if token.kind == "operator" else ""
         tokens = self._by_name.get(name.split(".")[0], [])
         for token in [*(each for each in tokens if each.line == line), *tokens]:
-            written = _step(self._text[token.index + len(token.text) :][: len(step or "") + 4]) if step else (None, "")
+            end = token.index + len(token.text)
+            written = _step(self._text[end : end + _LONGEST_STEP])
             if written[0] == step:
                 return token.index, token.text + written[1]
         if tokens:

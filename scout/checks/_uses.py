@@ -75,13 +75,13 @@ def check_templates(
     graph: Graph, inputs: dict[str, dict[str, Input]], report: Report, specification: Specification
 ) -> None:
     """Report what is wrong with templates, and inputs that none of them uses."""
-    texts = {
-        block_id: _templates_in(block.settings)
-        for block_id, block in graph.blocks.items()
+    texts = [
+        (block, _templates_in(block.settings))
+        for block in (*graph.blocks.values(), *graph.others)
         # Values of inputs are not rendered.
         if not specification.takes_inputs(block.archetype)
-    }
-    if any(texts.values()) and not can_parse():
+    ]
+    if any(found for _, found in texts) and not can_parse():
         report.add(
             "SW044", "templates were not checked, because Jinja is not installed", (),
             "install scout-workflows[cli], or jinja2",
@@ -89,8 +89,7 @@ def check_templates(
         return
     has_input_block = any(specification.takes_inputs(block.archetype) for block in graph.blocks.values())
     uses = _Uses(graph, report, specification, inputs, has_input_block)
-    for block_id, found in texts.items():
-        block = graph.blocks[block_id]
+    for block, found in texts:
         for place, text in found:
             if report.is_full:
                 return
@@ -168,7 +167,7 @@ def _problem_of(uses: _Uses, block: Block, use: Use) -> tuple[str, str, str | No
         return "SW042", f"block {quoted(root)} uses its own result", "use the result of a block before it"
     if not graph.is_upstream(root, block):
         return (
-            "SW042", f"block {quoted(block.id)} uses {quoted(root)}, which has not run before it",
+            "SW042", f"block {quoted(block.id or '?')} uses {quoted(root)}, which has not run before it",
             f"add {quoted(root)} to its dependencies, or to those of a block before it",
         )  # fmt: skip
     declared = uses.inputs.get(root)

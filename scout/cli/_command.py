@@ -26,7 +26,7 @@ _COMMANDS = (init, run, check, fmt, diff, deploy, workflows, local, stubs)
 _EPILOG = """\
 exit codes:
   0    done
-  1    the run failed, or problems were found
+  1    the run failed, or problems or differences were found
   2    you can mend it: the command line, the environment, a file, or a request that the API refused
   3    it may pass when tried again: too many requests, or Scout or the network failed
   130  interrupted with Ctrl-C

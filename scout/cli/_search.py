@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from scout.cli._exits import UsageError
 
@@ -98,7 +98,7 @@ def _keys(text: str) -> Iterable[str] | None:
         value: object = parse_json(text)
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) else ()
+    return cast("dict[str, object]", value) if isinstance(value, dict) else ()
 
 
 def _is_near(key: str) -> bool:

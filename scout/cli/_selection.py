@@ -137,8 +137,19 @@ def _checked(path: Path, settings: object) -> Selection:
 
 
 def _kind(value: object) -> str:
-    names = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "a table"}
-    return names.get(type(value), "a date or a time")
+    match value:
+        case str():
+            return "text"
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "a number"
+        case list():
+            return "a list"
+        case dict():
+            return "a table"
+        case _:
+            return "a date or a time"
 
 
 def _codes(where: str, texts: Iterable[str]) -> tuple[str, ...]:

@@ -41,17 +41,15 @@ def shapes(settings: Iterable[Any], names: Collection[str]) -> dict[str, Any]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    match value:
-        case str() if "{" in value:
+    if isinstance(value, str):
+        if "{" in value:
             yield value
-        case list():
-            for each in value:
-                yield from _texts(each)
-        case Mapping():
-            for each in cast("Mapping[str, Any]", value).values():
-                yield from _texts(each)
-        case _:
-            pass
+        return
+    if isinstance(value, Mapping):
+        value = list(cast("Mapping[str, Any]", value).values())
+    if isinstance(value, list):
+        for part in cast("list[object]", value):
+            yield from _texts(part)
 
 
 class _Tree(dict[str | int, "_Tree"]):
