@@ -162,6 +162,10 @@ def test_the_form() -> None:
         ("--- # c\nblocks: []\n... # end\n# more\n", "# c\nblocks: []  # end\n# more\n"),
         ("\ufeffblocks: []\r\nis_tool: yes\r\n", "blocks: []\nis_tool: 'yes'\n"),
         ("blocks: [] # \ta\n\n\n\n# end", "blocks: []  # \ta\n\n# end\n"),
+        (
+            "tags: 1\nx:\n  - {a: 1, b: [2]} # scout: ignore\n",
+            "tags: 1\nx:\n  - a: 1  # scout: ignore\n    b:  # scout: ignore\n      - 2  # scout: ignore\n",
+        ),
         ("? blocks # c\n: []\n", "blocks: []  # c\n"),
         ("blocks: # c\n  [] # d\ntags:\n", "blocks: []  # c  # d\ntags: null\n"),
         ("blocks:\n  # inside\n  []\n", "# inside\nblocks: []\n"),
