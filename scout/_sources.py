@@ -55,10 +55,7 @@ class Source:
         """Return the mark of each place; that of the nearest value above it when it is missing."""
         raise NotImplementedError
 
-    def marks_in(  # the document of plain YAML has them
-        self,
-        value: object,  # noqa: ARG002
-    ) -> dict[str, tuple[int, int, int]] | list[tuple[int, int, int]] | None:
+    def marks_in(self, value: object) -> dict[str, Mark] | list[Mark] | None:  # noqa: ARG002 - for those that have them
         """Return the mark of each entry of a mapping or list; `None` when the document does not keep them."""
         return None
 
@@ -217,9 +214,13 @@ class _PlainSource(Source):
         super().__init__(text, data)
         self._lines_of = lines  # by the id of a mapping or list: the line of each of its children
 
-    def marks_in(self, value: object) -> dict[str, tuple[int, int, int]] | list[tuple[int, int, int]] | None:
-        found: dict[str, tuple[int, int, int]] | list[tuple[int, int, int]] | None = self._marks.get(id(value))
-        return found
+    def marks_in(self, value: object) -> dict[str, Mark] | list[Mark] | None:
+        lines = self._lines_of.get(id(value))
+        children: Any = value
+        if isinstance(lines, dict):
+            named = cast("dict[str, re.Match[str]]", lines)
+            return {name: self._mark_in(line, children[name]) for name, line in named.items()}
+        return lines and [self._mark_in(line, child) for line, child in zip(lines, children, strict=True)]
 
     def marks(self, places: Iterable[PathInData]) -> dict[PathInData, Mark]:
         return {place: self._mark(place) for place in places}
@@ -233,8 +234,9 @@ class _PlainSource(Source):
                 data = data[step]
             except (KeyError, IndexError, TypeError):
                 break
-        if line is None:
-            return Mark(0, 0, len(self.text))
+        return Mark(0, 0, len(self.text)) if line is None else self._mark_in(line, data)
+
+    def _mark_in(self, line: re.Match[str], data: Any) -> Mark:
         kind = line.lastindex or 0
         # A mapping in a list begins in the line of its first key, and is not the value of that.
         has_key = line[_KEY] is not None
