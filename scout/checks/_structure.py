@@ -7,7 +7,7 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from scout._json import PathInData, is_list, is_mapping
+from scout._json import PathInData, is_dict, is_list
 from scout.workflow_files import CONFIG_FIELDS, is_stored, kind_of
 
 from ._report import listed, quoted
@@ -35,7 +35,7 @@ def is_template(text: str) -> bool:
 
 def find_config(data: Any, report: Report, *, is_file: bool) -> tuple[Mapping[str, Any], PathInData] | None:
     """Return the config and its place in the data, without its wrappers; `None` when it is not a workflow."""
-    if not is_mapping(data):
+    if not is_dict(data):
         report.add("SW001", f"a workflow is a mapping, and this is {kind_of(data)}", ())
         return None
     place: PathInData = ()
@@ -53,7 +53,7 @@ def find_config(data: Any, report: Report, *, is_file: bool) -> tuple[Mapping[st
         if key is not None and not isinstance(key, str):
             report.add("SW002", f"workflow_key must be text, not {kind_of(key)}", (*place, "workflow_key"))
         data, place = data[_CONFIG], (*place, _CONFIG)
-        if not is_mapping(data):
+        if not is_dict(data):
             report.add("SW002", f"workflow_config must be a mapping, not {kind_of(data)}", place)
             return None
     if any(field in data for field in CONFIG_FIELDS) or not (data or is_file):
@@ -95,7 +95,7 @@ def check_fields(config: Mapping[str, Any], place: PathInData, report: Report, s
     _Fields(report, specification).check(config, specification.config, place)
     blocks = config.get("blocks")
     for index, block in enumerate(blocks if is_list(blocks) else ()):
-        if is_mapping(block):
+        if is_dict(block):
             _check_block(block, (*place, "blocks", index), report, specification)
 
 
@@ -117,10 +117,10 @@ def _check_block(block: Mapping[str, Any], place: PathInData, report: Report, sp
                 (*place, "block_archetype_id"), f"did you mean {quoted(found)}?",
             )  # fmt: skip
         return
-    settings = block.get("block_inputs")
+    settings: Any = block.get("block_inputs")
     if settings is None and shape.required:
         settings = {}
-    if is_mapping(settings):
+    if is_dict(settings):
         where = (*place, "block_inputs") if "block_inputs" in block else place
         _Settings(report, specification).check(settings, shape, where)
 
@@ -168,15 +168,18 @@ class _Fields:
                 if kinds and "array" not in kinds:
                     self.wrong(value, shape, place)
                 elif shape.items is not None and self.is_new(value, shape):
-                    for index, item in enumerate(value):
-                        if self.report.is_full:
-                            return
-                        self.check(item, shape.items, (*place, index))
+                    self.check_items(value, shape.items, place)
             case _:
                 if kinds and "object" not in kinds:
                     self.wrong(value, shape, place)
-                elif is_mapping(value) and (shape.properties or shape.tag) and self.is_new(value, shape):
+                elif is_dict(value) and (shape.properties or shape.tag) and self.is_new(value, shape):
                     self.check_object(value, shape, place)
+
+    def check_items(self, items: Any, shape: Shape, place: PathInData) -> None:
+        for index, item in enumerate(items):
+            if self.report.is_full:
+                return
+            self.check(item, shape, (*place, index))
 
     def is_new(self, value: Any, shape: Shape) -> bool:
         key = (id(value), id(shape))
@@ -251,13 +254,13 @@ class _Fields:
             if known is None:
                 self.unknown(name, value, properties, place, misspelt, shape)
                 continue
-            here = (*place, name)
             if known.newer_name:
                 self.report.add(
-                    "SW016", f"{quoted(name)} is the old name of {quoted(known.newer_name)}", here,
+                    "SW016", f"{quoted(name)} is the old name of {quoted(known.newer_name)}", (*place, name),
                     f"write {quoted(known.newer_name)}", at_key=True,
                 )  # fmt: skip
-            self.check(each, known, here)
+            if type(each) not in known.fine:
+                self.check(each, known, (*place, name))
         for name in shape.required:
             if name not in value:
                 self.lacks(name, misspelt.get(name), place)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from scout._json import PathInData, is_list, is_mapping, shorten
+from scout._json import PathInData, is_dict, is_list, shorten
 
 from ._report import Part, quoted
 from ._spec import nearest
@@ -60,7 +60,7 @@ def declared_inputs(graph: Graph, report: Report, specification: Specification) 
             continue
         inputs = declared.setdefault(block.id, {})
         for index, item in enumerate(items):
-            key = item.get("key") if is_mapping(item) else None
+            key = item.get("key") if is_dict(item) else None
             if not isinstance(key, str) or not key:
                 continue
             place = (*block.place, "block_inputs", "items", index, "key")
@@ -114,15 +114,12 @@ def _templates_in(settings: Mapping[str, Any]) -> list[tuple[PathInData, str]]:
             if "{" in value and is_template(value):
                 found.append((place, value))
             return
-        if isinstance(value, (int, float)) or value is None or id(value) in seen:
+        if not (is_dict(value) or is_list(value)) or id(value) in seen:
             return
         seen.add(id(value))
-        if is_mapping(value):
-            for key, each in value.items():
+        for key, each in value.items() if is_dict(value) else enumerate(value):
+            if isinstance(each, str | dict | list):
                 walk(each, (*place, key))
-        elif is_list(value):
-            for index, each in enumerate(value):
-                walk(each, (*place, index))
 
     walk(settings, ())
     return found
