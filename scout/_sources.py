@@ -218,8 +218,13 @@ class _PlainSource(Source):
         self._lines_of = lines  # by the id of a mapping or list: the line of each of its children
 
     def marks_in(self, value: object) -> dict[str, tuple[int, int, int]] | list[tuple[int, int, int]] | None:
-        found: dict[str, tuple[int, int, int]] | list[tuple[int, int, int]] | None = self._marks.get(id(value))
-        return found
+        lines: Any = self._lines_of.get(id(value))
+        if lines is None:
+            return None
+        parts: Any = value
+        if isinstance(lines, dict):
+            return {step: self._mark_of(line, parts[step]) for step, line in cast("dict[str, Any]", lines).items()}
+        return [self._mark_of(line, part) for line, part in zip(lines, parts, strict=True)]
 
     def marks(self, places: Iterable[PathInData]) -> dict[PathInData, Mark]:
         return {place: self._mark(place) for place in places}
@@ -233,8 +238,10 @@ class _PlainSource(Source):
                 data = data[step]
             except (KeyError, IndexError, TypeError):
                 break
-        if line is None:
-            return Mark(0, 0, len(self.text))
+        return Mark(0, 0, len(self.text)) if line is None else self._mark_of(line, data)
+
+    def _mark_of(self, line: re.Match[str], data: Any) -> Mark:
+        """Return the mark of a value that begins in a line, or behind it."""
         kind = line.lastindex or 0
         # A mapping in a list begins in the line of its first key, and is not the value of that.
         has_key = line[_KEY] is not None
