@@ -54,12 +54,14 @@ class Specification:
 
     Attributes:
         config: The shape of a config.
+        wrapper: The names of the fields beside a config in its wrapper.
         archetypes: The shape of `block_inputs` by archetype. It is open: others exist, and other fields.
         input_types: By the `input_type` of an input, the type of its value.
         template_globals: The names in templates that are not blocks.
     """
 
     config: Shape
+    wrapper: frozenset[str]
     archetypes: dict[str, Shape]
     input_types: dict[str, str]
     template_globals: frozenset[str]
@@ -87,6 +89,7 @@ def specification() -> Specification:
     known = schemas["Block"]["properties"]["block_inputs"]
     return Specification(
         config=make(schemas["WorkflowConfig"]),
+        wrapper=frozenset(schemas["Workflow"]["properties"]),
         archetypes={name: make({"type": "object", **schema}) for name, schema in known["x-archetypes"].items()},
         input_types=known["x-input-types"],
         template_globals=frozenset(known["x-template-globals"]),
