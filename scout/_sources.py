@@ -55,7 +55,10 @@ class Source:
         """Return the mark of each place; that of the nearest value above it when it is missing."""
         raise NotImplementedError
 
-    def marks_in(self, value: object) -> dict[str, Mark] | list[Mark] | None:  # noqa: ARG002 - for those that have them
+    def marks_in(  # the document of plain YAML has them
+        self,
+        value: object,  # noqa: ARG002
+    ) -> dict[str, tuple[int, int, int]] | list[tuple[int, int, int]] | None:
         """Return the mark of each entry of a mapping or list; `None` when the document does not keep them."""
         return None
 
@@ -214,13 +217,14 @@ class _PlainSource(Source):
         super().__init__(text, data)
         self._lines_of = lines  # by the id of a mapping or list: the line of each of its children
 
-    def marks_in(self, value: object) -> dict[str, Mark] | list[Mark] | None:
-        lines = self._lines_of.get(id(value))
-        children: Any = value
+    def marks_in(self, value: object) -> dict[str, tuple[int, int, int]] | list[tuple[int, int, int]] | None:
+        lines: Any = self._lines_of.get(id(value))
+        if lines is None:
+            return None
+        parts: Any = value
         if isinstance(lines, dict):
-            named = cast("dict[str, re.Match[str]]", lines)
-            return {name: self._mark_in(line, children[name]) for name, line in named.items()}
-        return lines and [self._mark_in(line, child) for line, child in zip(lines, children, strict=True)]
+            return {step: self._mark_of(line, parts[step]) for step, line in cast("dict[str, Any]", lines).items()}
+        return [self._mark_of(line, part) for line, part in zip(lines, parts, strict=True)]
 
     def marks(self, places: Iterable[PathInData]) -> dict[PathInData, Mark]:
         return {place: self._mark(place) for place in places}
@@ -234,9 +238,10 @@ class _PlainSource(Source):
                 data = data[step]
             except (KeyError, IndexError, TypeError):
                 break
-        return Mark(0, 0, len(self.text)) if line is None else self._mark_in(line, data)
+        return Mark(0, 0, len(self.text)) if line is None else self._mark_of(line, data)
 
-    def _mark_in(self, line: re.Match[str], data: Any) -> Mark:
+    def _mark_of(self, line: re.Match[str], data: Any) -> Mark:
+        """Return the mark of a value that begins in a line, or behind it."""
         kind = line.lastindex or 0
         # A mapping in a list begins in the line of its first key, and is not the value of that.
         has_key = line[_KEY] is not None

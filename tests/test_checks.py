@@ -176,6 +176,7 @@ PLANTED = {
         settings="text: >-\n        tonne\n        x {{ inputs.tone }} {{\n        ▶tonne }}"
     ),
     "SW041 an input": workflow(settings="text: '{{ ▶tone }}'"),
+    "SW041 a global": workflow(settings="text: '{{ ▶__exp_globl.current_date }}'"),
     "SW042": workflow(settings="text: '{{ ▶both.output }}'"),
     "SW042 itself": workflow(settings="text: '{% if inputs.tone %}{{ ▶answer }}{% endif %}'"),
     "SW043": workflow(settings="text: '{{ inputs.tone | lower | ▶uper }}'"),
@@ -429,6 +430,14 @@ PIECES = [
         "default",
     ),
 ]
+
+
+@pytest.mark.parametrize(
+    "root",
+    ["_env.KEY", "__exp_global.current_date", "__other", "datetime.now()", "ZoneInfo('Europe/Lisbon')", "range(3)"],
+)
+def test_known_globals_are_no_problem(tmp_path: Path, root: str) -> None:
+    assert found(tmp_path, workflow(settings=f'text: "{{{{ {root} }}}}"')) == []
 
 
 def test_simple_templates_are_read_as_jinja_reads_them() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -18,34 +18,31 @@ __all__ = ["SyntaxFault", "Template", "Use", "can_parse", "known_names", "read_t
 _LONGEST_IN_CACHE = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(NamedTuple):
     """A name that a template takes from the state of the run.
 
     Attributes:
         root: The name.
         step: The field of it that is used; `None` when it is used as a whole, or the field is computed.
-        index: Where it begins in the template.
+        start: The index at which it begins in the template.
         text: How it is written there.
     """
 
     root: str
     step: str | None
-    index: int
+    start: int
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class SyntaxFault:
-    """A syntax error: what is wrong, and the index and the first characters of the tag in which it is."""
+class SyntaxFault(NamedTuple):
+    """A syntax error: what is wrong, and the start and the first characters of the tag in which it is."""
 
     message: str
-    index: int
+    start: int
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(NamedTuple):
     """What a template uses.
 
     Attributes:

@@ -131,7 +131,7 @@ def _check_template(uses: _Uses, block: Block, place: PathInData, text: str) -> 
     report = uses.report
     if template.fault:
         uses.is_whole = False
-        part = Part(text, template.fault.index, template.fault.text)
+        part = Part(text, template.fault.start, template.fault.text)
         report.add("SW040", f"the template is not valid: {shorten(template.fault.message, 200)}", place, part=part)
         return
     _check_filters(uses, template, place, text)
@@ -144,7 +144,7 @@ def _check_template(uses: _Uses, block: Block, place: PathInData, text: str) -> 
             continue
         told.add(use.root)
         code, message, hint = problem
-        report.add(code, message, place, hint, part=Part(text, use.index, use.text if code == "SW050" else use.root))
+        report.add(code, message, place, hint, part=Part(text, use.start, use.text if code == "SW050" else use.root))
 
 
 def _check_filters(uses: _Uses, template: Template, place: PathInData, text: str) -> None:
@@ -182,7 +182,9 @@ def _problem_of(uses: _Uses, block: Block, use: Use) -> tuple[str, str, str | No
 
 
 def _is_global(uses: _Uses, root: str) -> bool:
-    if root in uses.specification.template_globals or root.startswith("__"):
+    known = uses.specification.template_globals
+    # Names that begin so are reserved, and perhaps not all are known.
+    if root in known or (root.startswith("__") and nearest(root, known) is None):
         return True
     # Without a block for them, the inputs of a run are `inputs`.
     return root == "inputs" and not uses.has_input_block

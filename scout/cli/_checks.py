@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from scout.cli import _exits, _selection
+from scout.cli import _exits
 from scout.cli._spelling import suggestion
 from scout.cli._terminal import talk
 
@@ -40,6 +40,7 @@ def passed(workflow: LoadedWorkflow, args: argparse.Namespace) -> None:
     if args.no_check:
         return
     from scout import Severity, check
+    from scout.cli import _selection
 
     # Only what is sent matters here: `inputs/default.json`, which is checked as well, is not.
     about_it = [problem for problem in check(workflow) if problem.path in (None, workflow.path)]
