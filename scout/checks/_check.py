@@ -14,6 +14,7 @@ from scout.workflow_files import (
     as_mapping,
     decode_text,
     is_json_name,
+    load_workflow,
     read_bytes,
 )
 
@@ -61,6 +62,10 @@ def _check_file(path: str) -> list[Problem]:
 
 def _check_loaded(workflow: LoadedWorkflow) -> list[Problem]:
     """Check the file of a workflow while it holds the same workflow, because it has lines; else its config."""
+    if workflow.text is not None:
+        source = read_source("", workflow.text, is_json=False)
+        if is_same(load_workflow(source.data).config, workflow.config):
+            return _check_data(source.data, Report(None, source))
     if workflow.path is not None:
         path = workflow.path
         try:
