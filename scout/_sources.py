@@ -189,20 +189,21 @@ class _ComposedSource(Source):
 
 _LINE = re.compile(
     r"""
-    (?P<indent> [ ]*+)
-    (?P<dash> - [ ]++)?
-    (?: (?P<key> [A-Za-z_][\w.-]{0,99} | '[^'\n]{1,99}' | "[^"\\\n]{1,99}" ) : (?=[ \n]) [ ]*+ )?
-    (?: (?P<plain> (?: [^\s\-?:,\[\]{}\#&*!|>'"%@`] | -(?=\.?\d) )
+    ( [ ]*+ )
+    ( - [ ]++ )?
+    (?: ( [A-Za-z_][\w.-]{0,99} | '[^'\n]{1,99}' | "[^"\\\n]{1,99}" ) : (?=[ \n]) [ ]*+ )?
+    (?: ( (?: [^\s\-?:,\[\]{}\#&*!|>'"%@`] | -(?=\.?\d) )
                    (?: [^\s:\#]++ | :(?=\S) | (?<=\S)\# | [ ]++(?=[^\s\#]) )*+ )
-      | (?P<single> '(?:[^'\n]|'')*+' )
-      | (?P<double> "(?:[^"\\\n]|\\["\\nt])*+" )
-      | (?P<literal> \|-? )
-      | (?P<empty> \[\] | \{\} )
+      | ( '(?:[^'\n]|'')*+' )
+      | ( "(?:[^"\\\n]|\\["\\nt])*+" )
+      | ( \|-? )
+      | ( \[\] | \{\} )
     )?
     [ ]*+ (?: (?<![^ \n])\#[^\n]*+ )? \n
     """,
     re.VERBOSE,
 )
+_INDENT, _DASH, _KEY, _PLAIN, _SINGLE, _DOUBLE, _LITERAL, _EMPTY = range(1, 9)  # the groups of a line
 _FIRST_OF_LITERAL = re.compile(r"\n*+([ ]++)[^ \n]")
 _SHORT_BLANK = re.compile(r"[ ]+\n")  # a blank line within a literal block, or after it
 _ESCAPE = re.compile(r"\\(.)")
@@ -212,26 +213,47 @@ _MOST_LEVELS = 100
 
 
 class _PlainSource(Source):
-    def __init__(self, text: str, data: Any, marks: dict[int, Any]) -> None:
+    def __init__(self, text: str, data: Any, lines: dict[int, Any]) -> None:
         super().__init__(text, data)
-        self._marks = marks  # by the id of a mapping or list: the mark of each of its children
+        self._lines_of = lines  # by the id of a mapping or list: the line of each of its children
 
     def marks_in(self, value: object) -> dict[str, tuple[int, int, int]] | list[tuple[int, int, int]] | None:
-        found: dict[str, tuple[int, int, int]] | list[tuple[int, int, int]] | None = self._marks.get(id(value))
-        return found
+        lines: Any = self._lines_of.get(id(value))
+        if lines is None:
+            return None
+        parts: Any = value
+        if isinstance(lines, dict):
+            return {step: self._mark_of(line, parts[step]) for step, line in cast("dict[str, Any]", lines).items()}
+        return [self._mark_of(line, part) for line, part in zip(lines, parts, strict=True)]
 
     def marks(self, places: Iterable[PathInData]) -> dict[PathInData, Mark]:
         return {place: self._mark(place) for place in places}
 
     def _mark(self, place: PathInData) -> Mark:
-        data, mark = self.data, Mark(0, 0, len(self.text))
+        data: Any = self.data
+        line: re.Match[str] | None = None
         for step in place:
-            children: Any = self._marks.get(id(data))
             try:
-                mark, data = Mark(*children[step]), data[step]
+                line = self._lines_of[id(data)][step]
+                data = data[step]
             except (KeyError, IndexError, TypeError):
                 break
-        return mark
+        return Mark(0, 0, len(self.text)) if line is None else self._mark_of(line, data)
+
+    def _mark_of(self, line: re.Match[str], data: Any) -> Mark:
+        """Return the mark of a value that begins in a line, or behind it."""
+        kind = line.lastindex or 0
+        # A mapping in a list begins in the line of its first key, and is not the value of that.
+        has_key = line[_KEY] is not None
+        key = line.start(_KEY) if has_key else line.start(kind)
+        if isinstance(data, dict | list) and data:
+            inner: Any = self._lines_of[id(data)]
+            first: re.Match[str] = inner[0] if isinstance(data, list) else next(iter(inner.values()))
+            value = first.start(_KEY if first[_DASH] is None or isinstance(data, dict) else _DASH)
+            return Mark(key, value, value)
+        value = line.start(kind)
+        end = _body_of(self.text, line.end())[1] if kind == _LITERAL else line.end(kind)
+        return Mark(key, value, end)
 
 
 class _NotPlainError(Exception):
@@ -250,113 +272,124 @@ def _read_plain(text: str) -> Source | None:
 
 
 class _PlainReader:
+    """Reads a text line by line."""
+
     def __init__(self, text: str) -> None:
-        self.is_cut = not text.endswith("\n")
-        self.text = text + "\n" if self.is_cut else text
-        self.marks: dict[int, Any] = {}
-        # The open mappings and lists: the column of each, itself, and its marks.
-        self.open: list[tuple[int, Any, Any]] = []
+        self._is_cut = not text.endswith("\n")
+        self._text = text + "\n" if self._is_cut else text
+        self._lines: dict[int, Any] = {}
+        # The open mappings and lists: the column of each, itself, and the lines of its children.
+        self._open: list[tuple[int, Any, Any]] = []
 
     def read(self) -> Source:
-        text, match_line = self.text, _LINE.match
+        text, match_line, opened = self._text, _LINE.match, self._open
+        root: dict[str, Any] = {}
+        top: Any
+        lines: Any
+        self._begin(0, root)
         index = 4 if text.startswith("---\n") else 0
-        root = self._begin(0, {})
-        # The mapping, its key and the mark of its key, of a key whose value has not begun.
-        waiting: tuple[Any, str, Any, int] | None = None
+        # The mapping, the key and its column, of a key whose value has not begun.
+        waiting: tuple[Any, str, int] | None = None
         while index < len(text):
             line = match_line(text, index)
             if line is None:
                 raise _NotPlainError
-            end = line.end()
-            kind = line.lastgroup
-            if kind == "indent":  # a blank line or a comment
-                index = end
+            index, kind = line.end(), line.lastindex or 0
+            if kind == _INDENT:  # a blank line or a comment
                 continue
-            indent, dash, key = line.group("indent", "dash", "key")
+            indent, dash, key = line.group(_INDENT, _DASH, _KEY)
             column = len(indent)
-            if waiting:
-                self._begin_waiting(waiting, column, index + column, is_list=dash is not None)
+            if waiting is not None:
+                self._begin_value(*waiting, column, is_list=dash is not None)
                 waiting = None
-            top, marks = self._container(column, is_list=dash is not None)
+            at, top, lines = opened[-1]
+            if at != column or (type(top) is list) is (dash is None):
+                top, lines = self._container(column, is_list=dash is not None)
             if dash is not None and key is not None:
                 column += len(dash)
-                start = index + column
                 item: dict[str, Any] = {}
                 top.append(item)
-                marks.append((start, start, end))
-                top, marks = item, self._begin(column, item)
+                lines.append(line)
+                top, lines = item, self._begin(column, item)
+            if kind == _PLAIN:
+                value = line[_PLAIN]
+                if value[0] in _PERHAPS_NOT_TEXT:
+                    value = _resolved(value)
+            elif kind == _KEY:
+                waiting, value = (top, _key(line[_KEY]), column), None
+            else:
+                value, index = self._value(line, kind, column, index)
             if key is None:
                 if dash is None:
                     raise _NotPlainError
-                start, value = line.start(kind or 0), None
+                top.append(value)
+                lines.append(line)
             else:
-                start = line.start("key")
                 key = _key(key)
                 if key in top:
                     raise _NotPlainError
-            if kind == "key":
-                top[key], marks[key] = None, (start, start, end)
-                waiting = (top, cast("str", key), marks, column)
-            elif kind == "dash":
-                raise _NotPlainError
-            else:
-                kind = cast("str", kind)
-                first, last = line.span(kind)
-                if kind == "literal":
-                    value, end = self._literal(end, column, strip=last - first == 2)
-                    last = end
-                else:
-                    value = _value(kind, line[kind])
-                if key is None:
-                    top.append(value)
-                    marks.append((first, first, last))
-                else:
-                    top[key], marks[key] = value, (start, first, last)
-            index = end
+                top[key], lines[key] = value, line
         if not root:
             raise _NotPlainError
-        return _PlainSource(text, self.open[0][1], self.marks)
+        return _PlainSource(text, root, self._lines)
 
     def _begin(self, column: int, container: Any) -> Any:
-        if len(self.open) > _MOST_LEVELS:
+        if len(self._open) > _MOST_LEVELS:
             raise _NotPlainError
-        marks: Any = type(container)()
-        self.marks[id(container)] = marks
-        self.open.append((column, container, marks))
-        return marks
+        lines: Any = type(container)()
+        self._lines[id(container)] = lines
+        self._open.append((column, container, lines))
+        return lines
 
-    def _begin_waiting(self, waiting: tuple[Any, str, Any, int], column: int, start: int, *, is_list: bool) -> None:
-        """Begin the mapping or list that is the value of a key, unless that is null."""
-        parent, key, marks, least = waiting
+    def _begin_value(self, mapping: Any, key: str, least: int, column: int, *, is_list: bool) -> None:
+        """Begin the mapping or list that is the value of the last key, unless that is null."""
         if column > least or (is_list and column == least):
             container: Any = [] if is_list else {}
-            parent[key] = container
-            marks[key] = (marks[key][0], start, start)
+            mapping[key] = container
             self._begin(column, container)
 
     def _container(self, column: int, *, is_list: bool) -> tuple[Any, Any]:
-        """Return the mapping or list, and its marks, to which a line belongs; end those that are deeper."""
-        stack = self.open
+        """Return the mapping or list to which a line belongs, and its lines; end those that are deeper."""
+        opened = self._open
         while True:
-            at, container, marks = stack[-1]
+            at, container, lines = opened[-1]
             if at == column and isinstance(container, list) == is_list:
-                return container, marks
+                return container, lines
             # A list may stand in the column of its key.
-            if at < column or (at == column and is_list) or len(stack) == 1:
+            if at < column or (at == column and is_list) or len(opened) == 1:
                 raise _NotPlainError
-            stack.pop()
+            opened.pop()
 
-    def _literal(self, index: int, column: int, *, strip: bool) -> tuple[str, int]:
-        """Return the text of a literal block, and the index of its end."""
-        first = _FIRST_OF_LITERAL.match(self.text, index)
-        if first is None or len(first[1]) <= column:
+    def _value(self, line: re.Match[str], kind: int, column: int, index: int) -> tuple[Any, int]:
+        """Return a value that is not plain, and the index of the next line."""
+        if kind == _SINGLE:
+            return line[kind][1:-1].replace("''", "'"), index
+        if kind == _DOUBLE:
+            text = line[kind][1:-1]
+            return _ESCAPE.sub(lambda match: _ESCAPED[match[1]], text) if "\\" in text else text, index
+        if kind == _EMPTY:
+            return [] if line[kind] == "[]" else {}, index
+        if kind != _LITERAL:
             raise _NotPlainError
-        indent = len(first[1])
-        body = cast("re.Match[str]", _body(indent).match(self.text, index))
-        if (self.is_cut and body.end() == len(self.text) and not strip) or _SHORT_BLANK.match(self.text, body.end()):
+        indent, end = _body_of(self._text, index)
+        is_clipped = line[kind] == "|"
+        if (
+            indent <= column
+            or (self._is_cut and end == len(self._text) and is_clipped)
+            or _SHORT_BLANK.match(self._text, end)
+        ):
             raise _NotPlainError
-        text = ("\n" + body[0]).replace("\n" + " " * indent, "\n")[1:].rstrip("\n")
-        return text if strip else text + "\n", body.end()
+        text = ("\n" + self._text[index:end]).replace("\n" + " " * indent, "\n")[1:].rstrip("\n")
+        return text + "\n" if is_clipped else text, end
+
+
+def _body_of(text: str, index: int) -> tuple[int, int]:
+    """Return the columns by which the body of a literal block is indented, and the index of its end."""
+    first = _FIRST_OF_LITERAL.match(text, index)
+    if first is None:
+        raise _NotPlainError
+    indent = len(first[1])
+    return indent, cast("re.Match[str]", _body(indent).match(text, index)).end()
 
 
 @functools.cache
@@ -364,25 +397,18 @@ def _body(indent: int) -> re.Pattern[str]:
     return re.compile(rf"(?:[ ]{{{indent}}}[^\n]*+\n|\n)*+")
 
 
+@functools.lru_cache(maxsize=1024)
 def _key(text: str) -> str:
     if text[0] in "'\"":
         return text[1:-1]
-    if text[0] in _PERHAPS_NOT_TEXT and not isinstance(plain_value(text), str):
+    if not isinstance(plain_value(text), str):
         raise _NotPlainError
     return text
 
 
-def _value(kind: str, text: str) -> Any:
-    match kind:
-        case "plain":
-            value = plain_value(text) if text[0] in _PERHAPS_NOT_TEXT else text
-            if isinstance(value, float) and not math.isfinite(value):
-                raise _NotPlainError
-            return value
-        case "single":
-            return text[1:-1].replace("''", "'")
-        case "double":
-            text = text[1:-1]
-            return _ESCAPE.sub(lambda match: _ESCAPED[match[1]], text) if "\\" in text else text
-        case _:
-            return [] if text == "[]" else {}
+@functools.lru_cache(maxsize=1024)
+def _resolved(text: str) -> Any:
+    value = plain_value(text)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _NotPlainError
+    return value

@@ -132,7 +132,9 @@ PLANTED = {
     "SW003 a misspelt one": "▶bloks: []\n",
     "SW010": workflow().replace("- block_id: both\n    block_archetype_id: com.scoutos.text", "- ▶block_id: both"),
     "SW010 misspelt": workflow().replace("    block_display_name: Both", "    ▶block_dislay_name: Both"),
-    "SW010 a dependency": workflow(block="ignore_error: false").replace("- block_id: inputs\n    ignore", "- ▶ui: {}\n    ignore"),
+    "SW010 a dependency": workflow(block="ignore_error: false").replace(
+        "- block_id: inputs\n    ignore", "- ▶ui: {}\n    ignore"
+    ),
     "SW011": workflow(block="ignore_error: ▶[]"),
     "SW011 a position": workflow(block="ui: {position: {x: ▶left, y: 2}}"),
     "SW011 an empty id": workflow().replace("block_id: answer", "block_id: ▶''"),
@@ -151,7 +153,12 @@ PLANTED = {
     "SW021 misspelt": workflow(settings="▶txet: Hi"),
     "SW022": workflow(archetype=LLM, settings=f"temperature: ▶hot\n      {PROMPT}"),
     "SW023": workflow(archetype=LLM, settings=f"temperature: ▶2.5\n      {PROMPT}"),
-    "SW030": workflow().replace("block_id: both", "block_id: answer").replace("answer\n    block_archetype_id: com.scoutos.text\n    block_display_name: Answer", "▶answer\n    block_archetype_id: com.scoutos.text\n    block_display_name: Answer"),
+    "SW030": workflow()
+    .replace("block_id: both", "block_id: answer")
+    .replace(
+        "answer\n    block_archetype_id: com.scoutos.text\n    block_display_name: Answer",
+        "▶answer\n    block_archetype_id: com.scoutos.text\n    block_display_name: Answer",
+    ),
     "SW031": workflow(block="").replace("- block_id: inputs\n    \n", "- block_id: ▶input\n"),
     "SW032": workflow(block="").replace("- block_id: inputs\n    \n", "- block_id: ▶answer\n"),
     "SW034": workflow().replace("Both\n", "Both\n    is_output: true\n").replace("Answer\n    is_", "Answer\n    ▶is_"),
@@ -165,8 +172,11 @@ PLANTED = {
     "SW041": workflow(settings="text: 'tone {{ ▶tonne }}'"),
     "SW041 after escapes": workflow(settings='text: "\\ttone\\n {{ inputs.tone | replace(\\"a\\", ▶tonne) }}"'),
     "SW041 in a block": workflow(settings="text: |\n        tonne\n\n          x {{ inputs.tone }} {{ ▶tonne }}"),
-    "SW041 in a folded text": workflow(settings="text: >-\n        tonne\n        x {{ inputs.tone }} {{\n        ▶tonne }}"),
+    "SW041 in a folded text": workflow(
+        settings="text: >-\n        tonne\n        x {{ inputs.tone }} {{\n        ▶tonne }}"
+    ),
     "SW041 an input": workflow(settings="text: '{{ ▶tone }}'"),
+    "SW041 a global": workflow(settings="text: '{{ ▶__exp_globl.current_date }}'"),
     "SW042": workflow(settings="text: '{{ ▶both.output }}'"),
     "SW042 itself": workflow(settings="text: '{% if inputs.tone %}{{ ▶answer }}{% endif %}'"),
     "SW043": workflow(settings="text: '{{ inputs.tone | lower | ▶uper }}'"),
@@ -175,7 +185,7 @@ PLANTED = {
     "SW050 by index": workflow(settings="""text: "{{ ▶inputs['user_mesage'] | length }}\""""),
     "SW051": workflow().replace("{{ inputs.user_message }}", "").replace("key: user_message", "key: ▶user_message"),
     "SW052": workflow().replace("key: tone", "key: ▶user_message").replace(" {{ inputs.tone }}", ""),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", PLANTED)
@@ -189,15 +199,14 @@ def test_a_planted_fault_is_found_in_its_place(tmp_path: Path, name: str) -> Non
         assert problems[0].path == str(tmp_path / "workflow.yml")
 
 
+def block(block_id: str, rest: str, archetype: str = "com.scoutos.text") -> str:
+    return f"  - {{block_id: {block_id}, block_display_name: A, block_archetype_id: {archetype}, {rest}}}\n"
+
+
 def test_a_cycle_is_spelled_out_at_the_dependency_of_its_first_block(tmp_path: Path) -> None:
-    block = "  - {{block_id: {0}, block_archetype_id: com.scoutos.text, block_display_name: A, block_inputs: {{text: Hi}}, dependencies: [{{block_id: {1}}}]}}\n"
-    text, line, column = place_of(
-        "blocks:\n"
-        + block.format("c", "b")
-        + block.format("a", f"{HERE}d")
-        + block.format("d", "b")
-        + block.format("b", "a")
-    )
+    needs = {"c": "b", "a": f"{HERE}d", "d": "b", "b": "a"}
+    blocks = [block(each, f"block_inputs: {{text: Hi}}, dependencies: [{{block_id: {needs[each]}}}]") for each in needs]
+    text, line, column = place_of("blocks:\n" + "".join(blocks))
 
     (problem,) = found(tmp_path, text)
 
@@ -224,11 +233,25 @@ MUTATIONS = {
     "itself": (workflow().replace("inputs\n    \n", "▶answer\n"), "SW032", None),
     "an id twice": (workflow().replace("block_id: answer", "block_id: ▶both"), "SW030", None),
     "an archetype": (workflow(archetype="▶com.scoutos.txt"), "SW020", "`com.scoutos.text`"),
-    "dependancies": (workflow().replace("dependencies:\n      - block_id: inputs\n    \n", "▶dependancies:\n      - block_id: inputs\n"), "SW013", "`dependencies`"),
+    "dependancies": (
+        workflow().replace(
+            "dependencies:\n      - block_id: inputs\n    \n", "▶dependancies:\n      - block_id: inputs\n"
+        ),
+        "SW013",
+        "`dependencies`",
+    ),
     "temprature": (workflow(archetype=LLM, settings=f"▶temprature: 0\n      {PROMPT}"), "SW013", "`temperature`"),
-    "response_format: jsn_object": (workflow(archetype=LLM, settings=f"response_format: ▶jsn_object\n      {PROMPT}"), "SW015", "`json_object`"),
-    "block_inptus": (workflow().replace("block_inputs:\n      text: Hi", "▶block_inptus:\n      text: Hi"), "SW013", "`block_inputs`"),
-}  # fmt: skip
+    "response_format: jsn_object": (
+        workflow(archetype=LLM, settings=f"response_format: ▶jsn_object\n      {PROMPT}"),
+        "SW015",
+        "`json_object`",
+    ),
+    "block_inptus": (
+        workflow().replace("block_inputs:\n      text: Hi", "▶block_inptus:\n      text: Hi"),
+        "SW013",
+        "`block_inputs`",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
@@ -320,12 +343,9 @@ def test_inputs_can_be_used_as_a_whole(tmp_path: Path, template: str) -> None:
 
 
 def test_a_workflow_without_an_input_block_may_use_inputs(tmp_path: Path) -> None:
-    text = "blocks:\n  - {block_id: a, block_archetype_id: com.scoutos.text, block_display_name: A, block_inputs: {text: '{{ inputs.x }}'}}\n"
+    text = "blocks:\n" + block("a", "block_inputs: {text: '{{ inputs.x }}'}")
     assert found(tmp_path, text) == []
-    other = (
-        text
-        + "  - {block_id: form, block_archetype_id: com.scoutos.input, block_display_name: F, block_inputs: {items: [{key: x}]}}\n"
-    )
+    other = text + block("form", "block_inputs: {items: [{key: x}]}", "com.scoutos.input")
     assert [each.hint for each in found(tmp_path, other) if each.code == "SW041"] == ["did you mean `form`?"]
 
 
@@ -336,7 +356,10 @@ def test_a_workflow_without_an_input_block_may_use_inputs(tmp_path: Path) -> Non
     ("template", "names"),
     [
         ("{{ a.b }}{{ c }}{{ a.b }}", ["a.b", "c"]),
-        ("{% for x in a.rows %}{{ loop.index }}{{ x.y }}{% else %}{{ x }}{% endfor %}{{ loop }}", ["a.rows", "x", "loop"]),
+        (
+            "{% for x in a.rows %}{{ loop.index }}{{ x.y }}{% else %}{{ x }}{% endfor %}{{ loop }}",
+            ["a.rows", "x", "loop"],
+        ),
         ("{% for x, y in a if x > z %}{{ y }}{% endfor %}", ["a", "z"]),
         ("{% set x = a %}{{ x }}{% set y %}{{ b }}{% endset %}{{ y }}", ["a", "b"]),
         ("{{ x }}{% set x = 1 %}{{ x }}", ["x"]),
@@ -355,7 +378,7 @@ def test_a_workflow_without_an_input_block_may_use_inputs(tmp_path: Path) -> Non
         ("{{ a.b(c) }}{{ d.items() }}{{ 'x'.join(e) }}", ["a.b", "c", "d", "e"]),
         ("{% do a.append(b) %}{% for x in c %}{% break %}{% endfor %}", ["a.append", "b", "c"]),
     ],
-)  # fmt: skip
+)
 def test_the_names_that_a_template_takes_from_outside(template: str, names: list[str]) -> None:
     read = _templates.read_template(template)
     assert read.fault is None
@@ -363,10 +386,58 @@ def test_the_names_that_a_template_takes_from_outside(template: str, names: list
 
 
 PIECES = [
-    *("{{ a }}", "{{a.b}}", "{{ a.b | upper }}", "{% if a %}", "{% if not a.b %}", "{% elif c %}", "{% else %}", "{% endif %}"),
-    *("x", "{", "}", "{{", "}}", "{%", "%}", "-", "+", " ", "\n", "|", "a", "if ", "{#", "#}", ".b", "['k']", "{{- a -}}", "d"),
-    *("{%- if a -%}", "{% endif -%}", "{% raw %}", "true", "{{ loop }}", "{{ range }}", "{% set a = 1 %}", "|upper", "default"),
-]  # fmt: skip
+    *(
+        "{{ a }}",
+        "{{a.b}}",
+        "{{ a.b | upper }}",
+        "{% if a %}",
+        "{% if not a.b %}",
+        "{% elif c %}",
+        "{% else %}",
+        "{% endif %}",
+    ),
+    *(
+        "x",
+        "{",
+        "}",
+        "{{",
+        "}}",
+        "{%",
+        "%}",
+        "-",
+        "+",
+        " ",
+        "\n",
+        "|",
+        "a",
+        "if ",
+        "{#",
+        "#}",
+        ".b",
+        "['k']",
+        "{{- a -}}",
+        "d",
+    ),
+    *(
+        "{%- if a -%}",
+        "{% endif -%}",
+        "{% raw %}",
+        "true",
+        "{{ loop }}",
+        "{{ range }}",
+        "{% set a = 1 %}",
+        "|upper",
+        "default",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    "root",
+    ["_env.KEY", "__exp_global.current_date", "__other", "datetime.now()", "ZoneInfo('Europe/Lisbon')", "range(3)"],
+)
+def test_known_globals_are_no_problem(tmp_path: Path, root: str) -> None:
+    assert found(tmp_path, workflow(settings=f'text: "{{{{ {root} }}}}"')) == []
 
 
 def test_simple_templates_are_read_as_jinja_reads_them() -> None:
@@ -514,9 +585,18 @@ def test_archetypes_are_compared_carefully() -> None:
 
 @pytest.mark.parametrize(
     ("name", "known", "expected"),
-    [("modle", "model", True), ("usr", "user", True), ("is_ouput", "is_output", True), ("maxTokens", "max_tokens", True),
-     ("BLOCKS", "blocks", True), ("role", "tool", False), ("x", "y", False), ("", "a", False), ("a" * 10**6, "a", False)],
-)  # fmt: skip
+    [
+        ("modle", "model", True),
+        ("usr", "user", True),
+        ("is_ouput", "is_output", True),
+        ("maxTokens", "max_tokens", True),
+        ("BLOCKS", "blocks", True),
+        ("role", "tool", False),
+        ("x", "y", False),
+        ("", "a", False),
+        ("a" * 10**6, "a", False),
+    ],
+)
 def test_names_that_are_near(name: str, known: str, expected: bool) -> None:
     assert nearest(name, [known]) == (known if expected else None)
 
@@ -533,15 +613,57 @@ def test_what_is_known_of_fields_is_in_the_specification() -> None:
 # --- What must not crash it ---------------------------------------------------------------------------------------
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from(
-        ["", "a", "b", "inputs", "{{ a }}", "{% if", "{{ inputs.x | f }}", LLM, "com.scoutos.input", "user", "true", "-1"]
-    ) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(
-        st.sampled_from([*CONFIG_FIELDS, "block_id", "block_archetype_id", "block_inputs", "dependencies", "items", "key",
-                         "prompt_items", "role", "ui", "position", "x", "block_config", "type", "workflow_config", "data"])
-        | st.text(max_size=4), inner, max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from(
+        [
+            "",
+            "a",
+            "b",
+            "inputs",
+            "{{ a }}",
+            "{% if",
+            "{{ inputs.x | f }}",
+            LLM,
+            "com.scoutos.input",
+            "user",
+            "true",
+            "-1",
+        ]
+    )
+    | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    *CONFIG_FIELDS,
+                    "block_id",
+                    "block_archetype_id",
+                    "block_inputs",
+                    "dependencies",
+                    "items",
+                    "key",
+                    "prompt_items",
+                    "role",
+                    "ui",
+                    "position",
+                    "x",
+                    "block_config",
+                    "type",
+                    "workflow_config",
+                    "data",
+                ]
+            )
+            | st.text(max_size=4),
+            inner,
+            max_size=5,
+        )
+    ),
     max_leaves=25,
-)  # fmt: skip
+)
 
 
 def places(value: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -551,14 +673,26 @@ def places(value: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 GOOD: Any = {
     "blocks": [
-        {"block_id": "inputs", "block_archetype_id": "com.scoutos.input", "block_display_name": "I",
-         "block_inputs": {"items": [{"key": "x", "input_type": "checkbox"}]}},
-        {"block_id": "a", "block_archetype_id": LLM, "block_display_name": "A", "dependencies": [{"block_id": "inputs"}],
-         "block_inputs": {"prompt_items": [{"role": "user", "content": "{{ inputs.x }}"}], "max_tokens": 5}, "ui": {"position": {"x": 1, "y": 2}},
-         "block_config": [{"type": "number", "id": "n", "display_name": "N", "value": 1}]},
+        {
+            "block_id": "inputs",
+            "block_archetype_id": "com.scoutos.input",
+            "block_display_name": "I",
+            "block_inputs": {"items": [{"key": "x", "input_type": "checkbox"}]},
+        },
+        {
+            "block_id": "a",
+            "block_archetype_id": LLM,
+            "block_display_name": "A",
+            "dependencies": [{"block_id": "inputs"}],
+            "block_inputs": {"prompt_items": [{"role": "user", "content": "{{ inputs.x }}"}], "max_tokens": 5},
+            "ui": {"position": {"x": 1, "y": 2}},
+            "block_config": [{"type": "number", "id": "n", "display_name": "N", "value": 1}],
+        },
     ],
-    "notes": [{"id": "n", "bgColor": "red"}], "placeholders": [{"block_id": "p", "type": "blockPlaceholder"}], "tags": ["a"],
-}  # fmt: skip
+    "notes": [{"id": "n", "bgColor": "red"}],
+    "placeholders": [{"block_id": "p", "type": "blockPlaceholder"}],
+    "tags": ["a"],
+}
 PLACES = places(GOOD)
 
 
@@ -640,7 +774,7 @@ def test_hostile_files(tmp_path: Path, data: bytes, expected: set[str]) -> None:
     "template",
     [
         "{{ " + "(" * 5000 + "a" + ")" * 5000 + " }}",
-        "{{ inputs" + ".b" * 20_000 + "() }}",
+        "{{ inputs" + ".b" * 5_000 + "() }}",
         "{{ " + "not " * 20_000 + "a }}",
         "{{ 1" + " + 1" * 5_000 + " }}",
         "{% if a %}" * 2_000,

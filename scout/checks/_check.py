@@ -61,18 +61,21 @@ def _check_file(path: str) -> list[Problem]:
 
 
 def _check_loaded(workflow: LoadedWorkflow) -> list[Problem]:
+    """Check the file of a workflow while it holds the same workflow, because it has lines; else its config."""
     if workflow.text is not None:
         source = read_source("", workflow.text, is_json=False)
         if is_same(load_workflow(source.data).config, workflow.config):
             return _check_data(source.data, Report(None, source))
     if workflow.path is not None:
+        path = workflow.path
         try:
-            found = load_workflow(workflow.path)
+            source = read_source(path, decode_text(path, read_bytes(path)), is_json=is_json_name(path))
         except WorkflowFileError:
             pass
         else:
-            if is_same(found.config, workflow.config):
-                return _check_file(workflow.path)
+            found = find_config(source.data, Report(), specification(), is_file=True)
+            if found and is_same(found[0], workflow.config):
+                return _check_data(source.data, Report(path, source))
     return _check_data(workflow.config, Report())
 
 
@@ -81,11 +84,11 @@ def _check_data(data: Any, report: Report) -> list[Problem]:
     if not is_file and (fault := json_fault(data)):
         report.add("SW001", fault.problem, fault.place)
         return report.problems()
-    found = find_config(data, report, is_file=is_file)
+    spec = specification()
+    found = find_config(data, report, spec, is_file=is_file)
     if found is None:
         return report.problems()
     config, place = found
-    spec = specification()
     check_fields(config, place, report, spec)
     graph = read_graph(config, place)
     check_graph(graph, report)

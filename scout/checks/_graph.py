@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from scout._json import PathInData, is_list, is_mapping, objects_in, shorten, text_or_none
+from scout._json import PathInData, is_dict, is_list, objects_in, shorten, text_or_none
 
 from ._report import quoted
 from ._spec import nearest
@@ -87,7 +87,7 @@ def read_graph(config: Mapping[str, Any], place: PathInData) -> Graph:
     graph = Graph({}, [], frozenset(_ids_of(config.get("placeholders"))))
     blocks: Any = config.get("blocks")
     for index, each in enumerate(blocks if is_list(blocks) else ()):
-        if not is_mapping(each):
+        if not is_dict(each):
             continue
         block_id = text_or_none(each.get("block_id")) or ""
         here = (*place, "blocks", index)
@@ -95,13 +95,13 @@ def read_graph(config: Mapping[str, Any], place: PathInData) -> Graph:
         block = Block(
             block_id,
             text_or_none(each.get("block_archetype_id")),
-            settings if is_mapping(settings) else {},
+            settings if is_dict(settings) else {},
             here,
             next((name for name in ("is_output", "block_is_output") if each.get(name)), None),
         )
         dependencies: Any = each.get("dependencies")
         for number, edge in enumerate(dependencies if is_list(dependencies) else ()):
-            needed = edge.get("block_id") if is_mapping(edge) else None
+            needed = edge.get("block_id") if is_dict(edge) else None
             if isinstance(needed, str) and needed:
                 block.needs[*here, "dependencies", number, "block_id"] = needed
         if not block_id or block_id in graph.blocks:

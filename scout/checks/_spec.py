@@ -31,6 +31,7 @@ class Shape:
         tag: The field whose value says which of `variants` describes the object.
         variants: By the value of that field.
         newer_name: The name that replaced that of the field.
+        fine: The Python types of values of which there is nothing more to say.
     """
 
     kinds: frozenset[str] = frozenset()
@@ -44,6 +45,7 @@ class Shape:
     tag: str | None = None
     variants: dict[str, Shape] | None = None
     newer_name: str | None = None
+    fine: frozenset[type] = frozenset()
 
 
 @dataclass(slots=True, eq=False)
@@ -52,12 +54,14 @@ class Specification:
 
     Attributes:
         config: The shape of a config.
+        wrapper: The names of the fields beside a config in its wrapper.
         archetypes: The shape of `block_inputs` by archetype. It is open: others exist, and other fields.
         input_types: By the `input_type` of an input, the type of its value.
         template_globals: The names in templates that are not blocks.
     """
 
     config: Shape
+    wrapper: frozenset[str]
     archetypes: dict[str, Shape]
     input_types: dict[str, str]
     template_globals: frozenset[str]
@@ -85,6 +89,7 @@ def specification() -> Specification:
     known = schemas["Block"]["properties"]["block_inputs"]
     return Specification(
         config=make(schemas["WorkflowConfig"]),
+        wrapper=frozenset(schemas["Workflow"]["properties"]),
         archetypes={name: make({"type": "object", **schema}) for name, schema in known["x-archetypes"].items()},
         input_types=known["x-input-types"],
         template_globals=frozenset(known["x-template-globals"]),
@@ -92,11 +97,43 @@ def specification() -> Specification:
     )
 
 
+_TYPES: dict[str, tuple[type, ...]] = {
+    "null": (type(None),),
+    "boolean": (bool,),
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "array": (list,),
+    "object": (dict,),
+}
+
+
+def _fine(shape: Shape) -> frozenset[type]:
+    kinds = set(shape.kinds or _TYPES)
+    if shape.values or shape.seen:
+        kinds.discard("string")
+    if shape.least is not None or shape.most is not None:
+        kinds -= {"integer", "number"}
+    if shape.items is not None:
+        kinds.discard("array")
+    if shape.properties is not None or shape.variants is not None:
+        kinds.discard("object")
+    return frozenset(each for kind in kinds for each in _TYPES[kind])
+
+
 class _Maker:
+    """Makes shapes of schemas."""
+
     def __init__(self, schemas: dict[str, Any]) -> None:
         self._schemas = schemas
 
     def make(self, schema: dict[str, Any]) -> Shape:
+        """Return the shape of a schema."""
+        shape = self._make(schema)
+        shape.fine = _fine(shape)
+        return shape
+
+    def _make(self, schema: dict[str, Any]) -> Shape:
         schema = self._resolved(schema)
         kinds = schema.get("type", ())
         branches = [self._resolved(each) for each in schema.get("anyOf", ())]

@@ -7,7 +7,7 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from scout._json import PathInData, is_list, is_mapping
+from scout._json import PathInData, is_dict, is_list
 from scout.workflow_files import CONFIG_FIELDS, is_stored, kind_of
 
 from ._report import listed, quoted
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["check_fields", "find_config", "is_template"]
 
 _CONFIG = "workflow_config"
+_EXTENSION = "x-"
+"""Fields that begin so are nobody's mistake: they hold anchors, or what is for other programs."""
 _MARKER = re.compile(r"\{[{%#]")
 
 
@@ -33,9 +35,11 @@ def is_template(text: str) -> bool:
 # --- Wrappers -----------------------------------------------------------------------------------------------------
 
 
-def find_config(data: Any, report: Report, *, is_file: bool) -> tuple[Mapping[str, Any], PathInData] | None:
+def find_config(
+    data: Any, report: Report, specification: Specification, *, is_file: bool
+) -> tuple[Mapping[str, Any], PathInData] | None:
     """Return the config and its place in the data, without its wrappers; `None` when it is not a workflow."""
-    if not is_mapping(data):
+    if not is_dict(data):
         report.add("SW001", f"a workflow is a mapping, and this is {kind_of(data)}", ())
         return None
     place: PathInData = ()
@@ -49,11 +53,14 @@ def find_config(data: Any, report: Report, *, is_file: bool) -> tuple[Mapping[st
                 "SW002", "the file is wrapped twice: workflow_config holds another workflow_config",
                 (*place, _CONFIG), "keep one wrapper", at_key=True,
             )  # fmt: skip
+        for name in data:
+            if name not in specification.wrapper and (found := nearest(name, specification.wrapper)):
+                _unknown_field(report, (*place, name), found)
         key = data.get("workflow_key")
         if key is not None and not isinstance(key, str):
             report.add("SW002", f"workflow_key must be text, not {kind_of(key)}", (*place, "workflow_key"))
         data, place = data[_CONFIG], (*place, _CONFIG)
-        if not is_mapping(data):
+        if not is_dict(data):
             report.add("SW002", f"workflow_config must be a mapping, not {kind_of(data)}", place)
             return None
     if any(field in data for field in CONFIG_FIELDS) or not (data or is_file):
@@ -92,14 +99,18 @@ _BOOLEAN_TEXTS = frozenset(("0", "off", "f", "false", "n", "no", "1", "on", "t",
 
 def check_fields(config: Mapping[str, Any], place: PathInData, report: Report, specification: Specification) -> None:
     """Report what does not fit the schema of a config, and what is known of the settings of blocks."""
-    _Fields(report, specification).check(config, specification.config, place)
+    _Fields(report).check(config, specification.config, place)
+    settings = _Settings(report)
     blocks = config.get("blocks")
     for index, block in enumerate(blocks if is_list(blocks) else ()):
-        if is_mapping(block):
-            _check_block(block, (*place, "blocks", index), report, specification)
+        if is_dict(block):
+            _check_block(block, (*place, "blocks", index), settings, specification)
 
 
-def _check_block(block: Mapping[str, Any], place: PathInData, report: Report, specification: Specification) -> None:
+def _check_block(
+    block: Mapping[str, Any], place: PathInData, settings_check: _Settings, specification: Specification
+) -> None:
+    report = settings_check.report
     for name in _MUST_NOT_BE_EMPTY:
         if block.get(name) == "":
             report.add("SW011", f"{name} must not be empty", (*place, name))
@@ -117,12 +128,12 @@ def _check_block(block: Mapping[str, Any], place: PathInData, report: Report, sp
                 (*place, "block_archetype_id"), f"did you mean {quoted(found)}?",
             )  # fmt: skip
         return
-    settings = block.get("block_inputs")
+    settings: Any = block.get("block_inputs")
     if settings is None and shape.required:
         settings = {}
-    if is_mapping(settings):
+    if is_dict(settings):
         where = (*place, "block_inputs") if "block_inputs" in block else place
-        _Settings(report, specification).check(settings, shape, where)
+        settings_check.check(settings, shape, where)
 
 
 def _nearest_archetype(archetype: str, known: Mapping[str, Shape]) -> str | None:
@@ -134,6 +145,12 @@ def _nearest_archetype(archetype: str, known: Mapping[str, Shape]) -> str | None
     return found if last == known_last or nearest(last, [known_last]) else None
 
 
+def _unknown_field(report: Report, place: PathInData, known: str) -> None:
+    report.add(
+        "SW013", f"{quoted(place[-1])} is not a known field", place, f"did you mean {quoted(known)}?", at_key=True
+    )
+
+
 class _Fields:
     """Compares values with shapes."""
 
@@ -142,9 +159,8 @@ class _Fields:
     wrong_type_converted = "SW012"
     reports_unknown = True
 
-    def __init__(self, report: Report, specification: Specification) -> None:
+    def __init__(self, report: Report) -> None:
         self.report = report
-        self.specification = specification
         # By ids, because a part that stands in many places (in YAML, an alias) is in one place of the file.
         self.seen: set[tuple[int, int]] = set()
 
@@ -168,15 +184,18 @@ class _Fields:
                 if kinds and "array" not in kinds:
                     self.wrong(value, shape, place)
                 elif shape.items is not None and self.is_new(value, shape):
-                    for index, item in enumerate(value):
-                        if self.report.is_full:
-                            return
-                        self.check(item, shape.items, (*place, index))
+                    self.check_items(value, shape.items, place)
             case _:
                 if kinds and "object" not in kinds:
                     self.wrong(value, shape, place)
-                elif is_mapping(value) and (shape.properties or shape.tag) and self.is_new(value, shape):
+                elif is_dict(value) and (shape.properties or shape.tag) and self.is_new(value, shape):
                     self.check_object(value, shape, place)
+
+    def check_items(self, items: Any, shape: Shape, place: PathInData) -> None:
+        for index, item in enumerate(items):
+            if self.report.is_full:
+                return
+            self.check(item, shape, (*place, index))
 
     def is_new(self, value: Any, shape: Shape) -> bool:
         key = (id(value), id(shape))
@@ -251,13 +270,13 @@ class _Fields:
             if known is None:
                 self.unknown(name, value, properties, place, misspelt, shape)
                 continue
-            here = (*place, name)
             if known.newer_name:
                 self.report.add(
-                    "SW016", f"{quoted(name)} is the old name of {quoted(known.newer_name)}", here,
+                    "SW016", f"{quoted(name)} is the old name of {quoted(known.newer_name)}", (*place, name),
                     f"write {quoted(known.newer_name)}", at_key=True,
                 )  # fmt: skip
-            self.check(each, known, here)
+            if type(each) not in known.fine:
+                self.check(each, known, (*place, name))
         for name in shape.required:
             if name not in value:
                 self.lacks(name, misspelt.get(name), place)
@@ -270,11 +289,8 @@ class _Fields:
         if found is not None and found in shape.required:
             misspelt[found] = name
         elif found is not None:
-            self.report.add(
-                "SW013", f"{quoted(name)} is not a known field", (*place, name), f"did you mean {quoted(found)}?",
-                at_key=True,
-            )  # fmt: skip
-        elif self.reports_unknown:
+            _unknown_field(self.report, (*place, name), found)
+        elif self.reports_unknown and not name.startswith(_EXTENSION):
             self.report.add(
                 "SW014", f"{quoted(name)} is not a known field", (*place, name), "the API ignores it", at_key=True
             )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -18,34 +18,31 @@ __all__ = ["SyntaxFault", "Template", "Use", "can_parse", "known_names", "read_t
 _LONGEST_IN_CACHE = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(NamedTuple):
     """A name that a template takes from the state of the run.
 
     Attributes:
         root: The name.
         step: The field of it that is used; `None` when it is used as a whole, or the field is computed.
-        index: Where it begins in the template.
+        start: The index at which it begins in the template.
         text: How it is written there.
     """
 
     root: str
     step: str | None
-    index: int
+    start: int
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class SyntaxFault:
-    """A syntax error: what is wrong, and the index and the first characters of the tag in which it is."""
+class SyntaxFault(NamedTuple):
+    """A syntax error: what is wrong, and the start and the first characters of the tag in which it is."""
 
     message: str
-    index: int
+    start: int
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(NamedTuple):
     """What a template uses.
 
     Attributes:
@@ -86,44 +83,43 @@ def _read_simple(text: str) -> Template | None:
 
     Most templates are made of `{{ name.field | filter }}` and `{% if name.field %}`, which Jinja is slow to parse.
     """
-    if _MARKER.search(_TAG.sub("", text)):
-        return None
     uses: dict[tuple[str, str | None], Use] = {}
     open_tags: list[str] = []
-    for tag in _TAG.finditer(text):
-        is_block = tag[0][1] == "%"
-        keyword = (tag["close"] or tag["open"] or "").split()
-        if is_block != bool(keyword) or is_block != (tag["end"] == "%") or not _fits(open_tags, keyword):
+    marker = _MARKER.search(text)
+    while marker is not None:
+        tag = _TAG.match(text, marker.start())
+        if tag is None:
             return None
-        root = tag["root"]
-        if root is None:
-            continue
-        if tag["filters"] and not _has_filters(tag["filters"]):
+        marker = _MARKER.search(text, tag.end())
+        close, start, root, path, filters, end = tag.groups()
+        keyword = (close or start or "").split()
+        if bool(keyword) != (end == "%") or text[tag.start() + 1] != ("{" if end == "}" else "%"):
             return None
-        if root not in _jinja_globals():
-            step, written = _step(tag["path"])
-            uses.setdefault((root, step), Use(root, step, tag.start("root"), root + written))
+        if (keyword and not _fits(open_tags, keyword[0])) or (filters and not _has_filters(filters)):
+            return None
+        if root is not None and root not in _jinja_globals():
+            step, written = _step(path) if path else (None, "")
+            if (root, step) not in uses:
+                uses[root, step] = Use(root, step, tag.start("root"), root + written)
     return None if open_tags else Template(tuple(uses.values()))
 
 
-def _fits(open_tags: list[str], keyword: list[str]) -> bool:
+def _fits(open_tags: list[str], keyword: str) -> bool:
     """Return True when a tag may stand here, and note it."""
-    match keyword[:1]:
-        case ["if"]:
-            open_tags.append("if")
-        case ["elif" | "else" as name]:
-            if open_tags[-1:] != ["if"]:
-                return False
-            open_tags[-1] = "if" if name == "elif" else "else"
-        case ["endif"]:
-            if not open_tags:
-                return False
-            open_tags.pop()
-        case _:
-            pass
+    if keyword == "if":
+        open_tags.append("if")
+    elif keyword == "endif":
+        if not open_tags:
+            return False
+        open_tags.pop()
+    else:  # elif or else
+        if open_tags[-1:] != ["if"]:
+            return False
+        open_tags[-1] = "if" if keyword == "elif" else "else"
     return True
 
 
+@functools.lru_cache(maxsize=1024)
 def _has_filters(written: str) -> bool:
     names = {name.strip() for name in written.split("|")[1:]}
     return names <= _jinja_filters() and not names & {"default", "d"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from scout._json import PathInData, is_list, is_mapping, shorten
+from scout._json import PathInData, is_dict, is_list, shorten
 
 from ._report import Part, quoted
 from ._spec import nearest
@@ -60,7 +60,7 @@ def declared_inputs(graph: Graph, report: Report, specification: Specification) 
             continue
         inputs = declared.setdefault(block.id, {})
         for index, item in enumerate(items):
-            key = item.get("key") if is_mapping(item) else None
+            key = item.get("key") if is_dict(item) else None
             if not isinstance(key, str) or not key:
                 continue
             place = (*block.place, "block_inputs", "items", index, "key")
@@ -75,8 +75,9 @@ def check_templates(
     graph: Graph, inputs: dict[str, dict[str, Input]], report: Report, specification: Specification
 ) -> None:
     """Report what is wrong with templates, and inputs that none of them uses."""
+    cached: dict[int, list[tuple[PathInData, str]]] = {}  # by the ids of settings, which several blocks may share
     texts = [
-        (block, _templates_in(block.settings))
+        (block, cached.get(id(block.settings)) or cached.setdefault(id(block.settings), _templates_in(block.settings)))
         for block in (*graph.blocks.values(), *graph.others)
         # Values of inputs are not rendered.
         if not specification.takes_inputs(block.archetype)
@@ -114,15 +115,12 @@ def _templates_in(settings: Mapping[str, Any]) -> list[tuple[PathInData, str]]:
             if "{" in value and is_template(value):
                 found.append((place, value))
             return
-        if isinstance(value, (int, float)) or value is None or id(value) in seen:
+        if not (is_dict(value) or is_list(value)) or id(value) in seen:
             return
         seen.add(id(value))
-        if is_mapping(value):
-            for key, each in value.items():
+        for key, each in value.items() if is_dict(value) else enumerate(value):
+            if isinstance(each, str | dict | list):
                 walk(each, (*place, key))
-        elif is_list(value):
-            for index, each in enumerate(value):
-                walk(each, (*place, index))
 
     walk(settings, ())
     return found
@@ -133,7 +131,7 @@ def _check_template(uses: _Uses, block: Block, place: PathInData, text: str) -> 
     report = uses.report
     if template.fault:
         uses.is_whole = False
-        part = Part(text, template.fault.index, template.fault.text)
+        part = Part(text, template.fault.start, template.fault.text)
         report.add("SW040", f"the template is not valid: {shorten(template.fault.message, 200)}", place, part=part)
         return
     _check_filters(uses, template, place, text)
@@ -146,7 +144,7 @@ def _check_template(uses: _Uses, block: Block, place: PathInData, text: str) -> 
             continue
         told.add(use.root)
         code, message, hint = problem
-        report.add(code, message, place, hint, part=Part(text, use.index, use.text if code == "SW050" else use.root))
+        report.add(code, message, place, hint, part=Part(text, use.start, use.text if code == "SW050" else use.root))
 
 
 def _check_filters(uses: _Uses, template: Template, place: PathInData, text: str) -> None:
@@ -184,7 +182,9 @@ def _problem_of(uses: _Uses, block: Block, use: Use) -> tuple[str, str, str | No
 
 
 def _is_global(uses: _Uses, root: str) -> bool:
-    if root in uses.specification.template_globals or root.startswith("__"):
+    known = uses.specification.template_globals
+    # Names that begin so are reserved, and perhaps not all are known.
+    if root in known or (root.startswith("__") and nearest(root, known) is None):
         return True
     # Without a block for them, the inputs of a run are `inputs`.
     return root == "inputs" and not uses.has_input_block
