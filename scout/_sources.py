@@ -18,7 +18,6 @@ from json import JSONDecoder
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ._documents import NEVER_RAW, compose_yaml, is_json_text, parse_json_text, plain_value, skip_blanks
-from ._json import is_dict, is_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -219,12 +218,13 @@ class _PlainSource(Source):
         self._lines_of = lines  # by the id of a mapping or list: the line of each of its children
 
     def marks_in(self, value: object) -> dict[str, tuple[int, int, int]] | list[tuple[int, int, int]] | None:
-        lines: Any = self._lines_of.get(id(value), ())
-        if is_dict(value):
-            return {key: self._mark_of(line, value[key]) for key, line in dict(lines).items()}
-        if is_list(value):
-            return [self._mark_of(line, item) for line, item in zip(lines, value, strict=True)]
-        return None
+        lines: Any = self._lines_of.get(id(value))
+        if lines is None:
+            return None
+        parts: Any = value
+        if isinstance(lines, dict):
+            return {step: self._mark_of(line, parts[step]) for step, line in cast("dict[str, Any]", lines).items()}
+        return [self._mark_of(line, part) for line, part in zip(lines, parts, strict=True)]
 
     def marks(self, places: Iterable[PathInData]) -> dict[PathInData, Mark]:
         return {place: self._mark(place) for place in places}
@@ -241,6 +241,7 @@ class _PlainSource(Source):
         return Mark(0, 0, len(self.text)) if line is None else self._mark_of(line, data)
 
     def _mark_of(self, line: re.Match[str], data: Any) -> Mark:
+        """Return the mark of a value that begins in a line, or behind it."""
         kind = line.lastindex or 0
         # A mapping in a list begins in the line of its first key, and is not the value of that.
         has_key = line[_KEY] is not None

@@ -4,7 +4,7 @@ import io
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -453,14 +453,21 @@ def workflow(folder: Path) -> str:
     return "w.yml"
 
 
-class TestBeforeItIsSent:
-    @pytest.fixture
-    def server(self, monkeypatch: pytest.MonkeyPatch) -> Any:
-        with LocalScout() as server:
-            monkeypatch.setenv("SCOUT_BASE_URL", server.url)
-            monkeypatch.setenv("SCOUT_API_KEY", "any")
-            yield server
+@pytest.fixture(scope="module")
+def local_scout() -> Iterator[LocalScout]:
+    with LocalScout() as server:
+        yield server
 
+
+@pytest.fixture
+def server(local_scout: LocalScout, monkeypatch: pytest.MonkeyPatch) -> LocalScout:
+    local_scout.reset()
+    monkeypatch.setenv("SCOUT_BASE_URL", local_scout.url)
+    monkeypatch.setenv("SCOUT_API_KEY", "any")
+    return local_scout
+
+
+class TestBeforeItIsSent:
     @pytest.mark.parametrize("command", ["run w.yml", "workflows deploy w.yml --key k"])
     def test_errors_stop_it_and_warnings_are_printed(
         self,

@@ -117,7 +117,10 @@ CUT = chunked([b'data: {"name": "workflow_run_started"}\n\n'], content_type="tex
 ROWS: dict[str, list[Scenario]] = {
     "0 done": [answered(json_answer(run_body()))],
     "1 the run failed": [answered(json_answer(FAILED)), answered(json_answer(FAILED), "--json")],
-    "1 problems or differences were found": [lambda file: scout("check", ROOT / "LICENSE", url="").returncode],
+    "1 problems or differences were found": [
+        lambda file: scout("check", ROOT / "LICENSE", url="").returncode,
+        lambda file: scout("diff", file, ROOT / "examples/classify/workflow.yml", url="").returncode,
+    ],
     "1 `scout deploy --dry-run --exit-code` would change something": [planned("--exit-code")],
     "2 the command line or a variable of the environment is wrong": [
         not_sent("--steam", "workflow.yml"),

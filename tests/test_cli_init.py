@@ -39,6 +39,7 @@ class TestInit:
         commands = [shlex.split(line) for line in out.splitlines() if line.startswith("  ")]
         check, run, test, deploy = commands
         assert main(check[1:]) == 0
+        assert main(["fmt", "--check", check[-1]]) == 0
         assert main(run[1:]) == 0
         assert capsys.readouterr().out == "[gpt-4o stand-in] Why is the sky blue?\n"
         assert [deploy[:2], test[0]] == [["scout", "deploy"], "pytest"]
@@ -149,10 +150,11 @@ class TestStubs:
         self, folder: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         Path("sub").mkdir()
-        Path("sub/w.yml").write_text(SEARCH)
+        block = "{block_id: a, block_display_name: A, block_archetype_id: com.scoutos.http, block_inputs: {}}"
+        Path("sub/w.yml").write_text(f"blocks: [{block}]\n")
 
         assert main(["stubs", "sub/w.yml"]) == 0
-        assert main(["run", "sub/w.yml", "--local", "--no-check", "--input", "topic=x"]) == 0
+        assert main(["run", "sub/w.yml", "--local"]) == 0
         capsys.readouterr()
         before = Path("sub/stubs.yml").read_bytes()
         assert main(["stubs", "sub/w.yml"]) == 2

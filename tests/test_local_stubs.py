@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from scout.errors import ConfigurationError
+from scout.local import can_run
 from scout.local.blocks import BlockContext, builtin_handlers
 from scout.local.engine import Engine, RunRequest
 from scout.local.renderer import Renderer
@@ -366,3 +367,14 @@ def test_a_run_from_before_a_reset_takes_nothing_from_those_that_follow() -> Non
         "two",
         "two",
     ]
+
+
+@pytest.mark.parametrize(
+    ("archetype", "expected"),
+    [
+        *((f"com.scoutos.{name}", True) for name in ("input", "text", "llm", "triggers.slack.message")),
+        *((name, False) for name in ("com.scoutos.serp", "com.scoutos.inputs", "")),
+    ],
+)
+def test_it_is_told_which_blocks_need_a_stub(archetype: str, expected: bool) -> None:
+    assert can_run(archetype) is expected

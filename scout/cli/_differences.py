@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
@@ -148,6 +147,8 @@ def _line_diff(before: str, after: str) -> Iterator[tuple[str, str]]:
             text[-1:] = ["\\ a newline at the end"] if text[-1] == "" else [text[-1], "\\ no newline at the end"]
     else:
         old, new = ([*text[:-1], *filter(None, text[-1:])] for text in (old, new))
+    import difflib  # only where there is a text to compare
+
     for line in list(difflib.unified_diff(old, new, lineterm="", n=_CONTEXT))[2:]:
         yield line[0], f"  {line}"
 

@@ -19,6 +19,7 @@ _MARK_OF_ENVIRONMENT = "pyvenv.cfg"  # of a virtual environment, whatever its na
 
 # Only workflows have one of these words, though not all files with one are workflows.
 _WORDS = re.compile(rb"(?<![\w-])(?:block_archetype_id|block_id|workflow_config|workflow_display_name)(?![\w-])")
+_MOST_BEFORE_A_WORD = 1024 * 1024
 _KEY_OF_YAML = re.compile(r"^[\"']?([\w.-]+)[\"']?[ \t]*:", re.MULTILINE)
 _KEYS = (
     "blocks",
@@ -79,11 +80,13 @@ def _is_skipped(name: str, path: Path) -> bool:
 def _may_be_workflow(path: Path) -> bool:
     """Return False for a file that is clearly not a workflow. One that cannot be read is for the check to report."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(_MOST_BEFORE_A_WORD)  # data of a program can be large
+            if not _WORDS.search(data):
+                return False
+            data += file.read()
     except OSError:
         return True
-    if not _WORDS.search(data):
-        return False
     keys = _keys(data.decode("utf-8-sig", "replace"))
     return keys is None or any(_is_near(key) for key in keys)
 
