@@ -15,7 +15,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 from ._documents import NEVER_RAW, core_type, parse_events, scalar_value
 from ._json import is_dict, is_list
@@ -206,7 +206,7 @@ class _Reader:
                     entry.key = step
                     if self._text[start] in "\"'":
                         self._scalars.append((start, self._text.index(self._text[start], start + 1) + 1))
-                part = value[step]
+                part: Any = value[cast("Any", step)]
                 if (is_dict(part) or is_list(part)) and part:
                     grow(entry, part)
                     continue
@@ -256,17 +256,27 @@ class _Reader:
 
     def place(self, comments: list[_Comment]) -> None:
         """Give each comment to the entry or collection that it belongs to."""
-        self.layout.comments = [comment.text for comment in comments]
         starts = [entry.index for entry in self._entries]
         for comment in comments:
             number = bisect_right(starts, comment.index)
             before = self._entries[number - 1] if number else None
             after = self._entries[number] if number < len(self._entries) else None
             if not comment.is_alone and before is not None:
-                self._owner(before, comment).aside.append(comment.text)
-            else:
-                self._home(before, after, comment).append(comment)
+                for owner in self._owners(before, comment):
+                    owner.aside.append(comment.text)
+                    self.layout.comments.append(comment.text)
+                continue
+            self.layout.comments.append(comment.text)
+            self._home(before, after, comment).append(comment)
         self._separate_header()
+
+    def _owners(self, before: Entry, comment: _Comment) -> list[Entry]:
+        """Return the entry behind which a comment stands; of one that silences checks of its line, all in that line."""
+        owner = self._owner(before, comment)
+        if isinstance(owner.value, Leaf) or not owner.value.is_flow or not _SILENCES.match(comment.text):
+            return [owner]
+        in_line = [entry for entry in self._entries if entry.line == comment.line and entry.index < comment.index]
+        return [entry for entry in in_line if entry.key is not None or isinstance(entry.value, Leaf)] or [owner]
 
     def _owner(self, before: Entry, comment: _Comment) -> Entry:
         """Return the entry behind which a comment stands: the outermost that ends on its line, else the last."""
@@ -310,6 +320,7 @@ class _Reader:
             del first.head[: apart[-1]]
 
 
+_SILENCES = re.compile(r"#[ \t]*scout:[ \t]*ignore\b")  # as in `checks/`
 _BLOCK_STYLES = ("|", ">")
 _DASH = re.compile(r"(.*-)[ \t]*(?:#.*)?$", re.DOTALL)
 _COMMENT = re.compile(r"(?:(?<=[ \t\n])|(?<![\s\S]))(#[^\n]*)")

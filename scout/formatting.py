@@ -6,7 +6,7 @@ import os
 from typing import Any, NoReturn
 
 from ._documents import is_json_text
-from ._json import is_dict, is_list, write_json
+from ._json import write_json
 from ._layout import Collection, Layout, Leaf, read_layout, write_layout
 from ._order import in_order, without_ui
 from .errors import WorkflowFileError
@@ -62,14 +62,13 @@ def _arranged(value: Leaf | Collection, wanted: Any) -> Leaf | Collection:
     """Return a tree with the entries that plain data has, in its order."""
     if isinstance(value, Leaf):
         return value
-    if is_dict(wanted):
+    if value.is_mapping:
         entries = {entry.key: entry for entry in value.entries}
         value.entries = [entries[name] for name in wanted]
     if not value.entries:
         return Leaf(wanted)
     for index, entry in enumerate(value.entries):
-        entry.value = _arranged(entry.value, wanted[entry.key if is_dict(wanted) else index])
-    assert is_dict(wanted) or is_list(wanted)
+        entry.value = _arranged(entry.value, wanted[entry.key if value.is_mapping else index])
     return value
 
 

@@ -427,7 +427,7 @@ class _Workflows(Generic[HttpT]):
                     page = walk.follow((yield prepared))
                     seen += (each.key for each in page.workflows if each.key is not None)
                     for each in page.workflows:
-                        if each.key in wanted:
+                        if each.key is not None and each.key in wanted:
                             found.setdefault(each.key, []).append(each)
                     wanted -= found.keys()
             except APIError as error:

@@ -73,6 +73,14 @@ def not_sent(*args: object, base_url: str = "https://nothing.invalid") -> Scenar
     return lambda file: scout("run", *(args or [file]), url=base_url).returncode
 
 
+def planned(*options: object) -> Scenario:
+    def scenario(file: Path) -> int:
+        with Server(json_answer({"data": [], "has_more": False})) as server:
+            return scout("deploy", file, "--dry-run", *options, url=server.url).returncode
+
+    return scenario
+
+
 def refused(file: Path) -> int:
     with refused_url() as url:
         return scout("run", file, "--retries", 0, url=url).returncode
@@ -109,7 +117,11 @@ CUT = chunked([b'data: {"name": "workflow_run_started"}\n\n'], content_type="tex
 ROWS: dict[str, list[Scenario]] = {
     "0 done": [answered(json_answer(run_body()))],
     "1 the run failed": [answered(json_answer(FAILED)), answered(json_answer(FAILED), "--json")],
-    "1 problems or differences were found": [lambda file: scout("check", ROOT / "LICENSE", url="").returncode],
+    "1 problems or differences were found": [
+        lambda file: scout("check", ROOT / "LICENSE", url="").returncode,
+        lambda file: scout("diff", file, ROOT / "examples/classify/workflow.yml", url="").returncode,
+    ],
+    "1 `scout deploy --dry-run --exit-code` would change something": [planned("--exit-code")],
     "2 the command line or a variable of the environment is wrong": [
         not_sent("--steam", "workflow.yml"),
         not_sent(base_url="api.scoutos.com"),

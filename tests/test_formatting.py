@@ -162,6 +162,10 @@ def test_the_form() -> None:
         ("--- # c\nblocks: []\n... # end\n# more\n", "# c\nblocks: []  # end\n# more\n"),
         ("\ufeffblocks: []\r\nis_tool: yes\r\n", "blocks: []\nis_tool: 'yes'\n"),
         ("blocks: [] # \ta\n\n\n\n# end", "blocks: []  # \ta\n\n# end\n"),
+        (
+            "tags: 1\nx:\n  - {a: 1, b: [2]} # scout: ignore\n",
+            "tags: 1\nx:\n  - a: 1  # scout: ignore\n    b:  # scout: ignore\n      - 2  # scout: ignore\n",
+        ),
         ("? blocks # c\n: []\n", "blocks: []  # c\n"),
         ("blocks: # c\n  [] # d\ntags:\n", "blocks: []  # c  # d\ntags: null\n"),
         ("blocks:\n  # inside\n  []\n", "# inside\nblocks: []\n"),
@@ -349,6 +353,8 @@ def test_generated_workflows_keep_their_data_and_comments(config: Any, seed: int
     text, keys = with_comments(write_yaml(config), random.Random(seed), number)
 
     assert_comments_stay(text, keys)
+    # Plain YAML is read in another way than all of it.
+    assert formatted(f"{text}\nzz:\n  a: 1") == formatted(f"{text}\nzz: {{a: 1}}")
 
 
 @pytest.mark.parametrize("name", ["w.yml", "w.json"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
@@ -24,6 +23,13 @@ _CONTEXT = 2
 def wants_colour(stream: TextIO) -> bool:
     """Return True for a terminal that shows colours, unless NO_COLOR is set (https://no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def facts(difference: Difference) -> dict[str, Any]:
+    """Return a difference as the JSON that the commands print: `before` and `after` as far as there are such values."""
+    found = {"kind": difference.kind, "place": difference.place, "block_id": difference.block_id}
+    found |= {} if difference.kind == "added" else {"before": difference.before}
+    return found | ({} if difference.kind == "removed" else {"after": difference.after})
 
 
 def titles(*workflows: LoadedWorkflow) -> dict[str, str]:
@@ -141,6 +147,8 @@ def _line_diff(before: str, after: str) -> Iterator[tuple[str, str]]:
             text[-1:] = ["\\ a newline at the end"] if text[-1] == "" else [text[-1], "\\ no newline at the end"]
     else:
         old, new = ([*text[:-1], *filter(None, text[-1:])] for text in (old, new))
+    import difflib  # only where there is a text to compare
+
     for line in list(difflib.unified_diff(old, new, lineterm="", n=_CONTEXT))[2:]:
         yield line[0], f"  {line}"
 

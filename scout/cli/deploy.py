@@ -75,7 +75,7 @@ def _deploy(args: argparse.Namespace) -> int:
                 _show(steps)
             if args.dry_run:
                 return _end_dry_run(steps, args)
-            if not _is_confirmed(steps, args):
+            if not _is_confirmed(steps, args, client.base_url):
                 talk("not deployed")
                 return _exits.USAGE
             try:
@@ -99,11 +99,12 @@ def _check_options(args: argparse.Namespace) -> None:
         )
 
 
-def _is_confirmed(steps: Sequence[Step], args: argparse.Namespace) -> bool:
+def _is_confirmed(steps: Sequence[Step], args: argparse.Namespace, url: str) -> bool:
     changes = [step for step in steps if step.action is not Action.KEEP]
     if args.yes or not changes:
         return True
-    return ask(f"deploy {_checks.counted(len(changes), 'workflow')}? [y/N]").lower() in ("y", "yes")
+    question = f"deploy {_checks.counted(len(changes), 'workflow')} to {url}? [y/N]"
+    return ask(question).lower() in ("y", "yes")
 
 
 def _end_dry_run(steps: Sequence[Step], args: argparse.Namespace) -> int:
@@ -129,7 +130,7 @@ def _carry_out(steps: Sequence[Step], workflows: Workflows, options: dict[str, A
             continue
         code, goes_on = _attempt(step, workflows, options)
         if code == _exits.DONE and step.stored is not None and not json:
-            answer(f"{step.outcome} {_name(step)}: {step.stored.id}, revision {step.stored.revision_id}")
+            answer_styled((f"{step.outcome} {_name(step)}: {step.stored.id}, revision {step.stored.revision_id}", ""))
         highest = max(highest, code)
         if not goes_on:
             break
@@ -213,16 +214,7 @@ def _as_json(step: Step) -> dict[str, Any]:
         "outcome": step.outcome,
         "workflow_id": None if stored is None else stored.id,
         "revision_id": None if stored is None else stored.revision_id,
-        "differences": [
-            {
-                "kind": each.kind,
-                "place": each.place,
-                "block_id": each.block_id,
-                "before": each.before,
-                "after": each.after,
-            }
-            for each in step.differences
-        ],
+        "differences": [_differences.facts(each) for each in step.differences],
         "note": step.note or None,
         "error": step.error,
     }

@@ -78,9 +78,6 @@ def _is_stored(word: str) -> bool:
 def _print_json(differences: list[Difference]) -> None:
     before = "["
     for each in differences:
-        value = {"kind": each.kind, "place": each.place, "block_id": each.block_id}
-        value |= {} if each.kind == "added" else {"before": each.before}
-        value |= {} if each.kind == "removed" else {"after": each.after}
-        answer(f"{before} {as_json(value)}", json=True)
+        answer(f"{before} {as_json(_differences.facts(each))}", json=True)
         before = ","
     answer("[]" if before == "[" else "]")

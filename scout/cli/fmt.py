@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 from pathlib import Path
@@ -80,8 +79,16 @@ def _format_stdin(args: argparse.Namespace) -> int:
     if args.diff:
         _print_diff(_NAME_OF_STDIN, data, text)
     elif not args.check:
-        answer(text)
+        _print_text(text)
     return _exits.PROBLEMS if (args.check or args.diff) and text.encode() != data else _exits.DONE
+
+
+def _print_text(text: str) -> None:
+    if sys.stdout.isatty():
+        answer(text)
+        return
+    sys.stdout.buffer.write(text.encode())  # in UTF-8 and with LF, as in a file
+    sys.stdout.buffer.flush()
 
 
 def _format_file(file: str, args: argparse.Namespace) -> bool | None:
@@ -109,6 +116,8 @@ def _format_file(file: str, args: argparse.Namespace) -> bool | None:
 
 
 def _print_diff(name: str, before: bytes, after: str) -> None:
+    import difflib
+
     # Line by line, so that a byte order mark and carriage returns, which are removed, are seen as escapes.
     old, new = (text.split("\n") for text in (before.decode(), after))
     for line in difflib.unified_diff(old[:-1] if old[-1] == "" else old, new[:-1], name, name, lineterm=""):
