@@ -162,7 +162,7 @@ def test_an_argument_that_cannot_be_sent_begins_no_search(
 
 @pytest.mark.parametrize("method", [*CALLS, "create_revision"])
 def test_a_key_of_no_length(method: str, call: Caller) -> None:
-    arguments = {"id": "key:", "workflow": {}} if method == "create_revision" else {"id": "key:"}
+    arguments: dict[str, Any] = {"id": "key:", "workflow": {}} if method == "create_revision" else {"id": "key:"}
     if method == "update":
         arguments["workflow"] = {}
     with Server(FOUND) as server, pytest.raises(ConfigurationError, match="id must have a key after 'key:'"):
