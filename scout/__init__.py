@@ -57,8 +57,10 @@ if TYPE_CHECKING:
         WorkflowRunStarted,
     )
     from .formatting import format_workflow
+    from .graph import Graph, GraphNode
     from .results import BlockRun, Run, RunStatus, StoredWorkflow, WorkflowPage
     from .streaming import AsyncRunStream, RunStream
+    from .timeline import Bar, Timeline
     from .workflow_files import LoadedWorkflow, WorkflowSource, is_workflow_id, load_workflow, save_workflow
     from .workflows import AsyncWorkflowList, AsyncWorkflows, Deployment, WorkflowList, Workflows
 
@@ -76,6 +78,7 @@ __all__ = [
     "Attempt",
     "AuthenticationError",
     "BadRequestError",
+    "Bar",
     "BlockRun",
     "BlockRunCompleted",
     "BlockRunFailed",
@@ -88,6 +91,8 @@ __all__ = [
     "Difference",
     "Environment",
     "Event",
+    "Graph",
+    "GraphNode",
     "InternalServerError",
     "LoadedWorkflow",
     "NotFoundError",
@@ -109,6 +114,7 @@ __all__ = [
     "StreamDecodeError",
     "StreamError",
     "StreamInterruptedError",
+    "Timeline",
     "Transport",
     "UnknownEvent",
     "UnprocessableEntityError",
@@ -172,6 +178,10 @@ def _home_of(name: str) -> object:
             from . import environments
 
             return environments
+        case "Graph" | "GraphNode":
+            from . import graph
+
+            return graph
         case "format_workflow":
             from . import formatting
 
@@ -184,6 +194,10 @@ def _home_of(name: str) -> object:
             from . import streaming
 
             return streaming
+        case "Bar" | "Timeline":
+            from . import timeline
+
+            return timeline
         case "LoadedWorkflow" | "WorkflowSource" | "is_workflow_id" | "load_workflow" | "save_workflow":
             from . import workflow_files
 

@@ -8,12 +8,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
 from . import errors
-from ._json import NOT_JSON, is_dict, is_list, is_mapping, parse_json, shorten, text_or_none, without_halves, write_json
+from ._json import NOT_JSON, is_dict, is_list, is_mapping, parse_json, sentence, shorten, text_or_none, without_halves
 from ._requests import RUN_MAY_HAVE_STARTED
 from ._retry import REFUSED, retry_after
 from ._sse import is_stream
-from .errors import APIResponseError, APIStatusError
-from .results import Run, RunStatus, StoredWorkflow, WorkflowPage, parse_timestamp
+from .errors import APIResponseError, APIStatusError, ConfigurationError
+from .results import Run, StoredWorkflow, WorkflowPage, parse_timestamp, run_in_answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +27,6 @@ __all__ = [
     "read_page",
     "read_run",
     "read_workflow",
-    "sentence",
     "status_error",
 ]
 
@@ -78,31 +77,20 @@ def read_run(answer: Answer, workflow: LoadedWorkflow | None) -> Run:
     # Without the generated class, which raises for small deviations, so that a paid result would be lost; and importing
     # the attrs classes takes longer than a call to this machine. A test compares the names with the spec.
     data: dict[str, Any] = without_halves(_decode(answer), answer.body)
-    found = data.get("run")
-    status = found.get("stop_reason") if is_mapping(found) else None
-    if not is_mapping(found) or not isinstance(status, str):
+    config, marked = (workflow.config, workflow.output_block_id) if workflow else (None, None)
+    try:
+        run = run_in_answer(data, config, marked)
+    except ConfigurationError as error:
+        raise _not_understood(answer, error.message) from None
+    if run is None:
         from .streaming import run_of_event  # rare, and the event classes are slow to import
 
         run = run_of_event(data, workflow)
-        if run is not None:
-            return run
+    if run is None:
         name = data.get("name")
         what = f"one event, {name!r}, and" if isinstance(name, str) else "JSON, but"
         raise _not_understood(answer, f"it holds {what} no run that says how it ended (run.stop_reason)")
-    state = found.get("state")
-    if state is not None and not is_mapping(state):
-        raise _not_understood(answer, f"its run.state is {type(state).__name__} where an object belongs")
-    problems = found.get("errors")
-    return Run(
-        id=text_or_none(found.get("workflow_run_id")),
-        session_id=text_or_none(found.get("session_id")),
-        workflow_id=text_or_none(data.get("workflow_id")),
-        status=RunStatus(status),
-        state=dict(state or {}),
-        errors=[sentence(each) for each in (problems if is_list(problems) else [problems] if problems else [])],
-        output_block_id=text_or_none(data.get("output_block_id")) or (workflow.output_block_id if workflow else None),
-        raw=data,
-    )
+    return run
 
 
 # --- Stored workflows ---------------------------------------------------------------------------------------------
@@ -244,22 +232,6 @@ def _server_words(body: Any) -> str:
         if said:
             words += map(sentence, said if is_list(said) else [said])
     return _quoted("; ".join(words) or sentence(body))
-
-
-def sentence(said: Any) -> str:
-    """Return as text what a server reports: text, a pydantic detail (`loc`, `msg`), `{field, message}`, other JSON."""
-    if isinstance(said, str):
-        return said
-    if is_mapping(said):
-        words = said.get("msg") or said.get("message")
-        place = said.get("loc") or said.get("field")
-        if isinstance(words, str):
-            where = ".".join(map(str, place)) if is_list(place) else place
-            return f"{where}: {words}" if where else words
-    try:
-        return write_json(said)
-    except RecursionError:
-        return "(nested too deeply to be shown)"
 
 
 def _text_of_page(text: str) -> str:

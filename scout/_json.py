@@ -38,6 +38,7 @@ __all__ = [
     "objects_in",
     "parse_json",
     "redact",
+    "sentence",
     "shorten",
     "spell",
     "text_or_none",
@@ -534,6 +535,22 @@ def _without_halves(value: Any) -> Any:
 def shorten(text: str, limit: int) -> str:
     """Return the text, or its first `limit` characters and an ellipsis."""
     return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+def sentence(said: Any) -> str:
+    """Return as text what a server reports: text, a pydantic detail (`loc`, `msg`), `{field, message}`, other JSON."""
+    if isinstance(said, str):
+        return said
+    if is_mapping(said):
+        words = said.get("msg") or said.get("message")
+        place = said.get("loc") or said.get("field")
+        if isinstance(words, str):
+            where = ".".join(map(str, place)) if is_list(place) else place
+            return f"{where}: {words}" if where else words
+    try:
+        return write_json(said)
+    except RecursionError:
+        return "(nested too deeply to be shown)"
 
 
 def redact(value: Any, secrets: Iterable[str], mark: str = "[redacted]", *, shortest: int = SHORTEST_SECRET) -> Any:

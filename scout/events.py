@@ -18,7 +18,18 @@ from scout_generated.models.workflow_run_started import WorkflowRunStarted
 from ._json import NOT_JSON, is_dict, is_mapping, is_unicode, parse_json, text_or_none, whole_text, without_halves
 from ._retry import foreign
 from ._sse import ServerSentEvent
-from .results import BlockRun, Run, RunStatus, as_number, as_text, output_of, parse_timestamp
+from .results import (
+    BlockRun,
+    Run,
+    RunStatus,
+    as_number,
+    as_text,
+    definition_in,
+    dependencies_in,
+    output_of,
+    parse_timestamp,
+    with_meta,
+)
 from .workflow_files import LoadedWorkflow
 
 __all__ = [
@@ -194,6 +205,7 @@ class Accumulator:
         self._running: dict[str, None] = {}
         self._growing: dict[str, dict[str, _GrowingText]] = {}  # by block and key
         self._blocks: dict[str, BlockRun] = {}
+        self._config: Mapping[str, Any] = workflow.config if workflow else {}
         # Hashes of the last events by event id: between one and two times _MARKS of them, because a stream may be long.
         self._marks: dict[str, int] = {}
         self._older_marks: dict[str, int] = {}
@@ -217,12 +229,14 @@ class Accumulator:
     def run(self) -> Run:
         """Return the run so far."""
         state = {block_id: self._entry(block_id) for block_id in {**self._state, **self._growing}}
-        return replace(self._run, state=state, blocks=list(self._blocks.values()))
+        blocks = [with_meta(block, state.get(block.id)) for block in self._blocks.values()]
+        return replace(self._run, state=state, blocks=blocks)
 
     def finish(self, run: Run) -> None:
         """Set a whole run, which was sent instead of events."""
         self._run = run
         self._state = run.state
+        self._blocks = {block.id: block for block in run.blocks}
         self.is_over = True
 
     def add_only(self, event: Event, answer: dict[str, Any]) -> tuple[str, str] | None:
@@ -298,6 +312,7 @@ class Accumulator:
 
     def _note_config(self, data: Any) -> None:
         config = LoadedWorkflow(_object(data.workflow_config))
+        self._config = self._config or config.config
         self._known.update(config.block_ids)
         if self._run.output_block_id is None:
             self._run = replace(self._run, output_block_id=config.output_block_id)
@@ -359,9 +374,11 @@ class Accumulator:
         archetype = (
             text_or_none(event.data.block_type) or text_or_none(config.get("block_archetype_id")) or block.archetype
         )
+        told = (dependencies_in(each) for each in (config, definition_in(self._config, block_id)))
+        needs = next((each for each in told if each is not None), block.dependencies)
         moment = parse_timestamp(event.timestamp)
         if isinstance(event, BlockRunStarted):
-            self._blocks[block_id] = BlockRun(block_id, archetype, started=moment)
+            self._blocks[block_id] = BlockRun(block_id, archetype, started=moment, dependencies=needs)
             self._running[block_id] = None
             return None
         self._running.pop(block_id, None)
@@ -379,7 +396,7 @@ class Accumulator:
         if price is None:
             price = as_number(event.price)
         self._blocks[block_id] = replace(
-            block, archetype=archetype, status=status, ended=moment, price=price, error=error
+            block, archetype=archetype, status=status, ended=moment, price=price, error=error, dependencies=needs
         )
         return added
 
@@ -393,11 +410,13 @@ class Accumulator:
             halved = {key: value for key, value in update.items() if isinstance(value, str) and not is_unicode(value)}
             self._replace(block_id, {**update, **dict.fromkeys(halved, "")})
             for key, value in halved.items():
-                self._merge(block_id, key, value)
+                self._merge(block_id, key, value, event)
+            if self._output_text(block_id):
+                self._note_first_text(block_id, event)
             return self._added(block_id, before)
         added = ""
         for key, value in update.items():
-            shown = self._merge(block_id, key, value)
+            shown = self._merge(block_id, key, value, event)
             if key == "output":
                 added = shown
         return (block_id, added) if added else None
@@ -415,23 +434,34 @@ class Accumulator:
         self._growing.pop(block_id, None)
         self._state[block_id] = entry
 
-    def _merge(self, block_id: str, key: str, value: Any) -> str:
+    def _merge(self, block_id: str, key: str, value: Any, event: BlockStateUpdated) -> str:
         """Add a piece of text to that of a key, or replace another value. Return what the text has grown by."""
         growing = self._growing.get(block_id)
         if growing is None:
             growing = self._growing[block_id] = {}
         if isinstance(value, str):
             text = growing.get(key)
-            if text is None:
-                before = self._fixed(block_id).get(key)
-                text = growing[key] = _GrowingText(before if isinstance(before, str) else "")
-            return text.add(value)
+            if text is not None:
+                return text.add(value)
+            before = self._fixed(block_id).get(key)
+            before = before if isinstance(before, str) else ""
+            if value:
+                if key == "output":
+                    self._note_first_text(block_id, event)
+                text = growing[key] = _GrowingText(before)
+                return text.add(value)
+            value = before  # no text yet: the next piece is the first
         growing.pop(key, None)
         entry: Any = self._state.get(block_id)
         if not is_dict(entry):
             entry = self._state[block_id] = {}
         entry[key] = value
         return ""
+
+    def _note_first_text(self, block_id: str, event: BlockStateUpdated) -> None:
+        block = self._blocks.get(block_id)
+        if block is not None and block.first_token is None:
+            self._blocks[block_id] = replace(block, first_token=parse_timestamp(event.timestamp))
 
     def _fixed(self, block_id: str) -> Mapping[str, Any]:
         entry = self._state.get(block_id)

@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from enum import StrEnum
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
-from ._json import NOT_JSON, is_dict, is_same, parse_json, shorten, without_halves, write_json
-from .errors import RunFailedError, RunNotFinishedError, RunOutputError
+import scout  # its names are imported when they are first used, which only `typing.get_type_hints` does here
+
+from ._json import (
+    NOT_JSON,
+    is_decimal,
+    is_dict,
+    is_list,
+    is_mapping,
+    is_same,
+    objects_in,
+    parse_json,
+    sentence,
+    shorten,
+    text_or_none,
+    without_halves,
+    write_json,
+)
+from .errors import ConfigurationError, RunFailedError, RunNotFinishedError, RunOutputError
 
 __all__ = [
     "BlockRun",
@@ -21,8 +37,14 @@ __all__ = [
     "WorkflowPage",
     "as_number",
     "as_text",
+    "blocks_in_state",
+    "definition_in",
+    "dependencies_in",
     "output_of",
     "parse_timestamp",
+    "run_as_html",
+    "run_in_answer",
+    "with_meta",
 ]
 
 # The prefix of a status in `run.stop_reason` and in the names of the terminal events.
@@ -58,7 +80,9 @@ class RunStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BlockRun:
-    """The run of one block, as reported by the events of a stream. A field that no event reported is `None`.
+    """The run of one block, as the events of a stream report it, or the `meta` of a plain response.
+
+    A field that nothing reported is `None`. Only a stream reports times and errors.
 
     Attributes:
         id: The block's id in the workflow.
@@ -69,6 +93,11 @@ class BlockRun:
         duration: The seconds from `started` to `ended`.
         price: The price, in the unit of the API's price list.
         error: The reason why it failed.
+        first_token: The time when its first text arrived, as an aware `datetime`.
+        model: The name of the language model that it called.
+        input_tokens: The number of tokens that the model read.
+        output_tokens: The number of tokens that the model wrote.
+        dependencies: The ids of the blocks that it waits for.
     """
 
     id: str
@@ -78,6 +107,11 @@ class BlockRun:
     ended: datetime | None = None
     price: float | None = None
     error: str | None = None
+    first_token: datetime | None = None
+    model: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    dependencies: tuple[str, ...] | None = None
 
     @property
     def duration(self) -> float | None:
@@ -85,6 +119,10 @@ class BlockRun:
         if self.started is None or self.ended is None:
             return None
         return (self.ended - self.started).total_seconds()
+
+    def __repr__(self) -> str:
+        facts = {"id": self.id, "status": str(self.status), "duration": self.duration, "price": self.price}
+        return _one_line("BlockRun", {**facts, "model": self.model, "error": self.error})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +142,10 @@ class Run:
         errors: The error messages of the server.
         output_block_id: The block whose output is that of the run: the one that the server names, else the one marked
             `is_output` in the workflow, else its only leaf, else `None`.
-        blocks: The blocks that the events of a stream reported, in the order in which they started; else empty.
-        raw: The parsed body of the response; `None` for a run that was streamed.
+        blocks: The blocks that the events of a stream reported, in the order in which they started. For a plain
+            response, those for which its state holds `meta`, with model, tokens and price but without times: else none.
+        raw: The parsed body of the response; `None` for a run that was streamed; the argument of `from_dict` for a run
+            that it returned.
     """
 
     id: str | None
@@ -165,7 +205,7 @@ class Run:
 
     @property
     def price(self) -> float | None:
-        """The sum of the prices of the blocks, else the price of an event that was the whole answer, else `None`."""
+        """The sum of the prices of the blocks, else the one price that `raw` names, else `None`."""
         prices = [block.price for block in self.blocks if block.price is not None]
         return sum(prices) if prices else _price_of(self.raw)
 
@@ -187,6 +227,67 @@ class Run:
         failed = [block.id for block in self.blocks if block.status == RunStatus.FAILED]
         where = f" in block {', '.join(map(repr, failed))}" if failed else ""
         raise RunFailedError(f"{name} {self.status}{where}: {why}", run=self)
+
+    def timeline(self) -> scout.Timeline:
+        """Return a picture of the blocks over time: a bar per block, and the blocks that the run waited for longest.
+
+        A plain response tells no times. Stream the run to have them.
+        """
+        from .timeline import make_timeline
+
+        return make_timeline(self.blocks, _headline(self))
+
+    def to_dict(self, *, decimals: bool = False) -> dict[str, Any]:
+        """Return the run as JSON, from which `from_dict` makes an equal one, with equal blocks.
+
+        Times are texts in ISO 8601. `output`, `outputs`, `price` and the `duration` of a block are there for readers.
+        `raw` is left out; its `state` is kept whole.
+
+        Args:
+            decimals: Keep a number that neither int nor float can hold as a `decimal.Decimal`, for a writer that can
+                write it. By default it becomes text, because `json.dumps` cannot, and `decimals` in the result says
+                where in the state.
+        """
+        state, places = _copied(self.state, keep_decimals=decimals)
+        output = None if self.output_block_id is None else output_of(state.get(self.output_block_id))
+        return {
+            "id": self.id,
+            "session_id": self.session_id,
+            "workflow_id": self.workflow_id,
+            "status": str(self.status),
+            "output": output,
+            "outputs": {key: output_of(entry) for key, entry in state.items() if not key.startswith("__")},
+            "errors": list(self.errors),
+            "price": self.price,
+            "output_block_id": self.output_block_id,
+            "blocks": [_block_to_dict(block) for block in self.blocks],
+            "state": state,
+            **({"decimals": places} if places else {}),
+            "scout_run": _FORM,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Run:
+        """Return the run that `to_dict` wrote, also after a way through JSON. Unknown keys are ignored.
+
+        Args:
+            data: The result of `to_dict`, or the body of a plain response of the API, such as `raw`.
+
+        Raises:
+            ConfigurationError: it is neither.
+        """
+        given: Any = data
+        if not is_mapping(given):
+            raise ConfigurationError(f"a saved run is an object, and this is {_kind(given)}")
+        run = None if "state" in given else run_in_answer(given, None)
+        return run if run is not None else _Saved(given).run()
+
+    def __repr__(self) -> str:
+        facts = {"id": self.id, "status": str(self.status), "output": self.output, "price": self.price}
+        return _one_line("Run", {**facts, "errors": self.errors or None})
+
+    def _repr_html_(self) -> str:
+        return run_as_html(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +335,276 @@ class WorkflowPage:
     workflows: list[StoredWorkflow]
     next_cursor: str | None
     raw: Any = field(default=None, compare=False, repr=False)
+
+
+# --- Runs in answers ----------------------------------------------------------------------------------------------
+
+
+def run_in_answer(data: Mapping[str, Any], config: Mapping[str, Any] | None, marked: str | None = None) -> Run | None:
+    """Return the run in the parsed body of a plain response; `None` when there is none that says how it ended.
+
+    Args:
+        data: The body.
+        config: The config that was sent; `None` when it is not known.
+        marked: The output block, where the body does not name it.
+
+    Raises:
+        ConfigurationError: its `state` is not an object.
+    """
+    found = data.get("run")
+    status = found.get("stop_reason") if is_mapping(found) else None
+    if not is_mapping(found) or not isinstance(status, str):
+        return None
+    state = found.get("state")
+    if state is not None and not is_mapping(state):
+        raise ConfigurationError(f"its run.state is {_kind(state)} where an object belongs")
+    problems = found.get("errors")
+    state = dict(state or {})
+    return Run(
+        id=text_or_none(found.get("workflow_run_id")),
+        session_id=text_or_none(found.get("session_id")),
+        workflow_id=text_or_none(data.get("workflow_id")),
+        status=RunStatus(status),
+        state=state,
+        errors=[sentence(each) for each in (problems if is_list(problems) else [problems] if problems else [])],
+        output_block_id=text_or_none(data.get("output_block_id")) or marked,
+        blocks=blocks_in_state(state, config or {}),
+        raw=data,
+    )
+
+
+def blocks_in_state(state: Mapping[str, Any], config: Mapping[str, Any]) -> list[BlockRun]:
+    """Return the blocks of which a plain response tells more than the output: those with `meta`.
+
+    One with an output has completed. Of the others nothing says how they ended.
+
+    Args:
+        state: The state of the run.
+        config: The config of the workflow, as far as it is known.
+    """
+    blocks: list[BlockRun] = []
+    for block_id, entry in state.items():
+        if is_dict(entry) and is_dict(entry.get("meta")) and not block_id.startswith("__"):
+            definition = definition_in(config, block_id)
+            block = BlockRun(
+                block_id,
+                text_or_none(definition.get("block_archetype_id")),
+                RunStatus.COMPLETED if entry.get("output") is not None else RunStatus.STARTED,
+                dependencies=dependencies_in(definition),
+            )
+            blocks.append(with_meta(block, entry))
+    return blocks
+
+
+def with_meta(block: BlockRun, entry: Any) -> BlockRun:
+    """Return a block with what the `meta` of its entry in the state says; unchanged where that says nothing."""
+    meta = entry.get("meta") if is_dict(entry) else None
+    if not is_dict(meta):
+        return block
+    price = block.price if block.price is not None else as_number(meta.get("cost"))
+    tokens = _count(meta.get("input_tokens")), _count(meta.get("output_tokens"))
+    return replace(
+        block, price=price, model=text_or_none(meta.get("model")), input_tokens=tokens[0], output_tokens=tokens[1]
+    )
+
+
+def definition_in(config: Mapping[str, Any], block_id: str) -> Mapping[str, Any]:
+    """Return the definition of a block in a config, which may hold anything; empty when it has none."""
+    none: Mapping[str, Any] = {}
+    return next((block for block in objects_in(config.get("blocks")) if block.get("block_id") == block_id), none)
+
+
+def dependencies_in(definition: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return the ids of the blocks that a block waits for; `None` when its definition does not say."""
+    if "block_id" not in definition and "dependencies" not in definition:
+        return None
+    needs = (edge.get("block_id") for edge in objects_in(definition.get("dependencies")))
+    return tuple(need for need in needs if isinstance(need, str))
+
+
+def _count(value: Any) -> int | None:
+    """Return a count that a server reports; `None` for anything else."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+# --- Saved runs ---------------------------------------------------------------------------------------------------
+
+_FORM = 1
+"""The form of saved runs, in `scout_run`. It changes when an older version could not read a newer one."""
+
+_TIMES = ("started", "ended", "first_token")
+
+
+def _block_to_dict(block: BlockRun) -> dict[str, Any]:
+    times = {name: moment.isoformat() if (moment := getattr(block, name)) else None for name in _TIMES}
+    return {
+        "id": block.id,
+        "archetype": block.archetype,
+        "status": str(block.status),
+        "started": times["started"],
+        "ended": times["ended"],
+        "duration": block.duration,
+        "price": block.price,
+        "error": block.error,
+        "first_token": times["first_token"],
+        "model": block.model,
+        "input_tokens": block.input_tokens,
+        "output_tokens": block.output_tokens,
+        "dependencies": None if block.dependencies is None else list(block.dependencies),
+    }
+
+
+def _copied(state: Mapping[str, Any], *, keep_decimals: bool) -> tuple[dict[str, Any], list[list[str | int]]]:
+    """Return a copy of a state, and the places where a Decimal became text."""
+    top: dict[str, Any] = {}
+    places: list[list[str | int]] = []
+    # Without recursion, because JSON may be nested deeper than Python's limit.
+    work: list[tuple[Any, Any, list[str | int]]] = [(state, top, [])]
+    while work:
+        source, copy, place = work.pop()
+        pairs: Any = source.items() if is_mapping(source) else enumerate(source)
+        for key, value in pairs:
+            copy[key] = value
+            if is_mapping(value) or is_list(value):
+                copy[key] = {} if is_mapping(value) else [None] * len(value)
+                work.append((value, copy[key], [*place, key]))
+            elif is_decimal(value) and not keep_decimals:
+                copy[key] = str(value)
+                places.append([*place, key])
+    return top, places
+
+
+class _Saved:
+    """A run as `Run.to_dict` writes it, read with care: the file may come from anywhere."""
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        self._data = data
+
+    def run(self) -> Run:
+        data = self._data
+        if not isinstance(data.get("status"), str) or "state" not in data:
+            self._refuse("it has no status and state")
+        state, errors = data["state"], data.get("errors", [])
+        if not is_mapping(state):
+            self._refuse(f"state is {_kind(state)} where an object belongs")
+        if not is_list(errors) or not all(isinstance(each, str) for each in errors):
+            self._refuse("errors is not a list of texts")
+        blocks: Any = data.get("blocks", [])
+        if not is_list(blocks):
+            self._refuse(f"blocks is {_kind(blocks)} where a list belongs")
+        return Run(
+            **{name: self._text(data, name, "") for name in ("id", "session_id", "workflow_id", "output_block_id")},
+            status=RunStatus(data["status"]),
+            state=self._state(state),
+            errors=list(errors),
+            blocks=[self._block(block, f"blocks[{number}]") for number, block in enumerate(blocks)],
+            raw=data,
+        )
+
+    def _state(self, saved: Mapping[str, Any]) -> dict[str, Any]:
+        from decimal import Decimal, InvalidOperation
+
+        state, _ = _copied(saved, keep_decimals=True)
+        places: Any = self._data.get("decimals", [])
+        try:
+            for *path, last in places:
+                part: Any = state
+                for key in path:
+                    part = part[key]
+                part[last] = Decimal(part[last])
+        except (TypeError, ValueError, LookupError, InvalidOperation):
+            self._refuse("decimals does not say where in the state there are numbers")
+        return state
+
+    def _block(self, block: Any, place: str) -> BlockRun:
+        if not is_mapping(block) or not isinstance(block.get("id"), str):
+            self._refuse(f"{place} is not a block with an id")
+        needs = block.get("dependencies")
+        if needs is not None and not (is_list(needs) and all(isinstance(need, str) for need in needs)):
+            self._refuse(f"{place}.dependencies is not a list of texts")
+        price = block.get("price")
+        if isinstance(price, bool) or not isinstance(price, int | float | None):
+            self._refuse(f"{place}.price is {_kind(price)} where a number belongs")
+        texts = {name: self._text(block, name, f"{place}.") for name in ("archetype", "error", "model", "status")}
+        started, ended, first_token = (self._time(block, name, f"{place}.") for name in _TIMES)
+        return BlockRun(
+            block["id"],
+            texts["archetype"],
+            RunStatus(texts["status"] or RunStatus.STARTED),
+            started,
+            ended,
+            price,
+            texts["error"],
+            first_token,
+            texts["model"],
+            self._count(block, "input_tokens", place),
+            self._count(block, "output_tokens", place),
+            None if needs is None else tuple(needs),
+        )
+
+    def _count(self, block: Mapping[str, Any], name: str, place: str) -> int | None:
+        value = block.get(name)
+        if value is not None and _count(value) is None:
+            self._refuse(f"{place}.{name} is not a count")
+        return _count(value)
+
+    def _text(self, part: Mapping[str, Any], name: str, place: str) -> str | None:
+        value = part.get(name)
+        if not isinstance(value, str | None):
+            self._refuse(f"{place}{name} is {_kind(value)} where text belongs")
+        return value
+
+    def _time(self, block: Mapping[str, Any], name: str, place: str) -> datetime | None:
+        value = self._text(block, name, place)
+        moment = parse_timestamp(value)
+        if moment is None and value is not None:
+            self._refuse(f"{place}{name} is not a time: {shorten(value, 40)!r}")
+        return moment
+
+    def _refuse(self, reason: str) -> NoReturn:
+        raise ConfigurationError(f"this is neither a saved run nor an answer of the API: {reason}")
+
+
+def _kind(value: object) -> str:
+    return "null" if value is None else type(value).__name__
+
+
+# --- Runs as text and HTML ----------------------------------------------------------------------------------------
+
+_LONGEST_IN_A_REPR = 60
+
+
+def _one_line(name: str, facts: Mapping[str, Any]) -> str:
+    """Return the repr of a result: the facts that are known, each cut to a few characters."""
+    known = {key: value for key, value in facts.items() if value is not None}
+    return f"{name}({', '.join(f'{key}={_brief(value)}' for key, value in known.items())})"
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, str):
+        return repr(shorten(value, _LONGEST_IN_A_REPR))
+    try:
+        return shorten(repr(value), _LONGEST_IN_A_REPR)
+    except RecursionError:
+        return "..."
+
+
+def run_as_html(run: Run) -> str:
+    """Return a run as a piece of HTML for a notebook."""
+    from .timeline import html_summary
+
+    return html_summary(_headline(run), run.text if run.ok else "\n".join(run.errors) or run.text, run.blocks)
+
+
+def _headline(run: Run) -> str:
+    from .timeline import headline
+
+    return headline(run.id, run.status, run.price)
+
+
+# --- Outputs and times --------------------------------------------------------------------------------------------
 
 
 def _fenced(text: str) -> list[str]:

@@ -8,10 +8,10 @@ from types import TracebackType
 from typing import Any, Self
 from zlib import crc32
 
-from ._answers import Answer, read_run, sentence
+from ._answers import Answer, read_run
 from ._call import FAILURES
 from ._http import AsyncBody, Body
-from ._json import NOT_JSON, is_mapping, shorten
+from ._json import NOT_JSON, is_mapping, sentence, shorten
 from ._sse import EventTooLargeError, ServerSentEvent, SSEDecoder, is_stream, is_stream_type
 from .errors import (
     ConfigurationError,
@@ -20,7 +20,7 @@ from .errors import (
     StreamInterruptedError,
 )
 from .events import Accumulator, Event, UnknownEvent, decode, event_in_answer
-from .results import Run, RunStatus
+from .results import Run, RunStatus, run_as_html
 from .workflow_files import LoadedWorkflow
 
 __all__ = ["MAX_EVENT_BYTES", "AsyncRunStream", "RunStream", "new_progress", "run_from_events", "run_of_event"]
@@ -299,6 +299,9 @@ class _Stream:
         For code that iterates over events and shows text as well.
         """
         return self._progress.added
+
+    def _repr_html_(self) -> str:
+        return run_as_html(self.run)
 
     def _next(self) -> Event | None:
         """Return the next event in the received bytes; `None` when there is none."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
 
+import scout  # its names are imported when they are first used, which only `typing.get_type_hints` does here
+
 from ._documents import NEVER_RAW, locate, parse_json_text, parse_yaml, refuse_at
 from ._files import write_whole
 from ._json import PathInData, is_list, is_mapping, json_fault, parse_json, spell, text_or_none, write_json
@@ -31,6 +33,7 @@ __all__ = [
     "is_stored",
     "is_workflow_id",
     "kind_of",
+    "load_text",
     "load_workflow",
     "parse_file",
     "place_of_config",
@@ -59,11 +62,14 @@ class LoadedWorkflow:
         config: The config, without any wrapper, otherwise unchanged.
         key: The `workflow_key` of the wrapper; `None` when it has none.
         path: The path of the file, as it was given; `None` when the workflow is not from a file.
+        text: The text of the workflow, when it was read from elsewhere, such as the standard input of the `scout`
+            command; `None` otherwise.
     """
 
     config: Mapping[str, Any]
     key: str | None = None
     path: str | None = field(default=None, compare=False, repr=False)
+    text: str | None = field(default=None, compare=False, repr=False)
 
     @property
     def block_ids(self) -> list[str]:
@@ -91,16 +97,23 @@ class LoadedWorkflow:
                 does not exist, the nearest one above it is found.
 
         Returns:
-            Line and column; `None` and `None` when the workflow is not from a file.
+            Line and column; `None` and `None` when the workflow is neither from a file nor from a text.
 
         Raises:
             WorkflowFileError: the file, which is read again, has changed so that it is not a workflow, or is gone.
         """
-        if self.path is None:
+        if self.path is None and self.text is None:
             return None, None
-        text = decode_text(self.path, read_bytes(self.path))
-        data = _parse(self.path, text)
+        name = self.path or ""
+        text = decode_text(name, read_bytes(name)) if self.text is None else self.text
+        data = _parse(name, text)
         return locate(text, (*place_of_config(data), *place))
+
+    def graph(self) -> scout.Graph:
+        """Return the blocks and their dependencies as a graph, which can be printed and drawn."""
+        from .graph import graph_of
+
+        return graph_of(self.config, self.output_block_id)
 
     def _blocks(self) -> list[Mapping[str, Any]]:
         found: Any = self.config.get("blocks")
@@ -179,6 +192,20 @@ def is_json_name(name: str) -> bool:
 
 def _load_bytes(name: str, data: bytes, *, require_fields: bool = False) -> LoadedWorkflow:
     text = decode_text(name, data)
+    return replace(load_text(name, text, require_fields=require_fields), path=name, text=None)
+
+
+def load_text(name: str, text: str, *, require_fields: bool = False) -> LoadedWorkflow:
+    """Read a workflow from the text of a YAML or JSON file. Else as `load_workflow`.
+
+    Args:
+        name: The name of the text in errors. It is read as JSON when the name ends in `.json`.
+        text: The text.
+        require_fields: As for `load_workflow`.
+
+    Raises:
+        WorkflowFileError: as `load_workflow`.
+    """
     return _checked(name, text, _parse(name, text), require_fields=require_fields)
 
 
@@ -199,7 +226,7 @@ def _checked(name: str, text: str, data: Any, *, require_fields: bool) -> Loaded
 
     if not is_mapping(data):
         refuse(f"a workflow is a mapping, and this is {kind_of(data)}", ())
-    return replace(_unwrap(data, refuse, require_fields=require_fields), path=name)
+    return replace(_unwrap(data, refuse, require_fields=require_fields), text=text)
 
 
 def _parse(name: str, text: str) -> Any:

@@ -28,30 +28,37 @@ def run_process(*args: object, env: Mapping[str, str], stdin: bytes = b"", cwd: 
     return Done(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-def run_here(*args: object, env: Mapping[str, str], stdin: bytes = b"", cwd: Path | None = None) -> Done:
+def run_here(
+    *args: object, env: Mapping[str, str], stdin: bytes = b"", cwd: Path | None = None, encoding: str = "utf-8"
+) -> Done:
     """Call the command as its process would, with streams that are no terminals; an uncaught exception is raised."""
     from scout.cli import main
 
     argv = list(map(str, args))
-    return call_here(lambda: main(argv), env=env, stdin=stdin, cwd=cwd)
+    return call_here(lambda: main(argv), env=env, stdin=stdin, cwd=cwd, encoding=encoding)
 
 
 def call_here(
-    program: Callable[[], int], *, env: Mapping[str, str], stdin: bytes = b"", cwd: Path | None = None
+    program: Callable[[], int],
+    *,
+    env: Mapping[str, str],
+    stdin: bytes = b"",
+    cwd: Path | None = None,
+    encoding: str = "utf-8",
 ) -> Done:
     """Call a function that returns an exit code with the surroundings of a process of its own."""
-    with _streams(stdin) as (out, err), patch.dict(os.environ, env, clear=True), _folder(cwd):
+    with _streams(stdin, encoding) as (out, err), patch.dict(os.environ, env, clear=True), _folder(cwd):
         code = program()
     return Done([], code, out.getvalue().decode(), err.getvalue().decode())
 
 
 @contextmanager
-def _streams(stdin: bytes) -> Iterator[tuple[io.BytesIO, io.BytesIO]]:
+def _streams(stdin: bytes, encoding: str) -> Iterator[tuple[io.BytesIO, io.BytesIO]]:
     """Standard streams with the encodings and errors that Python gives to pipes."""
     out, err = io.BytesIO(), io.BytesIO()
     replaced = {
         "stdin": io.TextIOWrapper(io.BytesIO(stdin), "utf-8"),
-        "stdout": io.TextIOWrapper(out, "utf-8"),
+        "stdout": io.TextIOWrapper(out, encoding),
         "stderr": io.TextIOWrapper(err, "utf-8", errors="backslashreplace", line_buffering=True),
     }
     with patch.multiple(sys, **replaced):

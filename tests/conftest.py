@@ -34,6 +34,13 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def garbage_of_one_module() -> None:
+    """Leave also what the modules before have imported, and their reports, out of garbage collection."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def certificates_read_once() -> Iterator[None]:
     """Share httpx's default TLS context: reading the world's certificates costs each client 50 ms of CPU."""

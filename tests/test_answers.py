@@ -14,6 +14,7 @@ from servers import run_answer
 from scout import (
     APIResponseError,
     APIStatusError,
+    BlockRun,
     RunStatus,
     UnprocessableEntityError,
 )
@@ -54,6 +55,37 @@ def test_a_complete_answer() -> None:
     assert run.state == body["run"]["state"]
     assert run.raw == body
     assert run.blocks == []
+
+
+def test_meta_of_a_block_tells_of_its_model_and_its_price() -> None:
+    meta = {"model": "gpt-4o", "input_tokens": 21, "output_tokens": 96.0, "cost": "0.0025"}
+    state = {
+        "inputs": {"meta": "of the caller"},
+        "answer": {"output": "Hello", "meta": meta},
+        "plain": {"output": "Hi"},
+        "text": "Hi",
+        "odd": {"meta": {"model": 5, "input_tokens": -1, "output_tokens": True, "cost": [1]}},
+        "__exp_global": {"meta": {"model": "x"}},
+    }
+    workflow = sent(block("answer", dependencies=[{"block_id": "plain"}, 5]), block("plain"))
+    body = run_answer("Hello")
+    body["run"]["state"] = state
+
+    run = read_run(answer(body), workflow)
+
+    assert run.blocks == [
+        BlockRun(
+            *("answer", "t", RunStatus.COMPLETED),
+            price=0.0025,
+            model="gpt-4o",
+            input_tokens=21,
+            output_tokens=96,
+            dependencies=("plain",),
+        ),
+        BlockRun("odd"),
+    ]
+    assert run.price == 0.0025
+    assert run.blocks == read_run(answer(body), workflow).blocks
 
 
 def examples() -> list[Any]:

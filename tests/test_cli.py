@@ -18,7 +18,7 @@ from commands import PATIENCE, Done, command, run_here, run_process
 from servers import Server, answer, close_unanswered, html, json_answer, refused_url, silent
 
 from scout.cli import main
-from scout.cli._inputs import gather
+from scout.cli._inputs import gather, pair
 from scout.cli._terminal import escape
 from scout.local import LocalScout
 
@@ -188,22 +188,24 @@ class TestInputs:
         ],
     )
     def test_one_input(self, given: str, expected: tuple[str, Any]) -> None:
-        from scout.cli._inputs import _pair
+        parsed = pair(given)
 
-        assert _pair(given) == expected
+        assert (parsed.name, parsed.read()) == expected
 
     def test_single_inputs_win_over_the_file_and_the_last_one_over_the_first(self, tmp_path: Path) -> None:
         path = tmp_path / "inputs.json"
         path.write_text('\ufeff{"a": 1, "b": 2}', encoding="utf-8")
 
-        assert gather([("b", "x"), ("c", "y"), ("b", "z")], str(path)) == {"a": 1, "b": "z", "c": "y"}
+        given = map(pair, ["b=x", "c=y", "b=z"])
+
+        assert gather(given, str(path)) == {"a": 1, "b": "z", "c": "y"}
 
     @pytest.mark.parametrize(
         ("content", "words"),
         [
             (b"", "not JSON"),
-            (b"{", "line 1 column 2"),
-            (b"\xff\xfe", "not JSON"),
+            (b"{", "line 1, column 2"),
+            (b"\xff\xfe", "line 1, column 1: is not UTF-8"),
             (b"[1]", "must be one JSON object"),
             (b"null", "must be one JSON object"),
         ],
@@ -262,6 +264,8 @@ class TestRun:
             "price",
             "output_block_id",
             "blocks",
+            "state",
+            "scout_run",
         ]
         assert (run["status"], run["session_id"], run["errors"]) == ("completed", "sess_7", [])
         assert run["output"].startswith("ü😀|")
@@ -495,8 +499,8 @@ class TestOutput:
     def test_what_the_encoding_lacks_is_printed_all_the_same(self, workflow: Path) -> None:
         with Server(json_answer(run_body("ü€😀\ud800"))) as server:
             text = scout_process("run", workflow, url=server.url, PYTHONIOENCODING="ascii")
-            as_json = scout_process("run", workflow, "--json", url=server.url, PYTHONIOENCODING="ascii")
-            as_utf8 = scout_process("run", workflow, "--json", url=server.url, PYTHONIOENCODING="utf-8")
+            as_json = run_here("run", workflow, "--json", env=environment(server.url), encoding="ascii")
+            as_utf8 = run_here("run", workflow, "--json", env=environment(server.url))
 
         assert text.stdout == "\\xfc\\u20ac\\U0001f600\\ufffd\n"
         assert json.loads(as_json.stdout)["output"] == "ü€😀\ufffd"

@@ -378,7 +378,7 @@ def test_elsewhere_it_needs_yes(client: Scout, server: LocalScout, folder: Path,
     assert (done.returncode, done.stdout) == (2, "")
     assert "deploy asks on a terminal; elsewhere it needs --yes, or --dry-run" in done.stderr
     done = asked(folder, "--json", answer=lambda: pytest.fail("asked"))
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.returncode, json.loads(done.stdout)["error"]["type"]) == (2, "UsageError")
     assert "with --json, deploy does not ask" in done.stderr
     assert server.requests == []
 

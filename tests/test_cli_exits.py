@@ -225,6 +225,7 @@ def test_inputs_that_are_not_json_are_not_sent(action: str, option: str, json: s
     if option == "--inputs":
         value = file.with_name("inputs.json")
         value.write_text(f'{{"x": {json}}}')
+        words = words.removeprefix("inputs.")  # line and column say where
     argv = [str(file) if word == "FILE" else word for word in action.split()]
     with Server(json_answer({})) as server:
         done = scout(*argv, option, value, url=server.url)

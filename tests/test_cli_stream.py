@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import commands
+import pyte
 import pytest
 from commands import PATIENCE, Done, run_here
 from servers import Behaviour, Server, answer, chunked, json_answer, run_answer
@@ -27,7 +28,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*/workflow.yml"))
 NASTY = "\x1b[31mred\x1b[0m \x07 \r \x7f \x9b2J \u202eevil \u2066\ttab\nline"
 VISIBLE = "\\x1b[31mred\\x1b[0m \\x07 \\x0d \\x7f \\x9b2J \\u202eevil \\u2066\ttab\nline"
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[D78]")
 
 LLM = {"block_display_name": "B", "block_archetype_id": "com.scoutos.llm", "block_inputs": {}}
 CONFIG = {
@@ -252,11 +253,10 @@ class TestProgress:
             ["block", "answer", "completed"],
         ]
 
-    def test_without_rich_a_terminal_gets_lines(self, workflow: Path, tmp_path: Path) -> None:
-        (tmp_path / "hidden").mkdir()
-        (tmp_path / "hidden" / "rich.py").write_text("raise ImportError('not installed')")
+    @pytest.mark.parametrize("calm", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=lambda calm: next(iter(calm)))
+    def test_a_terminal_that_must_not_move_gets_lines(self, workflow: Path, calm: dict[str, str]) -> None:
         with Server(events(*HELLO)) as server:
-            shown = on_a_terminal(workflow, "--stream", url=server.url, PYTHONPATH=str(tmp_path / "hidden"))
+            shown = on_a_terminal(workflow, "--stream", url=server.url, **calm)
 
         assert "scout: block answer completed in 5.00 s, price 0.00004\n" in shown
         assert not CONTROL.search(shown)
@@ -267,22 +267,24 @@ class TestTerminal:
         with Server(events(begins(), block_begins("answer"), says("answer", 1, NASTY), ends(NASTY))) as server:
             shown = on_a_terminal(workflow, "--stream", url=server.url)
 
-        plain = COLOUR.sub("", shown).replace("\r", "")
-        assert not CONTROL.search(plain)
-        assert VISIBLE + "\n" in plain
-        assert "> answer started\n" in plain
-        assert "scout: run run_1 completed" in plain
+        assert not CONTROL.search(COLOUR.sub("", shown).replace("\r", ""))
+        lines = on_the_screen(shown)
+        first, second = VISIBLE.expandtabs().split("\n")
+        assert lines[lines.index(first) + 1] == second
+        assert lines[-1].startswith("scout: run run_1 completed")
 
-    def test_what_interrupts_the_text_begins_a_line(self, workflow: Path) -> None:
+    def test_blocks_that_end_meanwhile_do_not_interrupt_the_text(self, workflow: Path) -> None:
         with Server(events(*HELLO)) as server:
             shown = on_a_terminal(workflow, "--stream", url=server.url)
 
-        plain = COLOUR.sub("", shown).replace("\r", "")
-        lines = [line.strip() for line in plain.splitlines()]
-        assert "Hello" in lines
-        assert "x side failed after 3.00 s: no \\x1b[31mnetwork\\x1b[0m" in lines
-        assert "there" in lines
-        assert "+ answer completed in 5.00 s, price 0.00004" in lines
+        *lines, end = on_the_screen(shown)
+        assert lines == [
+            "Hello there",
+            "x side failed after 3.00 s: no \\x1b[31mnetwork\\x1b[0m",
+            "+ answer completed in 5.00 s, price 0.00004",
+        ]
+        assert end.startswith("scout: run run_1 completed in")
+        assert shown.rpartition("\x1b[?25")[2].startswith("h")  # the cursor is visible
 
     @pytest.mark.timing
     def test_while_a_block_runs_its_seconds_are_shown(self, workflow: Path) -> None:
@@ -480,7 +482,14 @@ def running(*args: object, url: str) -> Iterator[subprocess.Popen[bytes]]:
 
 def on_a_terminal(*args: object, url: str, **more: str) -> str:
     """What the command shows on a terminal that has both its stdout and its stderr, with plain line ends."""
-    return _on_a_terminal(args, environment(url, TERM="xterm", **more), stdout=None)[0]
+    return _on_a_terminal(args, environment(url, **{"TERM": "xterm", **more}), stdout=None)[0]
+
+
+def on_the_screen(shown: str) -> list[str]:
+    """The lines of a terminal of 120 columns after what the command wrote, without empty ones."""
+    screen = pyte.Screen(120, 24)
+    pyte.Stream(screen).feed(shown.replace("\r\n", "\n").replace("\n", "\r\n"))
+    return [line.rstrip() for line in screen.display if line.strip()]
 
 
 def on_a_terminal_but_stdout(*args: object, url: str) -> tuple[str, str]:

@@ -385,7 +385,16 @@ def test_the_tables_of_the_local_scout_are_whole(title: str, kind: Any) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["run", "check", "init", "stubs", "local", *(f"workflows {name}" for name in ("list", "pull", "deploy", "run"))],
+    [
+        "run",
+        "check",
+        "init",
+        "stubs",
+        "local",
+        "doctor",
+        "completion",
+        *(f"workflows {name}" for name in ("list", "pull", "deploy", "run")),
+    ],
 )
 def test_every_option_of_the_command_line_is_named(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command.split(), "--help"]) == 0

@@ -725,6 +725,58 @@ def test_what_is_told_of_a_block(call: Caller) -> None:
     assert (run.status, run.errors) == (RunStatus.FAILED, ["Block failed."])
 
 
+def clock(second: int) -> str:
+    return f"2026-01-02T03:04:{second:02d}Z"
+
+
+@pytest.mark.parametrize(
+    ("frames", "second"),
+    [
+        ([says("Hel", timestamp=clock(6)), says("lo", timestamp=clock(7))], 6),
+        ([says("", timestamp=clock(6)), says("Hello", timestamp=clock(7)), says("", timestamp=clock(8))], 7),
+        ([updates("answer", {"output": "Hello"}, "complete", timestamp=clock(6)), says("!", timestamp=clock(7))], 6),
+        ([updates("answer", {"thought": "Hm"}, timestamp=clock(6)), says("Hello", timestamp=clock(7))], 7),
+        ([updates("answer", {"output": {"a": 1}}, timestamp=clock(6))], None),
+        ([], None),
+    ],
+    ids=["pieces", "empty", "complete", "another key", "json", "none"],
+)
+def test_the_time_of_the_first_text_of_a_block(call: Caller, frames: list[bytes], second: int | None) -> None:
+    run = finished(call, STARTED, begins(), *frames, ends(), DONE).run
+
+    moment = None if second is None else datetime(2026, 1, 2, 3, 4, second, tzinfo=UTC)
+    assert [block.first_token for block in run.blocks] == [moment]
+
+
+def test_a_block_that_runs_again_has_a_first_text_again(call: Caller) -> None:
+    one = [begins(), says("a", timestamp=clock(6)), ends(output="a")]
+    two = [begins(), says("b", timestamp=clock(8)), ends(output="b")]
+
+    run = finished(call, STARTED, *one, *two, DONE).run
+
+    assert run.blocks[0].first_token == datetime(2026, 1, 2, 3, 4, 8, tzinfo=UTC)
+
+
+def test_an_empty_piece_does_not_empty_the_text(call: Caller) -> None:
+    whole = updates("answer", {"output": "Hello"}, "complete")
+    run = watch(call, b"".join([STARTED, begins(), whole, says(""), says(" there")])).error.run
+    assert run.state["answer"]["output"] == "Hello there"
+
+
+def test_a_block_says_which_model_it_called_and_what_it_waits_for(call: Caller) -> None:
+    meta = {"model": "gpt-4o", "input_tokens": 21, "output_tokens": 96, "cost": 5}
+    needs = {"block_id": "b", "dependencies": [{"block_id": "a"}]}
+    frames = [
+        begins("a"),
+        framed("block_run_started", about("b", config=needs)),
+        framed("block_run_completed", about("b", price=0.25, state={"output": "", "meta": meta})),
+    ]
+    sent = workflow("a", "unused")
+    first, second = finished(call, STARTED, *frames, DONE, sent=sent).run.blocks
+    assert (first.dependencies, second.dependencies) == ((), ("a",))
+    assert (second.model, second.input_tokens, second.output_tokens, second.price) == ("gpt-4o", 21, 96, 0.25)
+
+
 def test_a_block_that_may_fail_does_not_fail_the_run(call: Caller) -> None:
     entry = {"output": None, "error": "it broke"}
     frames = [begins("a"), says("half", "a"), breaks("a", "it broke", state=entry), begins("answer"), says("Hello")]

@@ -41,6 +41,9 @@ FLOORS = [
     "_sources",
     "_layout",
     "_order",
+    "_pictures",
+    "graph",
+    "timeline",
     "results",
     "workflow_files",
     "differences",
@@ -63,8 +66,6 @@ FLOORS = [
     "client",
     "cassettes",
     "checks",
-    "graph",
-    "timeline",
     "batch",
 ]
 OUTBUILDINGS = ["cli", "local"]  # these use the house through its front door, if at all
@@ -319,9 +320,15 @@ def test_the_local_scout_knows_nothing_of_the_client() -> None:
 
 def test_the_command_comes_in_by_the_front_door() -> None:
     used = [each for each in imports() if each.room == "cli" and each.target not in (None, "cli")]
-    # It reads and prints JSON, and writes files, as the client does.
-    shared = [("scout._json", "parse_json"), ("scout._json", "write_json"), ("scout._files", "write_whole")]
-    used = [each for each in used if (each.module, each.name) not in shared]
+    back = [
+        *(("scout._json", name) for name in ("parse_json", "write_json")),  # JSON is read and printed as by the client
+        ("scout._json", "redact"),  # of the key in errors as JSON
+        *(("scout._documents", name) for name in ("parse_json_text", "parse_yaml")),  # files of inputs, as workflows
+        *(("scout._pictures", name) for name in ("cut", "display_width")),  # text is measured as in pictures
+        ("scout._files", "write_whole"),  # files are written as by `save_workflow`
+        ("scout.workflow_files", "load_text"),  # a workflow on stdin, which has no path
+    ]
+    used = [each for each in used if (each.module, each.name) not in back]
     doors = {each.module for each in used}
 
     assert doors <= {"scout", "scout.local"}

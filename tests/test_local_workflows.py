@@ -446,23 +446,25 @@ class TestFile:
 import sys
 from scout.local.store import Store
 print("ready", flush=True)
-sys.stdin.read()
-Store(sys.argv[1]).close()
+for path in sys.stdin:
+    Store(path.strip()).close()
+    print("done", flush=True)
 """
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        begins = [subprocess.Popen([sys.executable, "-c", program], text=True, bufsize=1, **pipes) for _ in range(6)]
+        for process in begins:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
         for number in range(3):
-            path = tmp_path / f"{number}.db"
-            begins = [subprocess.Popen([sys.executable, "-c", program, path], **pipes) for _ in range(6)]
-            for process in begins:
-                assert process.stdout is not None
-                assert process.stdout.readline() == b"ready\n"
             for process in begins:
                 assert process.stdin is not None
-                process.stdin.close()
-                process.stdin = None
+                process.stdin.write(f"{tmp_path / str(number)}.db\n")
             for process in begins:
-                assert process.communicate(timeout=30) == (b"", b"")
-                assert process.returncode == 0
+                assert process.stdout is not None
+                assert process.stdout.readline() == "done\n", process.communicate(timeout=30)
+        for process in begins:
+            assert process.communicate(timeout=30) == ("", "")
+            assert process.returncode == 0
 
     def test_what_another_has_spelt_in_another_way_is_the_same(self, tmp_path: Path) -> None:
         path = tmp_path / "scout.db"

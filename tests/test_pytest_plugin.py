@@ -93,7 +93,10 @@ def test_options(scout_local):
     assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 
-def test_async_applications_and_threads(tmp_path: Path) -> None:
+def test_async_applications_threads_and_the_environment_of_the_shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCOUT_ENVIRONMENT", "console")
     test = """
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -111,9 +114,13 @@ def test_asyncio(scout_local):
             runs = await asyncio.gather(*(scout.execute(CONFIG, {"question": str(n)}) for n in range(20)))
             assert [run.text for run in runs] == [f"[gpt-4o stand-in] {n}" for n in range(20)]
     asyncio.run(main())
+
+def test_the_environment_does_not_matter(scout_local):
+    ask("Hi")
+    assert scout_local.runs[-1].environment == "production"
 """
     done = pytest_in(tmp_path, test)
-    assert "2 passed" in done.stdout, done.stdout + done.stderr
+    assert "3 passed" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.packaging  # lazy imports of the plugin
@@ -153,18 +160,6 @@ def scout_local_options():
 """
     done = pytest_in(tmp_path, "def test_a(scout_local):\n    pass\n", conftest=conftest)
     assert "scout_local_options must return a mapping" in done.stdout
-
-
-def test_the_environment_of_the_shell_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SCOUT_ENVIRONMENT", "console")
-    test = """
-from app import ask
-
-def test_a(scout_local):
-    ask("Hi")
-    assert scout_local.runs[-1].environment == "production"
-"""
-    assert "1 passed" in pytest_in(tmp_path, test).stdout
 
 
 def test_it_is_listed_with_its_words(tmp_path: Path) -> None:
@@ -331,18 +326,26 @@ def scout_local_options():
     return {"stubs": {"for_other_tests": 1}}
 """
     test = """
+import pytest
 from app import ask
 
+@pytest.mark.filterwarnings("default")
 def test_typo(scout_local):
     scout_local.stub("a", "used")
     scout_local.stub("anwser", "not used")
+    assert ask("Hi") == "used"
+
+def test_typo_where_warnings_are_errors(scout_local):
+    scout_local.stub("a", "used")
+    scout_local.stub("aswner", "not used")
     assert ask("Hi") == "used"
 
 def test_all_used(scout_local):
     scout_local.stub("com.scoutos.llm", ["one", "two"])
     assert ask("Hi") == "one"
 """
-    done = pytest_in(tmp_path, test, "-W", "default", conftest=conftest)
-    assert "2 passed, 1 warning" in done.stdout, done.stdout
-    assert "no block has used what this test stubbed: anwser." in done.stdout
-    assert "2 passed, 1 error" in pytest_in(tmp_path, test, conftest=conftest).stdout
+    done = pytest_in(tmp_path, test, conftest=conftest)
+    assert "3 passed, 1 warning, 1 error" in done.stdout, done.stdout
+    warned, failed = (f"no block has used what this test stubbed: {typo}." for typo in ("anwser", "aswner"))
+    assert warned in done.stdout
+    assert f"UserWarning: {failed}" in done.stdout

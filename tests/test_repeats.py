@@ -212,8 +212,7 @@ def test_a_call_succeeds_after_the_way_is_free(call: Caller, no_waiting: None) -
 
 
 @every_way
-@pytest.mark.parametrize("asked", [None, "1"])
-@pytest.mark.parametrize("limit", [30.0, 10.0, 0])
+@pytest.mark.parametrize(("asked", "limit"), [(None, 30.0), (None, 0), ("1", 10.0), ("1", 0)])
 def test_429_is_repeated_for_a_time_and_not_a_number(
     call: Caller, way: Way, asked: str | None, limit: float, no_waiting: None
 ) -> None:

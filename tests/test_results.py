@@ -2,14 +2,19 @@
 
 import copy
 import dataclasses
+import json
 import pickle
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scout import (
     BlockRun,
+    ConfigurationError,
     Run,
     RunFailedError,
     RunNotFinishedError,
@@ -445,3 +450,166 @@ def test_the_raw_object_is_neither_compared_nor_shown() -> None:
     ):
         assert one == other
         assert "secret" not in repr(other)
+
+
+# --- Runs as JSON -------------------------------------------------------------------------------------------------
+
+
+def saved(run: Run) -> Run:
+    return Run.from_dict(json.loads(json.dumps(run.to_dict())))
+
+
+BIG = Decimal("9" * 5000)
+TEXTS = st.none() | st.text()
+NUMBERS = st.integers() | st.floats(allow_nan=False) | st.just(BIG) | st.just(Decimal("1e400"))
+JSON = st.recursive(
+    st.none() | st.booleans() | NUMBERS | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+ZONES = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+TIMES = st.none() | st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=ZONES)
+STATUSES = (st.sampled_from(list(RunStatus)) | st.just("paused") | st.text(min_size=1)).map(RunStatus)
+COUNTS = st.none() | st.integers(0)
+PRICES = st.none() | st.floats(allow_nan=False)
+BLOCKS = st.builds(
+    BlockRun,
+    st.text(),
+    TEXTS,
+    STATUSES,
+    TIMES,
+    TIMES,
+    PRICES,
+    TEXTS,
+    TIMES,
+    TEXTS,
+    COUNTS,
+    COUNTS,
+    st.none() | st.lists(st.text(), max_size=3).map(tuple),
+)
+RUNS = st.builds(
+    Run,
+    *(TEXTS, TEXTS, TEXTS, STATUSES, st.dictionaries(st.text(), JSON, max_size=3), st.lists(st.text(), max_size=2)),
+    output_block_id=TEXTS,
+    blocks=st.lists(BLOCKS, max_size=3),
+)
+
+
+@given(RUNS)
+def test_a_run_survives_json(run: Run) -> None:
+    twin = saved(run)
+
+    assert twin == run
+    assert twin.blocks == run.blocks
+    assert twin.status is run.status or str(twin.status) == str(run.status)
+    assert repr(twin.price) == repr(run.price)
+    assert twin.to_dict() == run.to_dict()
+
+
+def test_a_saved_run_says_what_readers_want() -> None:
+    block = BlockRun("answer", "x", RunStatus.COMPLETED, MOMENT, MOMENT + timedelta(seconds=2), 0.5, first_token=MOMENT)
+    run = run_with("Hello", blocks=[block], raw={"run": 1})
+
+    found = run.to_dict()
+
+    assert (found["output"], found["outputs"], found["price"]) == ("Hello", {"answer": "Hello"}, 0.5)
+    assert found["scout_run"] == 1
+    assert "raw" not in found
+    assert found["blocks"][0]["started"] == "2025-01-15T16:12:36+00:00"
+    assert found["blocks"][0]["duration"] == 2.0
+
+
+def test_a_number_too_large_for_json_dumps_is_told_from_text() -> None:
+    run = run_with({"list": [1, BIG], "text": "9" * 5000})
+
+    assert run.to_dict()["decimals"] == [["answer", "output", "list", 1]]
+    assert saved(run).output == {"list": [1, BIG], "text": "9" * 5000}
+    assert run.to_dict(decimals=True)["output"]["list"][1] is BIG
+    assert Run.from_dict(run.to_dict(decimals=True)) == run
+
+
+def test_a_saved_run_shares_nothing_with_the_run() -> None:
+    run = run_with(["Hello"])
+
+    data = run.to_dict()
+    twin = Run.from_dict(data)
+    data["state"]["answer"]["output"].append("there")
+
+    assert run.output == twin.output == ["Hello"]
+
+
+def test_the_price_of_an_answer_of_one_event_is_kept() -> None:
+    assert saved(run_with("", raw={"name": "workflow_run_completed", "price": "0.25"})).price == 0.25
+
+
+def test_what_a_later_version_adds_is_ignored() -> None:
+    data = run_with("Hello", blocks=[BlockRun("answer")]).to_dict()
+    data |= {"scout_run": 2, "news": [1]}
+    data["blocks"][0]["news"] = 1
+
+    assert Run.from_dict(data) == run_with("Hello")
+    assert Run.from_dict({"status": "completed", "state": {}}).blocks == []
+
+
+def test_an_answer_of_the_api_is_a_saved_run_as_well() -> None:
+    entry = {"output": "Hello", "meta": {"model": "gpt-4o", "cost": 0.5}}
+    run = {"workflow_run_id": "run_1", "stop_reason": "workflow_run_completed", "state": {"answer": entry}}
+
+    found = Run.from_dict({"workflow_id": "wf_1", "output_block_id": "answer", "run": run})
+
+    assert (found.id, found.workflow_id, found.output, found.price) == ("run_1", "wf_1", "Hello", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"status": None}, "no status"),
+        ({"status": 5}, "no status"),
+        ({"state": [1]}, "state is list"),
+        ({"id": 5}, "id is int where text belongs"),
+        ({"errors": "no"}, "errors is not a list"),
+        ({"errors": [1]}, "errors is not a list"),
+        ({"blocks": {}}, "blocks is dict"),
+        ({"blocks": [{}]}, r"blocks\[0\] is not a block"),
+        ({"blocks": [{"id": "a", "price": "1"}]}, r"blocks\[0\]\.price is str"),
+        ({"blocks": [{"id": "a", "price": True}]}, r"blocks\[0\]\.price is bool"),
+        ({"blocks": [{"id": "a", "started": "soon"}]}, r"blocks\[0\]\.started is not a time: 'soon'"),
+        ({"blocks": [{"id": "a", "started": 5}]}, r"blocks\[0\]\.started is int"),
+        ({"blocks": [{"id": "a", "input_tokens": -1}]}, "input_tokens is not a count"),
+        ({"blocks": [{"id": "a", "dependencies": [1]}]}, "dependencies is not a list"),
+        ({"decimals": [["answer", "nothing"]]}, "decimals"),
+        ({"decimals": [["answer", "output"]]}, "decimals"),
+        ({"decimals": 5}, "decimals"),
+    ],
+)
+def test_what_is_no_saved_run_is_refused(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        Run.from_dict({**run_with("Hello").to_dict(), **change})
+
+
+@pytest.mark.parametrize("data", [None, [], "text", {}, {"run": {}}, {"run": {"stop_reason": "x", "state": 5}}])
+def test_other_json_is_no_saved_run(data: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"saved run|run\.state"):
+        Run.from_dict(data)
+
+
+# --- Runs in one line ---------------------------------------------------------------------------------------------
+
+
+def test_a_repr_is_one_short_line() -> None:
+    block = BlockRun("answer", "x", RunStatus.FAILED, MOMENT, MOMENT, 0.25, "it\nbroke")
+    run = run_with("Hello\n" * 1000, blocks=[block], errors=["no"])
+
+    assert repr(run).startswith("Run(id='run_1', status='completed', output='Hello\\nHello")
+    assert repr(run).endswith("price=0.25, errors=['no'])")
+    assert len(repr(run)) < 250
+    assert repr(block) == "BlockRun(id='answer', status='failed', duration=0.0, price=0.25, error='it\\nbroke')"
+    assert repr(BlockRun("a")) == "BlockRun(id='a', status='started')"
+    assert "..." in repr(run_with(nested()))
+
+
+def nested() -> Any:
+    value: Any = []
+    for _ in range(100_000):
+        value = [value]
+    return value

@@ -4,7 +4,9 @@ import asyncio
 import copy
 import gc
 import json
+import os
 import pickle
+import re
 import threading
 import time
 import weakref
@@ -178,12 +180,20 @@ def test_a_recorded_stream_is_what_we_think(recorded: bytes) -> None:
     assert b"event: workflow_run_completed" in recorded[last_frame(recorded) :]
 
 
-@pytest.mark.parametrize("first", range(8))  # parts for several workers
+def different_cuts(recording: bytes) -> list[int]:
+    """Every byte of the last frame; elsewhere those near ends of lines, names of fields and long letters, and some."""
+    special = [found.end() for found in re.finditer(rb"(?m)\n|[\x80-\xff]|^\w+: ?", recording)]
+    near = {end + more for end in special for more in (-1, 0, 1)}
+    cuts = {0, *near, *range(0, len(recording), 13), *range(last_frame(recording), len(recording) + 1)}
+    return sorted(cut for cut in cuts if cut <= len(recording))
+
+
+@pytest.mark.parametrize("first", range(4))  # parts for several workers
 def test_a_stream_cut_after_any_byte_is_interrupted(call: Caller, recorded: bytes, first: int) -> None:
+    deep = os.environ.get("SCOUT_TEST_PROFILE") == "deep"
+    cuts = [*range(len(recorded) + 1)] if deep else different_cuts(recorded)
     least = 0
-    for cut in range(first, len(recorded) + 1, 8):
-        if call.is_async and cut % 29:
-            continue  # an event loop for each takes its time
+    for cut in cuts[first :: 40 if call.is_async else 4]:  # an event loop for each takes its time
         watched = watch(call, recorded[:cut])
         whole = recorded[:cut].count(b"\n\n")
         assert len(watched.events) == whole

@@ -61,6 +61,10 @@ def _check_file(path: str) -> list[Problem]:
 
 def _check_loaded(workflow: LoadedWorkflow) -> list[Problem]:
     """Check the file of a workflow while it holds the same workflow, because it has lines; else its config."""
+    if workflow.text is not None:
+        source = read_source("", workflow.text, is_json=False)
+        if _holds(source.data, workflow):
+            return _check_data(source.data, Report(None, source))
     if workflow.path is not None:
         path = workflow.path
         try:
@@ -68,10 +72,14 @@ def _check_loaded(workflow: LoadedWorkflow) -> list[Problem]:
         except WorkflowFileError:
             pass
         else:
-            found = find_config(source.data, Report(), specification(), is_file=True)
-            if found and is_same(found[0], workflow.config):
+            if _holds(source.data, workflow):
                 return _check_data(source.data, Report(path, source))
     return _check_data(workflow.config, Report())
+
+
+def _holds(data: Any, workflow: LoadedWorkflow) -> bool:
+    found = find_config(data, Report(), specification(), is_file=True)
+    return found is not None and is_same(found[0], workflow.config)
 
 
 def _check_data(data: Any, report: Report) -> list[Problem]:

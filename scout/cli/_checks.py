@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from scout.cli import _exits
+from scout.cli._places import STDIN
 from scout.cli._spelling import suggestion
 from scout.cli._terminal import talk
 
@@ -42,14 +44,17 @@ def passed(workflow: LoadedWorkflow, args: argparse.Namespace) -> None:
     from scout import Severity, check
     from scout.cli import _selection
 
+    selection = _selection.from_settings()
     # Only what is sent matters here: `inputs/default.json`, which is checked as well, is not.
     about_it = [problem for problem in check(workflow) if problem.path in (None, workflow.path)]
-    problems = [each for each in _selection.from_settings().of(about_it) if each.severity is not Severity.INFO]
+    problems = [each for each in selection.of(about_it) if each.severity is not Severity.INFO]
+    if workflow.text is not None:
+        problems = [replace(each, path=STDIN) for each in problems]
     for problem in problems:
         talk(f"{problem.severity}: {text_of(problem)}")
     errors = sum(problem.severity is Severity.ERROR for problem in problems)
     if errors:
-        name = workflow.path or "the workflow"
+        name = workflow.path or STDIN
         raise _exits.UsageError(
             f"{name} has {counted(errors, 'error')}, and nothing was sent; --no-check sends it all the same"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from scout.cli._exits import UsageError
 
@@ -19,19 +19,36 @@ if TYPE_CHECKING:
 _OPTIONS = ("timeout", "deadline", "retries")
 
 
+_GROUP = "connection"
+
+
+def add_base_url(parser: argparse.ArgumentParser) -> None:
+    """Add the URL of the API, and what is allowed of it."""
+    group = parser.add_argument_group(_GROUP)
+    group.add_argument(
+        "--base-url", metavar="URL", help="the URL of the API (default: SCOUT_BASE_URL, else https://api.scoutos.com)"
+    )
+    group.add_argument(
+        "--allow-http",
+        action="store_true",
+        help="allow http:// to other machines, although that sends the API key unencrypted",
+    )
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the time limits and `--retries` to a command that calls Scout."""
-    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="longest silence of the server (default: 600)")
-    parser.add_argument(
+    group = parser.add_argument_group(_GROUP)
+    group.add_argument("--timeout", type=float, metavar="SECONDS", help="longest silence of the server (default: 600)")
+    group.add_argument(
         "--deadline", type=float, metavar="SECONDS", help="longest time for the whole call (default: none)"
     )
-    parser.add_argument(
+    group.add_argument(
         "--retries",
         type=int,
         metavar="N",
         help="how often to repeat requests that were certainly not processed (default: 2)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--rate-limit-timeout",
         type=float,
         metavar="SECONDS",
@@ -39,34 +56,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-class TakesArguments(Protocol):
-    """A parser, or a group of arguments in one; argparse has no public name for both."""
-
-    def add_argument(self, *names: str, metavar: str, help: str) -> object:  # noqa: A002 - argparse's own name
-        """Add an argument."""
-        ...
-
-
-def add_base_url(parser: argparse.ArgumentParser, base_url_to: TakesArguments | None = None) -> None:
-    """Add the URL of the API, to a group of the parser where one is given, and what is allowed of it."""
-    (base_url_to or parser).add_argument(
-        "--base-url", metavar="URL", help="the URL of the API (default: SCOUT_BASE_URL, else https://api.scoutos.com)"
-    )
-    parser.add_argument(
-        "--allow-http",
-        action="store_true",
-        help="allow http:// to other machines, although that sends the API key unencrypted",
-    )
-
-
 def add_cassettes(parser: argparse.ArgumentParser) -> None:
     """Add the options that record requests and responses, and replay them."""
-    group = parser.add_mutually_exclusive_group()
+    recordings = parser.add_argument_group("recordings")
+    group = recordings.add_mutually_exclusive_group()
     group.add_argument(
         "--record", metavar="FILE", help="record the request and its response in a new file, without the key"
     )
     group.add_argument("--replay", metavar="FILE", help="answer from a recording, without a key or a network")
-    parser.add_argument("--real-time", action="store_true", help="with --replay, keep the recorded delays")
+    recordings.add_argument("--real-time", action="store_true", help="with --replay, keep the recorded delays")
 
 
 def transport(args: argparse.Namespace) -> Any:

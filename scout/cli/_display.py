@@ -1,113 +1,129 @@
-"""Progress of the blocks on stderr: a line for each change and, on a terminal, the running blocks."""
+"""Progress of the blocks on stderr: a line for each change and, on a terminal, lines that live while blocks run."""
 
 from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from scout.cli import _live
 from scout.cli._advice import in_options
-from scout.cli._terminal import escape, leave_line, talk
+from scout.cli._terminal import escape, leave_line, piece, say, talk
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from scout import BlockRun
 
-_MARKS = {"started": (">", "cyan"), "completed": ("+", "green"), "failed": ("x", "red")}
+_MARKS = {"completed": ("+", 32), "failed": ("x", 31)}  # a character and a colour
+_OTHER = ("?", 33)
+_MANY = 5
+"""Blocks from which on a line counts them."""
 
 
-class BlockDisplay(Protocol):
-    """A display of the progress of the blocks."""
-
-    def show(self, blocks: list[BlockRun]) -> None:
-        """Show the changes since the last call."""
-
-    def give_way(self) -> None:
-        """Stop the animation if the output is written to the terminal."""
-
-    def close(self) -> None:
-        """Stop the animation."""
-
-
-def open_display(*, answer_is_text: bool) -> BlockDisplay:
-    """Return a display: with rich on a terminal; plain lines elsewhere and when rich is not installed."""
-    if not sys.stderr.isatty():
-        return PlainDisplay()
-    try:
-        return _RichDisplay(answer_is_text=answer_is_text)
-    except ImportError:  # the extra `cli` is not installed
-        return PlainDisplay()
+def open_display(*, answer_is_text: bool) -> PlainDisplay:
+    """Return a display: one that moves on a terminal; plain lines elsewhere, with NO_COLOR and with TERM=dumb."""
+    # A line of JSON for each event would make it flicker.
+    if _live.is_possible() and (answer_is_text or not sys.stdout.isatty()):
+        return LiveDisplay()
+    return PlainDisplay()
 
 
 class PlainDisplay:
     """Display that prints a line for each change of a block."""
 
     def __init__(self) -> None:
-        self._known: dict[str, BlockRun] = {}
+        self._known: dict[str, object] = {}
 
     def show(self, blocks: list[BlockRun]) -> None:
         """Show the changes since the last call."""
         for block in blocks:
-            if block != self._known.get(block.id):
-                self._known[block.id] = block
+            mark = block.status, block.started, block.ended
+            if mark != self._known.get(block.id):
+                self._known[block.id] = mark
                 self._changed(block)
 
     def _changed(self, block: BlockRun) -> None:
         talk(f"block {_words(block)}")
 
-    def give_way(self) -> None:
-        """Do nothing, because lines do not disturb the output."""
+    def text(self, added: str) -> None:
+        """Print a piece of the output."""
+        piece(added)
 
     def close(self) -> None:
-        """Do nothing, because lines have no animation."""
+        """Stop to move."""
 
 
-class _RichDisplay(PlainDisplay):
-    """Display in colour that also shows the running blocks and their seconds."""
+class LiveDisplay(PlainDisplay):
+    """Display that also shows the running blocks and their seconds, below the text of the output.
 
-    def __init__(self, *, answer_is_text: bool) -> None:
-        from rich.console import Console
-        from rich.live import Live
+    The line of a block that has ended stays. When it ends while the text is printed, its line follows the text.
+    """
 
+    def __init__(self) -> None:
         super().__init__()
         self._running: dict[str, float] = {}
-        self._console = Console(stderr=True, highlight=False)
-        self._live = Live(
-            console=self._console,
-            get_renderable=self._now,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-        # With text, the animation runs until the first text; with a line of JSON per event it would flicker.
-        if answer_is_text or not sys.stdout.isatty():
-            self._live.start()
+        self._counts: dict[str, int] = {}
+        self._held: list[BlockRun] = []
+        self._has_text = False
+        self._live = _live.LiveLines(self._now)
+        self._live.start()
 
     def _changed(self, block: BlockRun) -> None:
-        from rich.text import Text
-
         if block.status == "started":
             self._running[block.id] = time.monotonic()
+            return
+        self._running.pop(block.id, None)
+        self._counts[block.status] = self._counts.get(block.status, 0) + 1
+        if self._has_text and sys.stdout.isatty():
+            self._held.append(block)
         else:
-            self._running.pop(block.id, None)
-        mark, colour = _MARKS.get(block.status, ("?", "yellow"))
-        leave_line()
-        self._console.print(Text.assemble((mark, colour), " ", escape(in_options(_words(block)))), soft_wrap=True)
+            _print(block)
 
-    def _now(self) -> Text:
-        from rich.text import Text
-
-        now = time.monotonic()
-        lines = [f"… {escape(block_id)} {now - since:.1f} s" for block_id, since in list(self._running.items())]
-        return Text("\n".join(lines), style="dim", no_wrap=True, overflow="ellipsis")
-
-    def give_way(self) -> None:
-        if sys.stdout.isatty():
-            self.close()
+    def text(self, added: str) -> None:
+        """Print a piece of the output."""
+        self._has_text = True
+        piece(added)
 
     def close(self) -> None:
-        self._live.stop()
+        """Erase the lines of the blocks that run, and print those that waited for the text."""
+        self._live.close()
+        if self._held:
+            leave_line()
+        for block in self._held:
+            _print(block)
+        self._held.clear()
+
+    def _now(self, width: int, most: int) -> list[str]:
+        now = time.monotonic()
+        running = list(self._running.items())
+        is_counted = len(self._known) >= _MANY or len(running) + len(self._held) > most
+        room = most - 1 if is_counted else most
+        # The running ones come first when there is no room for all.
+        lines = [
+            f"\x1b[2m{_live.fit(_line(f'… {block_id} {now - since:.1f} s'), width)}\x1b[0m"
+            for block_id, since in running[:room]
+        ]
+        left = room - len(lines)
+        lines[:0] = [_coloured(block, width) for block in self._held[-left:]] if left else []
+        if is_counted:
+            counts = {**self._counts, "running": len(running)}
+            counted = ", ".join(f"{count} {_line(name)}" for name, count in counts.items() if count)
+            lines.append(f"\x1b[2m{_live.fit(counted, width)}\x1b[0m")
+        return lines
+
+
+def _print(block: BlockRun) -> None:
+    say(_coloured(block))
+
+
+def _coloured(block: BlockRun, width: int | None = None) -> str:
+    mark, colour = _MARKS.get(block.status, _OTHER)
+    words = in_options(_words(block))
+    shown = escape(words) if width is None else _live.fit(_line(words), width - 2)
+    return f"\x1b[{colour}m{mark}\x1b[0m {shown}"
+
+
+def _line(text: str) -> str:
+    return escape(" ".join(text.split()))
 
 
 def _words(block: BlockRun) -> str:

@@ -5,43 +5,56 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
 
-from scout.cli import _checks, _connection, _exits, _inputs, _places
-from scout.cli._spelling import one_of
+from scout.cli import _checks, _connection, _exits, _inputs, _keeping, _places
+from scout.cli._spelling import one_of, suggestion
 from scout.cli._terminal import answer, as_json, talk
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Mapping
 
-    from scout import BlockRun, LoadedWorkflow, Run, Scout, Workflows
+    from scout import LoadedWorkflow, Run, Scout, ScoutError, Workflows
+    from scout.cli._keeping import Keeper
 
 _OPTIONS = ("environment", "session_id", "revision_id")
 _LLM = "com.scoutos.llm"
 _INTERRUPTED = "if the run had started, it may go on, so make sure before you run it again"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a run to a command."""
+def add_arguments(parser: argparse.ArgumentParser) -> TakesArguments:
+    """Add the options of a run to a command, and return the group of those that go into the request."""
     from scout import Environment
 
     _inputs.add_arguments(parser)
-    parser.add_argument(
+    output = parser.add_argument_group("output")
+    output.add_argument(
         "--stream", action="store_true", help="print the output as it arrives, and the progress of the blocks"
     )
-    parser.add_argument(
+    output.add_argument("--block", metavar="ID", help="print the output of this block (default: the output block)")
+    output.add_argument(
         "--json",
         action="store_true",
-        help="print the whole run as one JSON object; with --stream each event as one line of JSON",
+        help="print the whole run as one JSON object; with --stream each event as one line of JSON; errors as well",
     )
-    parser.add_argument(
+    _keeping.add_arguments(output)
+    run = parser.add_argument_group("request")
+    run.add_argument(
         "--environment", metavar="NAME", type=one_of(*Environment), help="production, staging, development or console"
     )
-    parser.add_argument("--session-id", metavar="ID", help="the session to join")
-    parser.add_argument("--revision-id", metavar="ID", help="the id of the revision, for the API")
-    _connection.add_arguments(parser)
-    _connection.add_cassettes(parser)
+    run.add_argument("--session-id", metavar="ID", help="the session to join")
+    run.add_argument("--revision-id", metavar="ID", help="the id of the revision, for the API")
+    return run
+
+
+class TakesArguments(Protocol):
+    """A group of arguments; argparse has no public name for it."""
+
+    def add_argument(self, *names: str, metavar: str, help: str) -> object:  # noqa: A002 - argparse's own name
+        """Add an argument."""
+        ...
 
 
 def carry_out(
@@ -62,7 +75,14 @@ def carry_out(
         more_options: Names of further arguments that are options of the run.
         is_local: True for the embedded local Scout.
     """
+    _inputs.one_reader_of_stdin(
+        ("FILE", getattr(args, "file", None)),
+        ("--inputs", args.inputs),
+        *((f"the file of --input {each.name}", each.file) for each in args.input),
+        *((f"the file of --set {each.name}", each.file) for each in getattr(args, "set", ())),
+    )
     inputs = _inputs.gather(args.input, args.inputs)
+    keeper = _keeping.Keeper(args)
 
     from scout import ScoutError, UnprocessableEntityError
 
@@ -71,23 +91,34 @@ def carry_out(
     try:
         with _connection.connected(connect) as client:
             workflow = load()
+            if args.block is not None and not isinstance(workflow, str) and args.block not in workflow.block_ids:
+                raise _exits.UsageError(_no_block(args.block, workflow.block_ids))
             _check(workflow, inputs, args)
             started = time.monotonic()
             # The embedded local Scout ends with this process, and its runs with it.
             with contextlib.nullcontext() if is_local else _exits.interrupts_say(_INTERRUPTED):
-                run = _run(runner(client), workflow, inputs, args, options)
+                run = _run(runner(client), workflow, inputs, args, options, keeper)
             seconds = time.monotonic() - started
     except UnprocessableEntityError as error:
         places = () if isinstance(workflow, str) else _places.in_file(error, workflow, ["body", "workflow_config"])
         return _exits.explain(error, *places)
     except ScoutError as error:
-        return _exits.explain(error)
+        code = _exits.explain(error, run=_partial(error))
+        partial: Run | None = getattr(error, "run", None)
+        return code if partial is None else keeper.conclude(partial, code)
 
     where = "" if isinstance(workflow, str) or not is_local else _where(run, workflow, args)
-    talk(f"run {run.id} {run.status} in {seconds:.2f} s{where}")
-    if args.stream:
-        return _conclude(run, json=args.json)
-    return _print_json(run) if args.json else _print_text(run)
+    # What fails looks the same each time, without the time and an id that means nothing outside of this process.
+    name = "the run" if is_local and not run.ok else f"run {run.id}"
+    talk(f"{name} {run.status}{f' in {seconds:.2f} s' if run.ok else ''}{where}")
+    if args.block is not None and run.ok and args.block not in run.outputs:
+        known = list(run.outputs)
+        code = _exits.refuse(_no_block(args.block, known, "that the run has an output of"), run=_as_json(run))
+    elif args.stream or keeper.has_failed:
+        code = _conclude(run, json=args.json)
+    else:
+        code = _print_json(run) if args.json else _print_text(run)
+    return keeper.conclude(run, code)
 
 
 def _check(workflow: LoadedWorkflow | str, inputs: Mapping[str, Any], args: argparse.Namespace) -> None:
@@ -112,15 +143,42 @@ def _run(
     inputs: dict[str, Any],
     args: argparse.Namespace,
     options: dict[str, Any],
+    keeper: Keeper,
 ) -> Run:
     runs: Any = runner  # each takes its own kind of workflow
-    if not args.stream:
-        run: Run = runs.execute(workflow, inputs, check=False, **options)
-        return run
+    run: Run
+    if not args.stream and not keeper.needs_times:
+        run = runs.execute(workflow, inputs, check=False, **options)
+        keeper.keep(run)
+        return _of_block(run, args.block)
     from scout.cli._stream import follow
 
     with runs.stream(workflow, inputs, check=False, **options) as stream:
-        return follow(stream, json=args.json)
+        try:
+            run = follow(stream, json=args.json, block_id=args.block) if args.stream else stream.until_done()
+        except BaseException as error:  # the run was paid for: an interrupt, or a reader that left, loses nothing
+            if stream.last_event is not None:
+                keeper.keep(stream.run)
+            if isinstance(error, KeyboardInterrupt):
+                _exits.keep(_as_json(stream.run))
+            raise
+        keeper.keep(run)
+        return _of_block(run, args.block)
+
+
+def _of_block(run: Run, block_id: str | None) -> Run:
+    """Return a run whose output is that of another block, unless this is `None`."""
+    return run if block_id is None else replace(run, output_block_id=block_id)
+
+
+def _no_block(block_id: str, known: list[str], which: str = "of the workflow") -> str:
+    blocks = f"the blocks {which} are {', '.join(known)}" if known else f"there are no blocks {which}"
+    return f"--block {block_id}: there is no such block{suggestion(block_id, known)}; {blocks}"
+
+
+def _partial(error: ScoutError) -> dict[str, Any] | None:
+    run: Run | None = getattr(error, "run", None)
+    return None if run is None else _as_json(run)
 
 
 def _print_text(run: Run) -> int:
@@ -130,7 +188,10 @@ def _print_text(run: Run) -> int:
 
 
 def _print_json(run: Run) -> int:
-    answer(as_json(_as_json(run), indent=2 if sys.stdout.isatty() else None), json=True)
+    from scout import RunStatus
+
+    if run.status != RunStatus.STARTED:  # else the error holds it
+        answer(as_json(_as_json(run), indent=2 if sys.stdout.isatty() else None), json=True)
     return _conclude(run, json=True)
 
 
@@ -139,7 +200,10 @@ def _conclude(run: Run, *, json: bool) -> int:
     if not run.ok:
         return _explain_failure(run)
     if run.output_block_id is None and not json:
-        talk(f"the run has no output block; mark one with is_output, or use --json for {', '.join(run.outputs)}")
+        talk(
+            "the workflow has no output block, so nothing is printed; choose a block with --block, or mark one with "
+            f"is_output: {', '.join(run.outputs)}"
+        )
     return _exits.DONE
 
 
@@ -149,7 +213,7 @@ def _explain_failure(run: Run) -> int:
     try:
         run.raise_for_status()
     except RunNotFinishedError as error:
-        return _exits.explain(error)
+        return _exits.explain(error, run=_as_json(run))
     except RunFailedError:
         pass
     talk("; ".join(run.errors) or "the server gave no reason")
@@ -157,28 +221,4 @@ def _explain_failure(run: Run) -> int:
 
 
 def _as_json(run: Run) -> dict[str, Any]:
-    return {
-        "id": run.id,
-        "session_id": run.session_id,
-        "workflow_id": run.workflow_id,
-        "status": run.status,
-        "output": run.output,
-        "outputs": run.outputs,
-        "errors": run.errors,
-        "price": run.price,
-        "output_block_id": run.output_block_id,
-        "blocks": [_block_as_json(block) for block in run.blocks],
-    }
-
-
-def _block_as_json(block: BlockRun) -> dict[str, Any]:
-    return {
-        "id": block.id,
-        "archetype": block.archetype,
-        "status": block.status,
-        "started": block.started and block.started.isoformat(),
-        "ended": block.ended and block.ended.isoformat(),
-        "duration": block.duration,
-        "price": block.price,
-        "error": block.error,
-    }
+    return run.to_dict(decimals=True)

@@ -1,17 +1,21 @@
-"""Exit codes of the `scout` command, and the explanation of errors."""
+"""Exit codes of the `scout` command, and the explanation of errors: messages on stderr, and JSON for programs."""
 
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+import os
 
 from scout.cli._advice import about_option, in_options
-from scout.cli._terminal import talk
+from scout.cli._terminal import answer, as_json, talk
+
+TYPE_CHECKING = False  # as in `_command`
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
+    from typing import Any
 
     from scout import ScoutError
+    from scout.cli._places import Place
 
 # The table in docs/command-line.md has more words.
 DONE = 0
@@ -30,32 +34,103 @@ class UsageError(Exception):
     """An error in the command line, the environment or a file, which the user can correct."""
 
 
+# --- Errors as JSON -------------------------------------------------------------------------------------------------
+
+
+class _State:
+    """State of the command that is carried out."""
+
+    as_json = False
+    run: Mapping[str, Any] | None = None  # as far as it is known when the command is interrupted
+
+
+_state = _State()
+
+
+def begin(*, as_json: bool) -> None:
+    """Begin a command, whose errors are printed as JSON as well when that was asked for with `--json`."""
+    _state.as_json, _state.run = as_json, None
+
+
+def keep(run: Mapping[str, Any]) -> None:
+    """Keep what is known of a run, for the error of a command that is interrupted."""
+    _state.run = run
+
+
+@contextlib.contextmanager
+def held_by_result() -> Generator[None]:
+    """Print no error as JSON in this context, because the result of the command, itself JSON, holds the errors."""
+    before, _state.as_json = _state.as_json, False
+    try:
+        yield
+    finally:
+        _state.as_json = before
+
+
+def report(
+    kind: str, message: str, exit_code: int, *, run_may_have_started: bool = False, run: Any = None, **facts: Any
+) -> int:
+    """Print an error as a JSON object on stdout if the command has `--json`, and return its exit code.
+
+    Args:
+        kind: The class of the error.
+        message: Its message, as on stderr.
+        exit_code: The exit code.
+        run_may_have_started: As in `ScoutError`.
+        run: The run as far as it is known, as JSON; by default that of `keep`.
+        facts: What else is known; the values that are `None` are left out.
+    """
+    if _state.as_json:
+        from scout._json import redact
+
+        known = {**facts, "run": _state.run if run is None else run}
+        error = {"type": kind, "message": message, "run_may_have_started": run_may_have_started, "exit_code": exit_code}
+        error |= {name: value for name, value in known.items() if value is not None}
+        error = redact(error, [os.environ.get("SCOUT_API_KEY", "")])  # a run holds what the server sent
+        answer(as_json({"error": error}), json=True)
+    return exit_code
+
+
+def refuse(message: str, *, run: Any = None) -> int:
+    """Print the message of an error that the user can correct, and return its exit code."""
+    message = in_options(message)
+    talk(message)
+    return report("UsageError", message, USAGE, run=run)
+
+
+# --- Errors of the package ------------------------------------------------------------------------------------------
+
 _UNKNOWN_OUTCOME = "not repeated, because the run may have started; make sure before you run it again"
 _NOT_FINISHED = "this is not the whole answer; the run may go on, so make sure before you run it again"
 
 
-def explain(error: ScoutError, *places: str, unknown_outcome: str = _UNKNOWN_OUTCOME) -> int:
-    """Print an error on stderr, and return its exit code.
+def explain(error: ScoutError, *places: Place, unknown_outcome: str = _UNKNOWN_OUTCOME, run: Any = None) -> int:
+    """Print an error on stderr, and as JSON if the command has `--json`, and return its exit code.
 
     Args:
         error: The error.
-        places: Further messages, which say where in a file the error is.
+        places: The places in a file that the error is about, each with a message.
         unknown_outcome: A further message, for a request of which it is unknown whether the server processed it.
+        run: The run of the error, as JSON.
     """
     from scout import APIError, ConfigurationError, StreamError
 
     text = in_options(str(error))
-    talk(about_option(text) if isinstance(error, ConfigurationError) else text)
+    text = about_option(text) if isinstance(error, ConfigurationError) else text
+    talk(text)
     for place in places:
-        talk(place)
+        talk(str(place))
     if isinstance(error, StreamError) or getattr(error, "run", None) is not None:
         talk(_NOT_FINISHED)
     elif isinstance(error, APIError) and error.run_may_have_started:
         talk(unknown_outcome)
-    return _code(error)
+    facts = _facts(error, places)
+    may_have_started = error.run_may_have_started
+    return report(type(error).__name__, text, code_of(error), run_may_have_started=may_have_started, run=run, **facts)
 
 
-def _code(error: ScoutError) -> int:
+def code_of(error: ScoutError) -> int:
+    """Return the exit code of an error."""
     from scout import APIStatusError, ConfigurationError, WorkflowFileError
 
     match error:
@@ -65,6 +140,30 @@ def _code(error: ScoutError) -> int:
             return API if status in _MAY_PASS or status >= 500 else USAGE
         case _:
             return API
+
+
+def _facts(error: ScoutError, places: tuple[Place, ...]) -> dict[str, Any]:
+    """Return what an error knows beside its message; `None` for what it does not know."""
+    names = ("status", "request_id", "retry_after", "path", "line", "column")
+    facts = {name: getattr(error, name, None) for name in names}
+    if places:
+        facts |= {name: getattr(places[0], name) for name in ("path", "line", "column")}
+        facts["places"] = [place.as_json() for place in places]
+    facts["code"] = _code_in(getattr(error, "body", None))
+    return facts
+
+
+def _code_in(body: object) -> str | int | None:
+    """Return the code that an API gives to an error in the body of its response."""
+    from collections.abc import Mapping
+    from typing import cast
+
+    if not isinstance(body, Mapping):
+        return None
+    whole = cast("Mapping[str, Any]", body)
+    parts = (whole, whole.get("detail"), whole.get("error"))
+    codes = (cast("Mapping[str, Any]", part).get("code") for part in parts if isinstance(part, Mapping))
+    return next((code for code in codes if isinstance(code, str | int)), None)
 
 
 @contextlib.contextmanager

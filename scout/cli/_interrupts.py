@@ -6,10 +6,12 @@ import contextlib
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING, Any
+
+TYPE_CHECKING = False  # as in `_command`
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from typing import Any
 
 _EXIT_CODE = 130
 

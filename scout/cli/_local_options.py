@@ -15,9 +15,13 @@ _NAMES = ("stubs", "env_file", "fault", "llm_base_url", "llm_api_key_env")
 STUBS = "stubs.yml"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
-    group = parser.add_argument_group("the local Scout")
+def add_arguments(parser: argparse.ArgumentParser, *, with_switch: bool = False) -> None:
+    """Add the options, and with the switch `--local` that of a command that runs on either."""
+    group = parser.add_argument_group("local Scout")
+    if with_switch:
+        group.add_argument(
+            "--local", action="store_true", help="run on an embedded local Scout, without a key or a network"
+        )
     group.add_argument("--stubs", metavar="FILE", help=f"outputs of blocks (default: {STUBS} beside the workflows)")
     group.add_argument("--env-file", metavar="FILE", help="the variables in _env for templates, one NAME=TEXT per line")
     group.add_argument(

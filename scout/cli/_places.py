@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from scout import LoadedWorkflow, ScoutError
 
+STDIN = "stdin"
+"""The name of standard input in messages."""
 
-def in_file(error: ScoutError, workflow: LoadedWorkflow, path_to_config: Sequence[str]) -> Iterator[str]:
-    """Yield a line such as `workflow.yml, line 3, column 5: field required` for each problem with a known place.
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in a file, and what is wrong there. As text: `workflow.yml, line 3, column 5: field required`."""
+
+    path: str
+    line: int
+    column: int | None
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}, line {self.line}, column {self.column}: {self.message}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields."""
+        return asdict(self)
+
+
+def in_file(error: ScoutError, workflow: LoadedWorkflow, path_to_config: Sequence[str]) -> Iterator[Place]:
+    """Yield the place of each problem whose place is known.
 
     Args:
         error: The error of the request.
@@ -33,7 +54,8 @@ def in_file(error: ScoutError, workflow: LoadedWorkflow, path_to_config: Sequenc
             return
         if line is not None:
             name = ".".join(map(str, steps))
-            yield f"{workflow.path}, line {line}, column {column}: {f'{name}: ' if name else ''}{detail.get('msg')}"
+            message = f"{f'{name}: ' if name else ''}{detail.get('msg')}"
+            yield Place(workflow.path or STDIN, line, column, message)
 
 
 def _steps(path: Sequence[object], value: Any) -> list[str | int]:

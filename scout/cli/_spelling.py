@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+
+TYPE_CHECKING = False  # as in `_command`
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

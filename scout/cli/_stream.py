@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from scout.cli._display import open_display
-from scout.cli._terminal import answer, as_json, end_line, piece, talk
+from scout.cli._terminal import answer, as_json, end_line, talk
 
 if TYPE_CHECKING:
     from scout import Event, Run, RunStream
 
 
-def follow(stream: RunStream, *, json: bool) -> Run:
+def follow(stream: RunStream, *, json: bool, block_id: str | None = None) -> Run:
     """Print a stream to its end, and return the run.
 
     Also when this raises, the output so far is on stdout and ends with a newline.
@@ -20,6 +21,7 @@ def follow(stream: RunStream, *, json: bool) -> Run:
     Args:
         stream: The stream. The caller closes it.
         json: Print each event as one line of JSON, instead of the text of the output.
+        block_id: The block whose text to print; `None` for the output block.
 
     Raises:
         ScoutError: as `RunStream`.
@@ -27,19 +29,17 @@ def follow(stream: RunStream, *, json: bool) -> Run:
     from scout import BlockStateUpdated, UnknownEvent
 
     display = open_display(answer_is_text=not json)
-    text = _Text(stream)
+    text = _Text(stream, block_id)
     try:
         for event in stream:
             if json:
                 answer(as_json(_as_json(event)), json=True)
             elif added := text.added_by(event):
-                display.give_way()
-                piece(added)
+                display.text(added)
             if not isinstance(event, BlockStateUpdated | UnknownEvent):
                 display.show(stream.run.blocks)
         if not json and (rest := text.rest()):
-            display.give_way()
-            piece(rest)
+            display.text(rest)
     finally:
         display.close()
         end_line()
@@ -59,9 +59,10 @@ def _as_json(event: Event) -> Any:
 class _Text:
     """The text of the output, from the events of a stream. `RunStream.text` would hide the events."""
 
-    def __init__(self, stream: RunStream) -> None:
+    def __init__(self, stream: RunStream, block_id: str | None) -> None:
         self._stream = stream
-        self._block_id = stream.run.output_block_id
+        self._wanted = block_id
+        self._block_id = block_id or stream.run.output_block_id
         self._printed = StringIO()
 
     def added_by(self, event: Event) -> str:
@@ -77,17 +78,21 @@ class _Text:
         self._block_id = run.output_block_id
         return self._say(run.output) if isinstance(run.output, str) else ""
 
+    def _run(self) -> Run:
+        run = self._stream.run
+        return run if self._wanted is None else replace(run, output_block_id=self._wanted)
+
     def _say(self, words: str) -> str:
         self._printed.write(words)
         return words
 
     def rest(self) -> str:
         """Return the output of a completed run whose events held no text: it is not text, or was sent as a whole."""
-        run = self._stream.run
+        run = self._run()
         return self._say(run.text) if run.ok and not self._printed.getvalue() else ""
 
     @property
     def was_replaced(self) -> bool:
         """True when the output differs from the text of the events."""
-        run = self._stream.run
+        run = self._run()
         return run.ok and run.text != self._printed.getvalue()

@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import re
 import sys
-from typing import Any, TextIO
 
-from scout._json import write_json
 from scout.cli._advice import in_options
+
+TYPE_CHECKING = False  # as in `_command`
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from typing import Any, TextIO
 
 # C0 without newline and tab, DEL, C1, and the characters that change the direction of text.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -26,6 +31,8 @@ def escape(text: str, *, json: bool = False) -> str:
 
 def as_json(value: Any, *, indent: int | None = None) -> str:
     """Return a value as JSON that the encoding of stdout can represent. NaN and infinities are written as `null`."""
+    from scout._json import write_json
+
     # `_write` prints other characters as Python escapes, which JSON parsers read only up to U+FFFF.
     ascii_only = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
     return write_json(value, ascii_only=ascii_only, indent=indent)
@@ -64,6 +71,7 @@ class _Line:
     """State of the last line of the output."""
 
     open_on: TextIO | None = None  # the stream whose last character was not a newline
+    making_room: Callable[[str], AbstractContextManager[None]] | None = None  # of lines that live on the terminal
 
 
 _line = _Line()
@@ -111,6 +119,30 @@ def _share_a_place(one: TextIO, other: TextIO) -> bool:
         return False
 
 
+def at_line_start() -> bool:
+    """Return True unless the last line of the output is open."""
+    return _line.open_on is None
+
+
+def watch(making_room: Callable[[str], AbstractContextManager[None]] | None) -> None:
+    """Set the context in which all text is written to a terminal; `None` for none."""
+    _line.making_room = making_room
+
+
+def columns() -> int:
+    """Return the width of the terminal of stderr, or of `COLUMNS`; 80 when there is none."""
+    try:
+        return int(os.environ.get("COLUMNS") or 0) or os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):  # no number, or no terminal
+        return 80
+
+
+def say(text: str) -> None:
+    """Write lines to stderr as they are. The caller has escaped them."""
+    leave_line()
+    _write(sys.stderr, text if text.endswith("\n") else text + "\n")
+
+
 def talk(text: str) -> None:
     """Write a message to stderr: in terms of options, and always escaped, because logs are read on terminals too."""
     leave_line()
@@ -129,5 +161,12 @@ def talk_of_interrupt(text: str) -> None:
 def _write(stream: TextIO, text: str) -> None:
     # Text may hold characters that the encoding lacks, or half a surrogate pair, and must be printed anyway.
     encoding = stream.encoding or "utf-8"
-    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    text = text.encode(encoding, "backslashreplace").decode(encoding)
+    making_room = _line.making_room
+    if making_room is not None and stream.isatty():
+        with making_room(text):
+            stream.write(text)
+            stream.flush()
+        return
+    stream.write(text)
     stream.flush()

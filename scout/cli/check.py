@@ -16,11 +16,10 @@ if TYPE_CHECKING:
 
     from scout import Problem
 
-NAME = "check"
-HELP = "find mistakes in workflow files, without running them"
 DESCRIPTION = """\
 Find mistakes in workflow files, without running them and without a key or a network.
 
+examples:
   scout check workflow.yml
   scout check . --ignore SW051
   scout check workflows --format github

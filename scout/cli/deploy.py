@@ -17,13 +17,12 @@ if TYPE_CHECKING:
     from scout import Workflows
     from scout.cli._plan import Step
 
-NAME = "deploy"
-HELP = "store workflow files: show what would change, ask, and do it"
 DESCRIPTION = """\
 Store workflow files, after a plan of what would change: each file creates a workflow, or a revision of the one with
 its key, or nothing. The key is workflow_key in the file; else the name of the folder of a file that is named workflow,
 and the name of any other file.
 
+examples:
   scout deploy flows --dry-run
   scout deploy flows --yes
   scout deploy flows --dry-run --exit-code
@@ -152,7 +151,8 @@ def _attempt(step: Step, workflows: Workflows, options: dict[str, Any]) -> tuple
             step.outcome = Outcome.FAILED
         step.error = str(error)
         talk(f"{_name(step)} was not deployed" if step.outcome is Outcome.FAILED else f"{_name(step)}: {_UNKNOWN}")
-        code = _storing.explain(error, step.workflow)
+        with _exits.held_by_result():
+            code = _storing.explain(error, step.workflow)
         if isinstance(error, ConflictError | NotFoundError):
             talk(f"it may have been stored or deleted since the plan was made; {_AGAIN}")
         return code, _plan.is_about_the_file(error)

@@ -14,11 +14,10 @@ if TYPE_CHECKING:
 
     from scout import Difference, LoadedWorkflow
 
-NAME = "diff"
-HELP = "compare two workflows, files or stored ones"
 DESCRIPTION = """\
 Compare two workflows block by block: the order of keys, quotes and comments do not count.
 
+examples:
   scout diff workflow.yml key:greeting
   scout diff wf_0011223344556677 workflow.yml
   scout diff <(git show HEAD:workflow.yml) workflow.yml

@@ -14,12 +14,11 @@ from scout.cli._terminal import answer, answer_escaped, escape, talk
 if TYPE_CHECKING:
     import argparse
 
-NAME = "fmt"
-HELP = "write workflow files in one form, for git"
 DESCRIPTION = """\
 Write workflow files in one form: fields in the order of the specification, long texts as blocks, quotes only where
 they are needed. Their data and comments stay the same.
 
+examples:
   scout fmt .
   scout fmt workflow.yml --diff
   scout fmt --check .

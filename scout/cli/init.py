@@ -13,12 +13,11 @@ from scout.cli._terminal import answer
 if TYPE_CHECKING:
     import argparse
 
-NAME = "init"
-HELP = "make a folder with a workflow, its inputs, a test and a CI job"
 DESCRIPTION = """\
 Make a folder with a small workflow, its inputs, a test that needs no account, and a job for GitHub Actions.
 No file is overwritten.
 
+examples:
   scout init hello
   scout init .
 """

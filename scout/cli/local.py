@@ -18,12 +18,11 @@ if TYPE_CHECKING:
 
     from scout.local import Access
 
-NAME = "local"
-HELP = "start a local Scout, for development and tests"
 DESCRIPTION = """\
-Start a local Scout on the loopback interface and keep it running until Ctrl-C.
-It runs workflow files over real HTTP, without an account. It is not Scout: a stand-in plays the language model.
+Start a local Scout on the loopback interface and keep it running until Ctrl-C. It runs workflow files over real HTTP,
+without an account. It is not Scout: a stand-in plays the language model.
 
+examples:
   scout local --port 8787 --store scout.db --workflows workflows
   scout local --fault status=429,retry_after=1,times=2
   scout local --llm-base-url http://127.0.0.1:11434/v1

@@ -15,12 +15,11 @@ if TYPE_CHECKING:
 
 _LLM = "com.scoutos.llm"
 
-NAME = "stubs"
-HELP = "write a stubs.yml for the blocks that the local Scout cannot run"
 DESCRIPTION = """\
 Write a file with an output for each block of a workflow that the local Scout cannot run, for you to edit.
 `scout run --local` finds it as stubs.yml beside the workflow. No file is overwritten.
 
+examples:
   scout stubs workflow.yml
   scout stubs workflow.yml -o tests/stubs.yml
 """

@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime
 import re
 import sys
-import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from scout._pictures import display_width
 from scout.cli import _checks, _connection, _execution, _exits, _references, _storing
 from scout.cli._references import reference
 from scout.cli._terminal import answer, as_json, ask, escape, talk
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from scout import Scout, StoredWorkflow, WorkflowPage, Workflows
 
-NAME = "workflows"
-HELP = "list, get, pull, deploy, delete and run stored workflows"
 DESCRIPTION = """\
-Manage and run stored workflows. Use --json in programs: tables and messages may change.
+Manage and run stored workflows. Use --json in programs: tables and messages may
+change.
 
+examples:
   scout workflows deploy workflow.yml --key hello
   scout workflows list --query hello
   scout workflows pull hello -o workflow.yml
@@ -37,47 +37,68 @@ _WIDEST = 40  # columns of the terminal; a longer cell shifts the rest of its ro
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
 
-    each = _action(actions.add_parser, "list", "list the stored workflows", _list)
-    each.add_argument("--query", metavar="WORDS", help="only workflows that the server finds by these words")
-    each.add_argument("--tags", metavar="TAGS", help="only workflows with these tags, as one text")
-    each.add_argument("--sort", metavar="FIELD", help="the field to sort by, such as created_at")
-    each.add_argument("--direction", metavar="asc|desc", help="the direction to sort in")
-    each.add_argument("--limit", type=int, metavar="N", help="the maximum number of workflows")
-    each.add_argument(
+    each = _action(actions.add_parser, "list", "list the stored workflows", _list, "--query hello", "--limit 10 --json")
+    group = each.add_argument_group("which")
+    group.add_argument("--query", metavar="WORDS", help="only workflows that the server finds by these words")
+    group.add_argument("--tags", metavar="TAGS", help="only workflows with these tags, as one text")
+    group.add_argument("--sort", metavar="FIELD", help="the field to sort by, such as created_at")
+    group.add_argument("--direction", metavar="asc|desc", help="the direction to sort in")
+    group.add_argument("--limit", type=int, metavar="N", help="the maximum number of workflows")
+    group.add_argument(
         "--start-at", metavar="CURSOR", help="the cursor at which to begin, for example from an error message"
     )
-    each.add_argument("--json", action="store_true", help="print a JSON array, with one workflow per line")
+    _add_json(each, "print a JSON array, with one workflow per line")
 
-    each = _action(actions.add_parser, "get", "show a stored workflow", _get)
+    each = _action(actions.add_parser, "get", "show a stored workflow", _get, _ID, f"{_ID} --json")
     _references.add_id(each)
-    each.add_argument("--json", action="store_true", help="print the whole workflow as one JSON object")
-
-    each = _action(actions.add_parser, "pull", "save a stored workflow as a file", _pull)
-    _references.add_id(each)
-    each.add_argument("-o", "--output", metavar="FILE", help="the file, .yml or .json (default: named after the key)")
-    each.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    _add_json(each, "print the whole workflow as one JSON object")
 
     each = _action(
-        actions.add_parser, "deploy", "store a file: as a new workflow, or as a new revision if it changed", _deploy
+        actions.add_parser,
+        "pull",
+        "save a stored workflow as a file",
+        _pull,
+        f"{_ID} -o workflow.yml",
+        f"{_ID} -o workflow.json",
     )
+    _references.add_id(each)
+    group = each.add_argument_group("output")
+    group.add_argument("-o", "--output", metavar="FILE", help="the file, .yml or .json (default: named after the key)")
+    group.add_argument("--overwrite", action="store_true", help="replace an existing file")
+
+    what = "store a file: as a new workflow, or as a new revision if it changed"
+    each = _action(actions.add_parser, "deploy", what, _deploy, "workflow.yml", "workflow.yml --key hello")
     each.add_argument("file", metavar="FILE", help="the workflow, as YAML or JSON")
     each.add_argument("--key", metavar="KEY", help="the key to store it under (default: workflow_key in the file)")
     each.add_argument("--force", action="store_true", help="store a revision even if nothing changed")
-    each.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    _add_json(each, "print the result as one JSON object")
     _checks.add_argument(each)
 
-    each = _action(actions.add_parser, "delete", "delete a stored workflow and its revisions", _delete)
+    what = "delete a stored workflow and its revisions"
+    each = _action(actions.add_parser, "delete", what, _delete, _ID, f"{_ID} --yes")
     _references.add_id(each)
     each.add_argument("--yes", action="store_true", help="do not ask for confirmation")
-    each.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    _add_json(each, "print the result as one JSON object")
 
-    each = actions.add_parser("run", help="run a stored workflow and print its output", allow_abbrev=False)
+    what = "run a stored workflow and print its output"
+    description = _description("run", what, f"{_ID} --input user_message=Hi", f"{_ID} --inputs inputs.yml --stream")
+    each = actions.add_parser("run", help=what, description=description)
     _references.add_id(each)
-    _connection.add_base_url(each)
     _execution.add_arguments(each)
+    _connection.add_base_url(each)
+    _connection.add_arguments(each)
+    _connection.add_cassettes(each)
     each.set_defaults(handler=_run)
+
+
+_ID = "wf_0011223344556677"  # of the examples
+
+
+def _description(name: str, what: str, *examples: str) -> str:
+    lines = [f"  scout workflows {name} {example}" for example in examples]
+    return "\n".join([f"{what[0].upper()}{what[1:]}.", "", "examples:", *lines])
 
 
 def _action(
@@ -85,6 +106,7 @@ def _action(
     name: str,
     what: str,
     handler: Callable[[Workflows, argparse.Namespace], int],
+    *examples: str,
 ) -> argparse.ArgumentParser:
     def handle(args: argparse.Namespace) -> int:
         from scout import ScoutError
@@ -95,11 +117,17 @@ def _action(
         except ScoutError as error:
             return _storing.explain(error)
 
-    parser = add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.", allow_abbrev=False)
+    parser = add_parser(name, help=what, description=_description(name, what, *examples))
+    for title in ("which", "output"):  # before the connection, in the help
+        parser.add_argument_group(title)
     _connection.add_base_url(parser)
     _connection.add_arguments(parser)
     parser.set_defaults(handler=handle)
     return parser
+
+
+def _add_json(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument_group("output").add_argument("--json", action="store_true", help=f"{what}; errors as well")
 
 
 # --- Actions ------------------------------------------------------------------------------------------------------
@@ -255,9 +283,9 @@ class _Table:
             new.insert(0, self._heading)
             self.has_rows = True
         for place, width in enumerate(self._widths):
-            self._widths[place] = max(width, *(min(_width(row[place]), _WIDEST) for row in new), 0)
+            self._widths[place] = max(width, *(min(display_width(row[place]), _WIDEST) for row in new), 0)
         for row in new:
-            cells = (cell + " " * (width - _width(cell)) for cell, width in zip(row, self._widths, strict=True))
+            cells = (cell + " " * (width - display_width(cell)) for cell, width in zip(row, self._widths, strict=True))
             answer("  ".join(cells).rstrip())
 
 
@@ -291,14 +319,6 @@ def _plain(value: object) -> str:
     """Return a value of the server as one line: empty for `None`, JSON for a value that is not text."""
     text = value if isinstance(value, str) else "" if value is None else as_json(value)
     return escape(" ".join(text.split()))
-
-
-def _width(text: str) -> int:
-    """Return the width of a text on a terminal, in columns."""
-    return sum(
-        0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
-        for character in text
-    )
 
 
 def _file_name(workflow: StoredWorkflow) -> str:

@@ -1,0 +1,152 @@
+"""Files and pictures of a run beside its output: `--save` and `--timeline`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scout.cli import _exits
+from scout.cli._terminal import answer, as_json, columns, escape, say, talk
+
+if TYPE_CHECKING:
+    from scout import Run, Timeline
+
+AS_TEXT = ""
+"""The value of `--timeline` without the name of a file."""
+
+
+def add_arguments(output: Any) -> None:
+    """Add the options to a group of arguments."""
+    output.add_argument("--save", metavar="FILE", help="write the whole run to a new file, for `scout show`")
+    output.add_argument(
+        "--timeline",
+        metavar="OUT.svg",
+        nargs="?",
+        const=AS_TEXT,
+        type=picture_name,
+        help="draw the blocks over time: as text on stderr, or as a picture (streams underneath, for the times)",
+    )
+
+
+def picture_name(text: str) -> str:
+    """Return the name of a picture. Another name is refused: it was meant to be the next argument."""
+    if text != AS_TEXT and not text.lower().endswith(".svg"):
+        raise argparse.ArgumentTypeError(
+            f"the name of a picture ends in .svg, and {text!r} does not; "
+            "for the timeline as text, give --timeline last, after all names"
+        )
+    return text
+
+
+class Keeper:
+    """The files of one run. Whether they can be written is known before it is sent."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        """Check the files.
+
+        Raises:
+            UsageError: one of them cannot be written, or that of `--save` exists.
+        """
+        self._save: str | None = args.save
+        self._timeline: str | None = args.timeline
+        self.has_failed: bool = False  # True after a run was printed because it could not be written
+        if self._save is not None:
+            if os.path.lexists(self._save):
+                raise _exits.UsageError(f"--save {self._save}: exists already; choose another name, or remove it")
+            _try_folder("--save", self._save)
+        if self._timeline:
+            if Path(self._timeline).is_dir():
+                raise _exits.UsageError(f"--timeline {self._timeline}: is a folder")
+            _try_folder("--timeline", self._timeline)
+
+    @property
+    def needs_times(self) -> bool:
+        """True when the run has to be streamed, because nothing else tells the times of its blocks."""
+        return self._timeline is not None
+
+    def keep(self, run: Run) -> None:
+        """Write a run, also one that failed or was cut off. If that fails it is printed: it was paid for."""
+        if self._save is None:
+            return
+        from scout._json import redact
+
+        # An output may repeat what the server knows.
+        data = redact(run.to_dict(decimals=True), [os.environ.get("SCOUT_API_KEY", "")])
+        text = as_json(data, indent=2) + "\n"
+        try:
+            write_whole(Path(self._save), text.encode("utf-8", "backslashreplace"), replace=False)
+        except OSError as error:
+            self.has_failed = True
+            talk(f"--save {self._save}: cannot be written: {_reason(error)}; so the run is printed as JSON")
+            answer(text, json=True)
+
+    def conclude(self, run: Run, code: int) -> int:
+        """Draw a run that has ended in any way, and return the exit code, of which the one so far is given."""
+        drawn = _exits.DONE if self._timeline is None else draw(run.timeline(), self._timeline)
+        return code or drawn or (_exits.USAGE if self.has_failed else _exits.DONE)
+
+
+def draw(timeline: Timeline, target: str) -> int:
+    """Draw a timeline into a file, or on stderr, and return the exit code."""
+    if target == AS_TEXT:
+        say(escape(text_of(timeline)))
+        return _exits.DONE
+    try:
+        write_whole(Path(target), timeline.svg().encode(), replace=True)
+    except OSError as error:
+        talk(f"--timeline {target}: cannot be written: {_reason(error)}")
+        return _exits.USAGE
+    talk(f"the timeline is in {target}")
+    return _exits.DONE
+
+
+def text_of(timeline: Timeline) -> str:
+    """Return a timeline as text that fits the terminal and its characters."""
+    is_utf_8 = (sys.stderr.encoding or "").lower().replace("-", "") == "utf8"
+    return timeline.text(columns(), ascii_only=not is_utf_8)
+
+
+def write_whole(target: Path, data: bytes, *, replace: bool) -> None:
+    """Write a file beside the target, and give it the name of the target, which so is never half written.
+
+    Raises:
+        OSError: it cannot be written, or exists and may not be replaced.
+    """
+    target = Path(os.path.realpath(target))
+    temporary = target.with_name(f".{os.urandom(8).hex()}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if not replace:
+            try:
+                target.hardlink_to(temporary)  # unlike replace, never over another file
+                return
+            except FileExistsError:
+                raise
+            except OSError:  # a file system without hard links: reserve the name first
+                target.touch(exist_ok=False)
+        temporary.replace(target)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _try_folder(option: str, name: str) -> None:
+    """Write a file beside a name and remove it, to know that one can be written there."""
+    try:
+        trial = Path(os.path.realpath(name)).with_name(f".{os.urandom(8).hex()}.tmp")
+        with trial.open("xb"):
+            pass
+        trial.unlink()
+    except (OSError, ValueError) as error:
+        raise _exits.UsageError(f"{option} {name}: cannot be written: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

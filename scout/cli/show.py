@@ -1,0 +1,70 @@
+"""The command `scout show`: show a run that was saved."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from scout.cli import _exits, _inputs, _keeping
+from scout.cli._terminal import answer, as_json, escape, talk
+
+if TYPE_CHECKING:
+    import argparse
+
+    from scout import Run
+
+DESCRIPTION = """\
+Show a run that `scout run --save` wrote: how it ended, its output, and its blocks over time. The JSON of
+`scout run --json`, of `Run.to_dict()` and of the API itself will do as well.
+
+examples:
+  scout show run.json
+  scout show run.json --timeline run.svg
+  curl ... | scout show -
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("file", metavar="FILE", help="the run, as JSON; '-' for stdin")
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--timeline", metavar="OUT.svg", type=_keeping.picture_name, help="draw the blocks over time as a picture"
+    )
+    output.add_argument("--json", action="store_true", help="print the run as one JSON object")
+    parser.set_defaults(handler=_show)
+
+
+def _show(args: argparse.Namespace) -> int:
+    run = _read(args.file)
+    if args.timeline is not None:
+        code = _keeping.draw(run.timeline(), args.timeline)
+        if code != _exits.DONE or not args.json:
+            return code
+    if args.json:
+        answer(as_json(run.to_dict(decimals=True), indent=2 if sys.stdout.isatty() else None), json=True)
+        return _exits.DONE
+    if run.ok and run.output_block_id is None:
+        talk(f"the run has no output block; its outputs are in --json: {', '.join(run.outputs)}")
+    said = run.text if run.ok else "\n".join(run.errors) or run.text
+    if said:
+        answer(escape(said))
+        answer("")
+    answer(escape(_keeping.text_of(run.timeline())))
+    return _exits.DONE
+
+
+def _read(name: str) -> Run:
+    from scout import ConfigurationError, Run
+    from scout._json import parse_json
+
+    source = "stdin" if name == "-" else name
+    text = _inputs.read_text(name, f"the run {name}")
+    try:
+        data = parse_json(text)
+    except (ValueError, RecursionError) as error:
+        raise _exits.UsageError(f"{source} is not a run: it is not JSON: {error}") from None
+    try:
+        return Run.from_dict(data)
+    except ConfigurationError as error:
+        raise _exits.UsageError(f"{source} is not a run: {error}") from None

@@ -1,0 +1,540 @@
+"""Graphs of workflows: what they hold, and how they are drawn."""
+
+import io
+import random
+import re
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from commands import run_here
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scout import ConfigurationError, Graph, GraphNode, LoadedWorkflow, load_workflow
+from scout._pictures import display_width
+from scout.cli import main
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+SVG = "{http://www.w3.org/2000/svg}"
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</svg>]]>\"'&amp;",
+    "\x00\x01\x1b[31m\u202eevil\ufffe\ud800",
+    "`a` **b** #quot; %%{init}%% $$x$$ \\n \\",
+    'javascript:"><img src=http://e.example onload=x>',
+    "end",
+    "日本語の要約 👩\u200d👩\u200d👧 " * 5,
+    "Z\u0338\u0322" * 40,
+    "x" * 1_000_000,
+    "",
+]
+
+
+def block(block_id: str, *after: str, **more: Any) -> dict[str, Any]:
+    return {
+        "block_id": block_id,
+        "block_display_name": block_id.upper(),
+        "block_archetype_id": "com.scoutos.text",
+        "dependencies": [{"block_id": each} for each in after],
+        **more,
+    }
+
+
+def graph_of_blocks(*blocks: dict[str, Any]) -> Graph:
+    return LoadedWorkflow({"workflow_display_name": "Blocks", "blocks": list(blocks)}).graph()
+
+
+def plain(count: int, *edges: tuple[int, int]) -> Graph:
+    return Graph("Plain", tuple(GraphNode(f"b{number}", f"b{number}") for number in range(count)), edges)
+
+
+def tangle(count: int) -> Graph:
+    """A graph as large workflows are: most blocks wait for one or two of those before them."""
+    source = random.Random(count)
+    edges = [
+        (before, number)
+        for number in range(1, count)
+        for before in sorted(
+            {source.randrange(max(0, number - 12), number) for _ in range(source.choice([1, 1, 2, 3]))}
+        )
+    ]
+    return plain(count, *edges)
+
+
+# --- What a graph holds -------------------------------------------------------------------------------------------
+
+
+def test_a_graph_has_the_blocks_and_their_dependencies() -> None:
+    graph = load_workflow(EXAMPLES / "classify/workflow.yml").graph()
+
+    assert graph.title == "Classify a review"
+    assert [(node.id, node.title, node.archetype, node.is_output) for node in graph.nodes] == [
+        ("inputs", "Review", "input", False),
+        ("sentiment", "Sentiment", "llm", False),
+        ("topic", "Topic", "llm", False),
+        ("verdict", "Verdict", "text", True),
+    ]
+    assert graph.edges == ((0, 1), (0, 2), (1, 3), (2, 3))
+
+
+def test_an_unknown_dependency_is_a_missing_block() -> None:
+    graph = graph_of_blocks(block("a", "gone"), block("b", "gone", "a"))
+
+    assert graph.nodes[2] == GraphNode("gone", "gone", is_missing=True)
+    assert graph.edges == ((2, 0), (2, 1), (0, 1))
+
+
+def test_of_two_blocks_with_one_id_the_first_is_depended_on() -> None:
+    graph = graph_of_blocks(block("a"), block("a", "a"), block("b", "a", "a"))
+
+    assert graph.edges == ((0, 1), (0, 2))
+    assert [node.is_output for node in graph.nodes] == [False, False, True]
+
+
+@pytest.mark.parametrize("mark", ["is_output", "block_is_output"])
+def test_the_output_block_is_marked(mark: str) -> None:
+    graph = graph_of_blocks(block("a", **{mark: True}), block("b", "a"))
+
+    assert [node.is_output for node in graph.nodes] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"blocks": None},
+        {"blocks": "text"},
+        {"blocks": [1, None, {}, {"block_id": 5, "dependencies": 5}]},
+        {"workflow_display_name": 5, "blocks": [{"block_id": "a", "dependencies": [5, None, {}, {"block_id": []}]}]},
+    ],
+)
+def test_a_config_may_hold_anything(config: dict[str, Any]) -> None:
+    graph = LoadedWorkflow(config).graph()
+
+    assert graph.edges == ()
+    for drawing in (graph.to_text(), graph.to_mermaid(), graph.to_dot(), graph.to_svg()):
+        assert drawing
+
+
+# --- Text ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_small_workflow_is_boxes_and_lines() -> None:
+    graph = load_workflow(EXAMPLES / "classify/workflow.yml").graph()
+
+    assert (
+        str(graph)
+        == """\
+Classify a review · 4 blocks, 4 dependencies
+
+          ┌────────────────┐
+          │ Review         │
+          │ inputs · input │
+          └────────┬───────┘
+         ┌─────────┴───────┐
+         ▼                 ▼
+┌─────────────────┐ ┌─────────────┐
+│ Sentiment       │ │ Topic       │
+│ sentiment · llm │ │ topic · llm │
+└────────┬────────┘ └──────┬──────┘
+         └────────┐ ┌──────┘
+                  ▼ ▼
+          ╔═ output ═══════╗
+          ║ Verdict        ║
+          ║ verdict · text ║
+          ╚════════════════╝
+"""
+    )
+
+
+def test_without_unicode_the_boxes_are_of_ascii() -> None:
+    graph = graph_of_blocks(block("a"), block("ü", "a", "gone", is_output=True))
+
+    assert (
+        graph.to_text(ascii_only=True)
+        == """\
+Blocks - 3 blocks, 2 dependencies
+
++------------+ +. missing ..+
+| A          | : gone       :
+| a - text   | :            :
++------+-----+ +......+.....+
+       +-----+ +------+
+             v v
+       #= output ====#
+       # \\xdc        #
+       # \\xfc - text #
+       #=============#
+"""
+    )
+
+
+def test_edges_that_lead_back_are_named_below() -> None:
+    graph = graph_of_blocks(block("a", "c"), block("b", "a", "b"), block("c", "b"))
+
+    assert graph.to_text().endswith("\n\nEdges that lead back:\n  b → b\n  c → a\n")
+
+
+def test_what_is_too_wide_is_a_list() -> None:
+    text = plain(30, *((0, number) for number in range(1, 29))).to_text(40)
+
+    assert text.splitlines()[:6] == [
+        "Plain · 30 blocks, 28 dependencies",
+        "",
+        "b0",
+        "  → b1, b2, b3, b4, b5, b6, b7, b8, b9,",
+        "    b10, b11, b12, b13, b14, b15, b16,",
+        "    b17, b18, b19, b20, b21, b22, b23,",
+    ]
+    assert "┌" not in text
+    assert re.findall(r"^b\d+$", text, re.MULTILINE) == [f"b{number}" for number in (0, 29, *range(1, 29))]
+
+
+def trace(text: str) -> set[tuple[str, str]]:
+    """Follow the lines of a drawing with a finger, and return the pairs of boxes that they join."""
+    grid = [line.ljust(200) for line in text.splitlines()]
+    boxes = [
+        (row, column, line.find("┐", column), line_of_name[column + 1 :].split()[0])
+        for row, (line, line_of_name) in enumerate(pairwise(grid))
+        for column, corner in enumerate(line)
+        if corner == "┌" and line_of_name[column] == "│" and re.match(r"│ b\d+", line_of_name[column:])
+    ]
+    found: set[tuple[str, str]] = set()
+    for row, left, right, name in boxes:
+        ahead = [(row + 4, column, "down") for column in range(left, right) if grid[row + 3][column] == "┬"]
+        while ahead:
+            line, column, way = ahead.pop()
+            sign = grid[line][column]
+            if sign == "▼":
+                found |= {(name, box[3]) for box in boxes if box[0] == line + 1 and box[1] < column < box[2]}
+                assert any(box[0] == line + 1 and box[1] < column < box[2] for box in boxes)
+                continue
+            ways = {
+                "down": {"│": ["down"], "└": ["right"], "┘": ["left"], "├": ["down", "right"], "┤": ["down", "left"]}
+                | {"┴": ["left", "right"], "┼": ["down", "left", "right"]},
+                "left": {"─": ["left"], "│": ["left"], "┌": ["down"], "┬": ["left", "down"], "├": ["down"]},
+                "right": {"─": ["right"], "│": ["right"], "┐": ["down"], "┬": ["right", "down"], "┤": ["down"]},
+            }[way][sign]
+            step = {"down": (1, 0), "left": (0, -1), "right": (0, 1)}
+            ahead += [(line + step[each][0], column + step[each][1], each) for each in ways]
+    return found
+
+
+@given(
+    st.integers(2, 9).flatmap(lambda n: st.tuples(st.just(n), st.sets(st.tuples(st.integers(0, n), st.integers(0, n)))))
+)
+@settings(max_examples=30)
+def test_the_lines_of_a_drawing_are_the_edges(given_graph: tuple[int, set[tuple[int, int]]]) -> None:
+    count, pairs = given_graph
+    edges = sorted((min(pair), max(pair)) for pair in pairs if pair[0] != pair[1])
+    text = plain(count + 1, *dict.fromkeys(edges)).to_text(170)
+
+    assert trace(text) == {(f"b{source}", f"b{target}") for source, target in edges}
+
+
+NAMES = st.one_of(st.sampled_from(HOSTILE), st.text(st.characters(), max_size=60))
+
+
+@given(st.lists(NAMES, min_size=3, max_size=3), st.sampled_from([20, 45, 80]), st.booleans())
+@settings(max_examples=30)
+def test_no_name_makes_a_line_too_long_or_breaks_it(names: list[str], width: int, ascii_only: bool) -> None:
+    nodes = tuple(GraphNode(name, name[::-1], name) for name in names)
+    text = Graph(names[0], nodes, ((0, 1), (0, 2), (1, 1))).to_text(width, ascii_only=ascii_only)
+
+    assert max(map(display_width, text.split("\n"))) <= width
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\ud800-\udfff]", text)
+    assert text.isascii() or not ascii_only
+    for row in re.findall(r"^[┌╔].*\n(?:.*\n){2}[└╚].*$", text, re.MULTILINE):
+        assert len({display_width(line) for line in row.split("\n")}) == 1
+
+
+# --- Mermaid and DOT ----------------------------------------------------------------------------------------------
+
+WRITTEN = {
+    "workflow_display_name": 'Say "hi"',
+    "blocks": [
+        block("end", block_display_name='A "quoted" <b> & #35; [x]'),
+        block("c", "end", "gone", block_display_name="C\\n\n$$", is_output=True),
+    ],
+}
+
+
+def test_mermaid_has_ids_of_its_own_and_escaped_labels() -> None:
+    assert (
+        LoadedWorkflow(WRITTEN).graph().to_mermaid()
+        == """\
+flowchart TD
+    n1["A #34;quoted#34; #60;b#62; #38; #35;35#59; #91;x#93;<br/>end · text"]
+    n2["C#92;#8203;n #36;#8203;#36;#8203;<br/>c · text · output"]:::output
+    n3["gone<br/>missing"]:::missing
+    n1 --> n2
+    n3 --> n2
+    classDef output stroke-width:4px
+    classDef missing stroke-dasharray:5 4
+"""
+    )
+
+
+def test_dot_is_quoted() -> None:
+    assert (
+        LoadedWorkflow(WRITTEN).graph().to_dot()
+        == """\
+digraph "Say \\"hi\\"" {
+    graph [label="Say \\"hi\\"", labelloc=t]
+    node [shape=box, style=rounded, fontname="sans-serif"]
+    n1 [label="A \\"quoted\\" <b> &amp; #35; [x]\\nend · text"]
+    n2 [label="C\\\\n $$\\nc · text · output", peripheries=2]
+    n3 [label="gone\\nmissing", style="rounded,dashed"]
+    n1 -> n2
+    n3 -> n2
+}
+"""
+    )
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
+def test_no_name_leaves_its_label(name: str) -> None:
+    graph = Graph(name, (GraphNode(name, f"{name}.", name, is_output=True),), ())
+    mermaid, dot = graph.to_mermaid().splitlines(), graph.to_dot().splitlines()
+
+    assert len(mermaid) == 4
+    assert re.fullmatch(r'    n1\["([^"\\<>]|<br/>)*"\]:::output', mermaid[1])
+    assert len(dot) == 5
+    assert re.fullmatch(r'    n1 \[label="([^"\\]|\\["\\n])*", peripheries=2\]', dot[3])
+
+
+# --- SVG and HTML -------------------------------------------------------------------------------------------------
+
+
+def assert_is_harmless(drawing: str) -> None:
+    root = ElementTree.fromstring(drawing.removeprefix("<!DOCTYPE html>"))
+    for element in root.iter():
+        assert element.tag.partition("}")[2] in {
+            *("svg", "title", "desc", "style", "rect", "g", "polyline", "polygon", "text"),
+            *("html", "head", "meta", "body"),
+        }
+        for name, value in element.attrib.items():
+            assert not name.startswith("on")
+            assert "href" not in name
+            assert "url(" not in value
+            assert "//" not in value
+        if element.tag.endswith("style"):
+            assert not re.search(r"url|@import|//|<|expression", element.text or "")
+
+
+@given(st.lists(NAMES, min_size=3, max_size=3))
+@settings(max_examples=15)
+def test_no_name_gets_out_of_an_svg_or_a_page(names: list[str]) -> None:
+    nodes = (*(GraphNode(name, name[::-1], name) for name in names), GraphNode("z", names[0], is_missing=True))
+    graph = Graph(names[0], nodes, ((0, 1), (1, 0), (2, 2), (3, 2)))
+
+    for drawing in (graph.to_svg(), graph.to_html()):
+        assert_is_harmless(drawing)
+        assert len(drawing) < 200_000
+
+
+def test_a_box_has_a_short_name_and_the_full_one_as_its_title() -> None:
+    name = "A name that is far too long for any box, whatever the font"
+    root = ElementTree.fromstring(graph_of_blocks(block("a", block_display_name=name)).to_svg())
+    [group] = root.iter(f"{SVG}g")
+    texts = [text.text or "" for text in group.iter(f"{SVG}text")]
+
+    assert (group.findtext(f"{SVG}title") or "").startswith(f"{name} · a · text")
+    assert texts[0].endswith("…")
+    assert name.startswith(texts[0][:-1])
+    assert texts[1:] == ["a · text", "output"]
+
+
+def drawn(graph: Graph) -> tuple[list[tuple[float, ...]], list[list[tuple[float, float]]]]:
+    """Return the boxes (left, top, right, bottom) and the lines, with the points of their arrow heads."""
+    root = ElementTree.fromstring(graph.to_svg())
+    rects = [[float(rect.attrib[name]) for name in ("x", "y", "width", "height")] for rect in root.iter(f"{SVG}rect")
+             if "x" in rect.attrib]  # fmt: skip
+    lines = [
+        [tuple(map(float, point.split(","))) for each in group for point in each.get("points", "").split()]
+        for group in root.iter(f"{SVG}g")
+        if group.find(f"{SVG}polyline") is not None
+    ]
+    return [(x, y, x + w, y + h) for x, y, w, h in rects], lines  # type: ignore[misc]
+
+
+def is_at(box: tuple[float, ...], point: tuple[float, float]) -> bool:
+    return box[0] - 1.5 <= point[0] <= box[2] + 1.5 and box[1] - 1.5 <= point[1] <= box[3] + 1.5
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        plain(1, (0, 0)),
+        plain(3, (0, 1), (1, 2), (2, 0)),
+        plain(9, (0, 1), (2, 3)),
+        plain(40, *((0, number) for number in range(1, 40))),
+        tangle(30),
+        tangle(300),
+    ],
+    ids=["self", "cycle", "alone", "star", "30", "300"],
+)
+def test_boxes_stand_apart_and_edges_join_them(graph: Graph) -> None:
+    boxes, lines = drawn(graph)
+    view = re.search(r'viewBox="0 0 (\d+) (\d+)"', graph.to_svg())
+
+    assert view
+    assert len(boxes) == len(graph.nodes)
+    assert len(lines) == len(graph.edges)
+    ordered = sorted(boxes)
+    for number, one in enumerate(ordered):
+        assert 0 <= one[0] < one[2] <= int(view[1])
+        assert 0 <= one[1] < one[3] <= int(view[2])
+        for other in ordered[number + 1 :]:
+            if other[0] >= one[2]:
+                break
+            assert other[1] >= one[3] or other[3] <= one[1]
+    for (source, target), line in zip(graph.edges, lines, strict=True):
+        tip = line[-3]
+        assert is_at(boxes[source], line[0])
+        assert is_at(boxes[target], tip)
+
+
+def test_the_same_graph_is_the_same_picture() -> None:
+    assert tangle(40).to_svg() == tangle(40).to_svg()
+
+
+@pytest.mark.timing
+def test_300_blocks_are_drawn_within_two_seconds() -> None:
+    begun = time.perf_counter()
+    tangle(300).to_svg()
+    tangle(300).to_text()
+
+    assert time.perf_counter() - begun < 2
+
+
+def test_what_nobody_could_follow_is_refused_at_once() -> None:
+    graph = plain(60, *((source, target) for target in range(60) for source in range(target)))
+
+    with pytest.raises(ConfigurationError, match=r"too many edges .*60 blocks, 1770 dependencies.* draw it as text"):
+        graph.to_svg()
+    assert graph._repr_mimebundle_().keys() == {"text/plain"}
+
+
+def test_a_notebook_shows_the_picture() -> None:
+    graph = plain(2, (0, 1))
+
+    assert graph._repr_mimebundle_(include=["image/svg+xml"]) == {
+        "text/plain": graph.to_text(),
+        "image/svg+xml": graph.to_svg(),
+    }
+
+
+@pytest.fixture
+def without_graphlay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "graphlay", None)
+
+
+@pytest.mark.usefixtures("without_graphlay")
+def test_without_the_extra_a_notebook_shows_text() -> None:
+    graph = plain(2, (0, 1))
+
+    assert graph._repr_mimebundle_() == {"text/plain": graph.to_text()}
+    with pytest.raises(ConfigurationError, match=r"pip install 'scout-workflows\[graph\]'"):
+        graph.to_html()
+
+
+# --- scout graph --------------------------------------------------------------------------------------------------
+
+FILE = EXAMPLES / "hello/workflow.yml"
+
+
+def test_the_command_prints_text() -> None:
+    done = run_here("graph", FILE, env={})
+
+    assert done.returncode == 0
+    assert done.stdout == load_workflow(FILE).graph().to_text(80)
+
+
+@pytest.mark.parametrize(
+    ("name", "begin"),
+    [
+        ("a.svg", "<svg "),
+        ("a.HTML", "<!DOCTYPE html>"),
+        ("a.mmd", "flowchart TD"),
+        ("a.gv", "digraph "),
+        ("a.txt", "Hello · 2 blocks"),
+    ],
+)
+def test_the_name_of_the_file_decides_the_format(name: str, begin: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("an older drawing")
+    done = run_here("graph", FILE, "-o", name, env={}, cwd=tmp_path)
+
+    assert (done.returncode, done.stdout) == (0, f"{name}\n")
+    assert (tmp_path / name).read_text(encoding="utf-8").startswith(begin)
+
+
+def test_a_format_can_be_named(tmp_path: Path) -> None:
+    assert run_here("graph", FILE, "--format", "mermaid", env={}).stdout.startswith("flowchart TD\n")
+    assert run_here("graph", FILE, "--format", "dot", "-o", "README", env={}, cwd=tmp_path).returncode == 0
+    assert (tmp_path / "README").read_text(encoding="utf-8").startswith("digraph ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-o", "a.png"], "must end in one of .txt, .mmd, .mermaid, .dot, .gv, .svg, .html, .htm, or give --format"),
+        (["-o", "-"], "'-', must end in one of .txt"),
+        (["--format", "svgg"], "'svgg' is none of text, mermaid, dot, svg, html; did you mean svg?"),
+        (["-o", "none/a.svg"], "none/a.svg cannot be used: No such file or directory"),
+    ],
+)
+def test_what_cannot_be_drawn_is_a_usage_error(arguments: list[str], message: str, tmp_path: Path) -> None:
+    done = run_here("graph", FILE, *arguments, env={}, cwd=tmp_path)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_not_a_workflow_is_not_drawn(tmp_path: Path) -> None:
+    (tmp_path / "a.yml").write_text("services: {}\n")
+    done = run_here("graph", "a.yml", env={}, cwd=tmp_path)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "a.yml" in done.stderr
+    assert "not a workflow" in done.stderr
+
+
+@pytest.mark.usefixtures("without_graphlay")
+def test_without_the_extra_the_command_says_what_to_install(tmp_path: Path) -> None:
+    done = run_here("graph", FILE, "-o", "a.svg", env={}, cwd=tmp_path)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "pip install 'scout-workflows[graph]'" in done.stderr
+    assert run_here("graph", FILE, env={}).returncode == 0
+
+
+@pytest.mark.parametrize(("encoding", "border"), [("cp1252", "#= output =====#"), ("utf-8", "╔═ output ═════╗")])
+def test_the_encoding_of_the_terminal_decides_about_the_boxes(
+    encoding: str, border: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding)
+    monkeypatch.setattr(out, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdout", out)
+
+    assert main(["graph", str(FILE)]) == 0
+    assert border in out.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+
+
+def test_the_drawing_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), "utf-8")
+    monkeypatch.setattr(out, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setenv("COLUMNS", "30")
+
+    assert main(["graph", str(EXAMPLES / "classify/workflow.yml")]) == 0
+    assert out.buffer.getvalue().decode() == load_workflow(  # type: ignore[attr-defined]
+        EXAMPLES / "classify/workflow.yml"
+    ).graph().to_text(30)
