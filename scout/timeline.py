@@ -430,7 +430,7 @@ def _row(timeline: Timeline, bar: Bar, y: float) -> str:
         parts += _bar(timeline, bar, y - 4)
     ended = cut(one_line(end), 10)
     if timeline.start is None:
-        parts.append(_words(_LEFT, base, cut("  ".join(filter(None, [bar.status, bar.details])), 70), kind))
+        parts.append(_words(_LEFT, base, cut("; ".join(filter(None, [one_line(bar.status), bar.details])), 70), kind))
         ended = ""
     parts.append(_words(_RIGHT + 90, base, length, "soft", 'text-anchor="end"'))
     parts.append(_words(_RIGHT + 178, base, price, "soft", 'text-anchor="end"'))
@@ -462,7 +462,7 @@ def _legend(timeline: Timeline, y: float) -> str:
         ("box", "before the first token", any(bar.first_token is not None for bar in bars)),
         ("good", "completed", any(bar.status == "completed" for bar in bars)),
         ("bad", "failed", any(bar.status == "failed" for bar in bars)),
-        ("busy", "no end is known", any(bar.status not in ("completed", "failed") for bar in bars)),
+        ("busy", "no end, or another one", any(bar.status not in ("completed", "failed") for bar in bars)),
         ("edge marked", "critical path", bool(timeline.critical_path)),
     ]
     parts: list[str] = []

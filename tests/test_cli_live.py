@@ -2,7 +2,7 @@
 
 import pyte
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scout.cli._live import LiveLines, column_after, fit
@@ -26,38 +26,52 @@ class Screen:
     def cursor(self) -> tuple[int, int]:
         return self._screen.cursor.x, self._screen.cursor.y
 
-    def all_rows(self) -> list[str]:
-        columns = self._screen.columns
-        old = ["".join(row[x].data for x in range(columns)).rstrip() for row in self._screen.history.top]
-        rows = [*old, *self.shown]
-        while rows and not rows[-1]:
-            rows.pop()
-        return rows
+    def draw(self, codes: str) -> None:
+        """Take codes that draw or erase. In the last column, some terminals would erase the character before."""
+        assert self.cursor[0] < self._screen.columns
+        self.feed(codes)
+
+    def text(self) -> list[str]:
+        """The rows from the first to the cursor, with those that have scrolled away."""
+        columns, (x, y) = self._screen.columns, self.cursor
+        rows = ["".join(row[place].data for place in range(columns)) for row in self._screen.history.top]
+        rows += [*self._screen.display[:y], self._screen.display[y][:x]]
+        return [row.rstrip() for row in rows]
+
+    def below(self) -> list[str]:
+        """The rows that are not empty after the cursor."""
+        x, y = self.cursor
+        rows = [self._screen.display[y][x:], *self._screen.display[y + 1 :]]
+        return [row.rstrip() for row in rows if row.strip()]
 
 
 PIECES = st.lists(st.text(st.sampled_from("abc de\n日本é"), max_size=30), max_size=30)
 
 
+@example(["aaaaaaa", "aaaaaaa"], 6, 4, [1])  # begins in one row, and ends further right in another
 @given(PIECES, st.integers(2, 24), st.integers(4, 9), st.lists(st.integers(0, 6), min_size=1, max_size=40))
 def test_no_text_is_lost_or_drawn_twice(pieces: list[str], columns: int, rows: int, counts: list[int]) -> None:
     shown, alone = Screen(columns, rows), Screen(columns, rows)
-    number = iter(counts * len(pieces) * 2)
-    live = LiveLines(
-        lambda width, most: [fit(f"> block {each}", width) for each in range(min(next(number, 1), most))],
-        put=shown.feed,
-        size=lambda: (columns, rows),
-    )
+    number = iter(counts * len(pieces) * 3)
+    lines: list[str] = []
 
+    def now(width: int, most: int) -> list[str]:
+        lines[:] = [fit(f"> block {each}", width) for each in range(min(next(number, 1), most))]
+        return lines
+
+    live = LiveLines(now, put=shown.draw, size=lambda: (columns, rows))
     for piece in pieces:
         live.draw()
         with live.making_room(piece):
             shown.feed(piece)
         alone.feed(piece)
+        assert shown.text() == alone.text()
+        assert shown.below() in ([], lines)
     live.draw()
     live.close()
 
-    assert shown.all_rows() == alone.all_rows()
-    assert shown.cursor[0] == alone.cursor[0]
+    assert shown.text() == alone.text()
+    assert shown.below() == []
 
 
 def test_the_lines_are_below_the_text_and_follow_it() -> None:

@@ -30,10 +30,11 @@ VISIBLE = "\\x1b[31mred\\x1b[0m \\x07 \\x0d \\x7f \\x9b2J \\u202eevil \\u2066\tt
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[D78]")
 
-LLM = {"block_display_name": "B", "block_archetype_id": "com.scoutos.llm", "block_inputs": {}}
+ASKS = {"model": "gpt-4o", "prompt_items": [{"role": "user", "content": "Hi"}]}
+LLM = {"block_display_name": "B", "block_archetype_id": "com.scoutos.llm", "block_inputs": ASKS}
 CONFIG = {
     "blocks": [
-        {**LLM, "block_id": "side", "block_archetype_id": "com.scoutos.serp"},
+        {**LLM, "block_id": "side", "block_archetype_id": "com.scoutos.serp", "block_inputs": {"query": "x"}},
         {**LLM, "block_id": "answer", "is_output": True},
     ]
 }

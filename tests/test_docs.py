@@ -391,6 +391,8 @@ def test_the_tables_of_the_local_scout_are_whole(title: str, kind: Any) -> None:
         "init",
         "stubs",
         "local",
+        "diff",
+        "fmt",
         "doctor",
         "completion",
         *(f"workflows {name}" for name in ("list", "pull", "deploy", "run")),

@@ -8,8 +8,10 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from servers import Server, chunked
+from test_events import STARTED, says
 
-from scout import Bar, BlockRun, Run, RunStatus, Timeline
+from scout import AsyncRunStream, Bar, BlockRun, Run, RunStatus, RunStream, Scout, Timeline
 from scout.timeline import duration_text
 
 BEGIN = datetime(2026, 3, 2, 10, tzinfo=UTC)
@@ -277,3 +279,18 @@ def test_a_notebook_shows_a_run_in_short() -> None:
         assert len(html) < 150_000
         assert "color" not in html  # of the page, dark or light
     assert "and 50 more" in html
+
+
+def test_a_notebook_shows_a_stream_so_far() -> None:
+    with (
+        Server(chunked([STARTED + says("Hel") + says("lo")], content_type="text/event-stream")) as server,
+        Scout("secret_key", base_url=server.url) as client,
+        client.stream({"blocks": []}) as stream,
+    ):
+        for _ in stream:
+            if stream.added == ("answer", "lo"):
+                break
+        html = getattr(stream, "_repr_html_")()  # noqa: B009
+
+    assert html.startswith("<div><b>run run_1 started</b>")
+    assert getattr(AsyncRunStream, "_repr_html_", None) is getattr(RunStream, "_repr_html_")  # noqa: B009

@@ -14,6 +14,7 @@ from scout.workflow_files import (
     as_mapping,
     decode_text,
     is_json_name,
+    load_workflow,
     read_bytes,
 )
 

@@ -44,10 +44,9 @@ def passed(workflow: LoadedWorkflow, args: argparse.Namespace) -> None:
     from scout import Severity, check
     from scout.cli import _selection
 
-    selection = _selection.from_settings()
     # Only what is sent matters here: `inputs/default.json`, which is checked as well, is not.
     about_it = [problem for problem in check(workflow) if problem.path in (None, workflow.path)]
-    problems = [each for each in selection.of(about_it) if each.severity is not Severity.INFO]
+    problems = [each for each in _selection.from_settings().of(about_it) if each.severity is not Severity.INFO]
     if workflow.text is not None:
         problems = [replace(each, path=STDIN) for each in problems]
     for problem in problems:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _SECONDS = 0.1  # between two pictures
 _LEAST_SECONDS = 0.005  # between two pictures that text asks for
 
+_UNLIMITED = 10**9  # columns of a row on which any text fits
+
 _ERASE = "\x1b[J"  # from the cursor to the end of the screen
 _DOWN, _SAVE, _RESTORE = "\x1bD", "\x1b7", "\x1b8"
 _HIDE, _SHOW = "\x1b[?25l", "\x1b[?25h"
@@ -103,9 +105,10 @@ class LiveLines:
         """Make room for text that is written in this context, and draw again after it."""
         with self._lock:
             self._notice_resize()
-            before, after = self._column, column_after(self._column, text, self._width)
+            after = column_after(self._column, text, self._width)
             # In the last column the cursor waits for the next character, and to erase would erase a character.
-            fits = before is not None and after is not None and before < after < self._width and "\n" not in text
+            end = column_after(self._column, text, _UNLIMITED)
+            fits = end is not None and end < self._width and "\n" not in text
             if not (fits and self._is_below):
                 self._erase()
             yield
