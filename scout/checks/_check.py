@@ -14,7 +14,6 @@ from scout.workflow_files import (
     as_mapping,
     decode_text,
     is_json_name,
-    load_workflow,
     read_bytes,
 )
 
