@@ -105,7 +105,7 @@ class Timeline:
     start: datetime | None
     seconds: float
 
-    def text(self, width: int = 80, *, ascii_only: bool = False) -> str:
+    def to_text(self, width: int = 80, *, ascii_only: bool = False) -> str:
         """Return the timeline as lines of text.
 
         Args:
@@ -114,15 +114,15 @@ class Timeline:
         """
         return _Text(self, max(width, 40), _ASCII if ascii_only else _UNICODE).all()
 
-    def svg(self) -> str:
+    def to_svg(self) -> str:
         """Return the timeline as an SVG document, without scripts, and readable in dark and light."""
         return _svg(self)
 
     def __str__(self) -> str:
-        return self.text()
+        return self.to_text()
 
     def _repr_svg_(self) -> str:
-        return self.svg()
+        return self.to_svg()
 
 
 # --- From blocks to bars ------------------------------------------------------------------------------------------

@@ -363,7 +363,7 @@ def test_the_inspector_sees_every_kind_of_import(source: str, expected: tuple[An
 # --- What an import costs, and gives ------------------------------------------------------------------------------
 
 HEAVY = [
-    *("httpx", "httpcore", "rich", "argparse", "starlette", "uvicorn", "jinja2", "jsonschema", "attrs", "attr"),
+    *("httpx", "httpcore", "argparse", "starlette", "uvicorn", "jinja2", "jsonschema", "attrs", "attr"),
     *("ruamel", "ruamel.yaml", "dateutil", "asyncio", "scout_generated", "scout.cli", "scout.local"),
     *("scout.client", "scout._http", "scout._requests", "scout._answers"),
 ]
@@ -390,7 +390,7 @@ def test_importing_scout_loads_nothing_heavy(code: str) -> None:
 
 def test_the_names_of_heavy_modules_are_right() -> None:
     loaded = modules_after("import scout, scout.cli, argparse, scout.local.app, scout.local.http_server; scout.Scout; "
-        "import dateutil.parser, ruamel.yaml, rich, attrs, scout_generated.models")  # fmt: skip
+        "import dateutil.parser, ruamel.yaml, attrs, scout_generated.models")  # fmt: skip
 
     assert set(HEAVY) <= loaded
 

@@ -87,8 +87,8 @@ def test_a_block_without_an_end_lasts_to_the_end() -> None:
 
     assert (cut.bars[2].end, cut.bars[2].has_ended) == (3, False)
     assert cut.critical_path == ("c",)  # of those that last to the end, the one that took longest
-    assert "> 2.00 s" in cut.text()
-    assert "no end" in cut.text()
+    assert "> 2.00 s" in cut.to_text()
+    assert "no end" in cut.to_text()
 
 
 def test_a_clock_that_goes_backwards_makes_no_negative_bar() -> None:
@@ -108,9 +108,9 @@ def test_without_times_there_are_no_bars_but_what_is_known() -> None:
     plain = timeline(BlockRun("answer", status=DONE, price=0.0025, model="gpt-4o", input_tokens=21, output_tokens=96))
 
     assert (plain.start, plain.seconds, plain.critical_path) == (None, 0.0, ())
-    assert "only a stream" in plain.text()
-    assert re.search(r"answer +0\.0025 +gpt-4o; 21 tokens read, 96 tokens written\n", plain.text(100))
-    assert "only a stream" in plain.svg()
+    assert "only a stream" in plain.to_text()
+    assert re.search(r"answer +0\.0025 +gpt-4o; 21 tokens read, 96 tokens written\n", plain.to_text(100))
+    assert "only a stream" in plain.to_svg()
 
 
 @pytest.mark.parametrize("blocks", [[], [block("a", 0, 0)], [block("a", 0, 1)]], ids=["none", "no time", "one"])
@@ -118,15 +118,15 @@ def test_few_blocks(blocks: list[BlockRun]) -> None:
     made = timeline(*blocks)
 
     assert made.critical_path == tuple(each.id for each in blocks)
-    assert ElementTree.fromstring(made.svg()).tag == f"{SVG}svg"
-    assert made.text().startswith("run run_1 completed")
+    assert ElementTree.fromstring(made.to_svg()).tag == f"{SVG}svg"
+    assert made.to_text().startswith("run run_1 completed")
 
 
 # --- Text ---------------------------------------------------------------------------------------------------------
 
 
 def test_as_text() -> None:
-    assert OVERLAP.text(60).splitlines() == [
+    assert OVERLAP.to_text(60).splitlines() == [
         "run run_1 completed, price 0.25, 4.00 s",
         "         0 s           2 s           4 s",
         "inputs * │                                 0 s",
@@ -140,7 +140,7 @@ def test_as_text() -> None:
 
 
 def test_as_ascii() -> None:
-    assert OVERLAP.text(ascii_only=True).isascii()
+    assert OVERLAP.to_text(ascii_only=True).isascii()
 
 
 @pytest.mark.parametrize("width", [1, 40, 79, 200])
@@ -148,7 +148,7 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     many = timeline(*(block(f"block {number} 日本語", number, number + 2.5, price=1e-7) for number in range(50)))
     wide = {"░": 1, "日": 2, "本": 2, "語": 2}
 
-    for line in many.text(width).splitlines():
+    for line in many.to_text(width).splitlines():
         assert sum(wide.get(character, 1) for character in line) <= max(width, 40)
 
 
@@ -164,7 +164,7 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     ],
 )
 def test_ticks_are_round(seconds: float, ticks: list[str]) -> None:
-    tree = ElementTree.fromstring(timeline(block("a", 0, seconds)).svg())
+    tree = ElementTree.fromstring(timeline(block("a", 0, seconds)).to_svg())
 
     found = [each.text for each in tree.iter(f"{SVG}text") if each.get("font-size") == "11"]
     assert found == ticks
@@ -207,7 +207,7 @@ def check_svg(svg: str) -> ElementTree.Element:
 def test_names_cannot_inject_anything() -> None:
     svg = timeline(
         block(INJECTION, 0, 1, price=0.1), block("b", 0, 0.5, RunStatus("<b>odd"), error=INJECTION, model=INJECTION)
-    ).svg()
+    ).to_svg()
 
     assert "<script" not in svg
     assert "\x1b" not in svg
@@ -217,14 +217,14 @@ def test_names_cannot_inject_anything() -> None:
 
 
 def test_what_takes_no_time_is_visible() -> None:
-    tree = check_svg(OVERLAP.svg())
+    tree = check_svg(OVERLAP.to_svg())
 
     bars = [group.find(f"{SVG}rect") for group in tree.iter(f"{SVG}g")]
     assert all(bar is not None and float(bar.get("width", "0")) >= 3 for bar in bars)
 
 
 def test_300_blocks_have_300_rows() -> None:
-    tree = check_svg(timeline(*(block(f"b{number}", number / 9, number / 9 + 3) for number in range(300))).svg())
+    tree = check_svg(timeline(*(block(f"b{number}", number / 9, number / 9 + 3) for number in range(300))).to_svg())
 
     rows = [group.find(f"{SVG}text") for group in tree.iter(f"{SVG}g")]
     places = [float(row.get("y", "0")) for row in rows if row is not None]
@@ -253,8 +253,8 @@ BLOCKS = st.lists(
 def test_whatever_blocks_there_are_they_can_be_drawn(blocks: list[BlockRun]) -> None:
     made = timeline(*blocks)
 
-    check_svg(made.svg())
-    assert made.text().count("\n") >= len(blocks)
+    check_svg(made.to_svg())
+    assert made.to_text().count("\n") >= len(blocks)
     assert all(bar.start is None or 0 <= bar.start <= (bar.end or 0) <= made.seconds for bar in made.bars)
     assert len(set(made.critical_path)) == len(made.critical_path)
 
@@ -263,7 +263,7 @@ def test_whatever_blocks_there_are_they_can_be_drawn(blocks: list[BlockRun]) -> 
 
 
 def test_a_notebook_shows_the_picture() -> None:
-    assert getattr(OVERLAP, "_repr_svg_")() == OVERLAP.svg()  # noqa: B009 - notebooks look it up by name
+    assert getattr(OVERLAP, "_repr_svg_")() == OVERLAP.to_svg()  # noqa: B009 - notebooks look it up by name
 
 
 def test_a_notebook_shows_a_run_in_short() -> None:

@@ -96,7 +96,7 @@ def draw(timeline: Timeline, target: str) -> int:
         say(escape(text_of(timeline)))
         return _exits.DONE
     try:
-        write_whole(Path(target), timeline.svg().encode(), replace=True)
+        write_whole(Path(target), timeline.to_svg().encode(), replace=True)
     except OSError as error:
         talk(f"--timeline {target}: cannot be written: {_reason(error)}")
         return _exits.USAGE
@@ -107,7 +107,7 @@ def draw(timeline: Timeline, target: str) -> int:
 def text_of(timeline: Timeline) -> str:
     """Return a timeline as text that fits the terminal and its characters."""
     is_utf_8 = (sys.stderr.encoding or "").lower().replace("-", "") == "utf8"
-    return timeline.text(columns(), ascii_only=not is_utf_8)
+    return timeline.to_text(columns(), ascii_only=not is_utf_8)
 
 
 def write_whole(target: Path, data: bytes, *, replace: bool) -> None:
