@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import subprocess
 import sys
 from importlib import resources
 from pathlib import Path
@@ -458,6 +459,17 @@ def test_what_is_known_of_templates_is_what_the_local_scout_knows() -> None:
     known = specification().template_globals
     assert {"datetime", "timezone", "ZoneInfo"} == known - {"_env", "__exp_global"}
     assert known - {"_env", "__exp_global"} <= set(local_environment.globals)
+
+
+def test_templates_that_only_look_up_values_are_read_without_jinja() -> None:
+    from jinja2.defaults import DEFAULT_NAMESPACE
+
+    from scout.checks import _templates
+
+    assert set(DEFAULT_NAMESPACE) == _templates._JINJA_GLOBALS
+    program = f"import sys, scout; scout.check({str(ROOT / 'examples/hello/workflow.yml')!r})"
+    done = subprocess.run([sys.executable, "-c", f"{program}; sys.exit('jinja2' in sys.modules)"], timeout=60)
+    assert done.returncode == 0
 
 
 def test_without_jinja_everything_else_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

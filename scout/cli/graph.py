@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from scout import Graph
 
 DESCRIPTION = """\
-Draw the blocks of a workflow file and their dependencies. Without -o the drawing is text on stdout.
+Draw the blocks of a workflow file and their dependencies. Without -o the
+drawing is text on stdout.
 
+examples:
   scout graph workflow.yml
   scout graph workflow.yml -o workflow.svg
   scout graph workflow.yml --format mermaid
