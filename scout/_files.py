@@ -60,6 +60,6 @@ def _mode_to_keep(target: Path, *, overwrite: bool) -> int | None:
     if not stat.S_ISREG(mode):
         raise OSError(0, "it is a folder or a device, and not a file")
     if not overwrite:
-        raise FileExistsError
+        raise FileExistsError(0, "it exists already")
     target.open("r+b").close()  # raises for a read-only file, which is not replaced
     return stat.S_IMODE(mode)

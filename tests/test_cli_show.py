@@ -134,8 +134,8 @@ def test_a_run_that_cannot_be_saved_after_all_is_printed(
 def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("mine")
 
-    with pytest.raises(FileExistsError):
-        _keeping.write_whole(tmp_path / "run.json", b"other", replace=False)
+    with pytest.raises(FileExistsError, match="exists already"):
+        _keeping.write_whole(tmp_path / "run.json", b"other", overwrite=False)
     assert [each.name for each in tmp_path.iterdir()] == ["run.json"]
     assert (tmp_path / "run.json").read_text() == "mine"
 

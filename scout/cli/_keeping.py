@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scout._files import write_whole
 from scout.cli import _exits
 from scout.cli._terminal import answer, as_json, columns, escape, say, talk
 
@@ -78,7 +78,7 @@ class Keeper:
         data = redact(run.to_dict(decimals=True), [os.environ.get("SCOUT_API_KEY", "")])
         text = as_json(data, indent=2) + "\n"
         try:
-            write_whole(Path(self._save), text.encode("utf-8", "backslashreplace"), replace=False)
+            write_whole(_target(self._save), text.encode("utf-8", "backslashreplace"), overwrite=False)
         except OSError as error:
             self.has_failed = True
             talk(f"--save {self._save}: cannot be written: {_reason(error)}; so the run is printed as JSON")
@@ -96,7 +96,7 @@ def draw(timeline: Timeline, target: str) -> int:
         say(escape(text_of(timeline)))
         return _exits.DONE
     try:
-        write_whole(Path(target), timeline.to_svg().encode(), replace=True)
+        write_whole(_target(target), timeline.to_svg().encode(), overwrite=True)
     except OSError as error:
         talk(f"--timeline {target}: cannot be written: {_reason(error)}")
         return _exits.USAGE
@@ -110,37 +110,15 @@ def text_of(timeline: Timeline) -> str:
     return timeline.to_text(columns(), ascii_only=not is_utf_8)
 
 
-def write_whole(target: Path, data: bytes, *, replace: bool) -> None:
-    """Write a file beside the target, and give it the name of the target, which so is never half written.
-
-    Raises:
-        OSError: it cannot be written, or exists and may not be replaced.
-    """
-    target = Path(os.path.realpath(target))
-    temporary = target.with_name(f".{os.urandom(8).hex()}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if not replace:
-            try:
-                target.hardlink_to(temporary)  # unlike replace, never over another file
-                return
-            except FileExistsError:
-                raise
-            except OSError:  # a file system without hard links: reserve the name first
-                target.touch(exist_ok=False)
-        temporary.replace(target)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+def _target(name: str) -> Path:
+    """Return the path of a file to write: a link is followed."""
+    return Path(os.path.realpath(name))
 
 
 def _try_folder(option: str, name: str) -> None:
     """Write a file beside a name and remove it, to know that one can be written there."""
     try:
-        trial = Path(os.path.realpath(name)).with_name(f".{os.urandom(8).hex()}.tmp")
+        trial = _target(name).with_name(f".{os.urandom(8).hex()}.tmp")
         with trial.open("xb"):
             pass
         trial.unlink()
