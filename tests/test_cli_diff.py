@@ -9,7 +9,7 @@ import pytest
 from commands import Done, run_here
 
 from scout import Scout
-from scout.cli import _differences
+from scout.cli._terminal import wants_colour
 from scout.local import LocalScout
 
 KEY = "secret_planted_key"
@@ -112,9 +112,9 @@ def test_colours_are_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("NO_COLOR", "TERM"):
         monkeypatch.delenv(name, raising=False)
     stream: object = Terminal()
-    assert _differences.wants_colour(stream)  # type: ignore[arg-type]
+    assert wants_colour(stream)  # type: ignore[arg-type]
     monkeypatch.setenv("TERM", "dumb")
-    assert not _differences.wants_colour(stream)  # type: ignore[arg-type]
+    assert not wants_colour(stream)  # type: ignore[arg-type]
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("NO_COLOR", "1")
-    assert not _differences.wants_colour(stream)  # type: ignore[arg-type]
+    assert not wants_colour(stream)  # type: ignore[arg-type]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from scout._json import write_json
 from scout.cli._terminal import escape
@@ -18,11 +17,6 @@ _COLOURS = {"+": "32", "-": "31", "~": "33", "@": "36", "*": "1"}
 _WIDE = 60  # characters from which the old and the new value get a line each
 _MOST_LINES = 1000  # lines of a text that are compared line by line; more would take seconds
 _CONTEXT = 2
-
-
-def wants_colour(stream: TextIO) -> bool:
-    """Return True for a terminal that shows colours, unless NO_COLOR is set (https://no-color.org)."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def facts(difference: Difference) -> dict[str, Any]:

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from scout.cli import _checks, _connection, _differences, _exits, _plan, _storing
 from scout.cli._plan import Action, Outcome
-from scout.cli._terminal import answer, answer_escaped, answer_styled, as_json, ask, talk
+from scout.cli._terminal import (
+    agrees,
+    answer,
+    answer_escaped,
+    answer_json,
+    answer_styled,
+    as_json,
+    can_ask,
+    talk,
+    wants_colour,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -92,7 +102,7 @@ def _check_options(args: argparse.Namespace) -> None:
         return
     if args.json:
         raise _exits.UsageError("with --json, deploy does not ask; give --yes, or --dry-run to see only the plan")
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not can_ask():
         raise _exits.UsageError(
             "deploy asks on a terminal; elsewhere it needs --yes, or --dry-run to see only the plan"
         )
@@ -102,8 +112,7 @@ def _is_confirmed(steps: Sequence[Step], args: argparse.Namespace, url: str) -> 
     changes = [step for step in steps if step.action is not Action.KEEP]
     if args.yes or not changes:
         return True
-    question = f"deploy {_checks.counted(len(changes), 'workflow')} to {url}? [y/N]"
-    return ask(question).lower() in ("y", "yes")
+    return agrees(f"deploy {_checks.counted(len(changes), 'workflow')} to {url}?")
 
 
 def _end_dry_run(steps: Sequence[Step], args: argparse.Namespace) -> int:
@@ -177,7 +186,7 @@ def _show(steps: Sequence[Step]) -> None:
         if step.note:
             answer_styled((f"    {step.note}", ""))
         names = _differences.titles(step.workflow)
-        for line in _differences.lines(step.differences, names=names, colour=_differences.wants_colour(sys.stdout)):
+        for line in _differences.lines(step.differences, names=names, colour=wants_colour(sys.stdout)):
             answer_escaped(f"    {line}")
     numbers = Counter(step.action for step in steps)
     answer(", ".join(f"{numbers[action]} {words}" for action, words in _SUMMARY.items()))
@@ -202,7 +211,7 @@ def _print_json(steps: Sequence[Step], args: argparse.Namespace) -> None:
         "workflows": [_as_json(step) for step in steps],
         "plan": {str(action): numbers[action] for action in _SUMMARY},
     }
-    answer(as_json(document, indent=2 if sys.stdout.isatty() else None), json=True)
+    answer_json(document)
 
 
 def _as_json(step: Step) -> dict[str, Any]:

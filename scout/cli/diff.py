@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scout.cli import _connection, _differences, _exits
-from scout.cli._terminal import answer, answer_escaped, as_json
+from scout.cli._terminal import answer_array, answer_escaped, wants_colour
 
 if TYPE_CHECKING:
     import argparse
 
-    from scout import Difference, LoadedWorkflow
+    from scout import LoadedWorkflow
 
 DESCRIPTION = """\
 Compare two workflows block by block: the order of keys, quotes and comments do not count.
@@ -47,10 +47,10 @@ def _diff(args: argparse.Namespace) -> int:
     except ScoutError as error:
         return _exits.explain(error)
     if args.json:
-        _print_json(found)
+        answer_array(map(_differences.facts, found))
     else:
         names = _differences.titles(before, after)
-        for line in _differences.lines(found, names=names, colour=_differences.wants_colour(sys.stdout)):
+        for line in _differences.lines(found, names=names, colour=wants_colour(sys.stdout)):
             answer_escaped(line)
     return _exits.PROBLEMS if found else _exits.DONE
 
@@ -72,11 +72,3 @@ def _is_stored(word: str) -> bool:
     from scout import is_workflow_id
 
     return word.startswith("key:") or (is_workflow_id(word) and not Path(word).exists())
-
-
-def _print_json(differences: list[Difference]) -> None:
-    before = "["
-    for each in differences:
-        answer(f"{before} {as_json(_differences.facts(each))}", json=True)
-        before = ","
-    answer("[]" if before == "[" else "]")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from scout._files import write_whole
 from scout.cli import _differences, _exits, _search
-from scout.cli._terminal import answer, answer_escaped, escape, talk
+from scout.cli._terminal import answer, answer_escaped, escape, talk, wants_colour
 
 if TYPE_CHECKING:
     import argparse
@@ -121,4 +121,4 @@ def _print_diff(name: str, before: bytes, after: str) -> None:
     old, new = (text.split("\n") for text in (before.decode(), after))
     for line in difflib.unified_diff(old[:-1] if old[-1] == "" else old, new[:-1], name, name, lineterm=""):
         sign = "*" if line.startswith(("--- ", "+++ ")) else line[:1]
-        answer_escaped(_differences.painted(sign, escape(line), colour=_differences.wants_colour(sys.stdout)))
+        answer_escaped(_differences.painted(sign, escape(line), colour=wants_colour(sys.stdout)))
