@@ -293,7 +293,7 @@ def test_files_are_checked_first(client: Scout, server: LocalScout, folder: Path
 @pytest.mark.parametrize(
     ("paths", "said"),
     [
-        (["empty"], "no workflow files were found in empty; they end in .yml, .yaml or .json"),
+        (["empty"], "no workflow files were found there; they end in .yml, .yaml or .json"),
         (["nowhere"], "nowhere"),
         (["*.toml"], "*.toml"),
     ],

@@ -81,8 +81,7 @@ def read(args: argparse.Namespace) -> list[Step]:
     """
     files = _search.find_workflows(args.paths)
     if not files:
-        where = ", ".join(args.paths)
-        raise _exits.UsageError(f"no workflow files were found in {where}; they end in .yml, .yaml or .json")
+        raise _exits.UsageError(_search.NOTHING)
     if args.key is not None and len(files) > 1:
         raise _exits.UsageError(f"--key is for one file, and these are {len(files)}")
     steps = [step for file in files if (step := _read_one(file, args)) is not None]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 from scout.cli._exits import UsageError
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterable, Iterator
 
 SUFFIXES = (".yml", ".yaml", ".json")
@@ -30,6 +31,15 @@ _KEYS = (
     "data",
 )
 _LIKENESS = 0.8
+
+
+NOTHING = f"no workflow files were found there; they end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
+
+
+def add_paths(parser: argparse.ArgumentParser, more: str = "") -> None:
+    """Add the argument that names workflow files; `more` says what else it may be."""
+    kinds = "a workflow file, a folder in which workflows are searched, or a pattern such as '*.yml'"
+    parser.add_argument("paths", metavar="PATH", nargs="+", help=f"{kinds}{more}")
 
 
 def find_workflows(names: Iterable[str]) -> list[str]:

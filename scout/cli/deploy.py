@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from scout.cli import _checks, _connection, _differences, _exits, _plan, _storing
+from scout.cli import _checks, _connection, _differences, _exits, _plan, _search, _storing
 from scout.cli._plan import Action, Outcome
 from scout.cli._terminal import (
     agrees,
@@ -49,12 +49,7 @@ _UNKNOWN = "it is not known whether it was deployed"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument(
-        "paths",
-        metavar="PATH",
-        nargs="+",
-        help="a workflow file, a folder in which workflows are searched, or a pattern such as '*.yml'",
-    )
+    _search.add_paths(parser)
     parser.add_argument("--dry-run", action="store_true", help="show the plan, and change nothing")
     parser.add_argument(
         "--exit-code", action="store_true", help="with --dry-run, exit with 1 if something would change"
