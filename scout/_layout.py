@@ -19,7 +19,7 @@ from typing import Any, cast
 
 from ._documents import NEVER_RAW, core_type, parse_events, scalar_value
 from ._json import is_dict, is_list
-from ._sources import Source
+from ._sources import SILENCING, Source
 
 __all__ = ["Collection", "Entry", "Layout", "Leaf", "read_layout", "write_layout", "write_yaml"]
 
@@ -273,7 +273,7 @@ class _Reader:
     def _owners(self, before: Entry, comment: _Comment) -> list[Entry]:
         """Return the entry behind which a comment stands; of one that silences checks of its line, all in that line."""
         owner = self._owner(before, comment)
-        if isinstance(owner.value, Leaf) or not owner.value.is_flow or not _SILENCES.match(comment.text):
+        if isinstance(owner.value, Leaf) or not owner.value.is_flow or not SILENCING.match(comment.text):
             return [owner]
         in_line = [entry for entry in self._entries if entry.line == comment.line and entry.index < comment.index]
         return [entry for entry in in_line if entry.key is not None or isinstance(entry.value, Leaf)] or [owner]
@@ -320,7 +320,6 @@ class _Reader:
             del first.head[: apart[-1]]
 
 
-_SILENCES = re.compile(r"#[ \t]*scout:[ \t]*ignore\b")  # as in `checks/`
 _BLOCK_STYLES = ("|", ">")
 _DASH = re.compile(r"(.*-)[ \t]*(?:#.*)?$", re.DOTALL)
 _COMMENT = re.compile(r"(?:(?<=[ \t\n])|(?<![\s\S]))(#[^\n]*)")

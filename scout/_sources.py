@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
     from ._json import PathInData
 
-__all__ = ["Mark", "Source", "read_source"]
+__all__ = ["SILENCING", "Mark", "Source", "read_source"]
+
+SILENCING = re.compile(r"#[ \t]*scout:[ \t]*ignore\b([ \t]+SW[0-9]+(?:[ \t]*,[ \t]*SW[0-9]+)*)?")
+"""A comment that silences problems of its line: those with the codes in the group, or all of them."""
 
 
 class Mark(NamedTuple):
@@ -55,9 +58,9 @@ class Source:
         """Return the mark of each place; that of the nearest value above it when it is missing."""
         raise NotImplementedError
 
-    def marks_in(  # the document of plain YAML has them
+    def marks_in(
         self,
-        value: object,  # noqa: ARG002
+        value: object,  # noqa: ARG002 - of plain YAML, whose document has them
     ) -> dict[str, tuple[int, int, int]] | list[tuple[int, int, int]] | None:
         """Return the mark of each entry of a mapping or list; `None` when the document does not keep them."""
         return None

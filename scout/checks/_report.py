@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scout._json import PathInData, shorten, spell
+from scout._sources import SILENCING
 
 from ._problems import RULES, Problem
 
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
 
     from scout._sources import Mark, Source
 
-__all__ = ["MOST_PROBLEMS", "Part", "Report", "listed", "quoted"]
+__all__ = ["Part", "Report", "listed", "quoted"]
 
-MOST_PROBLEMS = 1000
+_MOST_PROBLEMS = 1000
 """The most problems of a file. Whoever has more of them looks at the wrong file, or at one that a program wrote."""
 
 _LONGEST_NAME = 80
@@ -69,7 +70,7 @@ class Report:
     @property
     def is_full(self) -> bool:
         """There are as many problems as are reported of a file."""
-        return len(self._findings) >= MOST_PROBLEMS
+        return len(self._findings) >= _MOST_PROBLEMS
 
     def add(
         self,
@@ -135,8 +136,6 @@ def _index_of_part(source: Source, mark: Mark, part: Part) -> int:
 
 # --- Comments that silence problems -------------------------------------------------------------------------------
 
-_IGNORE = re.compile(r"#[ \t]*scout:[ \t]*ignore\b([ \t]+SW[0-9]+(?:[ \t]*,[ \t]*SW[0-9]+)*)?")
-
 
 def _ignored_codes(source: Source) -> dict[int, frozenset[str]]:
     """Return the codes that a comment silences, by line."""
@@ -144,5 +143,5 @@ def _ignored_codes(source: Source) -> dict[int, frozenset[str]]:
         return {}
     return {
         source.position(match.start())[0]: frozenset(re.findall("SW[0-9]+", match[1]) if match[1] else RULES)
-        for match in _IGNORE.finditer(source.text)
+        for match in SILENCING.finditer(source.text)
     }

@@ -9,8 +9,7 @@ from scout._json import PathInData, is_dict, is_list, shorten
 
 from ._report import Part, quoted
 from ._spec import nearest
-from ._structure import is_template
-from ._templates import can_parse, known_names, read_template
+from ._templates import can_parse, is_template, known_names, read_template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -112,7 +111,7 @@ def _templates_in(settings: Mapping[str, Any]) -> list[tuple[PathInData, str]]:
 
     def walk(value: Any, place: PathInData) -> None:
         if isinstance(value, str):
-            if "{" in value and is_template(value):
+            if is_template(value):
                 found.append((place, value))
             return
         if not (is_dict(value) or is_list(value)) or id(value) in seen:
