@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any, Literal
 
 from ._json import PathInData, is_dict, is_list, json_fault
+from ._order import without_ui
 from .errors import WorkflowFileError
 from .workflow_files import WorkflowSource, load_workflow
 
@@ -67,27 +68,11 @@ def _comparable(workflow: WorkflowSource, *, ui: bool) -> dict[str, Any]:
     return config if ui else _without_canvas(config)
 
 
-# --- The canvas ---------------------------------------------------------------------------------------------------
-
-
 def _without_canvas(config: dict[str, Any]) -> dict[str, Any]:
-    kept = {name: value for name, value in config.items() if name != "placeholders"}
-    if "blocks" in kept:
-        kept["blocks"] = _each(kept["blocks"], _block_without_canvas)
-    if "notes" in kept:
-        kept["notes"] = _each(kept["notes"], lambda note: _without(note, "ui", "bgColor"))
+    kept = _without(without_ui(config, ()), "placeholders")
+    if is_list(notes := kept.get("notes")):
+        kept["notes"] = [_without(note, "bgColor") if is_dict(note) else note for note in notes]
     return kept
-
-
-def _block_without_canvas(block: dict[str, Any]) -> dict[str, Any]:
-    kept = _without(block, "ui")
-    if "dependencies" in kept:
-        kept["dependencies"] = _each(kept["dependencies"], lambda edge: _without(edge, "ui"))
-    return kept
-
-
-def _each(values: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
-    return [change(value) if is_dict(value) else value for value in values] if is_list(values) else values
 
 
 def _without(value: dict[str, Any], *names: str) -> dict[str, Any]:

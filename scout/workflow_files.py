@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
 
@@ -391,7 +392,7 @@ def kind_of(value: object) -> str:
             return "true or false"
         case str():
             return "text" if value else "empty text"
-        case int() | float():
+        case int() | float() | Decimal():
             return "a number"
         case list() | tuple():
             return "a list"
