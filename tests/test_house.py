@@ -327,6 +327,7 @@ def test_the_command_comes_in_by_the_front_door() -> None:
         ("scout._pictures", "display_width"),  # text is measured as in pictures
         ("scout._files", "write_whole"),  # files are written as by `save_workflow`
         ("scout.workflow_files", "load_text"),  # a workflow on stdin, which has no path
+        ("scout.checks", "input_names"),  # for a warning before a run
         ("scout.workflow_files", "kind_of"),  # values are named as in other messages
     ]
     used = [each for each in used if (each.module, each.name) not in back]
