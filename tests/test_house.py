@@ -325,6 +325,7 @@ def test_the_command_comes_in_by_the_front_door() -> None:
         ("scout._json", "redact"),  # of the key in errors as JSON
         *(("scout._documents", name) for name in ("parse_json_text", "parse_yaml")),  # files of inputs, as workflows
         ("scout._pictures", "display_width"),  # text is measured as in pictures
+        ("scout._layout", "write_yaml"),  # YAML is written as by `scout fmt`
         ("scout._files", "write_whole"),  # files are written as by `save_workflow`
         ("scout.workflow_files", "load_text"),  # a workflow on stdin, which has no path
         ("scout.checks", "input_names"),  # for a warning before a run
