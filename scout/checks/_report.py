@@ -14,7 +14,8 @@ from ._problems import RULES, Problem
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scout._sources import Mark, Source
+    from scout._documents import Mark
+    from scout._sources import Source
 
 __all__ = ["Part", "Report", "listed", "quoted"]
 
