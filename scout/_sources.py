@@ -68,7 +68,7 @@ class Source:
     def position(self, index: int) -> tuple[int, int]:
         """Return line and column of an index of the text, from 1."""
         if self._lines is None:
-            self._lines = [0, *(match.end() for match in re.finditer("\n", self.text))]
+            self._lines = [0, *(match.end() for match in re.finditer("\r\n?|\n", self.text))]
         line = bisect_right(self._lines, index)
         return line, index - self._lines[line - 1] + 1
 
