@@ -27,7 +27,6 @@ from ._json import (
     json_fault,
     parse_json,
     shorten,
-    spell,
 )
 from .errors import WorkflowFileError
 
@@ -44,21 +43,14 @@ __all__ = [
     "parse_json_text",
     "parse_yaml",
     "plain_value",
-    "refuse_at",
     "scalar_value",
 ]
 
 
-def refuse_at(name: str, text: str, problem: str, place: PathInData) -> NoReturn:
-    """Raise an error that names a place in a text, and its line and column."""
-    line, column = locate(text, place)
-    where = f"{spell(place)}: " if place else ""
-    raise WorkflowFileError(where + problem, path=name, line=line, column=column)
-
-
 def _checked(name: str, text: str, data: Any) -> Any:
     if fault := json_fault(data):
-        refuse_at(name, text, fault.problem, fault.place)
+        line, column = locate(text, fault.place)
+        raise WorkflowFileError(str(fault), path=name, line=line, column=column)
     return data
 
 
@@ -471,7 +463,7 @@ def find_in_json(text: str, places: Iterable[PathInData]) -> dict[PathInData, Ma
         for step in place:
             branch = branch.setdefault(step, {})
     start = _skip_blanks(text, 0)
-    found = {(): Mark(start, start, len(text))}
+    found: dict[PathInData, Mark] = {(): Mark(start, start, len(text))}
     _find(text, start, (), wanted, found)
     return {place: _nearest(place, found) for place in places}
 
