@@ -14,7 +14,7 @@ import scout  # its names are imported when they are first used, which only `typ
 
 from ._documents import NEVER_RAW
 from ._files import write_whole
-from ._json import PathInData, is_list, is_mapping, json_fault, parse_json, spell, text_or_none, write_json
+from ._json import PathInData, is_list, is_mapping, json_fault, objects_in, parse_json, spell, text_or_none, write_json
 from ._layout import write_yaml
 from ._order import in_order
 from ._sources import Source, read_source
@@ -85,8 +85,8 @@ class LoadedWorkflow:
         marked = [block.get("block_id") for block in blocks if block.get("is_output") or block.get("block_is_output")]
         if marked:
             return text_or_none(marked[0])
-        edges = [edge for block in blocks if is_list(block.get("dependencies")) for edge in block["dependencies"]]
-        awaited = {text_or_none(edge.get("block_id")) for edge in edges if is_mapping(edge)}
+        edges = [edge for block in blocks for edge in objects_in(block.get("dependencies"))]
+        awaited = {text_or_none(edge.get("block_id")) for edge in edges}
         leaves = [block_id for block in blocks if (block_id := text_or_none(block.get("block_id"))) not in awaited]
         return leaves[0] if len(leaves) == 1 else None
 
@@ -118,9 +118,8 @@ class LoadedWorkflow:
         return graph_of(self.config, self.output_block_id)
 
     def _blocks(self) -> list[Mapping[str, Any]]:
-        found: Any = self.config.get("blocks")
         # A config from a server may hold anything; one from a file has been checked.
-        return [block for block in found if is_mapping(block)] if is_list(found) else []
+        return objects_in(self.config.get("blocks"))
 
 
 WorkflowSource = str | os.PathLike[str] | Mapping[str, Any] | SupportsToDict | LoadedWorkflow | StoredWorkflow

@@ -195,7 +195,7 @@ def builtin_handlers(token_delay: float) -> dict[str, Handler]:
     return {TEXT: text, LLM: llm}
 
 
-def prompts(inputs: Mapping[str, Any]) -> list[dict[str, Any]]:
+def prompts(inputs: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the prompts of an LLM block: objects with `role` and `content`.
 
     Raises:
