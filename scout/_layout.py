@@ -1,6 +1,6 @@
 """The layout of YAML: a tree of values with the comments of their text, and the one form in which it is written.
 
-ruamel.yaml keeps comments at the token before them, so that they go astray when keys are put in order. Here a comment
+ruamel.yaml keeps comments at the token before them, so that they get lost when keys are put in order. Here a comment
 belongs to the key or item it stands before or behind, or to the end of a list or mapping.
 """
 

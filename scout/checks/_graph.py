@@ -62,7 +62,7 @@ class Graph:
     _bits: dict[str, int] = field(default_factory=dict[str, int])
 
     def is_upstream(self, one: str, of: Block) -> bool:
-        """Return True when a block runs before another one; also when it cannot be told, as in a cycle."""
+        """Return True when a block runs before another one; also when that is not known, as in a cycle."""
         upstream = self._upstream.get(of.id) if self.blocks.get(of.id) is of else self._upstream_of(of)
         return upstream is None or not self._bits or bool(upstream >> self._bits[one] & 1)
 

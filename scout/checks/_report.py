@@ -70,7 +70,7 @@ class Report:
 
     @property
     def is_full(self) -> bool:
-        """There are as many problems as are reported of a file."""
+        """True when there are as many problems as are reported of a file."""
         return len(self._findings) >= _MOST_PROBLEMS
 
     def add(
@@ -124,7 +124,7 @@ class Report:
 
 
 def _index_of_part(source: Source, mark: Mark, part: Part) -> int:
-    """Return the index in the file of a part of a text value; of the value when it cannot be told."""
+    """Return the index in the file of a part of a text value; of the value when that is not possible."""
     raw = source.text[mark.value : mark.end]
     # In quotes and in blocks the text differs from its value, but it holds the same words in the same order.
     if raw.count(part.text) != part.value.count(part.text):

@@ -1,4 +1,4 @@
-"""What the specification of the API says of a workflow: shapes of values, made of the schemas in `openapi.json`."""
+"""Shapes of the values of a workflow, made of the schemas in the specification of the API."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Shape:
 
 @dataclass(slots=True, eq=False)
 class Specification:
-    """What is known of workflows.
+    """The knowledge of workflows.
 
     Attributes:
         config: The shape of a config.
@@ -80,7 +80,7 @@ class Specification:
 
 @functools.cache
 def specification() -> Specification:
-    """Return what `openapi.json` says; it is read once."""
+    """Return what the specification says; it is read once."""
     known = schemas()["Block"]["properties"]["block_inputs"]
     return Specification(
         config=_shape(schemas()["WorkflowConfig"]),

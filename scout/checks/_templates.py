@@ -1,4 +1,4 @@
-"""What a template uses: parsed with Jinja's own parser, and never rendered."""
+"""The names that a template uses: parsed with Jinja's own parser, and never rendered."""
 
 # Jinja does not declare all of its types:
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
@@ -45,7 +45,7 @@ class SyntaxFault(NamedTuple):
 
 
 class Template(NamedTuple):
-    """What a template uses.
+    """The names that a template uses.
 
     Attributes:
         uses: The first use of each name, or of each field of it, in the order of the template.

@@ -37,7 +37,7 @@ class Input:
 
 @dataclass(slots=True, eq=False)
 class _Uses:
-    """What is known while the templates of a workflow are checked."""
+    """State of the check of the templates of a workflow."""
 
     graph: Graph
     report: Report
@@ -144,14 +144,14 @@ def _check_template(uses: _Uses, block: Block, place: PathInData, text: str) -> 
         report.add("SW040", f"the template is not valid: {shorten(template.fault.message, 200)}", place, part=part)
         return
     _check_filters(uses, template, place, text)
-    told: set[str] = set()
+    reported: set[str] = set()
     for use in template.uses:
         uses.used.add((use.root, use.step))
         problem = _problem_of(uses, block, use)
-        # A name that is not there is told once, whatever fields of it are used.
-        if problem is None or (problem[0] != "SW050" and use.root in told):
+        # A name that is not there is reported once, whatever fields of it are used.
+        if problem is None or (problem[0] != "SW050" and use.root in reported):
             continue
-        told.add(use.root)
+        reported.add(use.root)
         code, message, hint = problem
         report.add(code, message, place, hint, part=Part(text, use.start, use.text if code == "SW050" else use.root))
 
