@@ -70,8 +70,12 @@ def warn_of_unknown_inputs(workflow: LoadedWorkflow, inputs: Mapping[str, Any]) 
 
 def text_of(problem: Problem) -> str:
     """Return a problem as one line: `workflow.yml:3:5: SW013 message; hint`."""
-    hint = f"; {problem.hint}" if problem.hint else ""
-    return f"{place_of(problem)}{problem.code} {problem.message}{hint}"
+    return f"{place_of(problem)}{problem.code} {message_of(problem)}"
+
+
+def message_of(problem: Problem) -> str:
+    """Return the message of a problem, with its hint."""
+    return problem.message if problem.hint is None else f"{problem.message}; {problem.hint}"
 
 
 def place_of(problem: Problem) -> str:
