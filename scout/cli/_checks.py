@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from scout import LoadedWorkflow, Problem
 
+_MOST_NAMES = 8
+
 
 def add_argument(parser: argparse.ArgumentParser) -> None:
     """Add `--no-check` to a command that runs or deploys a workflow file."""
@@ -98,5 +100,5 @@ def by_severity(problems: Iterable[Problem]) -> str:
     return ", ".join(counted(numbers[severity], severity) for severity in Severity if numbers[severity])
 
 
-def _list(names: list[str], most: int = 8) -> str:
-    return ", ".join([*names[:most], *(["..."] if len(names) > most else [])])
+def _list(names: list[str]) -> str:
+    return ", ".join([*names[:_MOST_NAMES], *(["..."] if len(names) > _MOST_NAMES else [])])
