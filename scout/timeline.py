@@ -11,7 +11,7 @@ import scout  # its names are imported when they are first used, which only `typ
 
 from ._pictures import cut, display_width, one_line, svg_picture, xml_text
 
-__all__ = ["Bar", "Timeline", "duration_text", "headline", "html_summary", "make_timeline"]
+__all__ = ["Bar", "Timeline", "duration_text", "headline", "html_summary", "make_timeline", "price_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,14 +196,14 @@ def duration_text(seconds: float) -> str:
     return f"{whole} s"
 
 
-def _price_text(price: float) -> str:
+def price_text(price: float) -> str:
     """Return a price without an exponent, and without zeros that say nothing."""
     return f"{price:.8f}".rstrip("0").rstrip(".") if math.isfinite(price) else str(price)
 
 
 def headline(run_id: str | None, status: str, price: float | None) -> str:
     """Return the one line that names a run."""
-    cost = "" if price is None else f", price {_price_text(price)}"
+    cost = "" if price is None else f", price {price_text(price)}"
     return one_line(f"{'run' if run_id is None else f'run {run_id}'} {status}{cost}")
 
 
@@ -235,7 +235,7 @@ def _facts(bar: Bar) -> tuple[str, str, str]:
     """Return how long, how much, and how it ended if it did not complete."""
     seconds = bar.seconds
     length = "" if seconds is None else duration_text(seconds) if bar.has_ended else f"> {duration_text(seconds)}"
-    price = "" if bar.price is None else _price_text(bar.price)
+    price = "" if bar.price is None else price_text(bar.price)
     return length, price, "" if bar.status == "completed" else "no end" if bar.status == "started" else bar.status
 
 
@@ -303,8 +303,10 @@ class _Text:
         mark = "*" if bar.is_critical else " "
         drawn = "" if self._timeline.start is None else f"{self._bar(bar):<{self._room}}"
         cells = [f"{cell:>{size}}" for cell, size in zip(_facts(bar), self._columns, strict=True) if size]
-        begin = f"{name}{' ' * (self._name - display_width(name))} {mark} {drawn}"
-        return "  ".join([begin, *cells] if drawn else [begin.rstrip(" "), *cells, bar.details])
+        line = "  ".join([f"{name}{' ' * (self._name - display_width(name))} {mark} {drawn}".rstrip(" "), *cells])
+        if drawn:
+            line = f"{name}{' ' * (self._name - display_width(name))} {mark} {drawn}  {'  '.join(cells)}"
+        return line if self._timeline.start is not None else f"{line}  {bar.details}"
 
     def _bar(self, bar: Bar) -> str:
         if bar.start is None or bar.end is None:
@@ -461,7 +463,7 @@ def html_summary(title: str, said: str, blocks: Sequence[scout.BlockRun]) -> str
         rows = [_html_row("th", ("block", "status", "seconds", "price", "model", "error"))]
         for block in blocks[:_MOST_ROWS]:
             seconds = "" if block.duration is None else f"{block.duration:.2f}"
-            price = "" if block.price is None else _price_text(block.price)
+            price = "" if block.price is None else price_text(block.price)
             rows.append(_html_row("td", (block.id, block.status, seconds, price, block.model, block.error)))
         more = f"<p>and {len(blocks) - _MOST_ROWS} more</p>" if len(blocks) > _MOST_ROWS else ""
         summary = f"<summary>{len(blocks)} block{'' if len(blocks) == 1 else 's'}</summary>"

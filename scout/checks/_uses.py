@@ -144,14 +144,14 @@ def _check_template(uses: _Uses, block: Block, place: PathInData, text: str) -> 
         report.add("SW040", f"the template is not valid: {shorten(template.fault.message, 200)}", place, part=part)
         return
     _check_filters(uses, template, place, text)
-    reported: set[str] = set()
+    told: set[str] = set()
     for use in template.uses:
         uses.used.add((use.root, use.step))
         problem = _problem_of(uses, block, use)
-        # A name that is not there is reported once, whatever fields of it are used.
-        if problem is None or (problem[0] != "SW050" and use.root in reported):
+        # A name that is not there is told once, whatever fields of it are used.
+        if problem is None or (problem[0] != "SW050" and use.root in told):
             continue
-        reported.add(use.root)
+        told.add(use.root)
         code, message, hint = problem
         report.add(code, message, place, hint, part=Part(text, use.start, use.text if code == "SW050" else use.root))
 

@@ -70,11 +70,10 @@ def _heading(block_id: str | None, first: Difference, sign: str, names: Mapping[
         return "workflow"
     block: Any = (first.after if first.after is not None else first.before) if sign != "*" else {}
     title = block.get("block_display_name") or names.get(block_id)
-    return f"{sign + ' ' if sign != '*' else ''}block {word(block_id)}{f' {_json(title)}' if title else ''}"
+    return f"{sign + ' ' if sign != '*' else ''}block {_word(block_id)}{f' {_json(title)}' if title else ''}"
 
 
-def word(text: str) -> str:
-    """Return a name as one word: as JSON when it has blanks or characters that cannot be seen."""
+def _word(text: str) -> str:
     return text if text.isprintable() and text and " " not in text else _json(text)
 
 
@@ -99,7 +98,7 @@ def _body(difference: Difference) -> Iterator[tuple[str, str]]:
 def _path(place: tuple[str | int, ...]) -> str:
     text = ""
     for step in place:
-        text += f"[{step}]" if isinstance(step, int) else f".{word(step)}" if text else word(step)
+        text += f"[{step}]" if isinstance(step, int) else f".{_word(step)}" if text else _word(step)
     return text
 
 

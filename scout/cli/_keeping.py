@@ -78,7 +78,7 @@ class Keeper:
         data = redact(run.to_dict(decimals=True), [os.environ.get("SCOUT_API_KEY", "")])
         text = as_json(data, indent=2) + "\n"
         try:
-            write_whole(_target(self._save), text.encode("utf-8", "backslashreplace"), overwrite=False)
+            write_whole(_path(self._save), text.encode("utf-8", "backslashreplace"), overwrite=False)
         except OSError as error:
             self.has_failed = True
             talk(f"--save {self._save}: cannot be written: {_reason(error)}; so the run is printed as JSON")
@@ -96,7 +96,7 @@ def draw(timeline: Timeline, target: str) -> int:
         say(escape(text_of(timeline)))
         return _exits.DONE
     try:
-        write_whole(_target(target), timeline.to_svg().encode(), overwrite=True)
+        write_whole(_path(target), timeline.to_svg().encode(), overwrite=True)
     except OSError as error:
         talk(f"--timeline {target}: cannot be written: {_reason(error)}")
         return _exits.USAGE
@@ -109,20 +109,19 @@ def text_of(timeline: Timeline) -> str:
     return timeline.to_text(columns(), ascii_only=not is_utf_8(sys.stderr))
 
 
-def _target(name: str) -> Path:
-    """Return the path of a file to write: a link is followed."""
-    return Path(os.path.realpath(name))
-
-
 def _try_folder(option: str, name: str) -> None:
     """Write a file beside a name and remove it, to know that one can be written there."""
     try:
-        trial = _target(name).with_name(f".{os.urandom(8).hex()}.tmp")
+        trial = _path(name).with_name(f".{os.urandom(8).hex()}.tmp")
         with trial.open("xb"):
             pass
         trial.unlink()
     except (OSError, ValueError) as error:
         raise _exits.UsageError(f"{option} {name}: cannot be written: {_reason(error)}") from None
+
+
+def _path(name: str) -> Path:
+    return Path(os.path.realpath(name))  # of a link, the file to which it leads
 
 
 def _reason(error: Exception) -> str:

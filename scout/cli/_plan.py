@@ -147,7 +147,7 @@ def _describe(step: Step, stored: StoredWorkflow) -> None:
 
     draft = "the newest state is a draft, which is not deployed" if stored.is_draft is True else ""
     try:
-        # What the canvas of the editor shows is reported only when nothing else has changed.
+        # What the canvas of the editor shows is told only when nothing else has changed.
         step.differences = diff(stored, step.workflow) or diff(stored, step.workflow, ui=True)
     except WorkflowFileError as error:
         step.note = f"what is stored cannot be compared: {error}"

@@ -7,7 +7,6 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from scout.cli import _checks, _connection, _differences, _exits, _plan, _search, _storing
-from scout.cli._differences import word
 from scout.cli._plan import Action, Outcome
 from scout.cli._terminal import (
     agrees,
@@ -15,6 +14,7 @@ from scout.cli._terminal import (
     answer_escaped,
     answer_json,
     answer_styled,
+    as_json,
     can_ask,
     talk,
     wants_colour,
@@ -133,9 +133,7 @@ def _carry_out(steps: Sequence[Step], workflows: Workflows, options: dict[str, A
             continue
         code, goes_on = _attempt(step, workflows, options)
         if code == _exits.DONE and step.stored is not None and not json:
-            answer_styled(
-                (f"{step.outcome} {word(step.key)}: {step.stored.id}, revision {step.stored.revision_id}", "")
-            )
+            answer_styled((f"{step.outcome} {_name(step)}: {step.stored.id}, revision {step.stored.revision_id}", ""))
         highest = max(highest, code)
         if not goes_on:
             break
@@ -150,15 +148,13 @@ def _attempt(step: Step, workflows: Workflows, options: dict[str, Any]) -> tuple
         _plan.carry_out(step, workflows, options)
     except _plan.ChangedError as error:
         step.outcome, step.error = Outcome.FAILED, str(error)
-        talk(f"{word(step.key)}: {error}; {_AGAIN}")
+        talk(f"{_name(step)}: {error}; {_AGAIN}")
         return _exits.USAGE, True
     except ScoutError as error:
         if step.outcome is not Outcome.UNKNOWN or not error.run_may_have_started:
             step.outcome = Outcome.FAILED
         step.error = str(error)
-        talk(
-            f"{word(step.key)} was not deployed" if step.outcome is Outcome.FAILED else f"{word(step.key)}: {_UNKNOWN}"
-        )
+        talk(f"{_name(step)} was not deployed" if step.outcome is Outcome.FAILED else f"{_name(step)}: {_UNKNOWN}")
         with _exits.held_by_result():
             code = _storing.explain(error, step.workflow)
         if isinstance(error, ConflictError | NotFoundError):
@@ -167,7 +163,7 @@ def _attempt(step: Step, workflows: Workflows, options: dict[str, Any]) -> tuple
     except KeyboardInterrupt:
         if step.outcome is not Outcome.UNKNOWN:
             raise
-        raise KeyboardInterrupt(f"{word(step.key)}: {_storing.INTERRUPTED}") from None
+        raise KeyboardInterrupt(f"{_name(step)}: {_storing.INTERRUPTED}") from None
     return _exits.DONE, True
 
 
@@ -179,7 +175,7 @@ def _show(steps: Sequence[Step]) -> None:
     for step in steps:
         sign, style = _SIGNS[step.action]
         where = f" ({step.stored.id})" if step.stored is not None else ""
-        answer_styled((f"{sign} {step.action} {word(step.key)}{where}", style), (f" from {step.path}", ""))
+        answer_styled((f"{sign} {step.action} {_name(step)}{where}", style), (f" from {step.path}", ""))
         if step.action is Action.CREATE and (blocks := step.workflow.block_ids):
             answer_styled((f"    {_checks.counted(len(blocks), 'block')}: {', '.join(blocks)}", ""))
         if step.note:
@@ -197,7 +193,7 @@ def _report(steps: Sequence[Step], args: argparse.Namespace) -> None:
         _print_json(steps, args)
     for step in steps:
         if step.outcome is Outcome.NOT_BEGUN:
-            talk(f"not begun: {word(step.key)} from {step.path}")
+            talk(f"not begun: {_name(step)} from {step.path}")
     if not args.json and any(step.action is not Action.KEEP for step in steps):
         numbers = Counter(step.outcome for step in steps)
         answer(", ".join(f"{numbers[outcome]} {outcome}" for outcome in Outcome if numbers[outcome]))
@@ -226,3 +222,7 @@ def _as_json(step: Step) -> dict[str, Any]:
         "note": step.note or None,
         "error": step.error,
     }
+
+
+def _name(step: Step) -> str:
+    return step.key if step.key.isprintable() and " " not in step.key else as_json(step.key)
