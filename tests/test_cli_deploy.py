@@ -540,8 +540,11 @@ def test_ctrl_c_says_what_was_done(*, is_revision: bool, folder: Path) -> None:
 
     with Server(route(choose)) as server:
         done = deploy("flows", "--yes", url=server.url, cwd=folder)
+        as_json = deploy("flows", "--yes", "--json", url=server.url, cwd=folder)
 
-    assert done.returncode == 130
+    assert results(as_json) == {"a": "created", "b": "not begun" if is_revision else "unknown", "c": "not begun"}
+    assert as_json.stderr.endswith(done.stderr.rpartition("scout: interrupted")[2])
+    assert done.returncode == as_json.returncode == 130
     assert "created a: wf_1, revision r\n" in done.stdout
     assert "not begun: c from flows/c.json" in done.stderr
     if is_revision:  # during the look at what is stored, so that b was not sent
