@@ -200,6 +200,21 @@ def test_the_place_leads_to_the_line_in_the_file(tmp_path: Path) -> None:
     assert [after.locate(place) for place in places] == [(5, 5)]
 
 
+def test_the_place_of_what_was_removed_leads_to_it_in_the_workflow_before() -> None:
+    prompts: list[Any] = [{"role": "user", "content": text} for text in ("first", "second")]
+    before = workflow(block("a"), block("b", block_inputs={"prompt_items": [*prompts, {"role": "x", "name": "n"}]}))
+    after = workflow(block("b", block_inputs={"prompt_items": [prompts[1], {"role": "x"}]}), block("a"))
+
+    found = [each for each in diff(before, after) if each.kind == "removed"]
+
+    for each in found:
+        value: Any = before
+        for step in each.place:
+            value = value[step]
+        assert value == each.before
+    assert {each.place[-1] for each in found} == {0, "name"}
+
+
 # --- Any JSON, any size -------------------------------------------------------------------------------------------
 
 JSON = st.recursive(
