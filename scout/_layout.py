@@ -124,7 +124,7 @@ class _Reader:
         for event in parse_events(self._text):
             if isinstance(event, e.DocumentStartEvent):
                 if event.version or event.tags:
-                    self.layout.directive_line = event.start_mark.line + 1
+                    self.layout.directive_line = 1 + next(n for n, line in enumerate(self._lines) if line[:1] == "%")
                 continue
             if isinstance(event, e.SequenceEndEvent | e.MappingEndEvent):
                 done = open_values.pop()

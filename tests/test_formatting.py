@@ -262,7 +262,7 @@ def test_the_canvas_can_be_dropped() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("%YAML 1.2\n---\nblocks: []\n", "line 2: has a directive"),
+        ("# c\n%YAML 1.2\n---\nblocks: []\n", "line 2: has a directive"),
         ("blocks: []\n---\nblocks: []\n", "line 2, column 1: is not YAML: expected a single document"),
         ("blocks: []\nblocks: []\n", 'line 2, column 1: is not YAML: found duplicate key "blocks"'),
         ("services: {}\n", "this is not a workflow"),
