@@ -246,6 +246,12 @@ def test_what_is_stored_may_be_anything(tmp_path: Path) -> None:
     assert "what is stored cannot be compared" in done.stdout
 
 
+def test_a_few_blocks_of_a_new_workflow_are_named(server: LocalScout, tmp_path: Path) -> None:
+    (tmp_path / "k.json").write_text(json.dumps({"blocks": [{**BLOCK, "block_id": f"b{n}"} for n in range(9)]}))
+    done = deploy("k.json", "--dry-run", "--no-check", url=server.url, cwd=tmp_path)
+    assert "\n    9 blocks: b0, b1, b2, b3, b4, b5, b6, b7, ...\n" in done.stdout
+
+
 # --- Keys and files ---------------------------------------------------------------------------------------------------
 
 

@@ -33,6 +33,7 @@ exit codes of --dry-run --exit-code: 0 nothing would change, 1 something would c
 
 _SIGNS = {Action.CREATE: ("+", "green"), Action.REVISE: ("~", "yellow"), Action.KEEP: (" ", "dim")}
 _SUMMARY = {Action.CREATE: "to create", Action.REVISE: "to revise", Action.KEEP: "unchanged"}
+_MOST_NAMES = 8  # of the blocks of a new workflow
 _AGAIN = "run the command again to see a new plan"
 _UNKNOWN = "it is not known whether it was deployed; with --dry-run the command shows what is stored by then"
 
@@ -174,11 +175,12 @@ def _show(steps: Sequence[Step]) -> None:
         where = f" ({step.stored.id})" if step.stored is not None else ""
         answer_styled((f"{sign} {step.action} {_name(step)}{where}", style), (f" from {step.path}", ""))
         if step.action is Action.CREATE and (blocks := step.workflow.block_ids):
-            answer_styled((f"    {_checks.counted(len(blocks), 'block')}: {', '.join(blocks)}", ""))
+            names = ", ".join([*blocks[:_MOST_NAMES], *(["..."] if len(blocks) > _MOST_NAMES else [])])
+            answer_styled((f"    {_checks.counted(len(blocks), 'block')}: {names}", ""))
         if step.note:
             answer_styled((f"    {step.note}", ""))
-        names = _differences.titles(step.workflow)
-        for line in _differences.lines(step.differences, names=names, colour=_differences.wants_colour(sys.stdout)):
+        titles = _differences.titles(step.workflow)
+        for line in _differences.lines(step.differences, names=titles, colour=_differences.wants_colour(sys.stdout)):
             answer_escaped(f"    {line}")
     numbers = Counter(step.action for step in steps)
     answer(", ".join(f"{numbers[action]} {words}" for action, words in _SUMMARY.items()))
