@@ -124,7 +124,7 @@ class _Reader:
         for event in parse_events(self._text):
             if isinstance(event, e.DocumentStartEvent):
                 if event.version or event.tags:
-                    self.layout.directive_line = event.start_mark.line + 1
+                    self.layout.directive_line = 1 + next(n for n, line in enumerate(self._lines) if line[:1] == "%")
                 continue
             if isinstance(event, e.SequenceEndEvent | e.MappingEndEvent):
                 done = open_values.pop()
@@ -147,6 +147,8 @@ class _Reader:
             key = None
             if isinstance(event, e.ScalarEvent):
                 self._note(event.start_mark.index, event.end_mark.index, is_block=event.style in _BLOCK_STYLES)
+            if event.anchor is not None and within is not None:  # nothing can refer to the document itself
+                self.layout.has_anchors = True
             entry.value = self._value(event)
             if isinstance(entry.value, Collection):
                 open_values.append(entry.value)
@@ -155,11 +157,12 @@ class _Reader:
     def _value(self, event: Any) -> Leaf | Collection:
         from ruamel.yaml import events as e
 
-        self.layout.has_anchors = self.layout.has_anchors or event.anchor is not None
         start, end = event.start_mark.index, event.end_mark.index
         if isinstance(event, e.AliasEvent):
             return Leaf(None, event.anchor, start, end)
         if isinstance(event, e.ScalarEvent):
+            if start == end:  # a missing value, whose mark may be at the next key, behind comments
+                start = end = 0
             return Leaf(scalar_value(event), None, start, end, event.anchor)
         return Collection(
             isinstance(event, e.MappingStartEvent),
@@ -261,7 +264,7 @@ class _Reader:
             number = bisect_right(starts, comment.index)
             before = self._entries[number - 1] if number else None
             after = self._entries[number] if number < len(self._entries) else None
-            if not comment.is_alone and before is not None:
+            if not comment.is_alone and before is not None and not self._is_behind_all(comment):
                 for owner in self._owners(before, comment):
                     owner.aside.append(comment.text)
                     self.layout.comments.append(comment.text)
@@ -269,6 +272,11 @@ class _Reader:
             self.layout.comments.append(comment.text)
             self._home(before, after, comment).append(comment)
         self._separate_header()
+
+    def _is_behind_all(self, comment: _Comment) -> bool:
+        """Return True for a comment behind the closing bracket of the whole document."""
+        root = self.layout.root.value
+        return isinstance(root, Collection) and root.is_flow and root.end <= comment.index
 
     def _owners(self, before: Entry, comment: _Comment) -> list[Entry]:
         """Return the entry behind which a comment stands; of one that silences checks of its line, all in that line."""

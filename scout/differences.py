@@ -92,6 +92,10 @@ _ALIKE = 0.4
 
 
 _Pair = tuple[int | None, int | None]
+_Places = tuple[PathInData, PathInData]
+"""The places of two values, the one before in its config and the one after in its own."""
+
+_TOP: _Places = ((), ())
 _Blocks = dict[tuple[str, int], tuple[int, dict[str, Any]]]
 
 
@@ -106,9 +110,9 @@ class _Comparison:
     def configs(self, before: dict[str, Any], after: dict[str, Any]) -> Iterator[Difference]:
         old, new = before.get("blocks"), after.get("blocks")
         if not (_has_ids(old) and _has_ids(new)):
-            yield from self._mappings(before, after, (), None)
+            yield from self._mappings(before, after, _TOP, None)
             return
-        yield from self._mappings(_without(before, "blocks"), _without(after, "blocks"), (), None)
+        yield from self._mappings(_without(before, "blocks"), _without(after, "blocks"), _TOP, None)
         yield from self._blocks(_by_id(old), _by_id(new))
 
     def _blocks(self, old: _Blocks, new: _Blocks) -> Iterator[Difference]:
@@ -116,8 +120,9 @@ class _Comparison:
             if key not in new:
                 yield Difference("removed", ("blocks", index), key[0], block, None)
             else:
-                index, after = new[key]
-                yield from self._block(block, after, ("blocks", index), key[0])
+                index_after, after = new[key]
+                places = ("blocks", index), ("blocks", index_after)
+                yield from self._block(block, after, places, key[0])
         for key, (index, block) in new.items():
             if key not in old:
                 yield Difference("added", ("blocks", index), key[0], None, block)
@@ -126,50 +131,50 @@ class _Comparison:
             yield Difference("changed", ("blocks",), None, marked[0], marked[1])
 
     def _block(
-        self, before: dict[str, Any], after: dict[str, Any], place: PathInData, block_id: str
+        self, before: dict[str, Any], after: dict[str, Any], places: _Places, block_id: str
     ) -> Iterator[Difference]:
         marks = [[block[name] for name in _MARKS if name in block] for block in (before, after)]
         if not all(isinstance(mark, bool) for mark in (*marks[0], *marks[1])):
-            yield from self._mappings(before, after, place, block_id)
+            yield from self._mappings(before, after, places, block_id)
             return
         if any(marks[0]) != any(marks[1]):
             name = next((name for block in (after, before) for name in _MARKS if name in block), _MARKS[0])
-            yield Difference("changed", (*place, name), block_id, any(marks[0]), any(marks[1]))
-        yield from self._mappings(_without(before, *_MARKS), _without(after, *_MARKS), place, block_id)
+            yield Difference("changed", (*places[1], name), block_id, any(marks[0]), any(marks[1]))
+        yield from self._mappings(_without(before, *_MARKS), _without(after, *_MARKS), places, block_id)
 
-    def _values(self, before: Any, after: Any, place: PathInData, block_id: str | None) -> Iterator[Difference]:
+    def _values(self, before: Any, after: Any, places: _Places, block_id: str | None) -> Iterator[Difference]:
         if self._is_same(before, after):
             return
         if is_dict(before) and is_dict(after):
-            yield from self._mappings(before, after, place, block_id)
+            yield from self._mappings(before, after, places, block_id)
         elif is_list(before) and is_list(after):
-            yield from self._lists(before, after, place, block_id)
+            yield from self._lists(before, after, places, block_id)
         else:
-            yield Difference("changed", place, block_id, before, after)
+            yield Difference("changed", places[1], block_id, before, after)
 
     def _mappings(
-        self, before: dict[str, Any], after: dict[str, Any], place: PathInData, block_id: str | None
+        self, before: dict[str, Any], after: dict[str, Any], places: _Places, block_id: str | None
     ) -> Iterator[Difference]:
         for name, value in before.items():
             if name in after:
-                yield from self._values(value, after[name], (*place, name), block_id)
+                yield from self._values(value, after[name], _inside(places, name, name), block_id)
             else:
-                yield Difference("removed", (*place, name), block_id, value, None)
+                yield Difference("removed", (*places[0], name), block_id, value, None)
         for name, value in after.items():
             if name not in before:
-                yield Difference("added", (*place, name), block_id, None, value)
+                yield Difference("added", (*places[1], name), block_id, None, value)
 
     def _lists(
-        self, before: Sequence[Any], after: Sequence[Any], place: PathInData, block_id: str | None
+        self, before: Sequence[Any], after: Sequence[Any], places: _Places, block_id: str | None
     ) -> Iterator[Difference]:
         for i, j in self._pairs(before, after):
             if j is None:
                 assert i is not None
-                yield Difference("removed", (*place, i), block_id, before[i], None)
+                yield Difference("removed", (*places[0], i), block_id, before[i], None)
             elif i is None:
-                yield Difference("added", (*place, j), block_id, None, after[j])
+                yield Difference("added", (*places[1], j), block_id, None, after[j])
             else:
-                yield from self._values(before[i], after[j], (*place, j), block_id)
+                yield from self._values(before[i], after[j], _inside(places, i, j), block_id)
 
     # --- Which item of a list is which ---
 
@@ -279,6 +284,10 @@ def _by_id(blocks: Any) -> _Blocks:
 
 def _is_marked(block: dict[str, Any]) -> bool:
     return any(block.get(name) for name in _MARKS)
+
+
+def _inside(places: _Places, before: str | int, after: str | int) -> _Places:
+    return (*places[0], before), (*places[1], after)
 
 
 def _common_ends(old: Sequence[object], new: Sequence[object]) -> tuple[int, int]:

@@ -107,11 +107,13 @@ def _keys(text: str) -> Iterable[str] | None:
         return _KEY_OF_YAML.findall(text) or None
     from scout._json import parse_json
 
-    try:
-        value: object = parse_json(text)
-    except (ValueError, RecursionError):
-        return None
-    return cast("dict[str, object]", value) if isinstance(value, dict) else ()
+    for part in (text, text.lstrip().partition("\n")[0]):  # the first line, for JSON Lines, such as a recording
+        try:
+            value: object = parse_json(part)
+        except (ValueError, RecursionError):
+            continue
+        return cast("dict[str, object]", value) if isinstance(value, dict) else ()
+    return None
 
 
 def _is_near(key: str) -> bool:

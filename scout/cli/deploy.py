@@ -43,8 +43,9 @@ exit codes of --dry-run --exit-code: 0 nothing would change, 1 something would c
 
 _SIGNS = {Action.CREATE: ("+", "green"), Action.REVISE: ("~", "yellow"), Action.KEEP: (" ", "dim")}
 _SUMMARY = {Action.CREATE: "to create", Action.REVISE: "to revise", Action.KEEP: "unchanged"}
+_MOST_NAMES = 8  # of the blocks of a new workflow
 _AGAIN = "run the command again to see a new plan"
-_UNKNOWN = "it is not known whether it was deployed"
+_UNKNOWN = "it is not known whether it was deployed; with --dry-run the command shows what is stored by then"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,6 +83,7 @@ def _deploy(args: argparse.Namespace) -> int:
             if not _is_confirmed(steps, args, client.base_url):
                 talk("not deployed")
                 return _exits.USAGE
+            _exits.hold_in_result()
             try:
                 return _carry_out(steps, workflows, options, json=args.json)
             finally:
@@ -155,14 +157,14 @@ def _attempt(step: Step, workflows: Workflows, options: dict[str, Any]) -> tuple
             step.outcome = Outcome.FAILED
         step.error = str(error)
         talk(f"{_name(step)} was not deployed" if step.outcome is Outcome.FAILED else f"{_name(step)}: {_UNKNOWN}")
-        with _exits.held_by_result():
-            code = _storing.explain(error, step.workflow)
+        code = _storing.explain(error, step.workflow)
         if isinstance(error, ConflictError | NotFoundError):
             talk(f"it may have been stored or deleted since the plan was made; {_AGAIN}")
         return code, _plan.is_about_the_file(error)
     except KeyboardInterrupt:
         if step.outcome is not Outcome.UNKNOWN:
             raise
+        step.error = f"interrupted; {_storing.INTERRUPTED}"
         raise KeyboardInterrupt(f"{_name(step)}: {_storing.INTERRUPTED}") from None
     return _exits.DONE, True
 
@@ -177,11 +179,12 @@ def _show(steps: Sequence[Step]) -> None:
         where = f" ({step.stored.id})" if step.stored is not None else ""
         answer_styled((f"{sign} {step.action} {_name(step)}{where}", style), (f" from {step.path}", ""))
         if step.action is Action.CREATE and (blocks := step.workflow.block_ids):
-            answer_styled((f"    {_checks.counted(len(blocks), 'block')}: {', '.join(blocks)}", ""))
+            names = ", ".join([*blocks[:_MOST_NAMES], *(["..."] if len(blocks) > _MOST_NAMES else [])])
+            answer_styled((f"    {_checks.counted(len(blocks), 'block')}: {names}", ""))
         if step.note:
             answer_styled((f"    {step.note}", ""))
-        names = _differences.titles(step.workflow)
-        for line in _differences.lines(step.differences, names=names, colour=wants_colour(sys.stdout)):
+        titles = _differences.titles(step.workflow)
+        for line in _differences.lines(step.differences, names=titles, colour=wants_colour(sys.stdout)):
             answer_escaped(f"    {line}")
     numbers = Counter(step.action for step in steps)
     answer(", ".join(f"{numbers[action]} {words}" for action, words in _SUMMARY.items()))
