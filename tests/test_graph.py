@@ -401,6 +401,18 @@ def test_boxes_stand_apart_and_edges_join_them(graph: Graph) -> None:
         assert is_at(boxes[target], tip)
 
 
+def test_blocks_beside_each_other_stand_in_the_order_of_the_file() -> None:
+    fan = Graph(
+        "", tuple(GraphNode(f"b{number}", f"b{number}") for number in range(13)), tuple((0, n) for n in range(1, 13))
+    )
+
+    places = {
+        name: float(x) for x, name in re.findall(r'font-weight="600" x="([0-9.]+)" y="[0-9.]+">(b\d+)<', fan.to_svg())
+    }
+    row = sorted((f"b{number}" for number in range(2, 13)), key=places.__getitem__)
+    assert row == [f"b{number}" for number in range(2, 13)]
+
+
 def test_the_same_graph_is_the_same_picture() -> None:
     assert tangle(40).to_svg() == tangle(40).to_svg()
 
