@@ -160,8 +160,8 @@ def test_a_narrow_terminal_leaves_room_for_the_bars() -> None:
 
     lines = narrow.to_text(40).splitlines()
     assert lines[2:4] == [
-        "summari… * ░░██     2.50 s  0.00012345",
-        "transla… *     ██✗  1.50 s      0.0009",
+        "summarise… * ░███     2.50 s  0.00012345",
+        "translate… *     █✗   1.50 s      0.0009",
     ]
     assert lines[4:9][0].startswith("translate_reviews: no network")
     assert [line[:2] for line in lines[5:9]] == ["  "] * 4
