@@ -90,6 +90,13 @@ def test_an_unknown_dependency_is_a_missing_block() -> None:
     assert graph.edges == ((2, 0), (2, 1), (0, 1))
 
 
+@pytest.mark.parametrize("title", ["", " \n"])
+def test_a_block_without_a_title_is_named_by_its_id(title: str) -> None:
+    (node,) = graph_of_blocks(block("a", block_display_name=title)).nodes
+
+    assert node.title == "a"
+
+
 def test_of_two_blocks_with_one_id_the_first_is_depended_on() -> None:
     graph = graph_of_blocks(block("a"), block("a", "a"), block("b", "a", "a"))
 
@@ -179,6 +186,17 @@ def test_edges_that_lead_back_are_named_below() -> None:
     graph = graph_of_blocks(block("a", "c"), block("b", "a", "b"), block("c", "b"))
 
     assert graph.to_text().endswith("\n\nEdges that lead back:\n  b → b\n  c → a\n")
+
+
+def test_a_fork_leads_to_the_middle_of_its_boxes() -> None:
+    graph = graph_of_blocks(block("classes"), block("classify", "classes"), block("a_name_that_is_longer", "classes"))
+
+    lines = graph.to_text().splitlines()
+    (arrows,) = (line for line in lines if line.count("▼") == 2)
+    (tops,) = (line for line in lines if line.count("┌") == line.count("┐") == 2)
+    middles = [(tops.index("┌") + tops.index("┐")) / 2, (tops.rindex("┌") + tops.rindex("┐")) / 2]
+    assert abs(arrows.index("▼") - middles[0]) <= 4
+    assert abs(arrows.rindex("▼") - middles[1]) <= 6
 
 
 def test_what_is_too_wide_is_a_list() -> None:

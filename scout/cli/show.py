@@ -63,7 +63,8 @@ def _read(name: str) -> Run:
     try:
         data = parse_json(text)
     except (ValueError, RecursionError) as error:
-        hint = "; the events of --stream --json are not a run: write that with --save" if _is_lines(text) else ""
+        is_lines = text.startswith("{") and str(error).startswith("Extra data")
+        hint = "; the events of --stream --json are not a run: write that with --save" if is_lines else ""
         raise _exits.UsageError(f"{source} is not a run: it is not JSON: {error}{hint}") from None
     match data:
         case {"error": {"run": run}}:  # what `scout run --json` prints for a run without a result
@@ -74,14 +75,3 @@ def _read(name: str) -> Run:
         return Run.from_dict(data)
     except ConfigurationError as error:
         raise _exits.UsageError(f"{source} is not a run: {error}") from None
-
-
-def _is_lines(text: str) -> bool:
-    """Return True for several lines of which the first is JSON."""
-    from scout._json import NOT_JSON, parse_json
-
-    first, _, rest = text.partition("\n")
-    try:
-        return bool(rest.strip()) and isinstance(parse_json(first), dict)
-    except NOT_JSON:
-        return False

@@ -238,7 +238,10 @@ def _ports(row: Sequence[Item], below: Sequence[Item]) -> dict[int, list[int]] |
             free = [column for column in inside if column not in taken and begins.get(column, above) is above]
             if not free:
                 return None
-            column = above.port if above.port in free else min(free, key=lambda each: abs(each - ideal))
+            # Straight down, unless the edges fork, and would then meet the box near its corner.
+            is_straight = len(above.below) == 1 or abs(above.port - ideal) <= item.width // 4
+            wanted = above.port if is_straight and above.port in free else ideal
+            column = min(free, key=lambda each, wanted=wanted: abs(each - wanted))
             taken.add(column)
             found[id(above), id(item)] = column
             if not item.is_box:
