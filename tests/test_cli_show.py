@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from commands import Done, run_here
 from servers import Server, json_answer, run_answer
-from test_cli_stream import CONFIG, HELLO, begins, block_begins, events, fails, says
+from test_cli_stream import CONFIG, HELLO, begins, block_begins, block_fails, events, fails, says
 
 from scout import Run
 from scout.cli._display import PlainDisplay
@@ -55,6 +55,12 @@ def test_the_key_is_in_no_file(folder: Path) -> None:
 
     assert "secret_planted_key" not in (folder / "run.json").read_text()
     assert saved(folder).output == "the key is [redacted]"
+
+    said = block_fails("answer", 2, "secret_planted_key is not known")
+    run(folder, "--timeline", "out.svg", behaviour=events(begins(), block_begins("answer"), said, fails("so")))
+
+    assert "secret_planted_key" not in (folder / "out.svg").read_text()
+    assert "[redacted] is not known" in (folder / "out.svg").read_text()
 
 
 def test_a_plain_run_is_saved_with_what_its_answer_tells(folder: Path) -> None:

@@ -241,12 +241,16 @@ def _ports(row: Sequence[Item], below: Sequence[Item]) -> dict[int, list[int]] |
             # Straight down, unless the edges fork, and would then meet the box near its corner.
             is_straight = len(above.below) == 1 or abs(above.port - ideal) <= item.width // 4
             wanted = above.port if is_straight and above.port in free else ideal
-            column = min(free, key=lambda each, wanted=wanted: abs(each - wanted))
+            column = _nearest(free, wanted)
             taken.add(column)
             found[id(above), id(item)] = column
             if not item.is_box:
                 item.port = column
     return {id(item): [found[id(item), id(each)] for each in item.below] for item in row}
+
+
+def _nearest(columns: Iterable[int], wanted: int) -> int:
+    return min(columns, key=lambda each: abs(each - wanted))
 
 
 def _tracks(row: Sequence[Item], ends: dict[int, list[int]]) -> dict[int, int]:
