@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from ._pictures import BOLD, cut, display_width, fit, one_line, svg_picture, xml_text
+from ._pictures import BOLD, cut, display_width, fit, one_line, pixels, svg_picture, xml_text
 
 __all__ = ["Bar", "Timeline", "duration_text", "headline", "html_summary", "make_timeline", "price_text"]
 
@@ -501,7 +501,7 @@ def _legend(timeline: Timeline, y: float) -> str:
     for kind, meaning, is_used in kinds:
         if is_used:
             parts += [_rect(x, y - 12, 24, kind), _words(x + 32, y, meaning, "soft", 'font-size="12"')]
-            x += 60 + 7 * len(meaning)
+            x += 56 + pixels(meaning, 12)
     return "".join(parts)
 
 
