@@ -199,6 +199,16 @@ def test_a_fork_leads_to_the_middle_of_its_boxes() -> None:
     assert abs(arrows.rindex("▼") - middles[1]) <= 6
 
 
+def test_lines_that_meet_below_do_not_cross() -> None:
+    lines = plain(6, *((number, 5) for number in range(5))).to_text(100).splitlines()
+
+    assert lines[6:9] == [
+        "       │              └────────────┐ │ ┌────────────┘              │",
+        "       └─────────────────────────┐ │ │ │ ┌─────────────────────────┘",
+        "                                 ▼ ▼ ▼ ▼ ▼",
+    ]
+
+
 def test_what_is_too_wide_is_a_list() -> None:
     text = plain(30, *((0, number) for number in range(1, 29))).to_text(40)
 

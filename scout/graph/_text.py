@@ -255,13 +255,17 @@ def _nearest(columns: Iterable[int], wanted: int) -> int:
 
 def _tracks(row: Sequence[Item], ends: dict[int, list[int]]) -> dict[int, int]:
     """Return the line of the horizontal part of the edges of each item, if any. Parts on one line do not meet."""
-    tracks: dict[int, int] = {}
-    last: list[int] = []  # the last column that is taken on each line
     spans = [(min(columns), max(columns), item) for item in row if (columns := [item.port, *ends[id(item)]])[1:]]
-    for first, end, item in sorted(spans, key=lambda span: span[:2]):
+    spans.sort(key=lambda span: span[:2])
+    # What leads to the right only is drawn from the right, the rest from the left: so one does not cross the next.
+    to_the_right = [span for span in spans if span[0] == span[2].port]
+    others = [span for span in spans if span[0] != span[2].port]
+    tracks: dict[int, int] = {}
+    taken: list[tuple[int, int, int]] = []  # first and last column, and line
+    for first, end, item in [*reversed(to_the_right), *others]:
         if first == end:
             continue
-        line = next((number for number, taken in enumerate(last) if taken < first - 1), len(last))
-        last[line : line + 1] = [end]
+        line = 1 + max((above for left, right, above in taken if left <= end + 1 and first <= right + 1), default=-1)
+        taken.append((first, end, line))
         tracks[id(item)] = line
     return tracks
