@@ -523,9 +523,10 @@ class _Saved:
         needs = block.get("dependencies")
         if needs is not None and not (is_list(needs) and all(isinstance(need, str) for need in needs)):
             self._refuse(f"{place}.dependencies is not a list of texts")
-        price = block.get("price")
-        if isinstance(price, bool) or not isinstance(price, int | float | None):
-            self._refuse(f"{place}.price is {_kind(price)} where a number belongs")
+        given = block.get("price")
+        price = None if isinstance(given, str) else as_number(given)
+        if price is None and given is not None:
+            self._refuse(f"{place}.price is {_kind(given)} where a number of the size of a float belongs")
         texts = {name: self._text(block, name, f"{place}.") for name in ("archetype", "error", "model", "status")}
         started, ended, first_token = (self._time(block, name, f"{place}.") for name in _TIMES)
         return BlockRun(
@@ -586,7 +587,7 @@ def _brief(value: Any) -> str:
         return repr(shorten(value, _LONGEST_IN_A_REPR))
     try:
         return shorten(repr(value), _LONGEST_IN_A_REPR)
-    except RecursionError:
+    except (RecursionError, ValueError):  # nested too deeply, or an int of more digits than Python writes
         return "..."
 
 

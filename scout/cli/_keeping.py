@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scout._files import write_whole
 from scout.cli import _exits
 from scout.cli._terminal import answer, as_json, columns, escape, is_utf_8, say, talk
 
@@ -72,11 +71,9 @@ class Keeper:
         """Write a run, also one that failed or was cut off. If that fails it is printed: it was paid for."""
         if self._save is None:
             return
-        from scout._json import redact
+        from scout._files import write_whole
 
-        # An output may repeat what the server knows.
-        data = redact(run.to_dict(decimals=True), [os.environ.get("SCOUT_API_KEY", "")])
-        text = as_json(data, indent=2) + "\n"
+        text = as_json(_without_key(run.to_dict(decimals=True)), indent=2) + "\n"
         try:
             write_whole(_path(self._save), text.encode("utf-8", "backslashreplace"), overwrite=False)
         except OSError as error:
@@ -95,13 +92,22 @@ def draw(timeline: Timeline, target: str) -> int:
     if target == AS_TEXT:
         say(escape(text_of(timeline)))
         return _exits.DONE
+    from scout._files import write_whole
+
     try:
-        write_whole(_path(target), timeline.to_svg().encode(), overwrite=True)
+        write_whole(_path(target), _without_key(timeline.to_svg()).encode(), overwrite=True)
     except OSError as error:
         talk(f"--timeline {target}: cannot be written: {_reason(error)}")
         return _exits.USAGE
     talk(f"the timeline is in {target}")
     return _exits.DONE
+
+
+def _without_key(value: Any) -> Any:
+    """Return what goes into a file without the API key: a server may repeat it in an output or an error."""
+    from scout._json import redact
+
+    return redact(value, [os.environ.get("SCOUT_API_KEY", "")])
 
 
 def text_of(timeline: Timeline) -> str:
@@ -125,4 +131,6 @@ def _path(name: str) -> Path:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, FileExistsError):
+        return "it exists already"
     return (error.strerror if isinstance(error, OSError) else None) or str(error)

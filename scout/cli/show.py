@@ -62,7 +62,14 @@ def _read(name: str) -> Run:
     try:
         data = parse_json(text)
     except (ValueError, RecursionError) as error:
-        raise _exits.UsageError(f"{source} is not a run: it is not JSON: {error}") from None
+        is_lines = text.startswith("{") and str(error).startswith("Extra data")
+        hint = "; the events of --stream --json are not a run: write that with --save" if is_lines else ""
+        raise _exits.UsageError(f"{source} is not a run: it is not JSON: {error}{hint}") from None
+    match data:
+        case {"error": {"run": run}}:  # what `scout run --json` prints for a run without a result
+            data = run
+        case _:
+            pass
     try:
         return Run.from_dict(data)
     except ConfigurationError as error:

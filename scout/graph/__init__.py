@@ -116,7 +116,8 @@ def graph_of(config: Mapping[str, Any], output_block_id: str | None) -> Graph:
         is_output = block_id == output_block_id and block_id not in index_of
         # `block_is_output` is the name of the mark from before May 2025, which most files still use.
         is_output = is_output or bool(block.get("is_output") or block.get("block_is_output"))
-        title = text_or_none(block.get("block_display_name")) or block_id
+        title = text_or_none(block.get("block_display_name")) or ""
+        title = title if title.strip() else block_id
         archetype = (text_or_none(block.get("block_archetype_id")) or "").removeprefix(_VENDOR)
         nodes.append(GraphNode(block_id, title, archetype, is_output))
         index_of.setdefault(block_id, index)
