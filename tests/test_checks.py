@@ -343,6 +343,19 @@ def test_inputs_can_be_used_as_a_whole(tmp_path: Path, template: str) -> None:
     assert found(tmp_path, text) == []
 
 
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ inputs.tone | default('kind') }}",
+        "{% if inputs.tone is defined %}x{% endif %}",
+        "{{ inputs.get('tone', 'kind') }}",
+        "{{ inputs is defined and inputs.tone }}",
+    ],
+)
+def test_an_input_that_may_be_missing_is_used(tmp_path: Path, template: str) -> None:
+    assert found(tmp_path, workflow(settings=f'text: "{template}"').replace(" {{ inputs.tone }}", "")) == []
+
+
 def test_a_workflow_without_an_input_block_may_use_inputs(tmp_path: Path) -> None:
     text = "blocks:\n" + block("a", "block_inputs: {text: '{{ inputs.x }}'}")
     assert found(tmp_path, text) == []
@@ -377,6 +390,10 @@ def test_a_workflow_without_an_input_block_may_use_inputs(tmp_path: Path) -> Non
         ("{% raw %}{{ a }}{% endraw %}{# {{ b }} #}{{ true }}{{ none }}{{ not c }}", ["c"]),
         ("{{ a.b.c['d'] }}{{ e['f'].g }}{{ h[i] }}{{ j[0] }}", ["a.b", "e.f", "h", "i", "j"]),
         ("{{ a.b(c) }}{{ d.items() }}{{ 'x'.join(e) }}", ["a.b", "c", "d", "e"]),
+        ("{% macro f() %}{{ g() }}{{ x }}{{ y }}{% endmacro %}{% macro g() %}{% endmacro %}{% set x = 1 %}", ["y"]),
+        ("{% macro f() %}{{ x }}{% endmacro %}{% for x in a %}{{ f() }}{% endfor %}", ["a", "x"]),
+        ("{% block b %}{{ a }}{% endblock %}{{ self.b() }}", ["a"]),
+        ("{{ a.get('b', 1) }}{{ c.get('d') }}", ["c.d"]),
         ("{% do a.append(b) %}{% for x in c %}{% break %}{% endfor %}", ["a.append", "b", "c"]),
     ],
 )

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from jinja2 import Environment
 
 __all__ = ["SyntaxFault", "Template", "Use", "can_parse", "known_names", "read_template"]
@@ -49,11 +51,13 @@ class Template(NamedTuple):
 
     Attributes:
         uses: The first use of each name, or of each field of it, in the order of the template.
+        guarded: Names, with a field or `None`, that the template uses and that may be missing, as `default` says.
         unknown: Filters and tests that Jinja does not have: `filter` or `test`, the name, its index.
         fault: The syntax error, when it has one.
     """
 
     uses: tuple[Use, ...] = ()
+    guarded: frozenset[tuple[str, str | None]] = frozenset()
     unknown: tuple[tuple[str, str, int], ...] = ()
     fault: SyntaxFault | None = None
 
@@ -165,8 +169,8 @@ def _parse(text: str) -> Template:
     environment = _environment()
     try:
         tree = environment.parse(text)
-        walk = _Walk(environment)
-        walk.visit(tree, set(_JINJA_GLOBALS))
+        walk = _Walk(environment, frozenset(_names_bound_in(tree)))
+        walk.visit(tree, {*_JINJA_GLOBALS, "self"})
     except TemplateSyntaxError as error:
         return Template(fault=_place_of_fault(environment, text, (error.message or "not a template").rstrip(".")))
     except RecursionError:
@@ -174,13 +178,14 @@ def _parse(text: str) -> Template:
     except (ValueError, OverflowError, MemoryError) as error:  # such as a number of too many digits
         return Template(fault=SyntaxFault(str(error) or type(error).__name__, *_first_tag(text)))
     names = _Names(environment, text)
+    guarded = frozenset(use for use in walk.uses if use in walk.guarded or (use[0], None) in walk.guarded)
     uses = [
         Use(root, step, *names.find(root, step, line))
         for (root, step), line in walk.uses.items()
-        if (root, None) not in walk.guarded and (root, step) not in walk.guarded
+        if (root, step) not in guarded
     ]
     unknown = [(kind, name, names.find(name, None, line)[0]) for (kind, name), line in walk.unknown.items()]
-    return Template(tuple(uses), tuple(unknown))
+    return Template(tuple(uses), guarded, tuple(unknown))
 
 
 _parsed_short = functools.lru_cache(maxsize=4096)(_parse)
@@ -188,9 +193,15 @@ _parsed_short = functools.lru_cache(maxsize=4096)(_parse)
 
 @dataclass(slots=True)
 class _Walk:
-    """Collects what the nodes of a template use. `bound` holds the names that the template itself has defined."""
+    """Collects what the nodes of a template use. `bound` holds the names that the template itself has defined.
+
+    Attributes:
+        environment: The environment that has parsed the template.
+        bound_at_the_end: The names that the template has defined at its end. A macro may use those below it.
+    """
 
     environment: Environment
+    bound_at_the_end: frozenset[str]
     uses: dict[tuple[str, str | None], int] = field(default_factory=dict[tuple[str, str | None], int])
     guarded: set[tuple[str, str | None]] = field(default_factory=set[tuple[str, str | None]])
     unknown: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
@@ -236,7 +247,10 @@ class _Walk:
             return
         arguments = node.args
         is_get = method == "get" and arguments and type(arguments[0]).__name__ == "Const"
-        self.use(root, str(arguments[0].value) if is_get else None if hasattr(dict, method or "") else method, bound)
+        step = str(arguments[0].value) if is_get else None if hasattr(dict, method or "") else method
+        self.use(root, step, bound)
+        if is_get and len(arguments) > 1:
+            self.guarded.add((root.name, step))
         self.visit_all([*arguments, *node.kwargs, *filter(None, (node.dyn_args, node.dyn_kwargs))], bound)
 
     def visit_nsref(self, node: Any, bound: set[str]) -> None:
@@ -290,7 +304,7 @@ class _Walk:
 
     def visit_macro(self, node: Any, bound: set[str]) -> None:
         bound.add(node.name)
-        self.visit_body_with_arguments(node, bound)
+        self.visit_body_with_arguments(node, {*bound, *self.bound_at_the_end})
 
     def visit_callblock(self, node: Any, bound: set[str]) -> None:
         self.visit(node.call, bound)
@@ -322,6 +336,16 @@ class _Walk:
     def visit_fromimport(self, node: Any, bound: set[str]) -> None:
         self.visit(node.template, bound)
         bound.update(each if isinstance(each, str) else each[1] for each in node.names)
+
+
+def _names_bound_in(node: Any) -> Iterator[str]:
+    """Yield the names that a template defines for all of it, and not for the body of a loop or the like."""
+    for child in node.iter_child_nodes():
+        kind = type(child).__name__
+        if kind == "Macro" or (kind == "Name" and child.ctx == "store"):
+            yield child.name
+        elif kind not in ("For", "CallBlock", "FilterBlock", "With", "Block"):
+            yield from _names_bound_in(child)
 
 
 def _root_and_step(node: Any) -> tuple[Any, str | None]:

@@ -135,6 +135,7 @@ def _check_template(uses: _Uses, block: Block, place: PathInData, text: str) -> 
         report.add("SW040", f"the template is not valid: {shorten(template.fault.message, 200)}", place, part=part)
         return
     _check_filters(uses, template, place, text)
+    uses.used |= template.guarded
     told: set[str] = set()
     for use in template.uses:
         uses.used.add((use.root, use.step))
