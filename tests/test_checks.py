@@ -182,6 +182,7 @@ PLANTED = {
     "SW042 itself": workflow(settings="text: '{% if inputs.tone %}{{ ▶answer }}{% endif %}'"),
     "SW043": workflow(settings="text: '{{ inputs.tone | lower | ▶uper }}'"),
     "SW043 a test": workflow(settings="text: '{{ inputs.tone is ▶defind }}'"),
+    "SW045": workflow(settings="text: '{{ ▶both.ouput }}'", block="").replace("inputs\n    \n", "both\n"),
     "SW050": workflow(settings="text: |\n        {{ inputs.tone }}\n        {{ ▶inputs.user_mesage }}"),
     "SW050 by index": workflow(settings="""text: "{{ ▶inputs['user_mesage'] | length }}\""""),
     "SW051": workflow().replace("{{ inputs.user_message }}", "").replace("key: user_message", "key: ▶user_message"),
@@ -354,6 +355,12 @@ def test_inputs_can_be_used_as_a_whole(tmp_path: Path, template: str) -> None:
 )
 def test_an_input_that_may_be_missing_is_used(tmp_path: Path, template: str) -> None:
     assert found(tmp_path, workflow(settings=f'text: "{template}"').replace(" {{ inputs.tone }}", "")) == []
+
+
+@pytest.mark.parametrize("field", ["output", "output.title", "title", "output_2", "meta.cost", "put"])
+def test_fields_of_a_block_that_are_no_typing_errors(tmp_path: Path, field: str) -> None:
+    text = workflow(settings=f"text: '{{{{ both.{field} }}}}'", block="").replace("inputs\n    \n", "both\n")
+    assert found(tmp_path, text) == []
 
 
 def test_a_workflow_without_an_input_block_may_use_inputs(tmp_path: Path) -> None:

@@ -89,6 +89,7 @@ _TABLE = (
     Rule("SW042", Severity.WARNING, "A template uses a block that is not upstream"),
     Rule("SW043", Severity.WARNING, "A template uses an unknown filter or test"),
     Rule("SW044", Severity.INFO, "Templates were not checked"),
+    Rule("SW045", Severity.WARNING, "A template uses a field of a block with a name near `output`"),
     # Inputs.
     Rule("SW050", Severity.WARNING, "A template uses an input that is not declared"),
     Rule("SW051", Severity.WARNING, "An input is declared and never used"),

@@ -25,6 +25,10 @@ __all__ = ["Input", "check_templates", "declared_inputs"]
 _MOST_CHARACTERS = 2_000_000
 """The most characters of templates that are parsed; some 10 seconds."""
 
+_RESULT = "output"
+_ABOUT_FIELDS = ("SW045", "SW050")
+"""The rules that are about a field of a name, and not about the name."""
+
 
 @dataclass(slots=True, eq=False)
 class Input:
@@ -141,11 +145,12 @@ def _check_template(uses: _Uses, block: Block, place: PathInData, text: str) -> 
         uses.used.add((use.root, use.step))
         problem = _problem_of(uses, block, use)
         # A name that is not there is told once, whatever fields of it are used.
-        if problem is None or (problem[0] != "SW050" and use.root in told):
+        if problem is None or (problem[0] not in _ABOUT_FIELDS and use.root in told):
             continue
         told.add(use.root)
         code, message, hint = problem
-        report.add(code, message, place, hint, part=Part(text, use.start, use.text if code == "SW050" else use.root))
+        written = use.text if code in _ABOUT_FIELDS else use.root
+        report.add(code, message, place, hint, part=Part(text, use.start, written))
 
 
 def _check_filters(uses: _Uses, template: Template, place: PathInData, text: str) -> None:
@@ -169,8 +174,12 @@ def _problem_of(uses: _Uses, block: Block, use: Use) -> tuple[str, str, str | No
             "SW042", f"block {quoted(block.id or '?')} uses {quoted(root)}, which has not run before it",
             f"add {quoted(root)} to its dependencies, or to those of a block before it",
         )  # fmt: skip
+    if use.step is None or use.step == _RESULT:
+        return None
     declared = uses.inputs.get(root)
-    if declared is None or use.step is None or use.step in declared or use.step == "output":
+    if declared is None:
+        return _problem_of_result(uses, root, use.step)
+    if use.step in declared:
         return None
     found = nearest(use.step, declared)
     if found:
@@ -179,6 +188,16 @@ def _problem_of(uses: _Uses, block: Block, use: Use) -> tuple[str, str, str | No
     return (
         "SW050", f"the input {quoted(use.step)} is not declared in block {quoted(root)}",
         f"did you mean {quoted(found)}?" if found else f"declared are {shown}" if shown else None,
+    )  # fmt: skip
+
+
+def _problem_of_result(uses: _Uses, root: str, step: str) -> tuple[str, str, str | None] | None:
+    is_near = nearest(step, [_RESULT]) and not step[-1:].isdigit()  # `output_2` is a name of its own
+    if not is_near or uses.specification.takes_inputs(uses.graph.blocks[root].archetype):
+        return None
+    return (
+        "SW045", f"{quoted(step)} is a field of block {quoted(root)} with a name near {quoted(_RESULT)}",
+        f"did you mean {quoted(f'{root}.{_RESULT}')}?",
     )  # fmt: skip
 
 
@@ -216,7 +235,7 @@ def _check_unused(uses: _Uses) -> None:
         return
     used = uses.used
     for block_id, declared in uses.inputs.items():
-        if (block_id, None) in used or (block_id, "output") in used:
+        if (block_id, None) in used or (block_id, _RESULT) in used:
             continue
         for key, each in declared.items():
             if (block_id, key) not in used and key not in uses.guessed:
