@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from ._documents import NEVER_RAW, compose_yaml, is_json_text, parse_json_text, plain_value, skip_blanks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from ._json import PathInData
 
@@ -61,6 +61,10 @@ class Source:
     ) -> dict[str, tuple[int, int, int]] | list[tuple[int, int, int]] | None:
         """Return the mark of each entry of a mapping or list; `None` when the document does not keep them."""
         return None
+
+    def texts(self) -> Iterator[tuple[int, int]]:
+        """Yield the start and the end of each text and each key in YAML. Outside of them, `#` begins a comment."""
+        raise NotImplementedError
 
     def position(self, index: int) -> tuple[int, int]:
         """Return line and column of an index of the text, from 1."""
@@ -164,6 +168,23 @@ class _ComposedSource(Source):
             key, node = child
         return Mark(key, node.start_mark.index, node.end_mark.index)
 
+    def texts(self) -> Iterator[tuple[int, int]]:
+        from ruamel.yaml.nodes import CollectionNode, MappingNode
+
+        seen: set[int] = set()
+        nodes = [self._node]
+        while nodes:
+            node = nodes.pop()
+            if node is None or id(node) in seen:
+                continue
+            seen.add(id(node))
+            if isinstance(node, CollectionNode):
+                nodes += (part for pair in node.value for part in pair) if isinstance(node, MappingNode) else node.value
+            else:
+                start = node.start_mark.index
+                # A comment may stand behind the `|` of a block.
+                yield self.text.find("\n", start) if node.style in ("|", ">") else start, node.end_mark.index
+
     def _children_of(self, node: Any) -> dict[Any, tuple[int, Any]]:
         """Return the index of the key and the node of each child, merged ones (`<<`) included."""
         from ruamel.yaml.nodes import MappingNode, SequenceNode
@@ -228,6 +249,16 @@ class _PlainSource(Source):
 
     def marks(self, places: Iterable[PathInData]) -> dict[PathInData, Mark]:
         return {place: self._mark(place) for place in places}
+
+    def texts(self) -> Iterator[tuple[int, int]]:
+        for lines in self._lines_of.values():
+            for line in lines.values() if isinstance(lines, dict) else lines:
+                if line[_KEY] is not None:
+                    yield line.span(_KEY)
+                if line.lastindex == _LITERAL:
+                    yield line.end(), _body_of(self.text, line.end())[1]
+                elif line.lastindex in (_PLAIN, _SINGLE, _DOUBLE):
+                    yield line.span(line.lastindex)
 
     def _mark(self, place: PathInData) -> Mark:
         data: Any = self.data

@@ -517,6 +517,9 @@ def test_without_jinja_everything_else_is_checked(tmp_path: Path, monkeypatch: p
         ("# scout: ignore SW013", True),
         ("#scout:ignore SW014, SW013 because", True),
         ("# scout: ignore SW014", False),
+        ("#scout: ignore sw013", True),
+        ("# scout: ignore sw014", False),
+        ("# scout: ignore-file", False),
         ("# scout: ignored", False),
         ("# ignore SW013", False),
     ],
@@ -529,6 +532,30 @@ def test_a_comment_on_its_line_silences_a_problem(tmp_path: Path, comment: str, 
 def test_a_comment_behind_the_bar_silences_what_is_in_the_block(tmp_path: Path) -> None:
     settings = "text: |- # scout: ignore SW041\n        Hi\n        {{ nobody }}"
     assert found(tmp_path, workflow(settings=settings)) == []
+
+
+@pytest.mark.parametrize("top", ["", "x: [flow]"], ids=["plain", "all of YAML"])
+@pytest.mark.parametrize(
+    ("text", "silenced"),
+    [
+        ("|-\n        {{ nobody }} # scout: ignore", False),
+        (">-\n        {{ nobody }} # scout: ignore", False),
+        (">-  # scout: ignore\n        Hi\n        {{ nobody }}", True),
+        ("'{{ nobody }} # scout: ignore'", False),
+        ('"{{ nobody }} # scout: ignore"  # why', False),
+        ("'{{ nobody }} # scout: ignore'  # scout: ignore SW041", True),
+        ("'Hi\n        {{ nobody }} # scout: ignore\n        you'", False),
+        ("'Hi\n        {{ nobody }}\n        you'  # scout: ignore SW041", True),
+        ("Hi {% set x=nobody %}#scout:ignore", False),
+    ],
+)
+def test_a_text_holds_no_comment(tmp_path: Path, text: str, silenced: bool, top: str) -> None:
+    problems = [each for each in found(tmp_path, workflow(settings=f"text: {text}", top=top)) if each.code != "SW014"]
+    assert codes(problems) == ([] if silenced else ["SW041"])
+
+
+def test_a_key_holds_no_comment_either(tmp_path: Path) -> None:
+    assert codes(found(tmp_path, workflow(top="'# scout: ignore': 1"))) == ["SW014"]
 
 
 def test_a_text_in_json_is_no_comment(tmp_path: Path) -> None:
