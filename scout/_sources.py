@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ._json import PathInData
 
-__all__ = ["Mark", "Source", "read_source"]
+__all__ = ["Mark", "Source", "TooLongError", "read_source"]
 
 
 class Mark(NamedTuple):
@@ -74,20 +74,30 @@ class Source:
         return line, index - self._lines[line - 1] + 1
 
 
-def read_source(name: str, text: str, *, is_json: bool) -> Source:
+class TooLongError(Exception):
+    """A text is too long for ruamel.yaml, and no other parser reads it."""
+
+
+def read_source(name: str, text: str, *, is_json: bool, most: int | None = None) -> Source:
     """Parse a document.
 
     Args:
         name: The name of the file, for errors.
         text: Its text.
         is_json: It has to be JSON, and not YAML.
+        most: The most characters that ruamel.yaml is given, which takes some 5 seconds for a million.
 
     Raises:
         WorkflowFileError: the text cannot be parsed, or its data is not JSON.
+        TooLongError: the text has more characters.
     """
     if is_json or is_json_text(text):
         return _JsonSource(text, parse_json_text(name, text))
-    return _read_plain(text) or _ComposedSource(text, *compose_yaml(name, text))
+    if source := _read_plain(text):
+        return source
+    if most is not None and len(text) > most:
+        raise TooLongError
+    return _ComposedSource(text, *compose_yaml(name, text))
 
 
 # --- JSON ---------------------------------------------------------------------------------------------------------

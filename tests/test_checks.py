@@ -107,7 +107,7 @@ def test_the_page_has_every_rule_in_its_words() -> None:
         assert " ".join(SECTIONS[code].split()).startswith(f"{rule.title} ({rule.severity}). ")
 
 
-@pytest.mark.parametrize("code", [code for code in SECTIONS if code != "SW044"])
+@pytest.mark.parametrize("code", [code for code in SECTIONS if code not in ("SW004", "SW044")])
 def test_the_examples_of_a_rule_are_wrong_and_right(tmp_path: Path, code: str) -> None:
     wrong, right = (name for name in FILES if re.fullmatch(rf"{code.lower()}_(wrong|right)\.\w+", name))
     (tmp_path / "a").mkdir()
@@ -217,7 +217,7 @@ def test_a_cycle_is_spelled_out_at_the_dependency_of_its_first_block(tmp_path: P
 
 
 def test_every_rule_has_its_planted_fault() -> None:
-    elsewhere = {"SW033", "SW044", "SW053", "SW054", "SW055", "SW056"}  # tests of their own
+    elsewhere = {"SW004", "SW033", "SW044", "SW053", "SW054", "SW055", "SW056"}  # tests of their own
     assert {name[:5] for name in PLANTED} | elsewhere == set(check_rules())
 
 
@@ -405,7 +405,7 @@ def test_a_workflow_without_an_input_block_may_use_inputs(tmp_path: Path) -> Non
     ],
 )
 def test_the_names_that_a_template_takes_from_outside(template: str, names: list[str]) -> None:
-    read = _templates.read_template(template)
+    read = _templates.read_simple(template) or _templates.parse(template)
     assert read.fault is None
     assert sorted(f"{use.root}.{use.step}" if use.step else use.root for use in read.uses) == sorted(names)
 
@@ -470,7 +470,7 @@ def test_simple_templates_are_read_as_jinja_reads_them() -> None:
     simple = 0
     for _ in range(1500):
         text = "".join(random_.choices(PIECES, k=random_.randrange(1, 8)))
-        read = _templates._read_simple(text)
+        read = _templates.read_simple(text)
         if read is not None:
             simple += 1
             parsed = _templates._parse(text)
@@ -845,7 +845,7 @@ def test_hostile_files(tmp_path: Path, data: bytes, expected: set[str]) -> None:
         "{{ " + "9" * 5_000 + " }}",
         "{{ a }}" * 100_000,
         "{" * 100_000,
-        "{{ '" + "x" * 1_000_000,
+        "{{ '" + "x" * 400_000,
         "{{ '\\x' }}{{ \"\\N{nothing}\" }}",
     ],
     ids=range(10),
@@ -854,6 +854,34 @@ def test_hostile_templates(template: str) -> None:
     config = json.loads(json.dumps(GOOD))
     config["blocks"][1]["block_inputs"]["model"] = template
     assert {each.code for each in check(config)} <= {"SW040", "SW042", "SW050"}
+
+
+def test_what_the_full_parser_would_read_for_minutes_is_refused(tmp_path: Path) -> None:
+    long = "#" * 1_000_000
+
+    (problem,) = found(tmp_path, f"blocks: []\nowner: [flow] {long}\n")
+
+    assert (problem.code, problem.line, problem.severity) == ("SW004", 1, Severity.WARNING)
+    assert codes(found(tmp_path, f"blocks: []\nowner: plain {long}\n")) == ["SW014"]
+    assert codes(found(tmp_path, f'{{"blocks": [], "owner": ["{long}"]}}')) == ["SW014"]
+
+
+def test_a_workflow_that_is_loaded_has_no_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scout.checks._check._MOST_CHARACTERS", 10)
+    assert codes(found(tmp_path, "blocks: []\nowner: [flow]")) == ["SW004"]
+    assert [(each.code, each.line) for each in check(load_workflow(tmp_path / "workflow.yml"))] == [("SW014", None)]
+
+
+def test_there_is_an_end_to_templates(tmp_path: Path) -> None:
+    simple, other = "{{ inputs.tone }}", "{{ inputs.tone | replace('a', 'b') }}"
+    many = "x" * 300_000
+
+    assert found(tmp_path, workflow(settings=f"text: '{simple * 40_000}'")) == []
+    settings = f'a: "{many}{other}"\n      b: ▶"{many}{other}"\n      text: "{{{{ nobody }}}}"'
+    text, line, column = place_of(workflow(settings=settings))
+    (problem,) = found(tmp_path, text)
+    assert (problem.code, problem.severity) == ("SW044", Severity.INFO)
+    assert (problem.line, problem.column) == (line, column)
 
 
 def test_shared_parts_are_checked_once(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from jinja2 import Environment
 
-__all__ = ["SyntaxFault", "Template", "Use", "can_parse", "known_names", "read_template"]
+__all__ = ["SyntaxFault", "Template", "Use", "can_parse", "known_names", "parse", "read_simple"]
 
 _LONGEST_IN_CACHE = 10_000
 _JINJA_GLOBALS = frozenset({"range", "dict", "lipsum", "cycler", "joiner", "namespace"})  # the import takes 30 ms
@@ -84,7 +84,7 @@ def _step(path: str) -> tuple[str | None, str]:
     return (None, "") if match is None else (match[1] or match[2] or match[3] or "", match[0])
 
 
-def _read_simple(text: str) -> Template | None:
+def read_simple(text: str) -> Template | None:
     """Return what a template uses that only looks up values; `None` for another one, which Jinja has to parse.
 
     Most templates are made of `{{ name.field | filter }}` and `{% if name.field %}`, which Jinja is slow to parse.
@@ -158,9 +158,9 @@ def known_names(kind: str) -> list[str]:
     return list(map(str, environment.filters if kind == "filter" else environment.tests))
 
 
-def read_template(text: str) -> Template:
+def parse(text: str) -> Template:
     """Return what a template uses. Jinja must be installed."""
-    return _read_simple(text) or (_parsed_short(text) if len(text) <= _LONGEST_IN_CACHE else _parse(text))
+    return _parsed_short(text) if len(text) <= _LONGEST_IN_CACHE else _parse(text)
 
 
 def _parse(text: str) -> Template:

@@ -10,7 +10,7 @@ from scout._json import PathInData, is_dict, is_list, shorten
 from ._report import Part, quoted
 from ._spec import nearest
 from ._structure import is_template
-from ._templates import can_parse, known_names, read_template
+from ._templates import can_parse, known_names, parse, read_simple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Input", "check_templates", "declared_inputs"]
 
-_MOST_CHARACTERS = 2_000_000
-"""The most characters of templates that are parsed; some 10 seconds."""
+_MOST_CHARACTERS = 500_000
+"""The most characters of templates that Jinja parses; some 5 seconds."""
 
 _RESULT = "output"
 _ABOUT_FIELDS = ("SW045", "SW050")
@@ -98,14 +98,15 @@ def check_templates(
         for place, text in found:
             if report.is_full:
                 return
-            uses.characters += len(text)
+            template = read_simple(text)
+            uses.characters += len(text) if template is None else 0
             if uses.characters > _MOST_CHARACTERS:
                 report.add(
                     "SW044", "this template and those below were not checked, because there are too many",
                     (*block.place, "block_inputs", *place),
                 )  # fmt: skip
                 return
-            _check_template(uses, block, (*block.place, "block_inputs", *place), text)
+            _check_template(uses, block, (*block.place, "block_inputs", *place), text, template or parse(text))
     _check_unused(uses)
 
 
@@ -130,8 +131,7 @@ def _templates_in(settings: Mapping[str, Any]) -> list[tuple[PathInData, str]]:
     return found
 
 
-def _check_template(uses: _Uses, block: Block, place: PathInData, text: str) -> None:
-    template = read_template(text)
+def _check_template(uses: _Uses, block: Block, place: PathInData, text: str, template: Template) -> None:
     report = uses.report
     if template.fault:
         uses.is_whole = False
