@@ -403,7 +403,7 @@ class TestReports:
 
         assert re.findall(r"file=(.*?),", capsys.readouterr().out) == ["sub/a.yml", "b.yml"]
 
-    def test_sarif_has_what_its_standard_requires(
+    def test_sarif_has_what_its_standard_and_github_require(
         self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.delenv("GITHUB_WORKSPACE", raising=False)
@@ -419,15 +419,15 @@ class TestReports:
         assert driver["name"]
         assert [rule["id"] for rule in driver["rules"]] == list(check_rules())
         for rule in driver["rules"]:
-            assert rule["shortDescription"]["text"]
+            assert all(rule[name]["text"] for name in ("shortDescription", "fullDescription", "help"))
             assert rule["defaultConfiguration"]["level"] in ("error", "warning", "note")
         for result, problem in zip(run["results"], PROBLEMS, strict=True):
             assert driver["rules"][result["ruleIndex"]]["id"] == result["ruleId"] == problem.code
             assert problem.message in result["message"]["text"]
             assert len(result["locations"]) == 1
             region = result["locations"][0]["physicalLocation"]["region"]
-            assert region["startLine"] >= 1
-            assert region.get("startColumn", 1) >= 1
+            assert region["endLine"] == region["startLine"] >= 1
+            assert region["endColumn"] > region["startColumn"] >= 1
         assert [result["level"] for result in run["results"]] == ["warning", "error", "note"]
         places = [result["locations"][0]["physicalLocation"]["artifactLocation"] for result in run["results"]]
         assert [place["uri"] for place in places] == ["a%20b%3Ac%25d%2Ce%0Af.yml", "sub/%C3%BC.yml", "w.yml"]
