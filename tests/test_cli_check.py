@@ -170,7 +170,19 @@ class TestFiles:
         Path("a/gone.yml").symlink_to("nowhere.yml")
 
         assert Checked(capsys, "a").files == ["a/w.yml"]
+        assert Checked(capsys, "a/**/*.yml", "a/again/w.yml").files == ["a/w.yml"]
         assert Checked(capsys, "a/loop.yml").code != 0
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="needs symbolic links")
+    def test_a_file_that_cannot_be_read_is_not_without_problems(self, capsys: pytest.CaptureFixture[str]) -> None:
+        Path("gone.yml").symlink_to("nowhere.yml")
+
+        done = Checked(capsys, "gone.yml")
+
+        assert (done.code, done.out) == (2, "")
+        assert done.err.endswith("scout: 1 file could not be read\n")
+        write("good.yml", text=GOOD)
+        assert "no problems in 1 file\n" in Checked(capsys, ".", "gone.yml").err
 
     def test_a_file_that_vanishes_does_not_hide_the_problems_of_others(
         self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
