@@ -357,6 +357,22 @@ def test_an_input_that_may_be_missing_is_used(tmp_path: Path, template: str) -> 
     assert found(tmp_path, workflow(settings=f'text: "{template}"').replace(" {{ inputs.tone }}", "")) == []
 
 
+@pytest.mark.parametrize(
+    ("template", "code", "hint"),
+    [
+        ("{{ inputs.tonne | default('kind') }}", "SW050", "did you mean `tone`?"),
+        ("{% if inptus.tone is defined %}x{% endif %}", "SW041", "did you mean `inputs`?"),
+        ("{{ tone | default('kind') }}", "SW041", "did you mean `inputs.tone`?"),
+        ("{{ other | default('kind') }}{{ inputs.other is defined }}{{ both | d('') }}", None, None),
+    ],
+)
+def test_a_misspelt_name_is_not_hidden_by_its_default(
+    tmp_path: Path, template: str, code: str | None, hint: str | None
+) -> None:
+    problems = found(tmp_path, workflow(settings=f'text: "{template}"'))
+    assert [(each.code, each.hint) for each in problems] == ([(code, hint)] if code else [])
+
+
 @pytest.mark.parametrize("field", ["output", "output.title", "title", "output_2", "meta.cost", "put"])
 def test_fields_of_a_block_that_are_no_typing_errors(tmp_path: Path, field: str) -> None:
     text = workflow(settings=f"text: '{{{{ both.{field} }}}}'", block="").replace("inputs\n    \n", "both\n")
@@ -407,7 +423,8 @@ def test_a_workflow_without_an_input_block_may_use_inputs(tmp_path: Path) -> Non
 def test_the_names_that_a_template_takes_from_outside(template: str, names: list[str]) -> None:
     read = _templates.read_simple(template) or _templates.parse(template)
     assert read.fault is None
-    assert sorted(f"{use.root}.{use.step}" if use.step else use.root for use in read.uses) == sorted(names)
+    uses = [use for use in read.uses if not use.may_be_missing]
+    assert sorted(f"{use.root}.{use.step}" if use.step else use.root for use in uses) == sorted(names)
 
 
 PIECES = [

@@ -30,12 +30,14 @@ class Use(NamedTuple):
         step: The field of it that is used; `None` when it is used as a whole, or the field is computed.
         start: The index at which it begins in the template.
         text: How it is written there.
+        may_be_missing: The template says what happens when it is missing: with `default`, `is defined` or the like.
     """
 
     root: str
     step: str | None
     start: int
     text: str
+    may_be_missing: bool = False
 
 
 class SyntaxFault(NamedTuple):
@@ -51,13 +53,11 @@ class Template(NamedTuple):
 
     Attributes:
         uses: The first use of each name, or of each field of it, in the order of the template.
-        guarded: Names, with a field or `None`, that the template uses and that may be missing, as `default` says.
         unknown: Filters and tests that Jinja does not have: `filter` or `test`, the name, its index.
         fault: The syntax error, when it has one.
     """
 
     uses: tuple[Use, ...] = ()
-    guarded: frozenset[tuple[str, str | None]] = frozenset()
     unknown: tuple[tuple[str, str, int], ...] = ()
     fault: SyntaxFault | None = None
 
@@ -178,14 +178,12 @@ def _parse(text: str) -> Template:
     except (ValueError, OverflowError, MemoryError) as error:  # such as a number of too many digits
         return Template(fault=SyntaxFault(str(error) or type(error).__name__, *_first_tag(text)))
     names = _Names(environment, text)
-    guarded = frozenset(use for use in walk.uses if use in walk.guarded or (use[0], None) in walk.guarded)
     uses = [
-        Use(root, step, *names.find(root, step, line))
+        Use(root, step, *names.find(root, step, line), bool({(root, step), (root, None)} & walk.guarded))
         for (root, step), line in walk.uses.items()
-        if (root, step) not in guarded
     ]
     unknown = [(kind, name, names.find(name, None, line)[0]) for (kind, name), line in walk.unknown.items()]
-    return Template(tuple(uses), guarded, tuple(unknown))
+    return Template(tuple(uses), tuple(unknown))
 
 
 _parsed_short = functools.lru_cache(maxsize=4096)(_parse)
