@@ -161,6 +161,7 @@ PLANTED = {
         "▶answer\n    block_archetype_id: com.scoutos.text\n    block_display_name: Answer",
     ),
     "SW031": workflow(block="").replace("- block_id: inputs\n    \n", "- block_id: ▶input\n"),
+    "SW031 an empty one": workflow(block="").replace("- block_id: inputs\n    \n", "- block_id: ▶''\n"),
     "SW032": workflow(block="").replace("- block_id: inputs\n    \n", "- block_id: ▶answer\n"),
     "SW034": workflow().replace("Both\n", "Both\n    is_output: true\n").replace("Answer\n    is_", "Answer\n    ▶is_"),
     "SW035": workflow().replace("    is_output: true\n", "").replace("blocks:", "▶blocks:"),
