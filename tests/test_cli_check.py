@@ -33,7 +33,13 @@ blocks:
     block_inputs: {text: "{{ inputs.text }}"}
 """
 BROKEN = "blocks:\n  - block_id: a\n    notes: {{ inputs.text }}\n"
-SEVERITIES = {"SW001": Severity.ERROR, "SW013": Severity.WARNING, "SW050": Severity.WARNING, "SW014": Severity.INFO}
+SEVERITIES = {
+    "SW001": Severity.ERROR,
+    "SW004": Severity.WARNING,
+    "SW013": Severity.WARNING,
+    "SW050": Severity.WARNING,
+    "SW014": Severity.INFO,
+}
 
 
 @pytest.fixture
@@ -250,6 +256,14 @@ class TestSelection:
         found(*self.ALL)
 
         assert Checked(capsys, "w.yml", "--format", "github", *args.split()).codes == codes.split()
+
+    def test_a_file_that_was_not_checked_is_always_reported(
+        self, found: Callable[..., None], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        write("w.yml")
+        found("SW004", "SW013")
+
+        assert Checked(capsys, "w.yml", "--format=github", "--select=SW05").codes == ["SW004"]
 
     @pytest.mark.parametrize(
         ("codes", "exit_code", "numbers"),
