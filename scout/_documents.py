@@ -68,7 +68,7 @@ def parse_json_text(name: str, text: str) -> Any:
     except JSONDecodeError as error:
         raise WorkflowFileError(f"is not JSON: {error.msg}", path=name, line=error.lineno, column=error.colno) from None
     except DuplicateKeyError as error:
-        line, column = _place_of_duplicate(name, text)
+        line, column = _place_of_duplicate(text)
         raise WorkflowFileError(str(error), path=name, line=line, column=column) from None
     except (RecursionError, ValueError) as error:
         raise WorkflowFileError(f"is not JSON that can be read: {error}", path=name) from None
@@ -89,13 +89,25 @@ def is_json_text(text: str) -> bool:
     return True
 
 
-def _place_of_duplicate(name: str, text: str) -> tuple[int | None, int | None]:
-    # The YAML parser refuses duplicates too, and reports the place. JSON is YAML, except for tabs between tokens.
-    try:
-        _from_yaml(name, text.replace("\t", " "))
-    except WorkflowFileError as error:
-        if "duplicate key" in str(error):
-            return error.line, error.column
+_KEY_OR_BRACE = re.compile(r'("(?:[^"\\]|\\.)*+")([ \t\r\n]*+:)?|[{}]', re.DOTALL)
+
+
+def _place_of_duplicate(text: str) -> tuple[int | None, int | None]:
+    """Return line and column of the first key that stands twice in an object, as far as objects are complete."""
+    opened: list[tuple[set[str], list[int]]] = []  # the keys of each open object, and the indexes of those twice there
+    for token in _KEY_OR_BRACE.finditer(text):
+        if token[0] == "{":
+            opened.append((set(), []))
+        elif token[0] == "}":
+            _, twice = opened.pop()
+            if twice:
+                return _line_and_column(text, twice[0])
+        elif token[2]:
+            keys, twice = opened[-1]
+            key = parse_json(token[1])
+            if key in keys:
+                twice.append(token.start())
+            keys.add(key)
     return None, None
 
 

@@ -28,13 +28,15 @@ from ._documents import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from ._json import PathInData
 
-__all__ = ["SILENCING", "Source", "read_source"]
+__all__ = ["SILENCING", "Source", "TooLongError", "read_source"]
 
-SILENCING = re.compile(r"#[ \t]*scout:[ \t]*ignore\b([ \t]+SW[0-9]+(?:[ \t]*,[ \t]*SW[0-9]+)*)?")
+SILENCING = re.compile(
+    r"#[ \t]*scout:[ \t]*ignore(?![\w-])([ \t]+SW[0-9]+(?:[ \t]*,[ \t]*SW[0-9]+)*)?", re.IGNORECASE | re.ASCII
+)
 """A comment that silences problems of its line: those with the codes in the group, or all of them."""
 
 
@@ -65,6 +67,10 @@ class Source:
         """Return the mark of each entry of a mapping or list; `None` when the document does not keep them."""
         return None
 
+    def texts(self) -> Iterator[tuple[int, int]]:
+        """Yield the start and the end of each text and each key in YAML. Outside of them, `#` begins a comment."""
+        raise NotImplementedError
+
     def position(self, index: int) -> tuple[int, int]:
         """Return line and column of an index of the text, from 1."""
         if self._lines is None:
@@ -73,20 +79,30 @@ class Source:
         return line, index - self._lines[line - 1] + 1
 
 
-def read_source(name: str, text: str, *, is_json: bool) -> Source:
+class TooLongError(Exception):
+    """A text is too long for ruamel.yaml, and no other parser reads it."""
+
+
+def read_source(name: str, text: str, *, is_json: bool, most: int | None = None) -> Source:
     """Parse a document.
 
     Args:
         name: The name of the file, for errors.
         text: Its text.
         is_json: It has to be JSON, and not YAML.
+        most: The most characters that ruamel.yaml is given, which takes some 5 seconds for a million.
 
     Raises:
         WorkflowFileError: the text cannot be parsed, or its data is not JSON.
+        TooLongError: the text has more characters.
     """
     if is_json or is_json_text(text):
         return _JsonSource(text, parse_json_text(name, text))
-    return _read_plain(text) or _ComposedSource(text, *compose_yaml(name, text))
+    if source := _read_plain(text):
+        return source
+    if most is not None and len(text) > most:
+        raise TooLongError
+    return _ComposedSource(text, *compose_yaml(name, text))
 
 
 # --- JSON ---------------------------------------------------------------------------------------------------------
@@ -116,6 +132,23 @@ class _ComposedSource(Source):
         if node is None:
             return Mark(0, 0, len(self.text))
         return Mark(key.index, node.start_mark.index, node.end_mark.index)
+
+    def texts(self) -> Iterator[tuple[int, int]]:
+        from ruamel.yaml.nodes import CollectionNode, MappingNode
+
+        seen: set[int] = set()
+        nodes = [self._node]
+        while nodes:
+            node = nodes.pop()
+            if node is None or id(node) in seen:
+                continue
+            seen.add(id(node))
+            if isinstance(node, CollectionNode):
+                nodes += (part for pair in node.value for part in pair) if isinstance(node, MappingNode) else node.value
+            else:
+                start = node.start_mark.index
+                # A comment may stand behind the `|` of a block.
+                yield self.text.find("\n", start) if node.style in ("|", ">") else start, node.end_mark.index
 
 
 # --- Plain YAML ---------------------------------------------------------------------------------------------------
@@ -161,6 +194,16 @@ class _PlainSource(Source):
 
     def marks(self, places: Iterable[PathInData]) -> dict[PathInData, Mark]:
         return {place: self._mark(place) for place in places}
+
+    def texts(self) -> Iterator[tuple[int, int]]:
+        for lines in self._lines_of.values():
+            for line in lines.values() if isinstance(lines, dict) else lines:
+                if line[_KEY] is not None:
+                    yield line.span(_KEY)
+                if line.lastindex == _LITERAL:
+                    yield line.end(), _body_of(self.text, line.end())[1]
+                elif line.lastindex in (_PLAIN, _SINGLE, _DOUBLE):
+                    yield line.span(line.lastindex)
 
     def _mark(self, place: PathInData) -> Mark:
         data: Any = self.data

@@ -107,7 +107,7 @@ def test_the_page_has_every_rule_in_its_words() -> None:
         assert " ".join(SECTIONS[code].split()).startswith(f"{rule.title} ({rule.severity}). ")
 
 
-@pytest.mark.parametrize("code", [code for code in SECTIONS if code != "SW044"])
+@pytest.mark.parametrize("code", [code for code in SECTIONS if code not in ("SW004", "SW044")])
 def test_the_examples_of_a_rule_are_wrong_and_right(tmp_path: Path, code: str) -> None:
     wrong, right = (name for name in FILES if re.fullmatch(rf"{code.lower()}_(wrong|right)\.\w+", name))
     (tmp_path / "a").mkdir()
@@ -161,6 +161,7 @@ PLANTED = {
         "▶answer\n    block_archetype_id: com.scoutos.text\n    block_display_name: Answer",
     ),
     "SW031": workflow(block="").replace("- block_id: inputs\n    \n", "- block_id: ▶input\n"),
+    "SW031 an empty one": workflow(block="").replace("- block_id: inputs\n    \n", "- block_id: ▶''\n"),
     "SW032": workflow(block="").replace("- block_id: inputs\n    \n", "- block_id: ▶answer\n"),
     "SW034": workflow().replace("Both\n", "Both\n    is_output: true\n").replace("Answer\n    is_", "Answer\n    ▶is_"),
     "SW035": workflow().replace("    is_output: true\n", "").replace("blocks:", "▶blocks:"),
@@ -182,6 +183,7 @@ PLANTED = {
     "SW042 itself": workflow(settings="text: '{% if inputs.tone %}{{ ▶answer }}{% endif %}'"),
     "SW043": workflow(settings="text: '{{ inputs.tone | lower | ▶uper }}'"),
     "SW043 a test": workflow(settings="text: '{{ inputs.tone is ▶defind }}'"),
+    "SW045": workflow(settings="text: '{{ ▶both.ouput }}'", block="").replace("inputs\n    \n", "both\n"),
     "SW050": workflow(settings="text: |\n        {{ inputs.tone }}\n        {{ ▶inputs.user_mesage }}"),
     "SW050 by index": workflow(settings="""text: "{{ ▶inputs['user_mesage'] | length }}\""""),
     "SW051": workflow().replace("{{ inputs.user_message }}", "").replace("key: user_message", "key: ▶user_message"),
@@ -216,7 +218,7 @@ def test_a_cycle_is_spelled_out_at_the_dependency_of_its_first_block(tmp_path: P
 
 
 def test_every_rule_has_its_planted_fault() -> None:
-    elsewhere = {"SW033", "SW044", "SW053", "SW054", "SW055", "SW056"}  # tests of their own
+    elsewhere = {"SW004", "SW033", "SW044", "SW053", "SW054", "SW055", "SW056"}  # tests of their own
     assert {name[:5] for name in PLANTED} | elsewhere == set(check_rules())
 
 
@@ -343,6 +345,41 @@ def test_inputs_can_be_used_as_a_whole(tmp_path: Path, template: str) -> None:
     assert found(tmp_path, text) == []
 
 
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ inputs.tone | default('kind') }}",
+        "{% if inputs.tone is defined %}x{% endif %}",
+        "{{ inputs.get('tone', 'kind') }}",
+        "{{ inputs is defined and inputs.tone }}",
+    ],
+)
+def test_an_input_that_may_be_missing_is_used(tmp_path: Path, template: str) -> None:
+    assert found(tmp_path, workflow(settings=f'text: "{template}"').replace(" {{ inputs.tone }}", "")) == []
+
+
+@pytest.mark.parametrize(
+    ("template", "code", "hint"),
+    [
+        ("{{ inputs.tonne | default('kind') }}", "SW050", "did you mean `tone`?"),
+        ("{% if inptus.tone is defined %}x{% endif %}", "SW041", "did you mean `inputs`?"),
+        ("{{ tone | default('kind') }}", "SW041", "did you mean `inputs.tone`?"),
+        ("{{ other | default('kind') }}{{ inputs.other is defined }}{{ both | d('') }}", None, None),
+    ],
+)
+def test_a_misspelt_name_is_not_hidden_by_its_default(
+    tmp_path: Path, template: str, code: str | None, hint: str | None
+) -> None:
+    problems = found(tmp_path, workflow(settings=f'text: "{template}"'))
+    assert [(each.code, each.hint) for each in problems] == ([(code, hint)] if code else [])
+
+
+@pytest.mark.parametrize("field", ["output", "output.title", "title", "output_2", "meta.cost", "put"])
+def test_fields_of_a_block_that_are_no_typing_errors(tmp_path: Path, field: str) -> None:
+    text = workflow(settings=f"text: '{{{{ both.{field} }}}}'", block="").replace("inputs\n    \n", "both\n")
+    assert found(tmp_path, text) == []
+
+
 def test_a_workflow_without_an_input_block_may_use_inputs(tmp_path: Path) -> None:
     text = "blocks:\n" + block("a", "block_inputs: {text: '{{ inputs.x }}'}")
     assert found(tmp_path, text) == []
@@ -377,13 +414,18 @@ def test_a_workflow_without_an_input_block_may_use_inputs(tmp_path: Path) -> Non
         ("{% raw %}{{ a }}{% endraw %}{# {{ b }} #}{{ true }}{{ none }}{{ not c }}", ["c"]),
         ("{{ a.b.c['d'] }}{{ e['f'].g }}{{ h[i] }}{{ j[0] }}", ["a.b", "e.f", "h", "i", "j"]),
         ("{{ a.b(c) }}{{ d.items() }}{{ 'x'.join(e) }}", ["a.b", "c", "d", "e"]),
+        ("{% macro f() %}{{ g() }}{{ x }}{{ y }}{% endmacro %}{% macro g() %}{% endmacro %}{% set x = 1 %}", ["y"]),
+        ("{% macro f() %}{{ x }}{% endmacro %}{% for x in a %}{{ f() }}{% endfor %}", ["a", "x"]),
+        ("{% block b %}{{ a }}{% endblock %}{{ self.b() }}", ["a"]),
+        ("{{ a.get('b', 1) }}{{ c.get('d') }}", ["c.d"]),
         ("{% do a.append(b) %}{% for x in c %}{% break %}{% endfor %}", ["a.append", "b", "c"]),
     ],
 )
 def test_the_names_that_a_template_takes_from_outside(template: str, names: list[str]) -> None:
-    read = _templates.read_template(template)
+    read = _templates.read_simple(template) or _templates.parse(template)
     assert read.fault is None
-    assert sorted(f"{use.root}.{use.step}" if use.step else use.root for use in read.uses) == sorted(names)
+    uses = [use for use in read.uses if not use.may_be_missing]
+    assert sorted(f"{use.root}.{use.step}" if use.step else use.root for use in uses) == sorted(names)
 
 
 PIECES = [
@@ -446,7 +488,7 @@ def test_simple_templates_are_read_as_jinja_reads_them() -> None:
     simple = 0
     for _ in range(1500):
         text = "".join(random_.choices(PIECES, k=random_.randrange(1, 8)))
-        read = _templates._read_simple(text)
+        read = _templates.read_simple(text)
         if read is not None:
             simple += 1
             parsed = _templates._parse(text)
@@ -493,6 +535,9 @@ def test_without_jinja_everything_else_is_checked(tmp_path: Path, monkeypatch: p
         ("# scout: ignore SW013", True),
         ("#scout:ignore SW014, SW013 because", True),
         ("# scout: ignore SW014", False),
+        ("#scout: ignore sw013", True),
+        ("# scout: ignore sw014", False),
+        ("# scout: ignore-file", False),
         ("# scout: ignored", False),
         ("# ignore SW013", False),
     ],
@@ -505,6 +550,30 @@ def test_a_comment_on_its_line_silences_a_problem(tmp_path: Path, comment: str, 
 def test_a_comment_behind_the_bar_silences_what_is_in_the_block(tmp_path: Path) -> None:
     settings = "text: |- # scout: ignore SW041\n        Hi\n        {{ nobody }}"
     assert found(tmp_path, workflow(settings=settings)) == []
+
+
+@pytest.mark.parametrize("top", ["", "x: [flow]"], ids=["plain", "all of YAML"])
+@pytest.mark.parametrize(
+    ("text", "silenced"),
+    [
+        ("|-\n        {{ nobody }} # scout: ignore", False),
+        (">-\n        {{ nobody }} # scout: ignore", False),
+        (">-  # scout: ignore\n        Hi\n        {{ nobody }}", True),
+        ("'{{ nobody }} # scout: ignore'", False),
+        ('"{{ nobody }} # scout: ignore"  # why', False),
+        ("'{{ nobody }} # scout: ignore'  # scout: ignore SW041", True),
+        ("'Hi\n        {{ nobody }} # scout: ignore\n        you'", False),
+        ("'Hi\n        {{ nobody }}\n        you'  # scout: ignore SW041", True),
+        ("Hi {% set x=nobody %}#scout:ignore", False),
+    ],
+)
+def test_a_text_holds_no_comment(tmp_path: Path, text: str, silenced: bool, top: str) -> None:
+    problems = [each for each in found(tmp_path, workflow(settings=f"text: {text}", top=top)) if each.code != "SW014"]
+    assert codes(problems) == ([] if silenced else ["SW041"])
+
+
+def test_a_key_holds_no_comment_either(tmp_path: Path) -> None:
+    assert codes(found(tmp_path, workflow(top="'# scout: ignore': 1"))) == ["SW014"]
 
 
 def test_a_text_in_json_is_no_comment(tmp_path: Path) -> None:
@@ -794,7 +863,7 @@ def test_hostile_files(tmp_path: Path, data: bytes, expected: set[str]) -> None:
         "{{ " + "9" * 5_000 + " }}",
         "{{ a }}" * 100_000,
         "{" * 100_000,
-        "{{ '" + "x" * 1_000_000,
+        "{{ '" + "x" * 400_000,
         "{{ '\\x' }}{{ \"\\N{nothing}\" }}",
     ],
     ids=range(10),
@@ -803,6 +872,34 @@ def test_hostile_templates(template: str) -> None:
     config = json.loads(json.dumps(GOOD))
     config["blocks"][1]["block_inputs"]["model"] = template
     assert {each.code for each in check(config)} <= {"SW040", "SW042", "SW050"}
+
+
+def test_what_the_full_parser_would_read_for_minutes_is_refused(tmp_path: Path) -> None:
+    long = "#" * 1_000_000
+
+    (problem,) = found(tmp_path, f"blocks: []\nowner: [flow] {long}\n")
+
+    assert (problem.code, problem.line, problem.severity) == ("SW004", 1, Severity.WARNING)
+    assert codes(found(tmp_path, f"blocks: []\nowner: plain {long}\n")) == ["SW014"]
+    assert codes(found(tmp_path, f'{{"blocks": [], "owner": ["{long}"]}}')) == ["SW014"]
+
+
+def test_a_workflow_that_is_loaded_has_no_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scout.checks._check._MOST_CHARACTERS", 10)
+    assert codes(found(tmp_path, "blocks: []\nowner: [flow]")) == ["SW004"]
+    assert [(each.code, each.line) for each in check(load_workflow(tmp_path / "workflow.yml"))] == [("SW014", None)]
+
+
+def test_there_is_an_end_to_templates(tmp_path: Path) -> None:
+    simple, other = "{{ inputs.tone }}", "{{ inputs.tone | replace('a', 'b') }}"
+    many = "x" * 300_000
+
+    assert found(tmp_path, workflow(settings=f"text: '{simple * 40_000}'")) == []
+    settings = f'a: "{many}{other}"\n      b: ▶"{many}{other}"\n      text: "{{{{ nobody }}}}"'
+    text, line, column = place_of(workflow(settings=settings))
+    (problem,) = found(tmp_path, text)
+    assert (problem.code, problem.severity) == ("SW044", Severity.INFO)
+    assert (problem.line, problem.column) == (line, column)
 
 
 def test_shared_parts_are_checked_once(tmp_path: Path) -> None:

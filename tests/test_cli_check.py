@@ -33,7 +33,13 @@ blocks:
     block_inputs: {text: "{{ inputs.text }}"}
 """
 BROKEN = "blocks:\n  - block_id: a\n    notes: {{ inputs.text }}\n"
-SEVERITIES = {"SW001": Severity.ERROR, "SW013": Severity.WARNING, "SW050": Severity.WARNING, "SW014": Severity.INFO}
+SEVERITIES = {
+    "SW001": Severity.ERROR,
+    "SW004": Severity.WARNING,
+    "SW013": Severity.WARNING,
+    "SW050": Severity.WARNING,
+    "SW014": Severity.INFO,
+}
 
 
 @pytest.fixture
@@ -171,7 +177,19 @@ class TestFiles:
         Path("a/gone.yml").symlink_to("nowhere.yml")
 
         assert Checked(capsys, "a").files == ["a/w.yml"]
+        assert Checked(capsys, "a/**/*.yml", "a/again/w.yml").files == ["a/w.yml"]
         assert Checked(capsys, "a/loop.yml").code != 0
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="needs symbolic links")
+    def test_a_file_that_cannot_be_read_is_not_without_problems(self, capsys: pytest.CaptureFixture[str]) -> None:
+        Path("gone.yml").symlink_to("nowhere.yml")
+
+        done = Checked(capsys, "gone.yml")
+
+        assert (done.code, done.out) == (2, "")
+        assert done.err.endswith("scout: 1 file could not be read\n")
+        write("good.yml", text=GOOD)
+        assert "no problems in 1 file\n" in Checked(capsys, ".", "gone.yml").err
 
     def test_a_file_that_vanishes_does_not_hide_the_problems_of_others(
         self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -239,6 +257,14 @@ class TestSelection:
         found(*self.ALL)
 
         assert Checked(capsys, "w.yml", "--format", "github", *args.split()).codes == codes.split()
+
+    def test_a_file_that_was_not_checked_is_always_reported(
+        self, found: Callable[..., None], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        write("w.yml")
+        found("SW004", "SW013")
+
+        assert Checked(capsys, "w.yml", "--format=github", "--select=SW05").codes == ["SW004"]
 
     @pytest.mark.parametrize(
         ("codes", "exit_code", "numbers"),
@@ -404,7 +430,7 @@ class TestReports:
 
         assert re.findall(r"file=(.*?),", capsys.readouterr().out) == ["sub/a.yml", "b.yml"]
 
-    def test_sarif_has_what_its_standard_requires(
+    def test_sarif_has_what_its_standard_and_github_require(
         self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.delenv("GITHUB_WORKSPACE", raising=False)
@@ -420,15 +446,15 @@ class TestReports:
         assert driver["name"]
         assert [rule["id"] for rule in driver["rules"]] == list(check_rules())
         for rule in driver["rules"]:
-            assert rule["shortDescription"]["text"]
+            assert all(rule[name]["text"] for name in ("shortDescription", "fullDescription", "help"))
             assert rule["defaultConfiguration"]["level"] in ("error", "warning", "note")
         for result, problem in zip(run["results"], PROBLEMS, strict=True):
             assert driver["rules"][result["ruleIndex"]]["id"] == result["ruleId"] == problem.code
             assert problem.message in result["message"]["text"]
             assert len(result["locations"]) == 1
             region = result["locations"][0]["physicalLocation"]["region"]
-            assert region["startLine"] >= 1
-            assert region.get("startColumn", 1) >= 1
+            assert region["endLine"] == region["startLine"] >= 1
+            assert region["endColumn"] > region["startColumn"] >= 1
         assert [result["level"] for result in run["results"]] == ["warning", "error", "note"]
         places = [result["locations"][0]["physicalLocation"]["artifactLocation"] for result in run["results"]]
         assert [place["uri"] for place in places] == ["a%20b%3Ac%25d%2Ce%0Af.yml", "sub/%C3%BC.yml", "w.yml"]

@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from scout import ConfigurationError, WorkflowFileError, save_workflow
-from scout._documents import parse_yaml
+from scout._documents import parse_json_text, parse_yaml
 from scout.workflow_files import load_workflow
 
 
@@ -105,6 +105,21 @@ def test_an_emoji_in_two_escapes_is_one_character_inside_yaml_as_well() -> None:
 def test_a_key_that_stands_twice_in_json_under_a_yaml_name() -> None:
     with pytest.raises(WorkflowFileError, match='line 1, column 10: an object has the duplicate key "a"'):
         parse_yaml("w.yml", '{"a": 1, "a": 2}')
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column"),
+    [
+        ('{"a": {"b": 1,\n\t"b": 2}, "a": 3}', 2, 2),
+        ('{"a": 1, "a": {"b": 1,\n "b": 2}}', 2, 2),
+        ('{"x": "{\\"a\\": }", "a" : 1,\n"\\u0061": [{"a": 2}]}', 2, 1),
+        ('[{"a": 1}, {"a": 1}, "a",\n {"": 1, "": 2}]', 2, 10),
+    ],
+)
+def test_the_place_of_a_key_that_stands_twice_in_json(text: str, line: int, column: int) -> None:
+    with pytest.raises(WorkflowFileError, match="duplicate key") as caught:
+        parse_json_text("x.json", text)
+    assert (caught.value.line, caught.value.column) == (line, column)
 
 
 def test_a_key_that_stands_twice_beside_a_merge() -> None:

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from scout._json import is_same, json_fault
-from scout._sources import Source, read_source
+from scout._sources import Source, TooLongError, read_source
 from scout.errors import WorkflowFileError
 from scout.workflow_files import (
     LoadedWorkflow,
@@ -26,6 +26,9 @@ from ._structure import check_fields, find_config
 from ._uses import check_templates, declared_inputs
 
 __all__ = ["check"]
+
+_MOST_CHARACTERS = 1_000_000
+"""The most characters of YAML that only ruamel.yaml can read; some 5 seconds."""
 
 
 def check(workflow: WorkflowSource) -> list[Problem]:
@@ -53,9 +56,13 @@ def check(workflow: WorkflowSource) -> list[Problem]:
 def _check_file(path: str) -> list[Problem]:
     data = read_bytes(path)  # of which an error is raised
     try:
-        source = read_source(path, decode_text(path, data), is_json=is_json_name(path))
+        source = _read(path, decode_text(path, data))
     except WorkflowFileError as error:
         return [Problem("SW001", error.problem, path, error.line, error.column, RULES["SW001"].severity)]
+    except TooLongError:
+        problem = f"the file was not checked: it has more than {_MOST_CHARACTERS:,} characters, and is not plain YAML"
+        hint = "write it as JSON, or in block style without anchors, which is read much faster"
+        return [Problem("SW004", problem, path, 1, 1, RULES["SW004"].severity, hint)]
     return _check_data(source.data, Report(path, source))
 
 
@@ -64,7 +71,7 @@ def _check_loaded(workflow: LoadedWorkflow) -> list[Problem]:
     path = workflow.path if workflow.text is None else None
     try:
         source = _source_of(workflow)
-    except WorkflowFileError:
+    except (WorkflowFileError, TooLongError):
         source = None
     if source is not None:
         found = find_config(source.data, Report(), specification(), is_file=True)
@@ -75,11 +82,14 @@ def _check_loaded(workflow: LoadedWorkflow) -> list[Problem]:
 
 def _source_of(workflow: LoadedWorkflow) -> Source | None:
     if workflow.text is not None:
-        return read_source("", workflow.text, is_json=False)
+        return _read("", workflow.text)
     if workflow.path is None:
         return None
-    path = workflow.path
-    return read_source(path, decode_text(path, read_bytes(path)), is_json=is_json_name(path))
+    return _read(workflow.path, decode_text(workflow.path, read_bytes(workflow.path)))
+
+
+def _read(path: str, text: str) -> Source:
+    return read_source(path, text, is_json=is_json_name(path), most=_MOST_CHARACTERS)
 
 
 def _check_data(data: Any, report: Report) -> list[Problem]:

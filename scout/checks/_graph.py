@@ -102,7 +102,7 @@ def read_graph(config: Mapping[str, Any], place: PathInData) -> Graph:
         dependencies: Any = each.get("dependencies")
         for number, edge in enumerate(dependencies if is_list(dependencies) else ()):
             needed = edge.get("block_id") if is_dict(edge) else None
-            if isinstance(needed, str) and needed:
+            if isinstance(needed, str):
                 block.needs[*here, "dependencies", number, "block_id"] = needed
         if not block_id or block_id in graph.blocks:
             graph.others.append(block)

@@ -63,6 +63,7 @@ _TABLE = (
     Rule("SW001", Severity.ERROR, "The file cannot be parsed, or is not a mapping"),
     Rule("SW002", Severity.ERROR, "A wrapper is inside a wrapper, or holds something else than a workflow"),
     Rule("SW003", Severity.ERROR, "None of the fields of a workflow is there"),
+    Rule("SW004", Severity.WARNING, "The file is too long to be checked"),
     # Fields and values, by the specification of the API.
     Rule("SW010", Severity.ERROR, "A required field is missing"),
     Rule("SW011", Severity.ERROR, "A value has the wrong type"),
@@ -89,6 +90,7 @@ _TABLE = (
     Rule("SW042", Severity.WARNING, "A template uses a block that is not upstream"),
     Rule("SW043", Severity.WARNING, "A template uses an unknown filter or test"),
     Rule("SW044", Severity.INFO, "Templates were not checked"),
+    Rule("SW045", Severity.WARNING, "A template uses a field of a block with a name near `output`"),
     # Inputs.
     Rule("SW050", Severity.WARNING, "A template uses an input that is not declared"),
     Rule("SW051", Severity.WARNING, "An input is declared and never used"),

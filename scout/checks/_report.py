@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from scout._sources import SILENCING
 from ._problems import RULES, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from scout._documents import Mark
     from scout._sources import Source
@@ -110,8 +111,7 @@ class Report:
             if each.part:
                 index = _index_of_part(source, mark, each.part)
             line, column = source.position(index)
-            # A literal block holds no comments, so that the line of its key counts as well.
-            lines = {line, source.position(mark.key)[0]} if ignored else ()
+            lines = [line, *(_lines_of_comments(source, mark, is_text=each.part is not None) if ignored else ())]
             if not any(each.code in ignored.get(number, ()) for number in lines):
                 found[self._problem(each, line, column)] = None
         return sorted(found, key=lambda problem: (problem.line or 0, problem.column or 0, problem.code))
@@ -138,11 +138,22 @@ def _index_of_part(source: Source, mark: Mark, part: Part) -> int:
 # --- Comments that silence problems -------------------------------------------------------------------------------
 
 
+def _lines_of_comments(source: Source, mark: Mark, *, is_text: bool) -> Iterator[int]:
+    """Yield the lines of a value whose comments silence its problems. A text of several lines holds none."""
+    yield source.position(mark.key)[0]
+    if is_text and source.text[mark.value : mark.value + 1] not in ("|", ">"):
+        yield source.position(mark.end - 1)[0]
+
+
 def _ignored_codes(source: Source) -> dict[int, frozenset[str]]:
     """Return the codes that a comment silences, by line."""
-    if not source.has_comments or "scout:" not in source.text:
-        return {}
-    return {
-        source.position(match.start())[0]: frozenset(re.findall("SW[0-9]+", match[1]) if match[1] else RULES)
-        for match in SILENCING.finditer(source.text)
-    }
+    found = list(SILENCING.finditer(source.text)) if source.has_comments else []
+    texts = sorted(source.texts()) if found else []
+    ignored: dict[int, frozenset[str]] = {}
+    for match in found:
+        before = bisect_right(texts, (match.start(), len(source.text)))
+        if before and texts[before - 1][1] > match.start():
+            continue  # it is a part of a text
+        codes = re.findall("SW[0-9]+", match[1].upper()) if match[1] else RULES
+        ignored[source.position(match.start())[0]] = frozenset(codes)
+    return ignored

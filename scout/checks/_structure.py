@@ -221,7 +221,8 @@ class _Fields:
     def wrong(self, value: Any, shape: Shape, place: PathInData, *, converted: bool = False) -> None:
         names = [WORDS[kind] for kind in WORDS if kind in shape.kinds and (kind != "null" or len(shape.kinds) == 1)]
         name = place[-1] if place and isinstance(place[-1], str) else "this"
-        shown = f", {quoted(value)}" if isinstance(value, str) and value else ""
+        is_shown = (isinstance(value, str) and value) or kind_of(value) == "a number"
+        shown = f", {quoted(value)}" if is_shown else ""
         self.report.add(
             self.wrong_type_converted if converted else self.wrong_type,
             f"{quoted(name)} must be {' or '.join(names)}, and it is {kind_of(value)}{shown}" if name != "this" else

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from jinja2 import Environment
 
-__all__ = ["Template", "Use", "can_parse", "is_template", "known_names", "read_template"]
+__all__ = ["SyntaxFault", "Template", "Use", "can_parse", "is_template", "known_names", "parse", "read_simple"]
 
 _LONGEST_IN_CACHE = 10_000
 _JINJA_GLOBALS = frozenset({"range", "dict", "lipsum", "cycler", "joiner", "namespace"})  # the import takes 30 ms
@@ -28,12 +30,14 @@ class Use(NamedTuple):
         step: The field of it that is used; `None` when it is used as a whole, or the field is computed.
         start: The index at which it begins in the template.
         text: How it is written there.
+        may_be_missing: The template says what happens when it is missing: with `default`, `is defined` or the like.
     """
 
     root: str
     step: str | None
     start: int
     text: str
+    may_be_missing: bool = False
 
 
 class SyntaxFault(NamedTuple):
@@ -85,7 +89,7 @@ def _step(path: str) -> tuple[str | None, str]:
     return (None, "") if match is None else (match[1] or match[2] or match[3] or "", match[0])
 
 
-def _read_simple(text: str) -> Template | None:
+def read_simple(text: str) -> Template | None:
     """Return what a template uses that only looks up values; `None` for another one, which Jinja has to parse.
 
     Most templates are made of `{{ name.field | filter }}` and `{% if name.field %}`, which Jinja is slow to parse.
@@ -159,9 +163,9 @@ def known_names(kind: str) -> list[str]:
     return list(map(str, environment.filters if kind == "filter" else environment.tests))
 
 
-def read_template(text: str) -> Template:
+def parse(text: str) -> Template:
     """Return what a template uses. Jinja must be installed."""
-    return _read_simple(text) or (_parsed_short(text) if len(text) <= _LONGEST_IN_CACHE else _parse(text))
+    return _parsed_short(text) if len(text) <= _LONGEST_IN_CACHE else _parse(text)
 
 
 def _parse(text: str) -> Template:
@@ -170,8 +174,8 @@ def _parse(text: str) -> Template:
     environment = _environment()
     try:
         tree = environment.parse(text)
-        walk = _Walk(environment)
-        walk.visit(tree, set(_JINJA_GLOBALS))
+        walk = _Walk(environment, frozenset(_names_bound_in(tree)))
+        walk.visit(tree, {*_JINJA_GLOBALS, "self"})
     except TemplateSyntaxError as error:
         return Template(fault=_place_of_fault(environment, text, (error.message or "not a template").rstrip(".")))
     except RecursionError:
@@ -180,9 +184,8 @@ def _parse(text: str) -> Template:
         return Template(fault=SyntaxFault(str(error) or type(error).__name__, *_first_tag(text)))
     names = _Names(environment, text)
     uses = [
-        Use(root, step, *names.find(root, step, line))
+        Use(root, step, *names.find(root, step, line), bool({(root, step), (root, None)} & walk.guarded))
         for (root, step), line in walk.uses.items()
-        if (root, None) not in walk.guarded and (root, step) not in walk.guarded
     ]
     unknown = [(kind, name, names.find(name, None, line)[0]) for (kind, name), line in walk.unknown.items()]
     return Template(tuple(uses), tuple(unknown))
@@ -193,9 +196,15 @@ _parsed_short = functools.lru_cache(maxsize=4096)(_parse)
 
 @dataclass(slots=True)
 class _Walk:
-    """Collects what the nodes of a template use. `bound` holds the names that the template itself has defined."""
+    """Collects what the nodes of a template use. `bound` holds the names that the template itself has defined.
+
+    Attributes:
+        environment: The environment that has parsed the template.
+        bound_at_the_end: The names that the template has defined at its end. A macro may use those below it.
+    """
 
     environment: Environment
+    bound_at_the_end: frozenset[str]
     uses: dict[tuple[str, str | None], int] = field(default_factory=dict[tuple[str, str | None], int])
     guarded: set[tuple[str, str | None]] = field(default_factory=set[tuple[str, str | None]])
     unknown: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
@@ -241,7 +250,10 @@ class _Walk:
             return
         arguments = node.args
         is_get = method == "get" and arguments and type(arguments[0]).__name__ == "Const"
-        self.use(root, str(arguments[0].value) if is_get else None if hasattr(dict, method or "") else method, bound)
+        step = str(arguments[0].value) if is_get else None if hasattr(dict, method or "") else method
+        self.use(root, step, bound)
+        if is_get and len(arguments) > 1:
+            self.guarded.add((root.name, step))
         self.visit_all([*arguments, *node.kwargs, *filter(None, (node.dyn_args, node.dyn_kwargs))], bound)
 
     def visit_nsref(self, node: Any, bound: set[str]) -> None:
@@ -295,7 +307,7 @@ class _Walk:
 
     def visit_macro(self, node: Any, bound: set[str]) -> None:
         bound.add(node.name)
-        self.visit_body_with_arguments(node, bound)
+        self.visit_body_with_arguments(node, {*bound, *self.bound_at_the_end})
 
     def visit_callblock(self, node: Any, bound: set[str]) -> None:
         self.visit(node.call, bound)
@@ -327,6 +339,16 @@ class _Walk:
     def visit_fromimport(self, node: Any, bound: set[str]) -> None:
         self.visit(node.template, bound)
         bound.update(each if isinstance(each, str) else each[1] for each in node.names)
+
+
+def _names_bound_in(node: Any) -> Iterator[str]:
+    """Yield the names that a template defines for all of it, and not for the body of a loop or the like."""
+    for child in node.iter_child_nodes():
+        kind = type(child).__name__
+        if kind == "Macro" or (kind == "Name" and child.ctx == "store"):
+            yield child.name
+        elif kind not in ("For", "CallBlock", "FilterBlock", "With", "Block"):
+            yield from _names_bound_in(child)
 
 
 def _root_and_step(node: Any) -> tuple[Any, str | None]:

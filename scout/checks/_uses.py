@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scout._json import PathInData, is_dict, is_list, shorten
 
 from ._graph import read_graph
 from ._report import Part, Report, quoted
 from ._spec import nearest, specification
-from ._templates import can_parse, is_template, known_names, read_template
+from ._templates import can_parse, is_template, known_names, parse, read_simple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Input", "check_templates", "declared_inputs", "input_names"]
 
-_MOST_CHARACTERS = 2_000_000
-"""The most characters of templates that are parsed; some 10 seconds."""
+_MOST_CHARACTERS = 500_000
+"""The most characters of templates that Jinja parses; some 5 seconds."""
+
+_RESULT = "output"
+_ABOUT_FIELDS = ("SW045", "SW050")
+"""The rules that are about a field of a name, and not about the name."""
 
 
 @dataclass(slots=True, eq=False)
@@ -103,14 +107,15 @@ def check_templates(
         for place, text in found:
             if report.is_full:
                 return
-            uses.characters += len(text)
+            template = read_simple(text)
+            uses.characters += len(text) if template is None else 0
             if uses.characters > _MOST_CHARACTERS:
                 report.add(
                     "SW044", "this template and those below were not checked, because there are too many",
                     (*block.place, "block_inputs", *place),
                 )  # fmt: skip
                 return
-            _check_template(uses, block, (*block.place, "block_inputs", *place), text)
+            _check_template(uses, block, (*block.place, "block_inputs", *place), text, template or parse(text))
     _check_unused(uses)
 
 
@@ -135,8 +140,7 @@ def _templates_in(settings: Mapping[str, Any]) -> list[tuple[PathInData, str]]:
     return found
 
 
-def _check_template(uses: _Uses, block: Block, place: PathInData, text: str) -> None:
-    template = read_template(text)
+def _check_template(uses: _Uses, block: Block, place: PathInData, text: str, template: Template) -> None:
     report = uses.report
     if template.fault:
         uses.is_whole = False
@@ -149,11 +153,14 @@ def _check_template(uses: _Uses, block: Block, place: PathInData, text: str) -> 
         uses.used.add((use.root, use.step))
         problem = _problem_of(uses, block, use)
         # A name that is not there is told once, whatever fields of it are used.
-        if problem is None or (problem[0] != "SW050" and use.root in told):
+        if problem is None or (problem.code not in _ABOUT_FIELDS and use.root in told):
+            continue
+        if use.may_be_missing and not problem.guess:
             continue
         told.add(use.root)
-        code, message, hint = problem
-        report.add(code, message, place, hint, part=Part(text, use.start, use.text if code == "SW050" else use.root))
+        written = use.text if problem.code in _ABOUT_FIELDS else use.root
+        hint = f"did you mean {quoted(problem.guess)}?" if problem.guess else problem.advice
+        report.add(problem.code, problem.message, place, hint, part=Part(text, use.start, written))
 
 
 def _check_filters(uses: _Uses, template: Template, place: PathInData, text: str) -> None:
@@ -165,29 +172,51 @@ def _check_filters(uses: _Uses, template: Template, place: PathInData, text: str
         )  # fmt: skip
 
 
-def _problem_of(uses: _Uses, block: Block, use: Use) -> tuple[str, str, str | None] | None:
-    """Return the code, the message and the hint of what is wrong with the use of a name; `None` when it is right."""
+class _Problem(NamedTuple):
+    """What is wrong with the use of a name: the name that was probably meant, or else some advice."""
+
+    code: str
+    message: str
+    guess: str | None = None
+    advice: str | None = None
+
+
+def _problem_of(uses: _Uses, block: Block, use: Use) -> _Problem | None:
+    """Return what is wrong with the use of a name; `None` when it is right."""
     graph, root = uses.graph, use.root
     if root not in graph.blocks:
         return None if _is_global(uses, root) else _unknown_name(uses, block, use)
     if root == block.id:
-        return "SW042", f"block {quoted(root)} uses its own result", "use the result of a block before it"
+        message = f"block {quoted(root)} uses its own result"
+        return _Problem("SW042", message, advice="use the result of a block before it")
     if not graph.is_upstream(root, block):
-        return (
-            "SW042", f"block {quoted(block.id or '?')} uses {quoted(root)}, which has not run before it",
-            f"add {quoted(root)} to its dependencies, or to those of a block before it",
-        )  # fmt: skip
-    declared = uses.inputs.get(root)
-    if declared is None or use.step is None or use.step in declared or use.step == "output":
+        message = f"block {quoted(block.id or '?')} uses {quoted(root)}, which has not run before it"
+        advice = f"add {quoted(root)} to its dependencies, or to those of a block before it"
+        return _Problem("SW042", message, advice=advice)
+    if use.step is None or use.step == _RESULT:
         return None
-    found = nearest(use.step, declared)
+    declared = uses.inputs.get(root)
+    return _problem_of_result(uses, root, use.step) if declared is None else _problem_of_input(uses, use, declared)
+
+
+def _problem_of_input(uses: _Uses, use: Use, declared: Mapping[str, Input]) -> _Problem | None:
+    step = str(use.step)
+    if step in declared:
+        return None
+    found = nearest(step, declared)
     if found:
         uses.guessed.add(found)
     shown = ", ".join(quoted(key) for key in list(declared)[:10])
-    return (
-        "SW050", f"the input {quoted(use.step)} is not declared in block {quoted(root)}",
-        f"did you mean {quoted(found)}?" if found else f"declared are {shown}" if shown else None,
-    )  # fmt: skip
+    message = f"the input {quoted(step)} is not declared in block {quoted(use.root)}"
+    return _Problem("SW050", message, found, f"declared are {shown}" if shown else None)
+
+
+def _problem_of_result(uses: _Uses, root: str, step: str) -> _Problem | None:
+    is_near = nearest(step, [_RESULT]) and not step[-1:].isdigit()  # `output_2` is a name of its own
+    if not is_near or uses.specification.takes_inputs(uses.graph.blocks[root].archetype):
+        return None
+    message = f"{quoted(step)} is a field of block {quoted(root)} with a name near {quoted(_RESULT)}"
+    return _Problem("SW045", message, f"{root}.{_RESULT}")
 
 
 def _is_global(uses: _Uses, root: str) -> bool:
@@ -199,12 +228,12 @@ def _is_global(uses: _Uses, root: str) -> bool:
     return root == "inputs" and not uses.has_input_block
 
 
-def _unknown_name(uses: _Uses, block: Block, use: Use) -> tuple[str, str, str | None]:
+def _unknown_name(uses: _Uses, block: Block, use: Use) -> _Problem:
     root = use.root
     for block_id, declared in uses.inputs.items():
         if root in declared:
             uses.used.add((block_id, root))
-            return "SW041", f"{quoted(root)} is an input, and not a block", f"write {quoted(f'{block_id}.{root}')}"
+            return _Problem("SW041", f"{quoted(root)} is an input, and not a block", f"{block_id}.{root}")
     found = nearest(
         root, [*(each for each in uses.graph.blocks if each != block.id), *uses.specification.template_globals]
     )
@@ -213,8 +242,7 @@ def _unknown_name(uses: _Uses, block: Block, use: Use) -> tuple[str, str, str | 
     elif root == "inputs" and uses.inputs:
         found = next(iter(uses.inputs))
         uses.used.add((found, use.step))
-    hint = f"did you mean {quoted(found)}?" if found else "use the id of a block"
-    return "SW041", f"{quoted(root)} is neither a block nor a global name", hint
+    return _Problem("SW041", f"{quoted(root)} is neither a block nor a global name", found, "use the id of a block")
 
 
 def _check_unused(uses: _Uses) -> None:
@@ -224,7 +252,7 @@ def _check_unused(uses: _Uses) -> None:
         return
     used = uses.used
     for block_id, declared in uses.inputs.items():
-        if (block_id, None) in used or (block_id, "output") in used:
+        if (block_id, None) in used or (block_id, _RESULT) in used:
             continue
         for key, each in declared.items():
             if (block_id, key) not in used and key not in uses.guessed:

@@ -68,7 +68,8 @@ def _in_repository(path: str) -> str:
 
 
 # --- SARIF --------------------------------------------------------------------------------------------------------
-# https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html
+# https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html; GitHub requires more than the standard:
+# https://docs.github.com/en/code-security/reference/code-scanning/sarif-files/sarif-support
 
 
 def _sarif(problems: Sequence[Problem]) -> None:
@@ -83,6 +84,8 @@ def _sarif(problems: Sequence[Problem]) -> None:
             {
                 "id": rule.code,
                 "shortDescription": {"text": rule.title},
+                "fullDescription": {"text": rule.title},
+                "help": {"text": f"docs/checks.md of scout-workflows explains {rule.code}, with an example."},
                 "defaultConfiguration": {"level": _LEVELS[rule.severity]},
             }
             for rule in rules.values()
@@ -105,15 +108,10 @@ def _result(problem: Problem, numbers: Mapping[str, int]) -> dict[str, Any]:
         "message": {"text": _checks.message_of(problem)},
     }
     if problem.path is not None:
-        region = {"startLine": problem.line or 1, "startColumn": problem.column}
-        result["locations"] = [
-            {
-                "physicalLocation": {
-                    "artifactLocation": _artifact(problem.path),
-                    "region": {name: value for name, value in region.items() if value is not None},
-                }
-            }
-        ]
+        line, column = problem.line or 1, problem.column or 1
+        region = {"startLine": line, "startColumn": column, "endLine": line, "endColumn": column + 1}
+        location = {"artifactLocation": _artifact(problem.path), "region": region}
+        result["locations"] = [{"physicalLocation": location}]
     return result
 
 

@@ -55,8 +55,13 @@ def find_workflows(names: Iterable[str]) -> list[str]:
     for name in names:
         for path in _named(name):
             for file in _in_folder(path) if Path(path).is_dir() else [path]:
-                found.setdefault(os.path.normpath(Path(file).absolute()), file)
+                found.setdefault(_place(file), file)
     return sorted(found.values(), key=lambda path: (Path(path).parts, path))
+
+
+def _place(file: str) -> str:
+    """Return the path of a file without links to folders, by which it may have been found several times."""
+    return str(Path(os.path.realpath(Path(file).parent), Path(file).name))
 
 
 def _named(name: str) -> list[str]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _SETTINGS = ("select", "ignore")
 _ALL = "ALL"
 _LIKENESS = 0.6  # as in `_spelling`
-_NOT_PARSED = "SW001"  # about a file that could not be checked, so it is reported whatever is selected
+_NOT_CHECKED = ("SW001", "SW004")  # about files that could not be checked, so they are reported whatever is selected
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Selection:
     def _has(self, code: str) -> bool:
         if self.base is not None and self.select is None and not self.base._has(code):
             return False
-        always = self.select is None or code == _NOT_PARSED
+        always = self.select is None or code in _NOT_CHECKED
         selected = max(_longest(code, self.select or ()), 0 if always else -1)
         return selected > _longest(code, self.ignore)
 

@@ -55,8 +55,9 @@ def _check(args: argparse.Namespace) -> int:
     all_problems += map(_of_file, files)
     problems = [problem for each in all_problems for problem in selection.of(each or ())]
     REPORTS[args.format](problems)
-    _sum_up(problems, len(all_problems))
-    if None in all_problems:
+    unread = all_problems.count(None)
+    _sum_up(problems, len(all_problems) - unread, unread)
+    if unread:
         return _exits.USAGE
     return _exits.PROBLEMS if any(each.severity is not Severity.INFO for each in problems) else _exits.DONE
 
@@ -85,8 +86,10 @@ def _of_stdin() -> list[Problem] | None:
     return problems and [replace(each, path=STDIN, message=each.message.replace(path, STDIN)) for each in problems]
 
 
-def _sum_up(problems: Sequence[Problem], checked: int) -> None:
-    if not checked:
+def _sum_up(problems: Sequence[Problem], checked: int, unread: int) -> None:
+    if not checked and unread:
+        talk(f"{_checks.counted(unread, 'file')} could not be read")
+    elif not checked:
         talk(_search.NOTHING)
     elif not problems:
         talk(f"no problems in {_checks.counted(checked, 'file')}")
