@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scout.cli import _checks, _exits, _search, _selection
-from scout.cli._spelling import one_of
+from scout.cli._spelling import OneOf
 from scout.cli._terminal import talk
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         metavar="FORMAT",
-        type=one_of(*_FORMATS),
+        type=OneOf(*_FORMATS),
         default="text",
         help="text, json, github (annotations in GitHub Actions) or sarif (default: text)",
     )
