@@ -1,6 +1,7 @@
 """What makes the command comfortable: files, stdin, variants, blocks, errors as JSON, help, completion, doctor."""
 
 import importlib
+import io
 import json
 import os
 import re
@@ -578,11 +579,25 @@ from scout.cli import _exits, main
 assert main(["--help"]) == 0
 commands = ["scout.cli.run", "scout.cli.workflows", "scout.cli.doctor", "scout.cli._execution", "scout._json"]
 print("loaded:", [name for name in (*commands, "typing", "pathlib", "dataclasses") if name in sys.modules])
+assert main(["run", "--help"]) == 0
+print("loaded by run:", [name for name in ("dataclasses", "inspect", "httpx", "scout.client") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-I", "-S", "-c", f"import sys; sys.path[:0] = {sys.path}\n{program}"],
                           capture_output=True, text=True, timeout=PATIENCE)  # fmt: skip
 
     assert "loaded: []" in done.stdout, done.stderr
+    assert "loaded by run: []" in done.stdout, done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("args", ["--help", "run --help", "--version"])
+def test_help_that_cannot_be_written_is_an_error(args: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = io.StringIO()
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        monkeypatch.setattr(sys, "stderr", said)
+        assert main(args.split()) == 2
+    assert said.getvalue() == "scout: cannot write: No space left on device\n"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -608,6 +623,8 @@ try scout run --st
 try scout workflows pu
 try scout run tw
 try scout run --inputs tw
+try scout check --format s
+try scout completion z
 """
 
 
@@ -629,6 +646,8 @@ def test_bash_completes_commands_options_and_files(file: Path, capsys: pytest.Ca
         "scout workflows pu: pull",
         "scout run tw: two.yml",
         "scout run --inputs tw: two.yml",
+        "scout check --format s: sarif",
+        "scout completion z: zsh",
     ]
 
 
@@ -733,6 +752,24 @@ def test_an_address_that_cannot_be_used(url: str) -> None:
 
     assert (code, found["address"]["status"]) == (2, "problem")
     assert "secret_pw" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("HTTPS_PROXY", "http://127.0.0.1:abc"),
+        ("HTTPS_PROXY", "http://[::1"),
+        ("HTTPS_PROXY", "http://"),
+        ("HTTPS_PROXY", "carrier://pigeon"),
+        ("SSL_CERT_FILE", "nowhere.pem"),
+    ],
+)
+def test_settings_of_the_environment_that_cannot_be_used(variable: str, value: str) -> None:
+    code, found = findings(url="https://scout.invalid", key=None, **{variable: value})
+
+    assert (code, found["environment"]["status"]) == (2, "problem")
+    assert variable in found["environment"]["message"]
+    assert "name" not in found
 
 
 def test_the_settings_of_the_project_are_looked_at(tmp_path: Path) -> None:

@@ -379,7 +379,7 @@ def test_no_message_advises_arguments_of_python() -> None:
         (["run", "FILE", "--base-url", "http://api.example.com"], "give --allow-http if that network is yours"),
         (["run", "FILE", "--timeout", "-1"], "--timeout must be more than 0 seconds, not -1.0"),
         (["run", "FILE", "--retries", "-1"], "--retries must be a whole number"),
-        (["run", "wf_0011223344556677"], "for the id of a stored workflow use `scout workflows run`"),
+        (["run", "wf_0011223344556677"], "for a stored workflow use `scout workflows run`"),
         (["workflows", "get", ""], "ID must not be empty"),
         (["workflows", "list", "--limit", "0"], "--limit must be a whole number"),
         (["workflows", "deploy", "FILE"], "give --key, or put workflow_key into the file"),
@@ -456,7 +456,7 @@ def test_the_nearest_name_is_suggested(argv: str, said: str) -> None:
 def test_a_value_that_begins_with_a_dash_is_no_option(value: str, file: Path) -> None:
     done = scout("run", file, "--inputs", value, "--local", "--timeout", "soon")
 
-    assert "invalid float value: 'soon'" in done.stderr
+    assert "argument --timeout: 'soon' is not a number (see" in done.stderr
 
 
 # --- The address that was asked ---------------------------------------------------------------------------------------
@@ -470,3 +470,10 @@ def test_a_wrong_address_is_named(status: int, file: Path) -> None:
     assert done.returncode == 2
     assert f"; the request was POST {server.url}/wrong/v2/workflows/execute\n" in done.stderr
     assert "secret_session" not in done.stderr
+
+
+def test_the_words_of_a_server_and_the_advice_are_one_sentence(file: Path) -> None:
+    with Server(json_answer({"detail": "Nothing here."}, status=404)) as server:
+        done = scout("run", file, url=server.url)
+
+    assert "404 Not Found: Nothing here; the request was POST " in done.stderr

@@ -5,10 +5,11 @@ A page is Markdown with fenced blocks:
 | fence | what happens to it |
 |---|---|
 | `python` | is executed in this process, in a namespace and a folder of its own |
-| `console` | each line after `$ ` is a command; the other lines are what it prints; it exits with 0, or as a comment says: `# exits with 1` |
+| `console` | each line after `$ ` is a command; the other lines are what it prints |
 | `text` | is what the block above it prints |
 | any language and a file name | is written to that file, for the other blocks of the page |
 
+A command exits with 0, or with what a comment says after it: `# exits with 1`.
 On a page in `SESSIONS` the `console` blocks are one session in one folder; elsewhere each block runs by itself.
 In what a page shows, `...` stands for any text, and a line `...` for any number of lines.
 SCOUT_BASE_URL and SCOUT_API_KEY lead to one local Scout.

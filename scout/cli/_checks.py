@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from scout.cli import _exits
@@ -48,6 +47,8 @@ def passed(workflow: LoadedWorkflow, args: argparse.Namespace) -> None:
     about_it = [problem for problem in check(workflow) if problem.path in (None, workflow.path)]
     problems = [each for each in _selection.from_settings().of(about_it) if each.severity is not Severity.INFO]
     if workflow.text is not None:
+        from dataclasses import replace  # slow to import
+
         problems = [replace(each, path=STDIN) for each in problems]
     for problem in problems:
         talk(f"{problem.severity}: {text_of(problem)}")

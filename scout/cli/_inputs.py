@@ -66,13 +66,13 @@ def gather(pairs: Iterable[Given], source: str | None) -> dict[str, Any]:
     return inputs | {each.name: each.read() for each in pairs}
 
 
-def pair(text: str) -> Given:
-    """Parse one value of an option. Its file is not read yet."""
+def pair(text: str, form: str = "NAME") -> Given:
+    """Parse one value of an option, whose name has a form. Its file is not read yet."""
     name, equals, value = text.partition("=")
     is_json = name.endswith(":")
     key = name.removesuffix(":") if is_json else name
     if not equals or not key:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither NAME=TEXT nor NAME:=JSON")
+        raise argparse.ArgumentTypeError(f"{text!r} is neither {form}=TEXT nor {form}:=JSON")
     if value.startswith("@"):
         if value == "@":
             raise argparse.ArgumentTypeError(f"{text!r} names no file after the @; for the text @ write {key}:='\"@\"'")
