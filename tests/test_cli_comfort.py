@@ -708,6 +708,11 @@ def test_the_report_is_for_people(local_scout: LocalScout) -> None:
     assert "\nok       answer: 401: it asks for a key, as Scout does\n" in done.stdout
 
 
+def test_the_key_of_a_local_scout_is_short_and_good() -> None:
+    with LocalScout() as server:
+        assert findings(url=server.url, key="local")[1]["key"]["status"] == "ok"
+
+
 @pytest.mark.parametrize("key", ["secret_wrong_key", "spaced secret_key", "ü_secret_key"])
 def test_a_key_that_is_wrong(key: str, local_scout: LocalScout) -> None:
     code, found = findings(url=local_scout.url, key=key)
