@@ -710,7 +710,7 @@ def test_the_report_is_for_people(local_scout: LocalScout) -> None:
 
 def test_the_key_of_a_local_scout_is_short_and_good() -> None:
     with LocalScout() as server:
-        assert findings(url=server.url, key="local")[1]["key"]["status"] == "ok"
+        assert findings(url=server.url, key="qzx")[1]["key"]["status"] == "ok"
 
 
 @pytest.mark.parametrize("key", ["secret_wrong_key", "spaced secret_key", "ü_secret_key"])
