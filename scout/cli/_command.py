@@ -220,7 +220,7 @@ class Parser(argparse.ArgumentParser):
         self.description = wrapped(self.description or "")
         return super().format_help().replace("\npositional arguments:\n", "\narguments:\n")
 
-    def print_help(self, _file: Any = None) -> None:
+    def print_help(self, file: Any = None) -> None:  # noqa: ARG002 - argparse passes none
         """Print the help as any answer. argparse passes over errors, such as a full disk."""
         answer(self.format_help())
 
