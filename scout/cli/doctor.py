@@ -301,7 +301,7 @@ def _answers(url: SplitResult, proxy: SplitResult | None, tls: SSLContext | None
     """Connect, and ask one question without the key."""
     at = f"{url.hostname}:{url.port or (443 if url.scheme == 'https' else 80)}"
     by = "" if proxy is None else f" by the proxy {proxy.hostname}:{proxy.port or 80}"
-    connection = _connection(url, proxy, tls, seconds)
+    connection = _open(url, proxy, tls, seconds)
     try:
         with _explained("connection", f"to {at}{by}"):
             _within(seconds, connection.connect)
@@ -336,7 +336,7 @@ def _explained(name: str, where: str) -> Generator[None]:
     raise _StepError(Finding(name, PROBLEM, f"{where}: {reason}", advice, _exits.API)) from None
 
 
-def _connection(url: SplitResult, proxy: SplitResult | None, tls: SSLContext | None, seconds: float) -> HTTPConnection:
+def _open(url: SplitResult, proxy: SplitResult | None, tls: SSLContext | None, seconds: float) -> HTTPConnection:
     from base64 import b64encode
     from http.client import HTTPConnection, HTTPSConnection
     from urllib.parse import unquote
