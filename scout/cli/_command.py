@@ -156,7 +156,7 @@ def _run_command(argv: Sequence[str] | None) -> int:
     except SystemExit as stop:  # raised by argparse after --help and --version
         return stop.code if isinstance(stop.code, int) else _exits.DONE
     except _exits.UsageError as error:
-        return _exits.refuse(str(error))
+        return _exits.refuse(str(error), **error.facts)
     except KeyboardInterrupt as interrupt:
         message = "; ".join(["interrupted", *map(str, interrupt.args)])
         talk_of_interrupt(message)

@@ -117,7 +117,10 @@ def read_text(source: str, what: str, advice: str = "") -> str:
         line = data.count(b"\n", 0, error.start) + 1
         column = error.start - data.rfind(b"\n", 0, error.start)
         raise UsageError(
-            f"{name}, line {line}, column {column}: is not UTF-8: byte {data[error.start]:#04x}{advice}"
+            f"{name}, line {line}, column {column}: is not UTF-8: byte {data[error.start]:#04x}{advice}",
+            path=name,
+            line=line,
+            column=column,
         ) from None
 
 
@@ -134,7 +137,7 @@ def parse(source: str, text: str) -> Any:
     try:
         return parse_text(STDIN if source == "-" else source, text)
     except WorkflowFileError as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(str(error), path=error.path, line=error.line, column=error.column) from None
 
 
 def _read(source: str) -> dict[str, Any]:
