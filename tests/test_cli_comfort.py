@@ -361,7 +361,7 @@ def test_an_error_of_the_api_is_json_in_each_command(args: list[str], file: Path
     assert "run" not in error
 
 
-@pytest.mark.parametrize("content", [b"a: 1\nb: [\n", b"a: 1\nb: \xff\n"])
+@pytest.mark.parametrize("content", [b"a: 1\nb: ]\n", b"a: 1\nb: \xff\n"])
 def test_an_error_in_a_file_of_inputs_has_its_place(content: bytes, file: Path) -> None:
     file.with_name("inputs.yml").write_bytes(content)
     error = error_of(scout("run", file, "--inputs", "inputs.yml", "--json", url="", cwd=file.parent))
