@@ -231,12 +231,13 @@ class Parser(argparse.ArgumentParser):
         raise _exits.UsageError(f"{self._misspelt() or message} (see `{self.prog} --help`)")
 
     def _misspelt(self) -> str | None:
-        options = self._options()
+        options: list[str] = []
         for word in self._given:
             if word == "--":
                 break
             if _OPTION.match(word):
                 name = word.partition("=")[0]
+                options = options or self._options()  # from the whole help, so only for an option
                 if name not in options and (name.startswith("--") or name[:2] not in options):
                     return f"there is no option {name}{suggestion(name, options)}"
             elif self._commands:
