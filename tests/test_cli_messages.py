@@ -165,7 +165,9 @@ def test_each_wait_for_a_429_is_told(options: list[str], file: Path) -> None:
 @pytest.mark.parametrize("command", ["run", "run --stream", "workflows get"])
 def test_the_waits_for_a_429_can_be_limited(command: str, file: Path) -> None:
     with Server(answer(429, headers={"Retry-After": "4"})) as server:
-        done = scout(*command.split(), file, "--rate-limit-timeout", "3", url=server.url)
+        done = scout(
+            *command.split(), "hello" if "get" in command else file, "--rate-limit-timeout", "3", url=server.url
+        )
 
     assert (done.returncode, server.hits) == (3, 1)
     assert "waiting" not in done.stderr
@@ -176,7 +178,7 @@ def test_the_waits_for_a_429_can_be_limited(command: str, file: Path) -> None:
 @pytest.mark.parametrize("command", ["run", "workflows get"])
 def test_each_wait_for_a_connection_is_told(command: str, file: Path) -> None:
     with refused_url() as url:
-        done = scout(*command.split(), file, url=url)
+        done = scout(*command.split(), "hello" if "get" in command else file, url=url)
 
     assert done.returncode == 3
     assert re.match(rf"scout: no connection to {url}, waiting [01](\.\d)? s, attempt 2\n", done.stderr)
