@@ -161,7 +161,7 @@ def status_error(answer: Answer) -> APIStatusError:
         words = f"a body in the content coding {coding}, which is not decoded here"
     message = f"{_status_line(answer.status)}: {words}"
     if advice:
-        message += f"; {advice}"
+        message = f"{message.removesuffix('.')}; {advice}"
     if request_id:
         message += f" (request id {request_id})"
     kind, extra = _class_for(answer, detail)

@@ -243,6 +243,8 @@ def read_bytes(name: str) -> bytes:
     Raises:
         WorkflowFileError: it cannot be read.
     """
+    if not name:
+        raise WorkflowFileError("the name of a file must not be empty")
     if "\n" in name:
         raise WorkflowFileError(
             "this looks like the text of a workflow; pass a path to a file, or parse the text and pass the mapping"
@@ -269,9 +271,11 @@ def is_workflow_id(text: str) -> bool:
 def _cannot_be(done: str, name: str, error: OSError | ValueError) -> WorkflowFileError:
     # ValueError: a NUL character in the name
     reason = error.strerror if isinstance(error, OSError) else str(error)
-    hint = "" if Path(name).is_absolute() else f" (looked in {_here()})"
-    if is_workflow_id(name):
-        hint += "; for the id of a stored workflow use scout.workflows.execute, or `scout workflows run`"
+    hint = f" (looked in {_here()})" if isinstance(error, FileNotFoundError) and not Path(name).is_absolute() else ""
+    if isinstance(error, IsADirectoryError):
+        hint += "; give a file in it"
+    elif is_workflow_id(name) or name.startswith("key:"):
+        hint += "; for a stored workflow use scout.workflows.execute, or `scout workflows run`"
     return WorkflowFileError(f"cannot be {done}: {reason}{hint}", path=name)
 
 

@@ -520,6 +520,14 @@ class TestBeforeItIsSent:
         ]
         assert len(server.requests) == sent
 
+        assert main([*command.split(), "--json"]) == 2
+        error = json.loads(capsys.readouterr().out)["error"]
+        assert (error["path"], error["line"], error["column"]) == ("w.yml", 2, 5)
+        assert [(each["code"], each["severity"]) for each in error["problems"]] == [
+            ("SW013", "warning"),
+            ("SW001", "error"),
+        ]
+
         assert main([*command.split(), "--no-check"]) == 0
         assert "SW0" not in capsys.readouterr().err
         assert len(server.requests) > sent

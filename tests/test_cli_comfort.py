@@ -1,6 +1,7 @@
 """What makes the command comfortable: files, stdin, variants, blocks, errors as JSON, help, completion, doctor."""
 
 import importlib
+import io
 import json
 import os
 import re
@@ -360,6 +361,14 @@ def test_an_error_of_the_api_is_json_in_each_command(args: list[str], file: Path
     assert "run" not in error
 
 
+@pytest.mark.parametrize("content", [b"a: 1\nb: ]\n", b"a: 1\nb: \xff\n"])
+def test_an_error_in_a_file_of_inputs_has_its_place(content: bytes, file: Path) -> None:
+    file.with_name("inputs.yml").write_bytes(content)
+    error = error_of(scout("run", file, "--inputs", "inputs.yml", "--json", url="", cwd=file.parent))
+
+    assert (error["path"], error["line"], error["column"] is not None) == ("inputs.yml", 2, True)
+
+
 def test_what_may_have_started_and_when_to_come_back_is_told(file: Path) -> None:
     with Server([answer(500), answer(429, headers={"Retry-After": "7"})]) as server:
         started = error_of(scout("run", file, "--json", url=server.url))
@@ -578,11 +587,25 @@ from scout.cli import _exits, main
 assert main(["--help"]) == 0
 commands = ["scout.cli.run", "scout.cli.workflows", "scout.cli.doctor", "scout.cli._execution", "scout._json"]
 print("loaded:", [name for name in (*commands, "typing", "pathlib", "dataclasses") if name in sys.modules])
+assert main(["run", "--help"]) == 0
+print("loaded by run:", [name for name in ("dataclasses", "inspect", "httpx", "scout.client") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-I", "-S", "-c", f"import sys; sys.path[:0] = {sys.path}\n{program}"],
                           capture_output=True, text=True, timeout=PATIENCE)  # fmt: skip
 
     assert "loaded: []" in done.stdout, done.stderr
+    assert "loaded by run: []" in done.stdout, done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("args", ["--help", "run --help", "--version"])
+def test_help_that_cannot_be_written_is_an_error(args: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = io.StringIO()
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        monkeypatch.setattr(sys, "stderr", said)
+        assert main(args.split()) == 2
+    assert said.getvalue() == "scout: cannot write: No space left on device\n"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -608,6 +631,8 @@ try scout run --st
 try scout workflows pu
 try scout run tw
 try scout run --inputs tw
+try scout check --format s
+try scout completion z
 """
 
 
@@ -629,6 +654,8 @@ def test_bash_completes_commands_options_and_files(file: Path, capsys: pytest.Ca
         "scout workflows pu: pull",
         "scout run tw: two.yml",
         "scout run --inputs tw: two.yml",
+        "scout check --format s: sarif",
+        "scout completion z: zsh",
     ]
 
 
@@ -689,6 +716,11 @@ def test_the_report_is_for_people(local_scout: LocalScout) -> None:
     assert "\nok       answer: 401: it asks for a key, as Scout does\n" in done.stdout
 
 
+def test_the_key_of_a_local_scout_is_short_and_good() -> None:
+    with LocalScout() as server:
+        assert findings(url=server.url, key="qzx")[1]["key"]["status"] == "ok"
+
+
 @pytest.mark.parametrize("key", ["secret_wrong_key", "spaced secret_key", "ü_secret_key"])
 def test_a_key_that_is_wrong(key: str, local_scout: LocalScout) -> None:
     code, found = findings(url=local_scout.url, key=key)
@@ -733,6 +765,24 @@ def test_an_address_that_cannot_be_used(url: str) -> None:
 
     assert (code, found["address"]["status"]) == (2, "problem")
     assert "secret_pw" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("HTTPS_PROXY", "http://127.0.0.1:abc"),
+        ("HTTPS_PROXY", "http://[::1"),
+        ("HTTPS_PROXY", "http://"),
+        ("HTTPS_PROXY", "carrier://pigeon"),
+        ("SSL_CERT_FILE", "nowhere.pem"),
+    ],
+)
+def test_settings_of_the_environment_that_cannot_be_used(variable: str, value: str) -> None:
+    code, found = findings(url="https://scout.invalid", key=None, **{variable: value})
+
+    assert (code, found["environment"]["status"]) == (2, "problem")
+    assert variable in found["environment"]["message"]
+    assert "name" not in found
 
 
 def test_the_settings_of_the_project_are_looked_at(tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ def test_files_are_formatted_once(folder: Path) -> None:
     name = str(Path("flows", "a.yml"))
     assert (first.returncode, first.stdout, first.stderr) == (0, f"{name}\n", "scout: 1 of 2 files was formatted\n")
     assert (second.returncode, second.stdout) == (0, "")
+    assert second.stderr == "scout: 0 of 2 files were formatted\n"
+    assert fmt(name, cwd=folder).stderr == "scout: 0 of 1 file was formatted\n"
     assert (folder / name).read_text() == TIDY
     assert (folder / "other.yml").read_text() == "services: {}\n"
 

@@ -207,7 +207,7 @@ class TestServer:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            (["--workflows", "nowhere"], "nowhere, which is no folder"),
+            (["--workflows", "nowhere"], "nowhere, which is not a folder"),
             (["--workflows", "bad"], "broken.yml"),
             (["--workflows", "twice"], "the same key"),
             (["--store", "no/where.db"], "unable to open"),

@@ -165,7 +165,9 @@ def test_each_wait_for_a_429_is_told(options: list[str], file: Path) -> None:
 @pytest.mark.parametrize("command", ["run", "run --stream", "workflows get"])
 def test_the_waits_for_a_429_can_be_limited(command: str, file: Path) -> None:
     with Server(answer(429, headers={"Retry-After": "4"})) as server:
-        done = scout(*command.split(), file, "--rate-limit-timeout", "3", url=server.url)
+        done = scout(
+            *command.split(), "hello" if "get" in command else file, "--rate-limit-timeout", "3", url=server.url
+        )
 
     assert (done.returncode, server.hits) == (3, 1)
     assert "waiting" not in done.stderr
@@ -176,7 +178,7 @@ def test_the_waits_for_a_429_can_be_limited(command: str, file: Path) -> None:
 @pytest.mark.parametrize("command", ["run", "workflows get"])
 def test_each_wait_for_a_connection_is_told(command: str, file: Path) -> None:
     with refused_url() as url:
-        done = scout(*command.split(), file, url=url)
+        done = scout(*command.split(), "hello" if "get" in command else file, url=url)
 
     assert done.returncode == 3
     assert re.match(rf"scout: no connection to {url}, waiting [01](\.\d)? s, attempt 2\n", done.stderr)
@@ -379,7 +381,7 @@ def test_no_message_advises_arguments_of_python() -> None:
         (["run", "FILE", "--base-url", "http://api.example.com"], "give --allow-http if that network is yours"),
         (["run", "FILE", "--timeout", "-1"], "--timeout must be more than 0 seconds, not -1.0"),
         (["run", "FILE", "--retries", "-1"], "--retries must be a whole number"),
-        (["run", "wf_0011223344556677"], "for the id of a stored workflow use `scout workflows run`"),
+        (["run", "wf_0011223344556677"], "for a stored workflow use `scout workflows run`"),
         (["workflows", "get", ""], "ID must not be empty"),
         (["workflows", "list", "--limit", "0"], "--limit must be a whole number"),
         (["workflows", "deploy", "FILE"], "give --key, or put workflow_key into the file"),
@@ -456,7 +458,7 @@ def test_the_nearest_name_is_suggested(argv: str, said: str) -> None:
 def test_a_value_that_begins_with_a_dash_is_no_option(value: str, file: Path) -> None:
     done = scout("run", file, "--inputs", value, "--local", "--timeout", "soon")
 
-    assert "invalid float value: 'soon'" in done.stderr
+    assert "argument --timeout: 'soon' is not a number (see" in done.stderr
 
 
 # --- The address that was asked ---------------------------------------------------------------------------------------
@@ -470,3 +472,10 @@ def test_a_wrong_address_is_named(status: int, file: Path) -> None:
     assert done.returncode == 2
     assert f"; the request was POST {server.url}/wrong/v2/workflows/execute\n" in done.stderr
     assert "secret_session" not in done.stderr
+
+
+def test_the_words_of_a_server_and_the_advice_are_one_sentence(file: Path) -> None:
+    with Server(json_answer({"detail": "Nothing here."}, status=404)) as server:
+        done = scout("run", file, url=server.url)
+
+    assert "404 Not Found: Nothing here; the request was POST " in done.stderr

@@ -108,6 +108,24 @@ def test_an_existing_file_is_refused_before_anything_is_sent(folder: Path) -> No
     assert "exists already" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--save", "a.svg", "--timeline", "./a.svg"], "--save and --timeline name the same file, ./a.svg"),
+        (["--save", "a", "--record", "a"], "--save and --record name the same file, a"),
+        (["--save", ""], "--save needs the name of a file, not ''"),
+        (["--save", "-"], "--save needs the name of a file, not '-'"),
+    ],
+)
+def test_names_that_cannot_be_meant_are_refused_before_the_run(options: list[str], said: str, folder: Path) -> None:
+    before = sorted(folder.iterdir())
+    done, hits = run(folder, *options)
+
+    assert (done.returncode, done.stdout, hits) == (2, "", 0)
+    assert said in done.stderr
+    assert sorted(folder.iterdir()) == before
+
+
 @pytest.mark.parametrize("option", ["--save", "--timeline"])
 @pytest.mark.parametrize("name", ["nowhere/run.svg", "workflow.json/run.svg", "folder.svg", "n\0l.svg"])
 def test_a_file_that_cannot_be_written_is_refused_before_anything_is_sent(folder: Path, option: str, name: str) -> None:

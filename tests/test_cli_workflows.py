@@ -12,7 +12,7 @@ from typing import Any
 import commands
 import pytest
 from commands import PATIENCE, Done, run_here
-from servers import Server, answer, close_unanswered, json_answer
+from servers import Server, answer, close_unanswered, json_answer, refused_url
 
 from scout import Scout
 from scout.local import LocalScout
@@ -359,6 +359,14 @@ class TestKeys:
 
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr == "scout: no workflow has the key 'ecko'; did you mean 'echo'?\n"
+
+    @pytest.mark.parametrize("action", ["get", "pull", "run", "delete"])
+    def test_a_file_is_no_key(self, action: str, folder: Path) -> None:
+        with refused_url() as url:  # nothing is sent
+            done = workflows(action, "echo.yml", *(["--yes"] if action == "delete" else []), url=url, cwd=folder)
+
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "echo.yml is a file, and ID is a stored workflow; scout run runs a file" in done.stderr
 
 
 class TestDelete:

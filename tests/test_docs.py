@@ -1,4 +1,4 @@
-"""Every block of the README and of docs/ runs by itself and prints what the page shows; every table is true.
+"""Every block of the README and of docs/ runs and prints what the page shows; every table is true.
 
 A page is Markdown with fenced blocks:
 
@@ -9,6 +9,8 @@ A page is Markdown with fenced blocks:
 | `text` | is what the block above it prints |
 | any language and a file name | is written to that file, for the other blocks of the page |
 
+A command exits with 0, or with what a comment says after it: `# exits with 1`.
+On a page in `SESSIONS` the `console` blocks are one session in one folder; elsewhere each block runs by itself.
 In what a page shows, `...` stands for any text, and a line `...` for any number of lines.
 SCOUT_BASE_URL and SCOUT_API_KEY lead to one local Scout.
 """
@@ -24,7 +26,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +93,18 @@ def is_used(file: Block, blocks: list[Block]) -> bool:
     return any(name in block.text for block in blocks if not block.file)
 
 
-BLOCKS = [block for page in PAGES for block in blocks_of(page.read_text(encoding="utf-8"), page.name)]
+SESSIONS = {"workflows-as-code.md"}
+
+
+def blocks_to_run(page: Path) -> list[Block]:
+    blocks = blocks_of(page.read_text(encoding="utf-8"), page.name)
+    if page.name not in SESSIONS:
+        return blocks
+    assert {block.language for block in blocks} == {"console"}
+    return [replace(blocks[0], text="".join(block.text for block in blocks))]
+
+
+BLOCKS = [block for page in PAGES for block in blocks_to_run(page)]
 
 
 def the_block(part: str) -> Block:
@@ -109,8 +122,10 @@ def run_python(block: Block, _: pytest.MonkeyPatch) -> None:
 def run_console(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", sys.stdout)  # a terminal shows both
     for command in commands(block):
-        program, *args = shlex.split(command)
-        PROGRAMS[program.removeprefix("./")](args)
+        program, *args = shlex.split(command, comments=True)
+        expected = re.findall(r"# exits with (\d+)$", command) or ["0"]
+        code = PROGRAMS[program.removeprefix("./")](args) or 0
+        assert [str(code)] == expected, command
 
 
 def commands(block: Block) -> list[str]:
@@ -128,14 +143,21 @@ def pattern(shown: str) -> str:
     return "".join("(?:.*\n)*?" if line == ".*\\\n" else line for line in lines)
 
 
-def call_scout(args: list[str]) -> None:
-    if args[0] == "local":
-        return serve(args)
-    assert main(args) == 0
-    return None
+def call_scout(args: list[str]) -> int:
+    return serve(args) if args[0] == "local" else main(args)
 
 
-def serve(args: list[str]) -> None:
+def edit(args: list[str]) -> None:
+    """Edit a file as `sed -i s/OLD/NEW/ FILE` does, for texts without special characters."""
+    option, script, name = args
+    command, old, new, options = script.split("/")
+    text = Path(name).read_text(encoding="utf-8")
+    assert (option, command, options) == ("-i", "s", "")
+    assert old in text
+    Path(name).write_text(text.replace(old, new), encoding="utf-8")
+
+
+def serve(args: list[str]) -> int:
     """Start the server of `scout local` on a free port, and stop it when it has said all."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
@@ -155,6 +177,7 @@ def serve(args: list[str]) -> None:
     said += process.communicate(timeout=30)[0]
     print(said.replace(port, "8787"))
     assert process.returncode in (0, 130)  # 130: it was stopped before it began to wait
+    return 0
 
 
 def call_pytest(args: list[str]) -> None:
@@ -196,6 +219,7 @@ def check_script(name: str) -> Callable[[list[str]], None]:
 RUN = {"python": run_python, "console": run_console}
 PROGRAMS = {
     "scout": call_scout,
+    "sed": edit,
     "pytest": call_pytest,
     "pip": check_pip,
     **{name: check_script(name) for name in ("scripts/demo", "scripts/test", "scripts/regenerate")},

@@ -578,3 +578,20 @@ def test_the_drawing_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert out.buffer.getvalue().decode() == load_workflow(  # type: ignore[attr-defined]
         EXAMPLES / "classify/workflow.yml"
     ).graph().to_text(30)
+
+
+def test_the_drawing_never_replaces_the_workflow(tmp_path: Path) -> None:
+    copy = tmp_path / "w.yml"
+    copy.write_bytes(FILE.read_bytes())
+
+    done = run_here("graph", "w.yml", "-o", copy, "--format", "dot", env={}, cwd=tmp_path)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "is the workflow itself" in done.stderr
+    assert copy.read_bytes() == FILE.read_bytes()
+
+
+def test_the_workflow_comes_from_stdin(tmp_path: Path) -> None:
+    drawn = run_here("graph", "-", env={}, stdin=FILE.read_bytes(), cwd=tmp_path)
+
+    assert drawn.stdout == run_here("graph", FILE, env={}).stdout

@@ -598,8 +598,20 @@ def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path, monkeypatch
     assert (absolute.line, absolute.column) == (None, None)
 
 
-def test_a_directory_is_no_file(tmp_path: Path) -> None:
-    assert str(error_of(tmp_path)) == f"{tmp_path}: cannot be read: Is a directory"
+def test_a_directory_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert str(error_of(tmp_path)) == f"{tmp_path}: cannot be read: Is a directory; give a file in it"
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert str(error_of("folder")) == "folder: cannot be read: Is a directory; give a file in it"
+
+
+def test_an_empty_name_is_not_the_working_folder() -> None:
+    assert str(error_of("")) == "workflow: the name of a file must not be empty"
+
+
+@pytest.mark.parametrize("name", ["wf_12345", "key:hello"])
+def test_the_name_of_a_stored_workflow_is_no_file(name: str) -> None:
+    assert "; for a stored workflow use scout.workflows.execute, or `scout workflows run`" in str(error_of(name))
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="needs a user who may not read everything")

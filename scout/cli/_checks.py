@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from scout.cli import _exits
@@ -46,14 +46,22 @@ def passed(workflow: LoadedWorkflow, args: argparse.Namespace) -> None:
     about_it = [problem for problem in check(workflow) if problem.path in (None, workflow.path)]
     problems = [each for each in _selection.from_settings().of(about_it) if each.severity is not Severity.INFO]
     if workflow.text is not None:
+        from dataclasses import replace  # slow to import
+
         problems = [replace(each, path=STDIN) for each in problems]
     for problem in problems:
         talk(f"{problem.severity}: {text_of(problem)}")
-    errors = sum(problem.severity is Severity.ERROR for problem in problems)
+    errors = [problem for problem in problems if problem.severity is Severity.ERROR]
     if errors:
-        name = workflow.path or STDIN
+        from scout.cli import _reports
+
+        name, first = workflow.path or STDIN, errors[0]
         raise _exits.UsageError(
-            f"{name} has {counted(errors, 'error')}, and nothing was sent; --no-check sends it all the same"
+            f"{name} has {counted(len(errors), 'error')}, and nothing was sent; --no-check sends it all the same",
+            path=first.path,
+            line=first.line,
+            column=first.column,
+            problems=[_reports.facts(each) for each in problems],
         )
 
 

@@ -15,7 +15,7 @@ import sys
 from scout import __version__
 from scout.cli import _exits, _interrupts
 from scout.cli._spelling import suggestion
-from scout.cli._terminal import talk, talk_of_interrupt
+from scout.cli._terminal import answer, talk, talk_of_interrupt
 
 TYPE_CHECKING = False  # as in `scout`: the import of `typing` takes a tenth of the whole start
 
@@ -103,7 +103,7 @@ def _module_of(command: str) -> ModuleType:
 
 
 _ABOUT = """\
-Run Scout workflows: files, and those that are stored in Scout.
+Run, check and deploy Scout workflows: files, and those that are stored in Scout.
 
 examples:
   scout run workflow.yml --input user_message=Hi --local
@@ -120,7 +120,7 @@ _EXIT_CODES = {
     "141": "the reader of the output has gone",
 }
 _END = """\
-The first example needs no account: with --local, a workflow runs on this machine. Other commands take the key from
+With --local a workflow runs on this machine, without an account. Whatever asks Scout takes the key from
 SCOUT_API_KEY. `scout COMMAND --help` shows the options of a command, and examples.
 """
 
@@ -156,7 +156,7 @@ def _run_command(argv: Sequence[str] | None) -> int:
     except SystemExit as stop:  # raised by argparse after --help and --version
         return stop.code if isinstance(stop.code, int) else _exits.DONE
     except _exits.UsageError as error:
-        return _exits.refuse(str(error))
+        return _exits.refuse(str(error), **error.facts)
     except KeyboardInterrupt as interrupt:
         message = "; ".join(["interrupted", *map(str, interrupt.args)])
         talk_of_interrupt(message)
@@ -220,17 +220,24 @@ class Parser(argparse.ArgumentParser):
         self.description = wrapped(self.description or "")
         return super().format_help().replace("\npositional arguments:\n", "\narguments:\n")
 
+    def print_help(self, file: Any = None) -> None:  # noqa: ARG002 - argparse passes none
+        """Print the help as any answer. argparse passes over errors, such as a full disk."""
+        answer(self.format_help())
+
     def error(self, message: str) -> NoReturn:
         # A misspelt name can have other consequences, which argparse reports first, such as a missing argument.
+        for kind, words in _KINDS.items():
+            message = re.sub(f"invalid {kind} value: (.*)", rf"\1 is not {words}", message)
         raise _exits.UsageError(f"{self._misspelt() or message} (see `{self.prog} --help`)")
 
     def _misspelt(self) -> str | None:
-        options = self._options()
+        options: list[str] = []
         for word in self._given:
             if word == "--":
                 break
             if _OPTION.match(word):
                 name = word.partition("=")[0]
+                options = options or self._options()  # from the whole help, so only for an option
                 if name not in options and (name.startswith("--") or name[:2] not in options):
                     return f"there is no option {name}{suggestion(name, options)}"
             elif self._commands:
@@ -245,7 +252,17 @@ class Parser(argparse.ArgumentParser):
         return [name for column in columns for name in re.findall(r"(?<!\S)--?[a-z][a-z-]*", column)]
 
 
+_KINDS = {"int": "a whole number", "float": "a number"}  # the words of argparse for a `type`
 _OPTION = re.compile(r"-(?!\d|\.\d)[^ ]+$")  # as argparse: not "-", a negative number, or a text with spaces
+
+
+class _Version(argparse.Action):
+    """The action of `--version`, which prints as any answer."""
+
+    def __call__(self, *_: Any) -> NoReturn:
+        """Print the version, and exit."""
+        answer(f"scout-workflows {__version__}")
+        raise SystemExit(_exits.DONE)
 
 
 class _TopParser(Parser):
@@ -266,7 +283,7 @@ class _TopParser(Parser):
 def make_parser(kind: type[Parser] = Parser) -> Parser:
     """Return the parser of the command, with commands of a kind of parser."""
     parser = _TopParser(prog="scout", usage="scout COMMAND [options]")
-    parser.add_argument("--version", action="version", version=f"scout-workflows {__version__}")
+    parser.add_argument("--version", action=_Version, nargs=0)
     commands = parser.add_subparsers(metavar="COMMAND", required=True, prog="scout", parser_class=kind)
     for name, (_, about) in COMMANDS.items():
         commands.add_parser(name, help=about, fill=_filler(name))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from scout.cli import _checks, _connection, _exits, _inputs, _keeping, _places
-from scout.cli._spelling import one_of, suggestion
+from scout.cli._spelling import OneOf, suggestion
 from scout.cli._terminal import answer, answer_json, talk
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> TakesArguments:
     _keeping.add_arguments(output)
     run = parser.add_argument_group("request")
     run.add_argument(
-        "--environment", metavar="NAME", type=one_of(*Environment), help="production, staging, development or console"
+        "--environment", metavar="NAME", type=OneOf(*Environment), help="production, staging, development or console"
     )
     run.add_argument("--session-id", metavar="ID", help="the session to join")
     run.add_argument("--revision-id", metavar="ID", help="the id of the revision, for the API")
@@ -167,6 +166,8 @@ def _run(
 
 def _of_block(run: Run, block_id: str | None) -> Run:
     """Return a run whose output is that of another block, unless this is `None`."""
+    from dataclasses import replace  # slow to import
+
     return run if block_id is None else replace(run, output_block_id=block_id)
 
 

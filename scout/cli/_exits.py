@@ -31,7 +31,16 @@ _MAY_PASS = (408, 429)
 
 
 class UsageError(Exception):
-    """An error in the command line, the environment or a file, which the user can correct."""
+    """An error in the command line, the environment or a file, which the user can correct.
+
+    Args:
+        message: The message.
+        facts: What else its JSON holds, as in `report`.
+    """
+
+    def __init__(self, message: str, **facts: Any) -> None:
+        super().__init__(message)
+        self.facts = facts
 
 
 # --- Errors as JSON -------------------------------------------------------------------------------------------------
@@ -86,11 +95,11 @@ def report(
     return exit_code
 
 
-def refuse(message: str, *, run: Any = None) -> int:
-    """Print the message of an error that the user can correct, and return its exit code."""
+def refuse(message: str, **facts: Any) -> int:
+    """Print the message of an error that the user can correct, and return its exit code. The facts are for `report`."""
     message = in_options(message)
     talk(message)
-    return report("UsageError", message, USAGE, run=run)
+    return report("UsageError", message, USAGE, **facts)
 
 
 # --- Errors of the package ------------------------------------------------------------------------------------------

@@ -66,13 +66,13 @@ def gather(pairs: Iterable[Given], source: str | None) -> dict[str, Any]:
     return inputs | {each.name: each.read() for each in pairs}
 
 
-def pair(text: str) -> Given:
-    """Parse one value of an option. Its file is not read yet."""
+def pair(text: str, form: str = "NAME") -> Given:
+    """Parse one value of an option, whose name has a form. Its file is not read yet."""
     name, equals, value = text.partition("=")
     is_json = name.endswith(":")
     key = name.removesuffix(":") if is_json else name
     if not equals or not key:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither NAME=TEXT nor NAME:=JSON")
+        raise argparse.ArgumentTypeError(f"{text!r} is neither {form}=TEXT nor {form}:=JSON")
     if value.startswith("@"):
         if value == "@":
             raise argparse.ArgumentTypeError(f"{text!r} names no file after the @; for the text @ write {key}:='\"@\"'")
@@ -117,7 +117,10 @@ def read_text(source: str, what: str, advice: str = "") -> str:
         line = data.count(b"\n", 0, error.start) + 1
         column = error.start - data.rfind(b"\n", 0, error.start)
         raise UsageError(
-            f"{name}, line {line}, column {column}: is not UTF-8: byte {data[error.start]:#04x}{advice}"
+            f"{name}, line {line}, column {column}: is not UTF-8: byte {data[error.start]:#04x}{advice}",
+            path=name,
+            line=line,
+            column=column,
         ) from None
 
 
@@ -134,7 +137,7 @@ def parse(source: str, text: str) -> Any:
     try:
         return parse_text(STDIN if source == "-" else source, text)
     except WorkflowFileError as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(str(error), path=error.path, line=error.line, column=error.column) from None
 
 
 def _read(source: str) -> dict[str, Any]:

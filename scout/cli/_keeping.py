@@ -48,12 +48,14 @@ class Keeper:
         """Check the files.
 
         Raises:
-            UsageError: one of them cannot be written, or that of `--save` exists.
+            UsageError: one of them cannot be written, that of `--save` exists, or two are the same.
         """
         self._save: str | None = args.save
         self._timeline: str | None = args.timeline
         self.has_failed: bool = False  # True after a run was printed because it could not be written
         if self._save is not None:
+            if self._save in ("", "-"):
+                raise _exits.UsageError(f"--save needs the name of a file, not {self._save!r}; --json prints the run")
             if os.path.lexists(self._save):
                 raise _exits.UsageError(f"--save {self._save}: exists already; choose another name, or remove it")
             _try_folder("--save", self._save)
@@ -61,6 +63,7 @@ class Keeper:
             if Path(self._timeline).is_dir():
                 raise _exits.UsageError(f"--timeline {self._timeline}: is a folder")
             _try_folder("--timeline", self._timeline)
+        _refuse_same(args)
 
     @property
     def needs_times(self) -> bool:
@@ -113,6 +116,15 @@ def _without_key(value: Any) -> Any:
 def text_of(timeline: Timeline) -> str:
     """Return a timeline as text that fits the terminal and its characters."""
     return timeline.to_text(columns(), ascii_only=not is_utf_8(sys.stderr))
+
+
+def _refuse_same(args: argparse.Namespace) -> None:
+    named: dict[str, str] = {}
+    for option in ("save", "timeline", "record"):
+        if name := getattr(args, option):
+            other = named.setdefault(os.path.realpath(name), option)
+            if other != option:
+                raise _exits.UsageError(f"--{other} and --{option} name the same file, {name}")
 
 
 def _try_folder(option: str, name: str) -> None:

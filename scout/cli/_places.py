@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 if TYPE_CHECKING:
     from scout import LoadedWorkflow, ScoutError
@@ -13,8 +12,7 @@ STDIN = "stdin"
 """The name of standard input in messages."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A place in a file, and what is wrong there. As text: `workflow.yml, line 3, column 5: field required`."""
 
     path: str
@@ -27,7 +25,7 @@ class Place:
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields."""
-        return asdict(self)
+        return self._asdict()
 
 
 def in_file(error: ScoutError, workflow: LoadedWorkflow, path_to_config: Sequence[str]) -> Iterator[Place]:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from scout.cli._exits import UsageError
 
 if TYPE_CHECKING:
     import argparse
+
+
+_SUFFIXES = (".yml", ".yaml", ".json")
 
 
 def add_id(parser: argparse.ArgumentParser) -> None:
@@ -14,7 +20,18 @@ def add_id(parser: argparse.ArgumentParser) -> None:
 
 
 def reference(word: str) -> str:
-    """Return the word as the methods of `scout.workflows` take it: a key that stands alone gets its `key:`."""
+    """Return the word as the methods of `scout.workflows` take it: a key that stands alone gets its `key:`.
+
+    Raises:
+        UsageError: the word is the name of a file.
+    """
     from scout import is_workflow_id
 
-    return word if not word or word.startswith("key:") or is_workflow_id(word) else f"key:{word}"
+    if not word or word.startswith("key:") or is_workflow_id(word):
+        return word
+    path = Path(word)
+    if path.suffix.lower() in _SUFFIXES and path.is_file():
+        raise UsageError(
+            f"{word} is a file, and ID is a stored workflow; scout run runs a file, and key:{word} is meant as a key"
+        )
+    return f"key:{word}"

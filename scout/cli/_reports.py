@@ -32,10 +32,11 @@ def _text(problems: Sequence[Problem]) -> None:
 
 
 def _json(problems: Sequence[Problem]) -> None:
-    answer(as_json([_as_json(problem) for problem in problems], indent=2), json=True)
+    answer(as_json([facts(problem) for problem in problems], indent=2), json=True)
 
 
-def _as_json(problem: Problem) -> dict[str, Any]:
+def facts(problem: Problem) -> dict[str, Any]:
+    """Return a problem for JSON."""
     names = ("code", "severity", "message", "hint", "path", "line", "column")
     return {name: getattr(problem, name) for name in names}
 

@@ -7,7 +7,7 @@ import argparse
 TYPE_CHECKING = False  # as in `_command`
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
@@ -19,12 +19,15 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {plain[found[0]]}?" if found else ""
 
 
-def one_of(*known: str) -> Callable[[str], str]:
-    """Return a `type` for an argument that takes one of these values."""
+class OneOf:
+    """The `type` of an argument that takes one of some values, which completion offers."""
 
-    def check(text: str) -> str:
-        if text in known:
+    def __init__(self, *known: str) -> None:
+        """Take the values."""
+        self.known = known
+
+    def __call__(self, text: str) -> str:
+        """Return the text, if it is one of the values."""
+        if text in self.known:
             return text
-        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(known)}{suggestion(text, known)}")
-
-    return check
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(self.known)}{suggestion(text, self.known)}")

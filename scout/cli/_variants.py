@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from scout.cli import _inputs
@@ -26,7 +25,7 @@ def add_argument(parser: argparse.ArgumentParser) -> None:
         "--set",
         action="append",
         default=[],
-        type=_inputs.pair,
+        type=lambda text: _inputs.pair(text, "BLOCK.FIELD"),
         metavar="BLOCK.FIELD=VALUE",
         help="run with another value in the block_inputs of a block, such as llm.temperature=0.2, without a change of "
         "the file; := and @FILE as with --input; BLOCK..FIELD is a field of the block itself; may be repeated",
@@ -51,6 +50,8 @@ def vary(workflow: LoadedWorkflow, changes: Iterable[Given]) -> LoadedWorkflow:
         load_workflow(config)
     except WorkflowFileError as error:
         raise UsageError(f"with --set this is not a workflow: {str(error).removeprefix('workflow: ')}") from None
+    from dataclasses import replace  # slow to import
+
     return replace(workflow, config=config)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from scout.cli import _checks, _exits, _search, _selection
 from scout.cli._places import STDIN
-from scout.cli._spelling import one_of
+from scout.cli._spelling import OneOf
 from scout.cli._terminal import talk
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         metavar="FORMAT",
-        type=one_of(*_FORMATS),
+        type=OneOf(*_FORMATS),
         default="text",
         help="text, json, github (annotations in GitHub Actions) or sarif (default: text)",
     )

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from scout.cli import _exits
-from scout.cli._spelling import one_of
+from scout.cli._spelling import OneOf
 from scout.cli._terminal import answer
 
 SHELLS = ("bash", "zsh", "fish", "tcsh")
@@ -20,13 +20,13 @@ examples:
   scout completion fish > ~/.config/fish/completions/scout.fish
 """
 
-_FILES = {"FILE": "file", "PATH": "file", "DIR": "directory"}
+_FILES = {"FILE": "file", "PATH": "file", "A": "file", "B": "file", "OUT.svg": "file", "DIR": "directory"}
 """What shtab completes for an argument, by its metavar."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("shell", metavar="SHELL", type=one_of(*SHELLS), help=", ".join(SHELLS))
+    parser.add_argument("shell", metavar="SHELL", type=OneOf(*SHELLS), help=", ".join(SHELLS))
     parser.set_defaults(handler=_print)
 
 
@@ -40,7 +40,7 @@ def _print(args: argparse.Namespace) -> int:
     made: list[Parser] = []
 
     class MarkingParser(Parser):
-        """A parser that marks arguments which take a file."""
+        """A parser that marks arguments which take a file or one of a few words."""
 
         def __init__(self, **options: Any) -> None:
             super().__init__(**options)
@@ -58,9 +58,11 @@ def _print(args: argparse.Namespace) -> int:
 
 
 def _marked(**options: Any) -> argparse.Action:
-    """Make the action of an argument, marked for shtab when its value is a file."""
+    """Make the action of an argument, marked for shtab when its value is a file or one of a few words."""
     store = type(argparse.ArgumentParser(add_help=False).add_argument("value"))
     action = store(**options)
     if kind := _FILES.get(str(action.metavar)):
         vars(action)["complete"] = kind
+    if isinstance(action.type, OneOf):
+        action.choices = action.type.known
     return action

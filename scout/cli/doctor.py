@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import re
@@ -19,10 +20,12 @@ from scout.cli._advice import about_option, in_options
 from scout.cli._terminal import answer, as_json
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable, Generator, Iterator
     from http.client import HTTPConnection
+    from ssl import SSLContext
     from urllib.parse import SplitResult
+
+    from scout import ScoutError
 
 DESCRIPTION = """\
 Look at what stands between this machine and Scout, and say what to do: the key, the address, the connection, the
@@ -65,9 +68,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
     if not 0 < seconds <= 3600:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, more than 0 and at most 3600")
     return seconds
 
 
@@ -154,8 +160,6 @@ def _key() -> Finding:
         Scout(key, base_url="https://localhost", environment=None).close()
     except ConfigurationError as error:
         return Finding("key", PROBLEM, f"SCOUT_API_KEY: {about_option(in_options(str(error)))}", "copy the key again")
-    if len(key) < 8:
-        return Finding("key", WARNING, "from SCOUT_API_KEY, but very short", "see that the whole key was copied")
     return Finding("key", OK, "from SCOUT_API_KEY")
 
 
@@ -168,7 +172,7 @@ def _address(args: argparse.Namespace) -> tuple[Finding, str | None]:
         with Scout("unused", base_url=args.base_url, allow_http=args.allow_http) as client:
             url = client.base_url
     except ConfigurationError as error:
-        return Finding("address", PROBLEM, about_option(in_options(str(error))), "change it as the message says"), None
+        return Finding("address", PROBLEM, about_option(in_options(str(error)))), None
     environment = os.environ.get("SCOUT_ENVIRONMENT")
     more = f"; environment {environment} from SCOUT_ENVIRONMENT" if environment else ""
     return Finding("address", OK, f"{url} from {source}{more}"), url
@@ -186,14 +190,18 @@ class _StepError(Exception):
 
 
 def _network(args: argparse.Namespace, url: SplitResult, *, has_key: bool) -> Iterator[Finding]:
-    proxy = _proxy(url)
+    try:
+        proxy, tls = _proxy(url), _tls(url)
+    except (OSError, ValueError):
+        yield _refused(args)
+        return
     if proxy is not None:
         shown = f"{proxy.scheme}://{proxy.hostname}{f':{proxy.port}' if proxy.port else ''}"  # without its password
         yield Finding("proxy", OK, f"{shown} from the environment")
     try:
         if proxy is None or proxy.scheme == "http":
             yield _names((proxy or url).hostname or "", args.timeout)
-            yield from _answers(url, proxy, args.timeout)
+            yield from _answers(url, proxy, tls, args.timeout)
         if has_key:
             yield _works(args)
     except _StepError as failure:
@@ -201,7 +209,11 @@ def _network(args: argparse.Namespace, url: SplitResult, *, has_key: bool) -> It
 
 
 def _proxy(url: SplitResult) -> SplitResult | None:
-    """Return the proxy of the environment for a URL, as Python's standard library reads the variables."""
+    """Return the proxy of the environment for a URL, as Python's standard library reads the variables.
+
+    Raises:
+        ValueError: it is not the URL of a proxy.
+    """
     import ipaddress
     from urllib.request import getproxies, proxy_bypass
 
@@ -214,7 +226,21 @@ def _proxy(url: SplitResult) -> SplitResult | None:
     found = proxies.get(url.scheme) or proxies.get("all")
     if is_here or not found or proxy_bypass(url.netloc):
         return None
-    return urlsplit(found if "://" in found else f"http://{found}")
+    proxy = urlsplit(found if "://" in found else f"http://{found}")
+    if not proxy.hostname or proxy.port == 0 or proxy.scheme not in ("http", "https", "socks5"):
+        raise ValueError(proxy.scheme)
+    return proxy
+
+
+def _tls(url: SplitResult) -> SSLContext | None:
+    """Return the settings for TLS, which the environment can change.
+
+    Raises:
+        OSError: the file that the environment names cannot be used.
+    """
+    import httpx
+
+    return httpx.create_ssl_context() if url.scheme == "https" else None
 
 
 def _within(seconds: float, step: Callable[[], _T]) -> _T:
@@ -257,11 +283,11 @@ def _names(host: str, seconds: float) -> Finding:
     return Finding("name", OK, f"{host} is {addresses[0]}{more}")
 
 
-def _answers(url: SplitResult, proxy: SplitResult | None, seconds: float) -> Iterator[Finding]:
+def _answers(url: SplitResult, proxy: SplitResult | None, tls: SSLContext | None, seconds: float) -> Iterator[Finding]:
     """Connect, and ask one question without the key."""
     at = f"{url.hostname}:{url.port or (443 if url.scheme == 'https' else 80)}"
     by = "" if proxy is None else f" by the proxy {proxy.hostname}:{proxy.port or 80}"
-    connection = _open(url, proxy, seconds)
+    connection = _open(url, proxy, tls, seconds)
     try:
         with _explained("connection", f"to {at}{by}"):
             _within(seconds, connection.connect)
@@ -296,19 +322,17 @@ def _explained(name: str, where: str) -> Generator[None]:
     raise _StepError(Finding(name, PROBLEM, f"{where}: {reason}", advice, _exits.API)) from None
 
 
-def _open(url: SplitResult, proxy: SplitResult | None, seconds: float) -> HTTPConnection:
+def _open(url: SplitResult, proxy: SplitResult | None, tls: SSLContext | None, seconds: float) -> HTTPConnection:
     from base64 import b64encode
     from http.client import HTTPConnection, HTTPSConnection
     from urllib.parse import unquote
 
-    import httpx
-
     first = proxy or url
     host, port = first.hostname or "", first.port
-    if url.scheme == "https":
-        made: HTTPConnection = HTTPSConnection(host, port, timeout=seconds, context=httpx.create_ssl_context())
-    else:
+    if tls is None:
         made = HTTPConnection(host, port, timeout=seconds)
+    else:
+        made = HTTPSConnection(host, port, timeout=seconds, context=tls)
     if proxy is not None and url.scheme == "https":
         login = f"{unquote(proxy.username or '')}:{unquote(proxy.password or '')}".encode()
         headers = {"Proxy-Authorization": f"Basic {b64encode(login).decode()}"} if proxy.username else {}
@@ -357,16 +381,41 @@ def _skew(theirs: datetime) -> Finding:
 
 def _works(args: argparse.Namespace) -> Finding:
     """Ask for one stored workflow, with the key."""
-    from scout import APIStatusError, Scout, ScoutError
+    from scout import APIStatusError
+
+    error = _list(args, None)
+    if error is None:
+        return Finding("key works", OK, "the workflows can be listed")
+    refused = isinstance(error, APIStatusError) and error.status in (401, 403)
+    advice = "make a new key in Scout's studio (Settings, API Keys)" if refused else None
+    return Finding("key works", PROBLEM, _message(error), advice, _exits.code_of(error))
+
+
+def _refused(args: argparse.Namespace) -> Finding:
+    """Let the client say which variable of the environment cannot be used. It does so before it sends anything."""
+    error = _list(args, "unused")
+    message = "the settings for proxies or certificates cannot be used" if error is None else _message(error)
+    return Finding("environment", PROBLEM, message)
+
+
+def _list(args: argparse.Namespace, key: str | None) -> ScoutError | None:
+    """List one stored workflow, and return the error if there is one."""
+    from scout import Scout, ScoutError
 
     with Scout(
-        base_url=args.base_url, allow_http=args.allow_http, retries=0, rate_limit_timeout=0, deadline=args.timeout
+        key,
+        base_url=args.base_url,
+        allow_http=args.allow_http,
+        retries=0,
+        rate_limit_timeout=0,
+        deadline=args.timeout,
     ) as client:
         try:
             next(iter(client.workflows.list(limit=1).pages()), None)
         except ScoutError as error:
-            message, code = in_options(str(error)).removeprefix("page 1 of the list: "), _exits.code_of(error)
-            refused = isinstance(error, APIStatusError) and error.status in (401, 403)
-            advice = "make a new key in Scout's studio (Settings, API Keys)" if refused else None
-            return Finding("key works", PROBLEM, message, advice, code)
-    return Finding("key works", OK, "the workflows can be listed")
+            return error
+    return None
+
+
+def _message(error: ScoutError) -> str:
+    return in_options(str(error)).removeprefix("page 1 of the list: ")

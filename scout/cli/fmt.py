@@ -52,7 +52,7 @@ def _format(args: argparse.Namespace) -> int:
         return _exits.DONE
     outcomes = [_format_file(file, args) for file in files]
     changed = outcomes.count(True)
-    would = "would be" if args.check or args.diff else "were" if changed != 1 else "was"
+    would = "would be" if args.check or args.diff else "was" if 1 in (changed, len(files)) else "were"
     talk(f"{changed} of {_checks.counted(len(files), 'file')} {would} formatted")
     if None in outcomes:
         return _exits.USAGE

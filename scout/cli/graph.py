@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scout.cli import _exits
-from scout.cli._spelling import one_of
+from scout.cli import _exits, _sources
+from scout.cli._spelling import OneOf
 from scout.cli._terminal import answer, is_utf_8
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ _WIDTH = 80  # columns, where there is no terminal
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("file", metavar="FILE", help="the workflow, as YAML or JSON")
+    parser.add_argument("file", metavar="FILE", help="the workflow, as YAML or JSON; '-' for stdin")
     parser.add_argument(
         "-o",
         "--output",
@@ -49,22 +50,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"write the drawing to this file, also over an existing one; its format is that of its name: "
         f"{', '.join(_SUFFIXES)}",
     )
-    parser.add_argument("--format", type=one_of(*_FORMATS), metavar="FORMAT", help=f"the format: {', '.join(_FORMATS)}")
+    parser.add_argument("--format", type=OneOf(*_FORMATS), metavar="FORMAT", help=f"the format: {', '.join(_FORMATS)}")
     parser.set_defaults(handler=_graph)
 
 
 def _graph(args: argparse.Namespace) -> int:
-    from scout import ScoutError, load_workflow
+    from scout import ScoutError
 
     output: str | None = args.output
     kind: str = args.format or ("text" if output is None else _format_of(output))
     try:
-        graph = load_workflow(args.file, require_fields=True).graph()
+        graph = _sources.load(args.file).graph()
         drawing = _draw(graph, kind, to_file=output is not None)
     except ScoutError as error:
         return _exits.explain(error)
     if output is None:
         answer(drawing)
+    elif os.path.realpath(output) == os.path.realpath(args.file):
+        raise _exits.UsageError(f"-o {output}: is the workflow itself, which would be lost; choose another name")
     else:
         Path(output).write_text(drawing, encoding="utf-8", newline="\n")
         answer(output)

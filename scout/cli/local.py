@@ -126,7 +126,7 @@ def _workflows(folder: Path) -> dict[str, Mapping[str, Any]]:
 def _files(folder: Path) -> Iterator[Path]:
     """Yield the workflow files of a folder, and the one of each subfolder."""
     if not folder.is_dir():
-        raise _exits.UsageError(f"--workflows names {folder}, which is no folder")
+        raise _exits.UsageError(f"--workflows names {folder}, which is not a folder")
     for path in sorted(folder.iterdir()):
         if path.is_dir():
             yield from (path / f"workflow{suffix}" for suffix in _SUFFIXES if (path / f"workflow{suffix}").is_file())

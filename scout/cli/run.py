@@ -50,8 +50,9 @@ def _run(args: argparse.Namespace) -> int:
     def itself(client: Scout) -> Scout:
         return client
 
-    if args.local and args.base_url is not None:
-        raise _exits.UsageError("--base-url: not allowed with --local")
+    if args.local and (args.base_url is not None or args.allow_http):
+        option = "--allow-http" if args.base_url is None else "--base-url"
+        raise _exits.UsageError(f"{option} is for Scout, and --local runs on this machine; leave one of them away")
     if not args.local:
         _local_options.refuse(args)
     elif args.replay is not None:
