@@ -1,4 +1,4 @@
-"""What all pictures share: text that is safe in XML and on terminals, its width, the colours, and the frame of an SVG.
+"""Parts of all pictures: text that is safe in XML and on terminals, its width, the colours, and the frame of an SVG.
 
 Standard library only.
 """

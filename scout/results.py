@@ -37,7 +37,6 @@ __all__ = [
     "WorkflowPage",
     "as_number",
     "as_text",
-    "blocks_in_state",
     "definition_in",
     "dependencies_in",
     "output_of",
@@ -368,12 +367,12 @@ def run_in_answer(data: Mapping[str, Any], config: Mapping[str, Any] | None, mar
         state=state,
         errors=[sentence(each) for each in (problems if is_list(problems) else [problems] if problems else [])],
         output_block_id=text_or_none(data.get("output_block_id")) or marked,
-        blocks=blocks_in_state(state, config or {}),
+        blocks=_blocks_in_state(state, config or {}),
         raw=data,
     )
 
 
-def blocks_in_state(state: Mapping[str, Any], config: Mapping[str, Any]) -> list[BlockRun]:
+def _blocks_in_state(state: Mapping[str, Any], config: Mapping[str, Any]) -> list[BlockRun]:
     """Return the blocks of which a plain response tells more than the output: those with `meta`.
 
     One with an output has completed. Of the others nothing says how they ended.

@@ -1,7 +1,4 @@
-"""Pictures of runs: `Timeline`, a bar per block over time, and the short form of a run in a notebook.
-
-It stands above `Run`, which makes it, so it takes the blocks of a run as whatever has the fields of a `BlockRun`.
-"""
+"""Pictures of runs: `Timeline`, a bar per block over time, and the short form of a run in a notebook."""
 
 from __future__ import annotations
 
@@ -9,42 +6,12 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+
+import scout  # its names are imported when they are first used, which only `typing.get_type_hints` does here
 
 from ._pictures import BOLD, cut, display_width, fit, one_line, pixels, svg_picture, xml_text
 
 __all__ = ["Bar", "Timeline", "duration_text", "headline", "html_summary", "make_timeline", "price_text"]
-
-
-class _Block(Protocol):
-    """The fields of a `BlockRun`."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def archetype(self) -> str | None: ...
-    @property
-    def status(self) -> str: ...
-    @property
-    def started(self) -> datetime | None: ...
-    @property
-    def ended(self) -> datetime | None: ...
-    @property
-    def duration(self) -> float | None: ...
-    @property
-    def price(self) -> float | None: ...
-    @property
-    def error(self) -> str | None: ...
-    @property
-    def first_token(self) -> datetime | None: ...
-    @property
-    def model(self) -> str | None: ...
-    @property
-    def input_tokens(self) -> int | None: ...
-    @property
-    def output_tokens(self) -> int | None: ...
-    @property
-    def dependencies(self) -> tuple[str, ...] | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +108,7 @@ class _Span:
         return (self.end - self.start).total_seconds()
 
 
-def make_timeline(blocks: Sequence[_Block], title: str) -> Timeline:
+def make_timeline(blocks: Sequence[scout.BlockRun], title: str) -> Timeline:
     """Return the timeline of the blocks of a run."""
     times = [time for block in blocks for time in (block.started, block.ended, block.first_token) if time is not None]
     start, last = (min(times), max(times)) if times else (None, None)
@@ -172,7 +139,7 @@ def make_timeline(blocks: Sequence[_Block], title: str) -> Timeline:
     return Timeline(title, tuple(bars), tuple(path), start, seconds(last) or 0.0)
 
 
-def _span(block: _Block, last: datetime) -> _Span | None:
+def _span(block: scout.BlockRun, last: datetime) -> _Span | None:
     start = block.started or block.first_token or block.ended
     if start is None:
         return None
@@ -180,7 +147,7 @@ def _span(block: _Block, last: datetime) -> _Span | None:
     return _Span(start, end, block.ended is not None)
 
 
-def _critical_path(blocks: dict[str, _Block], spans: dict[str, _Span]) -> list[str]:
+def _critical_path(blocks: dict[str, scout.BlockRun], spans: dict[str, _Span]) -> list[str]:
     """Return the ids of the blocks that the run waited for, the first one first."""
     path: list[str] = []
     candidates = list(spans)
@@ -197,7 +164,7 @@ def _critical_path(blocks: dict[str, _Block], spans: dict[str, _Span]) -> list[s
     return path[::-1]
 
 
-def _details(block: _Block) -> str:
+def _details(block: scout.BlockRun) -> str:
     tokens = {"read": block.input_tokens, "written": block.output_tokens}
     facts = [
         block.archetype,
@@ -511,7 +478,7 @@ _MOST_ROWS = 100
 _LONGEST = 2000
 
 
-def html_summary(title: str, said: str, blocks: Sequence[_Block]) -> str:
+def html_summary(title: str, said: str, blocks: Sequence[scout.BlockRun]) -> str:
     """Return a run as a piece of HTML for a notebook. It takes its colours from the page, dark or light.
 
     Args:

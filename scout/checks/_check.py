@@ -51,7 +51,7 @@ def check(workflow: WorkflowSource) -> list[Problem]:
 
 
 def _check_file(path: str) -> list[Problem]:
-    data = read_bytes(path)
+    data = read_bytes(path)  # of which an error is raised
     try:
         source = read_source(path, decode_text(path, data), is_json=is_json_name(path))
     except WorkflowFileError as error:
@@ -78,10 +78,7 @@ def _source_of(workflow: LoadedWorkflow) -> Source | None:
         return read_source("", workflow.text, is_json=False)
     if workflow.path is None:
         return None
-    return _read(workflow.path)
-
-
-def _read(path: str) -> Source:
+    path = workflow.path
     return read_source(path, decode_text(path, read_bytes(path)), is_json=is_json_name(path))
 
 

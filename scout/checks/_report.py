@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scout._json import PathInData, shorten, spell
+from scout._sources import SILENCING
 
 from ._problems import RULES, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scout._sources import Mark, Source
+    from scout._documents import Mark
+    from scout._sources import Source
 
-__all__ = ["MOST_PROBLEMS", "Part", "Report", "listed", "quoted"]
+__all__ = ["Part", "Report", "listed", "quoted"]
 
-MOST_PROBLEMS = 1000
+_MOST_PROBLEMS = 1000
 """The most problems of a file. Whoever has more of them looks at the wrong file, or at one that a program wrote."""
 
 _LONGEST_NAME = 80
@@ -68,8 +70,8 @@ class Report:
 
     @property
     def is_full(self) -> bool:
-        """There are as many problems as are reported of a file."""
-        return len(self._findings) >= MOST_PROBLEMS
+        """True when there are as many problems as are reported of a file."""
+        return len(self._findings) >= _MOST_PROBLEMS
 
     def add(
         self,
@@ -122,7 +124,7 @@ class Report:
 
 
 def _index_of_part(source: Source, mark: Mark, part: Part) -> int:
-    """Return the index in the file of a part of a text value; of the value when it cannot be told."""
+    """Return the index in the file of a part of a text value; of the value when that is not possible."""
     raw = source.text[mark.value : mark.end]
     # In quotes and in blocks the text differs from its value, but it holds the same words in the same order.
     if raw.count(part.text) != part.value.count(part.text):
@@ -135,8 +137,6 @@ def _index_of_part(source: Source, mark: Mark, part: Part) -> int:
 
 # --- Comments that silence problems -------------------------------------------------------------------------------
 
-_IGNORE = re.compile(r"#[ \t]*scout:[ \t]*ignore\b([ \t]+SW[0-9]+(?:[ \t]*,[ \t]*SW[0-9]+)*)?")
-
 
 def _ignored_codes(source: Source) -> dict[int, frozenset[str]]:
     """Return the codes that a comment silences, by line."""
@@ -144,5 +144,5 @@ def _ignored_codes(source: Source) -> dict[int, frozenset[str]]:
         return {}
     return {
         source.position(match.start())[0]: frozenset(re.findall("SW[0-9]+", match[1]) if match[1] else RULES)
-        for match in _IGNORE.finditer(source.text)
+        for match in SILENCING.finditer(source.text)
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scout.cli import _exits
-from scout.cli._terminal import answer, as_json, columns, escape, say, talk
+from scout.cli._terminal import answer, as_json, columns, escape, is_utf_8, say, talk
 
 if TYPE_CHECKING:
     from scout import Run, Timeline
@@ -112,8 +112,7 @@ def _without_key(value: Any) -> Any:
 
 def text_of(timeline: Timeline) -> str:
     """Return a timeline as text that fits the terminal and its characters."""
-    is_utf_8 = (sys.stderr.encoding or "").lower().replace("-", "") == "utf8"
-    return timeline.to_text(columns(), ascii_only=not is_utf_8)
+    return timeline.to_text(columns(), ascii_only=not is_utf_8(sys.stderr))
 
 
 def _try_folder(option: str, name: str) -> None:

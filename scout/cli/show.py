@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from scout.cli import _exits, _inputs, _keeping
-from scout.cli._terminal import answer, as_json, escape, talk
+from scout.cli._terminal import answer, answer_json, escape, talk
 
 if TYPE_CHECKING:
     import argparse
@@ -42,7 +41,7 @@ def _show(args: argparse.Namespace) -> int:
         if code != _exits.DONE or not args.json:
             return code
     if args.json:
-        answer(as_json(run.to_dict(decimals=True), indent=2 if sys.stdout.isatty() else None), json=True)
+        answer_json(run.to_dict(decimals=True))
         return _exits.DONE
     if run.ok and run.output_block_id is None:
         talk(f"the run has no output block; its outputs are in --json: {', '.join(run.outputs)}")

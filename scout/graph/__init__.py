@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scout._json import is_list, is_mapping, text_or_none
+from scout._json import objects_in, text_or_none
 from scout._pictures import html_page, one_line
 from scout.errors import ConfigurationError
 
@@ -108,8 +108,7 @@ def graph_of(config: Mapping[str, Any], output_block_id: str | None) -> Graph:
         config: The config of a workflow.
         output_block_id: The id of the output block, if it is known.
     """
-    found: Any = config.get("blocks")
-    blocks = [block for block in found if is_mapping(block)] if is_list(found) else []
+    blocks = objects_in(config.get("blocks"))
     nodes: list[GraphNode] = []
     index_of: dict[str, int] = {}
     for index, block in enumerate(blocks):
@@ -124,9 +123,8 @@ def graph_of(config: Mapping[str, Any], output_block_id: str | None) -> Graph:
         index_of.setdefault(block_id, index)
     edges: dict[tuple[int, int], None] = {}  # a dictionary keeps their order
     for index, block in enumerate(blocks):
-        dependencies: Any = block.get("dependencies")
-        for dependency in dependencies if is_list(dependencies) else ():
-            before = text_or_none(dependency.get("block_id")) if is_mapping(dependency) else None
+        for dependency in objects_in(block.get("dependencies")):
+            before = text_or_none(dependency.get("block_id"))
             if before is None:
                 continue
             if before not in index_of:

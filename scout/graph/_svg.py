@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from scout._pictures import BOLD, cut, fit, one_line, pixels, svg_picture, xml_text
 from scout.errors import ConfigurationError
 
+from ._languages import note_of
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -147,7 +149,7 @@ def _edge(graph: Graph, edge: tuple[int, int], line: list[_Point]) -> str:
 
 def _box(node: GraphNode, x: float, y: float, width: float) -> str:
     outline = "box marked" if node.is_output else "box wrong dashed" if node.is_missing else "box"
-    note = _note(node)
+    note = note_of(node)
     room = width - 2 * _INSET
     note_room = pixels(note, _BELOW) + _INSET if note else 0
     full = " · ".join(filter(None, (one_line(node.title), one_line(node.id), one_line(node.archetype), note)))
@@ -174,12 +176,8 @@ def _below(node: GraphNode) -> str:
     return " · ".join(filter(None, (block_id, one_line(node.archetype))))
 
 
-def _note(node: GraphNode) -> str:
-    return "missing" if node.is_missing else "output" if node.is_output else ""
-
-
 def _width(node: GraphNode) -> float:
-    note = _note(node)
+    note = note_of(node)
     below = pixels(cut(_below(node), 60), _BELOW) + (pixels(note, _BELOW) + _INSET if note else 0)
     wanted = max(pixels(cut(one_line(node.title), 60), _TITLE * BOLD), below) + 2 * _INSET
     return 2 * math.ceil(min(max(wanted, _NARROWEST), _WIDEST) / 2)

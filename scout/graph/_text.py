@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from scout._pictures import cut, display_width, one_line
 
+from ._languages import note_of
 from ._layers import Item, order, place, rows_of, split
 
 if TYPE_CHECKING:
@@ -48,10 +49,6 @@ def _cut(text: str, width: int, *, ascii_only: bool) -> str:
     return cut(text, width, "..." if ascii_only else "…")
 
 
-def _note(node: GraphNode) -> str:
-    return "missing" if node.is_missing else "output" if node.is_output else ""
-
-
 # --- A list -------------------------------------------------------------------------------------------------------
 
 
@@ -65,7 +62,11 @@ def _list(graph: Graph, width: int, *, ascii_only: bool) -> Iterator[str]:
     arrow = "->" if ascii_only else "→"
     for node in _in_rows(rows):
         block = graph.nodes[node]
-        facts = [_plain(block.id, ascii_only=ascii_only), _plain(block.archetype, ascii_only=ascii_only), _note(block)]
+        facts = [
+            _plain(block.id, ascii_only=ascii_only),
+            _plain(block.archetype, ascii_only=ascii_only),
+            note_of(block),
+        ]
         title = _plain(block.title, ascii_only=ascii_only)
         if facts[0] == title:
             facts[0] = ""
@@ -180,7 +181,7 @@ class _Boxes:
 
     def _box(self, item: Item) -> list[str]:
         node = self._graph.nodes[item.node]
-        note = _note(node)
+        note = note_of(node)
         nw, ne, se, sw, flat, side, begin = [*(_ASCII_BORDERS if self._ascii else _BORDERS)[note]]
         inner = item.width - 2
         top = f"{flat} {note} ".ljust(inner, flat) if note else flat * inner
