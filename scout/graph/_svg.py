@@ -22,6 +22,7 @@ _HEIGHT, _NARROWEST, _WIDEST = 48.0, 110.0, 240.0  # of a box, in pixels
 _GAP, _LAYER_GAP, _MARGIN, _INSET = 24.0, 44.0, 24.0, 12.0
 _TITLE, _BELOW = 13.0, 11.0  # sizes of letters
 _ARROW = 8.0
+_LONGEST_HINT = 1000  # columns of what is shown when somebody points at a box or an arrow
 _FEW_EDGES = 200
 # Options of graphlay. The careful layout takes up to a minute where many edges cross, so it is for small graphs only;
 # the quick one has a third more crossings. The limits (of edges, and of the layers that they pass) keep both below two
@@ -56,12 +57,12 @@ def as_svg(graph: Graph) -> str:
     content += [
         _box(node, box[0] - left, box[1] - top, box[2] - box[0]) for node, box in zip(graph.nodes, boxes, strict=True)
     ]
-    outputs = ", ".join(one_line(node.title) for node in graph.nodes if node.is_output)
+    outputs = cut(", ".join(one_line(node.title) for node in graph.nodes if node.is_output), _LONGEST_HINT)
     return svg_picture(
         "".join(content),
         width=round(right - left),
         height=round(bottom - top),
-        title=one_line(graph.title),
+        title=cut(one_line(graph.title), _LONGEST_HINT),
         description=f"{len(graph.nodes)} blocks and {len(graph.edges)} dependencies; output: {outputs or 'none'}",
     )
 
@@ -141,7 +142,7 @@ def _edge(graph: Graph, edge: tuple[int, int], line: list[_Point]) -> str:
     tip = [(x, y), (base[0] + across[0], base[1] + across[1]), (base[0] - across[0], base[1] - across[1])]
     names = " → ".join(one_line(graph.nodes[end].title) for end in edge)
     return (
-        f'<g><title>{xml_text(names)}</title><polyline class="edge" points="{points}"/>'
+        f'<g><title>{xml_text(cut(names, _LONGEST_HINT))}</title><polyline class="edge" points="{points}"/>'
         f'<polygon class="line" points="{" ".join(f"{_number(px)},{_number(py)}" for px, py in tip)}"/></g>'
     )
 
@@ -159,7 +160,7 @@ def _box(node: GraphNode, x: float, y: float, width: float) -> str:
         else ""
     )
     return (
-        f"<g><title>{xml_text(full)}</title>"
+        f"<g><title>{xml_text(cut(full, _LONGEST_HINT))}</title>"
         f'<rect class="{outline}" x="{_number(x)}" y="{_number(y)}" width="{_number(width)}" height="{_HEIGHT:g}" '
         'rx="6"/>'
         f'<text class="text" font-size="{_TITLE:g}" font-weight="600" x="{_number(x + _INSET)}" y="{_number(y + 20)}">'
