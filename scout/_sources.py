@@ -176,7 +176,9 @@ class _ComposedSource(Source):
             if child is None:
                 break
             key, node = child
-        return Mark(key, node.start_mark.index, node.end_mark.index)
+        start, end = node.start_mark.index, node.end_mark.index
+        # Without a value, the marks are those of what comes next.
+        return Mark(key, start, end) if start < end else Mark(key, key, key)
 
     def texts(self) -> Iterator[tuple[int, int]]:
         from ruamel.yaml.nodes import CollectionNode, MappingNode
