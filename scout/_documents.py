@@ -11,11 +11,11 @@ because its own makers follow YAML 1.1 in parts, and write out what aliases shar
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from json import JSONDecodeError, JSONDecoder
 from types import SimpleNamespace
-from typing import Any, NoReturn, cast
+from typing import Any, NamedTuple, NoReturn, cast
 
 from ._json import (
     MAX_REPEATED,
@@ -27,36 +27,30 @@ from ._json import (
     json_fault,
     parse_json,
     shorten,
-    spell,
 )
 from .errors import WorkflowFileError
 
 __all__ = [
     "NEVER_RAW",
+    "Mark",
     "compose_yaml",
     "core_type",
+    "find_in_json",
+    "find_node",
     "is_json_text",
     "locate",
     "parse_events",
     "parse_json_text",
     "parse_yaml",
     "plain_value",
-    "refuse_at",
     "scalar_value",
-    "skip_blanks",
 ]
-
-
-def refuse_at(name: str, text: str, problem: str, place: PathInData) -> NoReturn:
-    """Raise an error that names a place in a text, and its line and column."""
-    line, column = locate(text, place)
-    where = f"{spell(place)}: " if place else ""
-    raise WorkflowFileError(where + problem, path=name, line=line, column=column)
 
 
 def _checked(name: str, text: str, data: Any) -> Any:
     if fault := json_fault(data):
-        refuse_at(name, text, fault.problem, fault.place)
+        line, column = locate(text, fault.place)
+        raise WorkflowFileError(str(fault), path=name, line=line, column=column)
     return data
 
 
@@ -395,14 +389,13 @@ def _quote_it(text: str, index: int) -> str:
 def locate(text: str, place: PathInData) -> tuple[int | None, int | None]:
     """Return line and column of a value, or of its key, from 1; of the nearest value above it when it is missing."""
     from ruamel.yaml.error import YAMLError
-    from ruamel.yaml.nodes import MappingNode, SequenceNode
 
     try:
         parse_json(text)
     except (ValueError, RecursionError):
         pass
     else:
-        return _line_and_column(text, _find_in_json(text, place))
+        return _line_and_column(text, find_in_json(text, [place])[place].key)
     try:
         node: Any = _yaml().compose(text)
     except (
@@ -416,58 +409,110 @@ def locate(text: str, place: PathInData) -> tuple[int | None, int | None]:
         RecursionError,
     ):
         return None, None
-    if node is None:
-        return 1, 1
-    mark: Any = node.start_mark
+    mark = find_node(node, place, {})[0]
+    return (1, 1) if mark is None else (mark.line + 1, mark.column + 1)
+
+
+def find_node(node: Any, place: PathInData, children: dict[int, dict[Any, tuple[Any, Any]]]) -> tuple[Any, Any]:
+    """Return the node of a value, with the mark of its key; of the nearest value above it when it is missing.
+
+    Args:
+        node: The root of a document, as ruamel.yaml composes it; `None` for one that is empty.
+        place: The place of the value.
+        children: An empty dictionary, in which the children of nodes are kept for the next call.
+    """
+    mark = None if node is None else node.start_mark
     for step in place:
-        children: Any = node.value
-        if isinstance(node, MappingNode):
-            pair: Any = next((pair for pair in children if pair[0].value == step), None)
-            if pair is None:
-                break
-            mark, node = pair[0].start_mark, pair[1]
-        elif isinstance(node, SequenceNode) and isinstance(step, int) and step < len(children):
-            node = children[step]
-            mark = node.start_mark
-        else:
+        child = _children_of(node, children).get(step)
+        if child is None:
             break
-    return mark.line + 1, mark.column + 1
+        mark, node = child
+    return mark, node
+
+
+def _children_of(node: Any, known: dict[int, dict[Any, tuple[Any, Any]]]) -> dict[Any, tuple[Any, Any]]:
+    """Return the mark of the key and the node of each child, merged ones (`<<`) included."""
+    from ruamel.yaml.nodes import MappingNode, SequenceNode
+
+    if id(node) in known:
+        return known[id(node)]
+    children = known[id(node)] = {}
+    if isinstance(node, MappingNode):
+        pairs: list[tuple[Any, Any]] = node.value
+        for key, value in pairs:
+            if key.tag == f"{_TAG}merge":
+                merged: Any = value.value if isinstance(value, SequenceNode) else [value]
+                for source in merged:
+                    children.update(_children_of(source, known) | children)
+        children.update({key.value: (key.start_mark, value) for key, value in pairs if isinstance(key.value, str)})
+    elif isinstance(node, SequenceNode):
+        children.update(enumerate((value.start_mark, value) for value in node.value))
+    return children
 
 
 _BLANK = re.compile(r"[ \t\r\n]*")
 
 
-def skip_blanks(text: str, index: int) -> int:
+def _skip_blanks(text: str, index: int) -> int:
     """Return the index of the first character from an index on that is not a blank of JSON."""
     return cast("re.Match[str]", _BLANK.match(text, index)).end()
 
 
-def _find_in_json(text: str, place: PathInData) -> int:
-    """Return the index of a value in valid JSON, or of its key; of the nearest value above it when it is missing."""
-    decoder = JSONDecoder(parse_int=str, parse_float=str)  # Python converts no integer of thousands of digits
-    mark = index = skip_blanks(text, 0)
-    for step in place:
-        count = 0
-        if text[index] not in "{[":
-            break
-        is_object = text[index] == "{"
-        index = skip_blanks(text, index + 1)
-        while text[index] not in "}]":
-            here, key = index, count
-            if is_object:
-                key, index = decoder.raw_decode(text, index)
-                index = skip_blanks(text, skip_blanks(text, index) + 1)
-            if key == step:
-                mark = here
-                break
-            _, index = decoder.raw_decode(text, index)
-            index = skip_blanks(text, index)
-            if text[index] == ",":
-                index = skip_blanks(text, index + 1)
-            count += 1
+class Mark(NamedTuple):
+    """The place of a value in a text, as indexes: of its key (or list item), of the value, and of the value's end."""
+
+    key: int
+    value: int
+    end: int
+
+
+def find_in_json(text: str, places: Iterable[PathInData]) -> dict[PathInData, Mark]:
+    """Return the mark of each place in valid JSON; that of the nearest value above it when it is missing."""
+    wanted: dict[Any, Any] = {}
+    places = list(places)
+    for place in places:
+        branch = wanted
+        for step in place:
+            branch = branch.setdefault(step, {})
+    start = _skip_blanks(text, 0)
+    found: dict[PathInData, Mark] = {(): Mark(start, start, len(text))}
+    _find(text, start, (), wanted, found)
+    return {place: _nearest(place, found) for place in places}
+
+
+def _find(text: str, index: int, here: PathInData, wanted: dict[Any, Any], found: dict[PathInData, Mark]) -> int:
+    """Note the marks of what is wanted in the value at an index; return the index of its end."""
+    if not wanted or text[index] not in "{[":
+        return _SKIP.raw_decode(text, index)[1]
+    is_object = text[index] == "{"
+    index = _skip_blanks(text, index + 1)
+    count = 0
+    while text[index] not in "}]":
+        start, key = index, cast("str | int", count)
+        if is_object:
+            key, index = _SKIP.raw_decode(text, index)
+            index = _skip_blanks(text, _skip_blanks(text, index) + 1)
+        value = index
+        below = wanted.get(key)
+        if below is None:
+            _, index = _SKIP.raw_decode(text, index)
         else:
-            break
-    return mark
+            index = _find(text, index, (*here, key), below, found)
+            found[*here, key] = Mark(start, value, index)
+        index = _skip_blanks(text, index)
+        if text[index] == ",":
+            index = _skip_blanks(text, index + 1)
+        count += 1
+    return index + 1
+
+
+_SKIP = JSONDecoder(parse_int=str, parse_float=str)  # Python converts no integer of thousands of digits
+
+
+def _nearest(place: PathInData, found: dict[PathInData, Mark]) -> Mark:
+    while place not in found:
+        place = place[:-1]
+    return found[place]
 
 
 def _line_and_column(text: str, index: int) -> tuple[int, int]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+import sys
 from pathlib import Path
 
 __all__ = ["write_whole"]
@@ -15,14 +17,15 @@ def write_whole(target: Path, data: bytes, *, overwrite: bool) -> None:
     Args:
         target: The path of the file, which is not that of a link.
         data: The content.
-        overwrite: Replace an existing file. Its permissions are kept.
+        overwrite: Replace an existing file. Its permissions are kept, and its owner where that is allowed.
 
     Raises:
         FileExistsError: the file exists, and must not be replaced.
         OSError: it cannot be written.
         ValueError: its name cannot be that of a file.
     """
-    mode = _mode_to_keep(target, overwrite=overwrite)
+    existing = _existing(target, overwrite=overwrite)
+    mode = None if existing is None else stat.S_IMODE(existing.st_mode)
     temporary = target.with_name(f".{os.urandom(8).hex()}.tmp")
 
     def opener(path: str, flags: int) -> int:
@@ -30,8 +33,9 @@ def write_whole(target: Path, data: bytes, *, overwrite: bool) -> None:
 
     try:
         with open(temporary, "xb", opener=opener) as file:
-            if mode is not None:
-                temporary.chmod(mode)  # with the bits that the umask removed
+            if existing is not None and mode is not None:
+                _keep_owner(temporary, existing)
+                temporary.chmod(mode)  # with the bits that the umask, or a new owner, removed
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -47,19 +51,28 @@ def write_whole(target: Path, data: bytes, *, overwrite: bool) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _mode_to_keep(target: Path, *, overwrite: bool) -> int | None:
-    """Return the permissions of the file that will be replaced; `None` when it does not exist.
+def _existing(target: Path, *, overwrite: bool) -> os.stat_result | None:
+    """Return the facts of the file that will be replaced; `None` when it does not exist.
 
     Raises:
         OSError: it must not be replaced.
     """
     try:
-        mode = target.stat().st_mode
+        found = target.stat()
     except FileNotFoundError:
         return None
-    if not stat.S_ISREG(mode):
+    if not stat.S_ISREG(found.st_mode):
         raise OSError(0, "it is a folder or a device, and not a file")
     if not overwrite:
-        raise FileExistsError
+        raise FileExistsError(0, "it exists already")
     target.open("r+b").close()  # raises for a read-only file, which is not replaced
-    return stat.S_IMODE(mode)
+    return found
+
+
+def _keep_owner(temporary: Path, existing: os.stat_result) -> None:
+    """Give a file to the owner of another, where that is allowed: to root, such as in a container."""
+    owner = existing.st_uid, existing.st_gid
+    found = temporary.stat()
+    if sys.platform != "win32" and owner != (found.st_uid, found.st_gid):
+        with contextlib.suppress(PermissionError):
+            os.chown(temporary, *owner)

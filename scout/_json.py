@@ -82,9 +82,9 @@ def is_decimal(value: object) -> TypeGuard[Decimal]:
     return isinstance(value, Decimal)
 
 
-def objects_in(value: object) -> list[dict[str, Any]]:
+def objects_in(value: object) -> list[Mapping[str, Any]]:
     """Return the objects in a list; an empty list when the value is not a list."""
-    return [item for item in value if is_dict(item)] if is_list(value) else []
+    return [item for item in value if is_mapping(item)] if is_list(value) else []
 
 
 def is_unicode(text: str) -> bool:

@@ -1,6 +1,6 @@
 """The layout of YAML: a tree of values with the comments of their text, and the one form in which it is written.
 
-ruamel.yaml keeps comments at the token before them, so that they go astray when keys are put in order. Here a comment
+ruamel.yaml keeps comments at the token before them, so that they get lost when keys are put in order. Here a comment
 belongs to the key or item it stands before or behind, or to the end of a list or mapping.
 """
 
@@ -19,7 +19,7 @@ from typing import Any, cast
 
 from ._documents import NEVER_RAW, core_type, parse_events, scalar_value
 from ._json import is_dict, is_list
-from ._sources import Source
+from ._sources import SILENCING, Source
 
 __all__ = ["Collection", "Entry", "Layout", "Leaf", "read_layout", "write_layout", "write_yaml"]
 
@@ -124,7 +124,7 @@ class _Reader:
         for event in parse_events(self._text):
             if isinstance(event, e.DocumentStartEvent):
                 if event.version or event.tags:
-                    self.layout.directive_line = event.start_mark.line + 1
+                    self.layout.directive_line = 1 + next(n for n, line in enumerate(self._lines) if line[:1] == "%")
                 continue
             if isinstance(event, e.SequenceEndEvent | e.MappingEndEvent):
                 done = open_values.pop()
@@ -147,6 +147,8 @@ class _Reader:
             key = None
             if isinstance(event, e.ScalarEvent):
                 self._note(event.start_mark.index, event.end_mark.index, is_block=event.style in _BLOCK_STYLES)
+            if event.anchor is not None and within is not None:  # nothing can refer to the document itself
+                self.layout.has_anchors = True
             entry.value = self._value(event)
             if isinstance(entry.value, Collection):
                 open_values.append(entry.value)
@@ -155,11 +157,12 @@ class _Reader:
     def _value(self, event: Any) -> Leaf | Collection:
         from ruamel.yaml import events as e
 
-        self.layout.has_anchors = self.layout.has_anchors or event.anchor is not None
         start, end = event.start_mark.index, event.end_mark.index
         if isinstance(event, e.AliasEvent):
             return Leaf(None, event.anchor, start, end)
         if isinstance(event, e.ScalarEvent):
+            if start == end:  # a missing value, whose mark may be at the next key, behind comments
+                start = end = 0
             return Leaf(scalar_value(event), None, start, end, event.anchor)
         return Collection(
             isinstance(event, e.MappingStartEvent),
@@ -261,7 +264,7 @@ class _Reader:
             number = bisect_right(starts, comment.index)
             before = self._entries[number - 1] if number else None
             after = self._entries[number] if number < len(self._entries) else None
-            if not comment.is_alone and before is not None:
+            if not comment.is_alone and before is not None and not self._is_behind_all(comment):
                 for owner in self._owners(before, comment):
                     owner.aside.append(comment.text)
                     self.layout.comments.append(comment.text)
@@ -270,10 +273,15 @@ class _Reader:
             self._home(before, after, comment).append(comment)
         self._separate_header()
 
+    def _is_behind_all(self, comment: _Comment) -> bool:
+        """Return True for a comment behind the closing bracket of the whole document."""
+        root = self.layout.root.value
+        return isinstance(root, Collection) and root.is_flow and root.end <= comment.index
+
     def _owners(self, before: Entry, comment: _Comment) -> list[Entry]:
         """Return the entry behind which a comment stands; of one that silences checks of its line, all in that line."""
         owner = self._owner(before, comment)
-        if isinstance(owner.value, Leaf) or not owner.value.is_flow or not _SILENCES.match(comment.text):
+        if isinstance(owner.value, Leaf) or not owner.value.is_flow or not SILENCING.match(comment.text):
             return [owner]
         in_line = [entry for entry in self._entries if entry.line == comment.line and entry.index < comment.index]
         return [entry for entry in in_line if entry.key is not None or isinstance(entry.value, Leaf)] or [owner]
@@ -320,7 +328,6 @@ class _Reader:
             del first.head[: apart[-1]]
 
 
-_SILENCES = re.compile(r"#[ \t]*scout:[ \t]*ignore\b")  # as in `checks/`
 _BLOCK_STYLES = ("|", ">")
 _DASH = re.compile(r"(.*-)[ \t]*(?:#.*)?$", re.DOTALL)
 _COMMENT = re.compile(r"(?:(?<=[ \t\n])|(?<![\s\S]))(#[^\n]*)")

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from ._json import PathInData, is_dict, is_list, parse_json
 
-__all__ = ["in_order", "without_ui"]
+__all__ = ["in_order", "resolved", "schemas", "without_ui"]
 
 _SCHEMAS: dict[PathInData, str] = {
     (): "WorkflowConfig",
@@ -25,7 +25,7 @@ def in_order(document: Any, place: PathInData) -> Any:
         document: The workflow, perhaps in a wrapper, as plain JSON.
         place: The place of the config in it.
     """
-    return _ordered(document, [_named(_SCHEMAS[place])])
+    return _ordered(document, [schemas()[_SCHEMAS[place]]])
 
 
 def without_ui(document: Any, place: PathInData) -> Any:
@@ -48,41 +48,44 @@ def _bare(value: Any) -> Any:
     return kept
 
 
-def _ordered(value: Any, schemas: list[dict[str, Any]]) -> Any:
+def _ordered(value: Any, possible: list[dict[str, Any]]) -> Any:
     if is_list(value):
-        items = [schema["items"] for schema in schemas if "items" in schema]
-        return [_ordered(each, _resolved(items, each)) for each in value] if items else value
-    if not is_dict(value) or not schemas:
+        items = [schema["items"] for schema in possible if "items" in schema]
+        return [_ordered(each, _possible(items, each)) for each in value] if items else value
+    if not is_dict(value) or not possible:
         return value
     fields: dict[str, list[dict[str, Any]]] = {}
-    for schema in schemas:
+    for schema in possible:
         for name, field in schema.get("properties", {}).items():
             fields.setdefault(name, []).append(field)
     names = [*(name for name in fields if name in value), *(name for name in value if name not in fields)]
-    return {name: _ordered(value[name], _resolved(fields.get(name, []), value[name])) for name in names}
+    return {name: _ordered(value[name], _possible(fields.get(name, []), value[name])) for name in names}
 
 
-def _resolved(schemas: list[dict[str, Any]], value: Any) -> list[dict[str, Any]]:
+def _possible(given: list[dict[str, Any]], value: Any) -> list[dict[str, Any]]:
     """Return the schemas that can apply to a value, references followed."""
     found: list[dict[str, Any]] = []
-    for schema in schemas:
+    for schema in given:
         if "$ref" in schema:
-            found += _resolved([_named(schema["$ref"].rpartition("/")[2])], value)
+            found += _possible([resolved(schema)], value)
         elif "oneOf" in schema or "anyOf" in schema:
             choice = schema.get("discriminator", {})
             kind = value.get(choice.get("propertyName")) if is_dict(value) and choice else None
             known = choice["mapping"].get(kind) if isinstance(kind, str) else None
-            found += _resolved([{"$ref": known}] if known else schema.get("oneOf") or schema["anyOf"], value)
+            found += _possible([{"$ref": known}] if known else schema.get("oneOf") or schema["anyOf"], value)
         else:
             found.append(schema)
     return found
 
 
 @functools.cache
-def _all() -> dict[str, Any]:
+def schemas() -> dict[str, dict[str, Any]]:
+    """Return the schemas of the specification by name; it is read once."""
     text = (resources.files("scout_generated") / "openapi.json").read_text("utf-8")
-    return cast("dict[str, Any]", parse_json(text)["components"]["schemas"])
+    return cast("dict[str, dict[str, Any]]", parse_json(text)["components"]["schemas"])
 
 
-def _named(name: str) -> dict[str, Any]:
-    return cast("dict[str, Any]", _all()[name])
+def resolved(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema to which a reference leads; any other schema as it is."""
+    reference = schema.get("$ref")
+    return schemas()[reference.rpartition("/")[2]] if reference else schema

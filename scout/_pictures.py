@@ -1,4 +1,4 @@
-"""What all pictures share: text that is safe in XML and on terminals, its width, the colours, and the frame of an SVG.
+"""Parts of all pictures: text that is safe in XML and on terminals, its width, the colours, and the frame of an SVG.
 
 Standard library only.
 """
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["STYLE", "cut", "display_width", "html_page", "one_line", "svg_picture", "xml_text"]
+__all__ = ["BOLD", "STYLE", "cut", "display_width", "fit", "html_page", "one_line", "pixels", "svg_picture", "xml_text"]
 
 # --- Text ---------------------------------------------------------------------------------------------------------
 
@@ -111,6 +111,33 @@ def _columns(character: str) -> int:
     if unicodedata.category(character) in ("Mn", "Me", "Cf", "Cc") or "\u1160" <= character <= "\u11ff":
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+BOLD = 1.08
+"""How much wider bold letters are."""
+
+
+def pixels(text: str, size: float) -> float:
+    """Return about how wide a text is in the fonts of user interfaces, rather too much than too little."""
+    ems = 0.0
+    for character in text:
+        if character in "MWmw@%…":
+            ems += 1.0
+        elif character in "fijlrt.,:;|!'() ":
+            ems += 0.4
+        elif character.isascii():
+            ems += 0.76 if character.isupper() else 0.62
+        else:
+            ems += 0.55 * display_width(character) + 0.1
+    return ems * size
+
+
+def fit(text: str, size: float, room: float) -> str:
+    """Return a text that is cut to so many pixels."""
+    columns = min(display_width(text), int(room / (size * 0.25)))
+    while columns > 1 and pixels(cut(text, columns), size) > room:
+        columns -= 1
+    return cut(text, columns)
 
 
 # --- Colours and frame --------------------------------------------------------------------------------------------

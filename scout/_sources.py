@@ -14,25 +14,30 @@ import functools
 import math
 import re
 from bisect import bisect_right
-from json import JSONDecoder
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from ._documents import NEVER_RAW, compose_yaml, is_json_text, parse_json_text, plain_value, skip_blanks
+from ._documents import (
+    NEVER_RAW,
+    Mark,
+    compose_yaml,
+    find_in_json,
+    find_node,
+    is_json_text,
+    parse_json_text,
+    plain_value,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from ._json import PathInData
 
-__all__ = ["Mark", "Source", "TooLongError", "read_source"]
+__all__ = ["SILENCING", "Source", "TooLongError", "read_source"]
 
-
-class Mark(NamedTuple):
-    """The place of a value in a text, as indexes: of its key (or list item), of the value, and of the value's end."""
-
-    key: int
-    value: int
-    end: int
+SILENCING = re.compile(
+    r"#[ \t]*scout:[ \t]*ignore(?![\w-])([ \t]+SW[0-9]+(?:[ \t]*,[ \t]*SW[0-9]+)*)?", re.IGNORECASE | re.ASCII
+)
+"""A comment that silences problems of its line: those with the codes in the group, or all of them."""
 
 
 class Source:
@@ -55,9 +60,9 @@ class Source:
         """Return the mark of each place; that of the nearest value above it when it is missing."""
         raise NotImplementedError
 
-    def marks_in(  # the document of plain YAML has them
+    def marks_in(
         self,
-        value: object,  # noqa: ARG002
+        value: object,  # noqa: ARG002 - of plain YAML, whose document has them
     ) -> dict[str, tuple[int, int, int]] | list[tuple[int, int, int]] | None:
         """Return the mark of each entry of a mapping or list; `None` when the document does not keep them."""
         return None
@@ -69,7 +74,7 @@ class Source:
     def position(self, index: int) -> tuple[int, int]:
         """Return line and column of an index of the text, from 1."""
         if self._lines is None:
-            self._lines = [0, *(match.end() for match in re.finditer("\n", self.text))]
+            self._lines = [0, *(match.end() for match in re.finditer("\r\n?|\n", self.text))]
         line = bisect_right(self._lines, index)
         return line, index - self._lines[line - 1] + 1
 
@@ -107,51 +112,7 @@ class _JsonSource(Source):
     has_comments = False
 
     def marks(self, places: Iterable[PathInData]) -> dict[PathInData, Mark]:
-        wanted: dict[Any, Any] = {}
-        places = list(places)
-        for place in places:
-            branch = wanted
-            for step in place:
-                branch = branch.setdefault(step, {})
-        found: dict[PathInData, Mark] = {}
-        start = skip_blanks(self.text, 0)
-        found[()] = Mark(start, start, self._find(start, (), wanted, found))
-        return {place: _nearest(place, found) for place in places}
-
-    def _find(self, index: int, here: PathInData, wanted: dict[Any, Any], found: dict[PathInData, Mark]) -> int:
-        """Note the marks of what is wanted in the value at an index; return the index of its end."""
-        text = self.text
-        if not wanted or text[index] not in "{[":
-            return _SKIP.raw_decode(text, index)[1]
-        is_object = text[index] == "{"
-        index = skip_blanks(text, index + 1)
-        count = 0
-        while text[index] not in "}]":
-            start, key = index, cast("str | int", count)
-            if is_object:
-                key, index = _SKIP.raw_decode(text, index)
-                index = skip_blanks(text, skip_blanks(text, index) + 1)
-            value = index
-            below = wanted.get(key)
-            if below is None:
-                _, index = _SKIP.raw_decode(text, index)
-            else:
-                index = self._find(index, (*here, key), below, found)
-                found[*here, key] = Mark(start, value, index)
-            index = skip_blanks(text, index)
-            if text[index] == ",":
-                index = skip_blanks(text, index + 1)
-            count += 1
-        return index + 1
-
-
-_SKIP = JSONDecoder(parse_int=str, parse_float=str)  # Python converts no integer of thousands of digits
-
-
-def _nearest(place: PathInData, found: dict[PathInData, Mark]) -> Mark:
-    while place not in found:
-        place = place[:-1]
-    return found[place]
+        return find_in_json(self.text, places)
 
 
 # --- All of YAML --------------------------------------------------------------------------------------------------
@@ -161,24 +122,18 @@ class _ComposedSource(Source):
     def __init__(self, text: str, data: Any, node: Any) -> None:
         super().__init__(text, data)
         self._node = node
-        self._children: dict[int, dict[Any, tuple[int, Any]]] = {}
+        self._children: dict[int, dict[Any, tuple[Any, Any]]] = {}
 
     def marks(self, places: Iterable[PathInData]) -> dict[PathInData, Mark]:
         return {place: self._mark(place) for place in places}
 
     def _mark(self, place: PathInData) -> Mark:
-        node = self._node
+        key, node = find_node(self._node, place, self._children)
         if node is None:
             return Mark(0, 0, len(self.text))
-        key = node.start_mark.index
-        for step in place:
-            child = self._children_of(node).get(step)
-            if child is None:
-                break
-            key, node = child
         start, end = node.start_mark.index, node.end_mark.index
         # Without a value, the marks are those of what comes next.
-        return Mark(key, start, end) if start < end else Mark(key, key, key)
+        return Mark(key.index, start, end) if start < end else Mark(key.index, key.index, key.index)
 
     def texts(self) -> Iterator[tuple[int, int]]:
         from ruamel.yaml.nodes import CollectionNode, MappingNode
@@ -196,26 +151,6 @@ class _ComposedSource(Source):
                 start = node.start_mark.index
                 # A comment may stand behind the `|` of a block.
                 yield self.text.find("\n", start) if node.style in ("|", ">") else start, node.end_mark.index
-
-    def _children_of(self, node: Any) -> dict[Any, tuple[int, Any]]:
-        """Return the index of the key and the node of each child, merged ones (`<<`) included."""
-        from ruamel.yaml.nodes import MappingNode, SequenceNode
-
-        children = self._children.get(id(node))
-        if children is not None:
-            return children
-        children = self._children[id(node)] = {}
-        if isinstance(node, MappingNode):
-            for key, value in node.value:
-                if key.tag == "tag:yaml.org,2002:merge":
-                    merged: Any = value.value if isinstance(value, SequenceNode) else [value]
-                    for source in merged:
-                        children.update(self._children_of(source) | children)
-            children.update({key.value: (key.start_mark.index, value) for key, value in node.value
-                             if isinstance(key.value, str)})  # fmt: skip
-        elif isinstance(node, SequenceNode):
-            children.update(enumerate((value.start_mark.index, value) for value in node.value))
-        return children
 
 
 # --- Plain YAML ---------------------------------------------------------------------------------------------------

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any, Literal
 
 from ._json import PathInData, is_dict, is_list, json_fault
+from ._order import without_ui
 from .errors import WorkflowFileError
 from .workflow_files import WorkflowSource, load_workflow
 
@@ -67,27 +68,11 @@ def _comparable(workflow: WorkflowSource, *, ui: bool) -> dict[str, Any]:
     return config if ui else _without_canvas(config)
 
 
-# --- The canvas ---------------------------------------------------------------------------------------------------
-
-
 def _without_canvas(config: dict[str, Any]) -> dict[str, Any]:
-    kept = {name: value for name, value in config.items() if name != "placeholders"}
-    if "blocks" in kept:
-        kept["blocks"] = _each(kept["blocks"], _block_without_canvas)
-    if "notes" in kept:
-        kept["notes"] = _each(kept["notes"], lambda note: _without(note, "ui", "bgColor"))
+    kept = _without(without_ui(config, ()), "placeholders")
+    if is_list(notes := kept.get("notes")):
+        kept["notes"] = [_without(note, "bgColor") if is_dict(note) else note for note in notes]
     return kept
-
-
-def _block_without_canvas(block: dict[str, Any]) -> dict[str, Any]:
-    kept = _without(block, "ui")
-    if "dependencies" in kept:
-        kept["dependencies"] = _each(kept["dependencies"], lambda edge: _without(edge, "ui"))
-    return kept
-
-
-def _each(values: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
-    return [change(value) if is_dict(value) else value for value in values] if is_list(values) else values
 
 
 def _without(value: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -107,6 +92,10 @@ _ALIKE = 0.4
 
 
 _Pair = tuple[int | None, int | None]
+_Places = tuple[PathInData, PathInData]
+"""The places of two values, the one before in its config and the one after in its own."""
+
+_TOP: _Places = ((), ())
 _Blocks = dict[tuple[str, int], tuple[int, dict[str, Any]]]
 
 
@@ -121,9 +110,9 @@ class _Comparison:
     def configs(self, before: dict[str, Any], after: dict[str, Any]) -> Iterator[Difference]:
         old, new = before.get("blocks"), after.get("blocks")
         if not (_has_ids(old) and _has_ids(new)):
-            yield from self._mappings(before, after, (), None)
+            yield from self._mappings(before, after, _TOP, None)
             return
-        yield from self._mappings(_without(before, "blocks"), _without(after, "blocks"), (), None)
+        yield from self._mappings(_without(before, "blocks"), _without(after, "blocks"), _TOP, None)
         yield from self._blocks(_by_id(old), _by_id(new))
 
     def _blocks(self, old: _Blocks, new: _Blocks) -> Iterator[Difference]:
@@ -131,8 +120,9 @@ class _Comparison:
             if key not in new:
                 yield Difference("removed", ("blocks", index), key[0], block, None)
             else:
-                index, after = new[key]
-                yield from self._block(block, after, ("blocks", index), key[0])
+                index_after, after = new[key]
+                places = ("blocks", index), ("blocks", index_after)
+                yield from self._block(block, after, places, key[0])
         for key, (index, block) in new.items():
             if key not in old:
                 yield Difference("added", ("blocks", index), key[0], None, block)
@@ -141,50 +131,50 @@ class _Comparison:
             yield Difference("changed", ("blocks",), None, marked[0], marked[1])
 
     def _block(
-        self, before: dict[str, Any], after: dict[str, Any], place: PathInData, block_id: str
+        self, before: dict[str, Any], after: dict[str, Any], places: _Places, block_id: str
     ) -> Iterator[Difference]:
         marks = [[block[name] for name in _MARKS if name in block] for block in (before, after)]
         if not all(isinstance(mark, bool) for mark in (*marks[0], *marks[1])):
-            yield from self._mappings(before, after, place, block_id)
+            yield from self._mappings(before, after, places, block_id)
             return
         if any(marks[0]) != any(marks[1]):
             name = next((name for block in (after, before) for name in _MARKS if name in block), _MARKS[0])
-            yield Difference("changed", (*place, name), block_id, any(marks[0]), any(marks[1]))
-        yield from self._mappings(_without(before, *_MARKS), _without(after, *_MARKS), place, block_id)
+            yield Difference("changed", (*places[1], name), block_id, any(marks[0]), any(marks[1]))
+        yield from self._mappings(_without(before, *_MARKS), _without(after, *_MARKS), places, block_id)
 
-    def _values(self, before: Any, after: Any, place: PathInData, block_id: str | None) -> Iterator[Difference]:
+    def _values(self, before: Any, after: Any, places: _Places, block_id: str | None) -> Iterator[Difference]:
         if self._is_same(before, after):
             return
         if is_dict(before) and is_dict(after):
-            yield from self._mappings(before, after, place, block_id)
+            yield from self._mappings(before, after, places, block_id)
         elif is_list(before) and is_list(after):
-            yield from self._lists(before, after, place, block_id)
+            yield from self._lists(before, after, places, block_id)
         else:
-            yield Difference("changed", place, block_id, before, after)
+            yield Difference("changed", places[1], block_id, before, after)
 
     def _mappings(
-        self, before: dict[str, Any], after: dict[str, Any], place: PathInData, block_id: str | None
+        self, before: dict[str, Any], after: dict[str, Any], places: _Places, block_id: str | None
     ) -> Iterator[Difference]:
         for name, value in before.items():
             if name in after:
-                yield from self._values(value, after[name], (*place, name), block_id)
+                yield from self._values(value, after[name], _inside(places, name, name), block_id)
             else:
-                yield Difference("removed", (*place, name), block_id, value, None)
+                yield Difference("removed", (*places[0], name), block_id, value, None)
         for name, value in after.items():
             if name not in before:
-                yield Difference("added", (*place, name), block_id, None, value)
+                yield Difference("added", (*places[1], name), block_id, None, value)
 
     def _lists(
-        self, before: Sequence[Any], after: Sequence[Any], place: PathInData, block_id: str | None
+        self, before: Sequence[Any], after: Sequence[Any], places: _Places, block_id: str | None
     ) -> Iterator[Difference]:
         for i, j in self._pairs(before, after):
             if j is None:
                 assert i is not None
-                yield Difference("removed", (*place, i), block_id, before[i], None)
+                yield Difference("removed", (*places[0], i), block_id, before[i], None)
             elif i is None:
-                yield Difference("added", (*place, j), block_id, None, after[j])
+                yield Difference("added", (*places[1], j), block_id, None, after[j])
             else:
-                yield from self._values(before[i], after[j], (*place, j), block_id)
+                yield from self._values(before[i], after[j], _inside(places, i, j), block_id)
 
     # --- Which item of a list is which ---
 
@@ -294,6 +284,10 @@ def _by_id(blocks: Any) -> _Blocks:
 
 def _is_marked(block: dict[str, Any]) -> bool:
     return any(block.get(name) for name in _MARKS)
+
+
+def _inside(places: _Places, before: str | int, after: str | int) -> _Places:
+    return (*places[0], before), (*places[1], after)
 
 
 def _common_ends(old: Sequence[object], new: Sequence[object]) -> tuple[int, int]:

@@ -374,8 +374,8 @@ class Accumulator:
         archetype = (
             text_or_none(event.data.block_type) or text_or_none(config.get("block_archetype_id")) or block.archetype
         )
-        told = (dependencies_in(each) for each in (config, definition_in(self._config, block_id)))
-        needs = next((each for each in told if each is not None), block.dependencies)
+        found = (dependencies_in(each) for each in (config, definition_in(self._config, block_id)))
+        needs = next((each for each in found if each is not None), block.dependencies)
         moment = parse_timestamp(event.timestamp)
         if isinstance(event, BlockRunStarted):
             self._blocks[block_id] = BlockRun(block_id, archetype, started=moment, dependencies=needs)

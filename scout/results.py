@@ -37,7 +37,6 @@ __all__ = [
     "WorkflowPage",
     "as_number",
     "as_text",
-    "blocks_in_state",
     "definition_in",
     "dependencies_in",
     "output_of",
@@ -368,12 +367,12 @@ def run_in_answer(data: Mapping[str, Any], config: Mapping[str, Any] | None, mar
         state=state,
         errors=[sentence(each) for each in (problems if is_list(problems) else [problems] if problems else [])],
         output_block_id=text_or_none(data.get("output_block_id")) or marked,
-        blocks=blocks_in_state(state, config or {}),
+        blocks=_blocks_in_state(state, config or {}),
         raw=data,
     )
 
 
-def blocks_in_state(state: Mapping[str, Any], config: Mapping[str, Any]) -> list[BlockRun]:
+def _blocks_in_state(state: Mapping[str, Any], config: Mapping[str, Any]) -> list[BlockRun]:
     """Return the blocks of which a plain response tells more than the output: those with `meta`.
 
     One with an output has completed. Of the others nothing says how they ended.
@@ -524,9 +523,10 @@ class _Saved:
         needs = block.get("dependencies")
         if needs is not None and not (is_list(needs) and all(isinstance(need, str) for need in needs)):
             self._refuse(f"{place}.dependencies is not a list of texts")
-        price = block.get("price")
-        if isinstance(price, bool) or not isinstance(price, int | float | None):
-            self._refuse(f"{place}.price is {_kind(price)} where a number belongs")
+        given = block.get("price")
+        price = None if isinstance(given, str) else as_number(given)
+        if price is None and given is not None:
+            self._refuse(f"{place}.price is {_kind(given)} where a number of the size of a float belongs")
         texts = {name: self._text(block, name, f"{place}.") for name in ("archetype", "error", "model", "status")}
         started, ended, first_token = (self._time(block, name, f"{place}.") for name in _TIMES)
         return BlockRun(
@@ -587,7 +587,7 @@ def _brief(value: Any) -> str:
         return repr(shorten(value, _LONGEST_IN_A_REPR))
     try:
         return shorten(repr(value), _LONGEST_IN_A_REPR)
-    except RecursionError:
+    except (RecursionError, ValueError):  # nested too deeply, or an int of more digits than Python writes
         return "..."
 
 

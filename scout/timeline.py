@@ -1,7 +1,4 @@
-"""Pictures of runs: `Timeline`, a bar per block over time, and the short form of a run in a notebook.
-
-It stands above `Run`, which makes it, so it takes the blocks of a run as whatever has the fields of a `BlockRun`.
-"""
+"""Pictures of runs: `Timeline`, a bar per block over time, and the short form of a run in a notebook."""
 
 from __future__ import annotations
 
@@ -9,42 +6,12 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
-from ._pictures import cut, display_width, one_line, svg_picture, xml_text
+import scout  # its names are imported when they are first used, which only `typing.get_type_hints` does here
+
+from ._pictures import BOLD, cut, display_width, fit, one_line, pixels, svg_picture, xml_text
 
 __all__ = ["Bar", "Timeline", "duration_text", "headline", "html_summary", "make_timeline", "price_text"]
-
-
-class _Block(Protocol):
-    """The fields of a `BlockRun`."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def archetype(self) -> str | None: ...
-    @property
-    def status(self) -> str: ...
-    @property
-    def started(self) -> datetime | None: ...
-    @property
-    def ended(self) -> datetime | None: ...
-    @property
-    def duration(self) -> float | None: ...
-    @property
-    def price(self) -> float | None: ...
-    @property
-    def error(self) -> str | None: ...
-    @property
-    def first_token(self) -> datetime | None: ...
-    @property
-    def model(self) -> str | None: ...
-    @property
-    def input_tokens(self) -> int | None: ...
-    @property
-    def output_tokens(self) -> int | None: ...
-    @property
-    def dependencies(self) -> tuple[str, ...] | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +108,7 @@ class _Span:
         return (self.end - self.start).total_seconds()
 
 
-def make_timeline(blocks: Sequence[_Block], title: str) -> Timeline:
+def make_timeline(blocks: Sequence[scout.BlockRun], title: str) -> Timeline:
     """Return the timeline of the blocks of a run."""
     times = [time for block in blocks for time in (block.started, block.ended, block.first_token) if time is not None]
     start, last = (min(times), max(times)) if times else (None, None)
@@ -172,7 +139,7 @@ def make_timeline(blocks: Sequence[_Block], title: str) -> Timeline:
     return Timeline(title, tuple(bars), tuple(path), start, seconds(last) or 0.0)
 
 
-def _span(block: _Block, last: datetime) -> _Span | None:
+def _span(block: scout.BlockRun, last: datetime) -> _Span | None:
     start = block.started or block.first_token or block.ended
     if start is None:
         return None
@@ -180,13 +147,13 @@ def _span(block: _Block, last: datetime) -> _Span | None:
     return _Span(start, end, block.ended is not None)
 
 
-def _critical_path(blocks: dict[str, _Block], spans: dict[str, _Span]) -> list[str]:
+def _critical_path(blocks: dict[str, scout.BlockRun], spans: dict[str, _Span]) -> list[str]:
     """Return the ids of the blocks that the run waited for, the first one first."""
     path: list[str] = []
     candidates = list(spans)
     while candidates:
-        # Of those that ended at the same time, the one that took longest.
-        path.append(max(candidates, key=lambda block_id: (spans[block_id].end, spans[block_id].length)))
+        # Of those that ended at the same time, the one that took longest, else the one that began last.
+        path.append(max(reversed(candidates), key=lambda block_id: (spans[block_id].end, spans[block_id].length)))
         needs = blocks[path[-1]].dependencies
         begun = spans[path[-1]].start
         candidates = [
@@ -197,7 +164,7 @@ def _critical_path(blocks: dict[str, _Block], spans: dict[str, _Span]) -> list[s
     return path[::-1]
 
 
-def _details(block: _Block) -> str:
+def _details(block: scout.BlockRun) -> str:
     tokens = {"read": block.input_tokens, "written": block.output_tokens}
     facts = [
         block.archetype,
@@ -230,8 +197,10 @@ def duration_text(seconds: float) -> str:
 
 
 def price_text(price: float) -> str:
-    """Return a price without an exponent, and without zeros that say nothing."""
-    return f"{price:.8f}".rstrip("0").rstrip(".") if math.isfinite(price) else str(price)
+    """Return a price without zeros that say nothing, and without an exponent unless nobody would pay it."""
+    if price == 0 or 1e-8 <= abs(price) < 1e9:
+        return f"{price:.8f}".rstrip("0").rstrip(".")
+    return f"{price:.3g}"
 
 
 def headline(run_id: str | None, status: str, price: float | None) -> str:
@@ -264,12 +233,16 @@ def _tick_text(seconds: float) -> str:
     return duration_text(seconds)
 
 
+_LONGEST_END = 12  # columns of a status, which may be any text
+
+
 def _facts(bar: Bar) -> tuple[str, str, str]:
     """Return how long, how much, and how it ended if it did not complete."""
     seconds = bar.seconds
     length = "" if seconds is None else duration_text(seconds) if bar.has_ended else f"> {duration_text(seconds)}"
     price = "" if bar.price is None else price_text(bar.price)
-    return length, price, "" if bar.status == "completed" else "no end" if bar.status == "started" else bar.status
+    end = {"completed": "", "started": "no end"}.get(bar.status, bar.status)
+    return length, price, cut(one_line(end), _LONGEST_END)
 
 
 _NO_TIMES = "the answer tells no times of the blocks; only a stream does"
@@ -292,6 +265,10 @@ _UNICODE = _Characters("░", "█", "│", "✗", "▶", "…")
 _ASCII = _Characters(".", "=", "|", "x", ">", "...")
 
 
+_SHORTEST_NAME, _LEAST_ROOM = 8, 7  # columns
+_MOST_LINES = 5  # of one note
+
+
 class _Text:
     """The lines of a timeline."""
 
@@ -300,13 +277,17 @@ class _Text:
         self._width = width
         self._characters = characters
         facts = [_facts(bar) for bar in timeline.bars]
-        self._columns = [
-            max((display_width(cell) for cell in column), default=0) for column in zip(*facts, strict=True)
-        ]
+        sizes = [max(map(display_width, column)) for column in zip(*facts, strict=True)]
         longest = max((display_width(one_line(bar.id)) for bar in timeline.bars), default=0)
-        self._name = min(longest, max(8, width // 3))
-        beside = self._name + 3 + sum(size + 2 for size in self._columns if size)
-        self._room = max(width - beside, 10)
+        longest = min(longest, max(_SHORTEST_NAME, width // 3))
+        # For the bars, names are cut; then the end goes, which the bars show as well, then the price.
+        for kept in (3, 2, 1):
+            self._columns = sizes[:kept]
+            left = width - 3 - sum(size + 2 for size in self._columns if size)
+            self._name = min(longest, max(_SHORTEST_NAME, left - _LEAST_ROOM))
+            self._room = left - self._name
+            if self._room >= _LEAST_ROOM:
+                break
 
     def all(self) -> str:
         timeline = self._timeline
@@ -319,8 +300,9 @@ class _Text:
             lines[0] += f", {duration_text(timeline.seconds)}"
             lines.append(self._axis())
         lines += map(self._line, timeline.bars)
-        lines += self._notes()
         ellipsis = self._characters.ellipsis
+        for note in self._notes():
+            lines += _wrapped(note, self._width, ellipsis)
         return "".join(f"{cut(line.rstrip(), self._width, ellipsis)}\n" for line in lines)
 
     def _axis(self) -> str:
@@ -335,7 +317,7 @@ class _Text:
         name = cut(one_line(bar.id), self._name, self._characters.ellipsis)
         mark = "*" if bar.is_critical else " "
         drawn = "" if self._timeline.start is None else f"{self._bar(bar):<{self._room}}"
-        cells = [f"{cell:>{size}}" for cell, size in zip(_facts(bar), self._columns, strict=True) if size]
+        cells = [f"{cell:>{size}}" for cell, size in zip(_facts(bar), self._columns, strict=False) if size]
         line = "  ".join([f"{name}{' ' * (self._name - display_width(name))} {mark} {drawn}".rstrip(" "), *cells])
         if drawn:
             line = f"{name}{' ' * (self._name - display_width(name))} {mark} {drawn}  {'  '.join(cells)}"
@@ -372,6 +354,20 @@ class _Text:
         return notes
 
 
+def _wrapped(text: str, width: int, ellipsis: str) -> list[str]:
+    """Return a text in lines that fit, all but the first indented; of a long one only the beginning."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if not lines[-1] or display_width(longer) <= width:
+            lines[-1] = longer
+        elif len(lines) < _MOST_LINES:
+            lines.append(f"  {word}")
+        else:
+            return [*lines[:-1], f"{cut(lines[-1], width - 4, ellipsis)} {ellipsis}"]
+    return lines
+
+
 # --- SVG ----------------------------------------------------------------------------------------------------------
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _ROW = 960.0, 200.0, 690.0, 84.0, 26.0
@@ -383,7 +379,8 @@ def _svg(timeline: Timeline) -> str:
     height = _TOP + _ROW * max(len(timeline.bars), 1) + 56
     bottom = height - 48
     long = "" if timeline.start is None else f", {duration_text(timeline.seconds)}"
-    parts = [_words(16, 30, cut(timeline.title + long, 110), more='font-size="16" font-weight="600"')]
+    title = fit(timeline.title + long, 16 * BOLD, _WIDTH - 32)
+    parts = [_words(16, 30, title, more='font-size="16" font-weight="600"')]
     if timeline.start is not None:
         parts += _grid(timeline, bottom)
     elif timeline.bars:
@@ -425,16 +422,17 @@ def _row(timeline: Timeline, bar: Bar, y: float) -> str:
     length, price, end = _facts(bar)
     hint = "; ".join(filter(None, [name, bar.status, length, price and f"price {price}", bar.details, bar.error]))
     kind = {"completed": "soft", "failed": "bad"}.get(bar.status, "busy")
-    parts = [f"<g><title>{xml_text(cut(one_line(hint), 400))}</title>", _words(16, base, cut(name, 24), more=weight)]
+    shown = fit(name, 13 * BOLD, _LEFT - 24)
+    parts = [f"<g><title>{xml_text(cut(one_line(hint), 400))}</title>", _words(16, base, shown, more=weight)]
     if bar.start is not None and bar.end is not None:
         parts += _bar(timeline, bar, y - 4)
-    ended = cut(one_line(end), 10)
     if timeline.start is None:
-        parts.append(_words(_LEFT, base, cut("; ".join(filter(None, [one_line(bar.status), bar.details])), 70), kind))
-        ended = ""
-    parts.append(_words(_RIGHT + 90, base, length, "soft", 'text-anchor="end"'))
-    parts.append(_words(_RIGHT + 178, base, price, "soft", 'text-anchor="end"'))
-    parts.append(_words(_RIGHT + 190, base, ended, kind))
+        facts = "; ".join(filter(None, [one_line(bar.status), bar.details]))
+        parts.append(_words(_LEFT, base, fit(facts, 13, _RIGHT + 70 - _LEFT), kind))
+        end = ""
+    parts.append(_words(_RIGHT + 90, base, fit(length, 13, 85), "soft", 'text-anchor="end"'))
+    parts.append(_words(_RIGHT + 178, base, fit(price, 13, 85), "soft", 'text-anchor="end"'))
+    parts.append(_words(_RIGHT + 190, base, fit(end, 13, _WIDTH - _RIGHT - 196), kind))
     return "".join([*parts, "</g>"])
 
 
@@ -470,7 +468,7 @@ def _legend(timeline: Timeline, y: float) -> str:
     for kind, meaning, is_used in kinds:
         if is_used:
             parts += [_rect(x, y - 12, 24, kind), _words(x + 32, y, meaning, "soft", 'font-size="12"')]
-            x += 60 + 7 * len(meaning)
+            x += 56 + pixels(meaning, 12)
     return "".join(parts)
 
 
@@ -480,7 +478,7 @@ _MOST_ROWS = 100
 _LONGEST = 2000
 
 
-def html_summary(title: str, said: str, blocks: Sequence[_Block]) -> str:
+def html_summary(title: str, said: str, blocks: Sequence[scout.BlockRun]) -> str:
     """Return a run as a piece of HTML for a notebook. It takes its colours from the page, dark or light.
 
     Args:

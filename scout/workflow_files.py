@@ -6,14 +6,15 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
 
 import scout  # its names are imported when they are first used, which only `typing.get_type_hints` does here
 
-from ._documents import NEVER_RAW, locate, parse_json_text, parse_yaml, refuse_at
+from ._documents import NEVER_RAW
 from ._files import write_whole
-from ._json import PathInData, is_list, is_mapping, json_fault, parse_json, spell, text_or_none, write_json
+from ._json import PathInData, is_list, is_mapping, json_fault, objects_in, parse_json, spell, text_or_none, write_json
 from ._layout import write_yaml
 from ._order import in_order
 from ._sources import Source, read_source
@@ -84,8 +85,8 @@ class LoadedWorkflow:
         marked = [block.get("block_id") for block in blocks if block.get("is_output") or block.get("block_is_output")]
         if marked:
             return text_or_none(marked[0])
-        edges = [edge for block in blocks if is_list(block.get("dependencies")) for edge in block["dependencies"]]
-        awaited = {text_or_none(edge.get("block_id")) for edge in edges if is_mapping(edge)}
+        edges = [edge for block in blocks for edge in objects_in(block.get("dependencies"))]
+        awaited = {text_or_none(edge.get("block_id")) for edge in edges}
         leaves = [block_id for block in blocks if (block_id := text_or_none(block.get("block_id"))) not in awaited]
         return leaves[0] if len(leaves) == 1 else None
 
@@ -106,8 +107,9 @@ class LoadedWorkflow:
             return None, None
         name = self.path or ""
         text = decode_text(name, read_bytes(name)) if self.text is None else self.text
-        data = _parse(name, text)
-        return locate(text, (*place_of_config(data), *place))
+        source = _read(name, text)
+        wanted = (*place_of_config(source.data), *place)
+        return source.position(source.marks([wanted])[wanted].key)
 
     def graph(self) -> scout.Graph:
         """Return the blocks and their dependencies as a graph, which can be printed and drawn."""
@@ -116,9 +118,8 @@ class LoadedWorkflow:
         return graph_of(self.config, self.output_block_id)
 
     def _blocks(self) -> list[Mapping[str, Any]]:
-        found: Any = self.config.get("blocks")
         # A config from a server may hold anything; one from a file has been checked.
-        return [block for block in found if is_mapping(block)] if is_list(found) else []
+        return objects_in(self.config.get("blocks"))
 
 
 WorkflowSource = str | os.PathLike[str] | Mapping[str, Any] | SupportsToDict | LoadedWorkflow | StoredWorkflow
@@ -206,7 +207,7 @@ def load_text(name: str, text: str, *, require_fields: bool = False) -> LoadedWo
     Raises:
         WorkflowFileError: as `load_workflow`.
     """
-    return _checked(name, text, _parse(name, text), require_fields=require_fields)
+    return _checked(name, text, _read(name, text), require_fields=require_fields)
 
 
 def parse_file(name: str, text: str) -> Source:
@@ -215,22 +216,25 @@ def parse_file(name: str, text: str) -> Source:
     Raises:
         WorkflowFileError: as `load_workflow` of the file, with `require_fields`.
     """
-    source = read_source(name, text, is_json=is_json_name(name))
-    _checked(name, text, source.data, require_fields=True)
+    source = _read(name, text)
+    _checked(name, text, source, require_fields=True)
     return source
 
 
-def _checked(name: str, text: str, data: Any, *, require_fields: bool) -> LoadedWorkflow:
-    def refuse(problem: str, place: PathInData) -> NoReturn:
-        refuse_at(name, text, problem, place)
+def _read(name: str, text: str) -> Source:
+    return read_source(name, text, is_json=is_json_name(name))
 
+
+def _checked(name: str, text: str, source: Source, *, require_fields: bool) -> LoadedWorkflow:
+    def refuse(problem: str, place: PathInData) -> NoReturn:
+        line, column = source.position(source.marks([place])[place].key)
+        where = f"{spell(place)}: " if place else ""
+        raise WorkflowFileError(where + problem, path=name, line=line, column=column)
+
+    data = source.data
     if not is_mapping(data):
         refuse(f"a workflow is a mapping, and this is {kind_of(data)}", ())
     return replace(_unwrap(data, refuse, require_fields=require_fields), text=text)
-
-
-def _parse(name: str, text: str) -> Any:
-    return parse_json_text(name, text) if is_json_name(name) else parse_yaml(name, text)
 
 
 def read_bytes(name: str) -> bytes:
@@ -391,7 +395,7 @@ def kind_of(value: object) -> str:
             return "true or false"
         case str():
             return "text" if value else "empty text"
-        case int() | float():
+        case int() | float() | Decimal():
             return "a number"
         case list() | tuple():
             return "a list"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -29,12 +30,11 @@ from ._requests import (
 from .errors import (
     APIError,
     APIResponseError,
-    BadRequestError,
+    APIStatusError,
     ConfigurationError,
     ConflictError,
     NotFoundError,
     ScoutError,
-    UnprocessableEntityError,
 )
 from .results import Run, StoredWorkflow, WorkflowPage
 from .workflow_files import LoadedWorkflow, WorkflowSource, load_workflow
@@ -404,7 +404,7 @@ class _Workflows(Generic[HttpT]):
     def _search(self, keys: list[str], options: CallOptions, begun: float, purpose: str) -> _Plan[_Found]:
         """Find the workflows with some keys.
 
-        The API has no call for this, so the lists are searched: first, for a few keys, the results of the server's
+        The API has no call for this, so the lists are searched: first, for a few keys, the first pages of the server's
         search, which may or may not cover keys (not documented), then all workflows. No page is requested after the one
         that has the last of the keys.
 
@@ -422,8 +422,11 @@ class _Workflows(Generic[HttpT]):
             if not wanted:
                 continue
             walk = self._walk(None, options, begun, query=query)()
+            pages = itertools.count() if query is None else range(_PAGES)
             try:
-                while wanted and (prepared := walk.next()) is not None:
+                for _ in pages:
+                    if not wanted or (prepared := walk.next()) is None:
+                        break
                     page = walk.follow((yield prepared))
                     seen += (each.key for each in page.workflows if each.key is not None)
                     for each in page.workflows:
@@ -431,7 +434,7 @@ class _Workflows(Generic[HttpT]):
                             found.setdefault(each.key, []).append(each)
                     wanted -= found.keys()
             except APIError as error:
-                if query is not None and isinstance(error, BadRequestError | UnprocessableEntityError):
+                if query is not None and isinstance(error, APIStatusError) and error.status in _CANNOT_SEARCH:
                     continue  # a server that cannot search for this key
                 walk.note_in(error)
                 _reword(error, f"{error.message}; this was to find {purpose}")
@@ -448,6 +451,11 @@ class _Found(NamedTuple):
 
 _FEW = 5
 """The most keys that are searched one by one. For more, to go through all workflows once takes fewer requests."""
+
+_PAGES = 3
+"""The most pages of the results of one search. A server that ignores it would give all workflows, for each key."""
+
+_CANNOT_SEARCH = (400, 414, 422, 431)  # 414 and 431: the key is too long for an address
 
 
 def _only(key: str, workflows: list[StoredWorkflow]) -> StoredWorkflow:

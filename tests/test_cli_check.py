@@ -111,6 +111,7 @@ class TestFiles:
         write("package.json", text='{"name": "block_id", "dependencies": {}}')
         write("openapi.yaml", text="openapi: 3.1.0\ntags: []\npaths:\n  x: {properties: {block_id: {type: string}}}\n")
         write("list.json", text='[{"workflow_config": {}}]')
+        write("cassette.json", text='{"kind": "cassette"}\n{"kind": "request", "json": {"workflow_config": {}}}\n')
         write("stubs.yml", text="search: [a, b]\n")
         write("a/inputs/default.json", text='{"blocks": "no"}')
         write("misspelt.yml", text="bloks:\n  - block_id: a\n")

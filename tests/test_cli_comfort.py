@@ -740,5 +740,16 @@ def test_the_settings_of_the_project_are_looked_at(tmp_path: Path) -> None:
     with refused_url() as url:
         done = scout("doctor", url=url, cwd=tmp_path)
 
-    assert f"problem  settings: {tmp_path}/pyproject.toml cannot be read: " in done.stdout
+    assert f"problem  settings: {tmp_path}/pyproject.toml is not TOML: " in done.stdout
     assert done.returncode == 2
+
+
+def test_the_settings_are_those_that_check_uses(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.scout]\nignore = ["SW051"]\n')
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package/pyproject.toml").write_text("[project]\n")
+    with refused_url() as url:
+        done = scout("doctor", url=url, cwd=tmp_path / "package")
+
+    assert f"ok       settings: [tool.scout] in {tmp_path}/pyproject.toml\n" in done.stdout
+    assert "ok       extras: cli, graph, local\n" in done.stdout

@@ -165,7 +165,7 @@ SAME: list[tuple[str, Any, Any]] = [
         {"blocks": [{**BLOCK, "block_id": "b"}, {**BLOCK, "block_id": "a"}]},
     ),
     (
-        "the name of the mark",
+        "the name of the output mark",
         config_of("x"),
         {
             "blocks": [
@@ -176,9 +176,9 @@ SAME: list[tuple[str, Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("there", "here"), [each[1:] for each in SAME], ids=[each[0] for each in SAME])
+@pytest.mark.parametrize(("what", "there", "here"), SAME, ids=[each[0] for each in SAME])
 def test_unchanged_is_what_deploy_calls_unchanged(
-    there: Any, here: Any, client: Scout, server: LocalScout, tmp_path: Path
+    what: str, there: Any, here: Any, client: Scout, server: LocalScout, tmp_path: Path
 ) -> None:
     client.workflows.create(there, key="k")
     (tmp_path / "k.json").write_text(json.dumps(here))
@@ -187,7 +187,36 @@ def test_unchanged_is_what_deploy_calls_unchanged(
     (step,) = planned["workflows"]
 
     assert is_unchanged is not client.workflows.deploy(tmp_path / "k.json", key="k").changed
-    assert is_unchanged or step["differences"] or "order of blocks" in step["note"]
+    assert is_unchanged or step["differences"] or step["note"] == f"only {what} has changed"
+
+
+MOVED = {"ui": {"position": {"x": 1, "y": 2}}}
+TWO = {"blocks": [{**BLOCK, "block_id": "a"}, {**BLOCK, "block_id": "b", "is_output": False}]}
+
+
+@pytest.mark.parametrize(
+    ("here", "note"),
+    [
+        ({"blocks": [TWO["blocks"][0] | MOVED, TWO["blocks"][1]]}, "only the canvas of the editor has changed"),
+        ({"blocks": [TWO["blocks"][0] | MOVED], "tags": []}, "the canvas of the editor has changed as well, which"),
+        ({"blocks": TWO["blocks"][::-1]}, "only the order of blocks has changed"),
+        (TWO, None),
+        ({**TWO, "tags": []}, None),
+    ],
+)
+@pytest.mark.parametrize("is_draft", [False, True])
+def test_the_plan_says_what_differs_beside_the_meaning(
+    *, is_draft: bool, here: Any, note: str | None, client: Scout, server: LocalScout, tmp_path: Path
+) -> None:
+    made = client.workflows.create(TWO, key="k")
+    if is_draft:
+        client.workflows.update(made.id, TWO)
+        same = "; the draft is the same" if here is TWO else ""
+        note = f"the newest state is a draft, which is not deployed{f'; {note}' if note else same}"
+    (tmp_path / "k.json").write_text(json.dumps(here))
+
+    found = plan("k.json", "--no-check", url=server.url, cwd=tmp_path)["workflows"][0]["note"]
+    assert found is None if note is None else found.startswith(note)
 
 
 def test_a_draft_is_revised_even_if_it_is_the_same(client: Scout, server: LocalScout, folder: Path) -> None:
@@ -215,6 +244,12 @@ def test_what_is_stored_may_be_anything(tmp_path: Path) -> None:
         done = deploy("k.json", "--dry-run", url=server.url, cwd=tmp_path)
     assert done.returncode == 0
     assert "what is stored cannot be compared" in done.stdout
+
+
+def test_a_few_blocks_of_a_new_workflow_are_named(server: LocalScout, tmp_path: Path) -> None:
+    (tmp_path / "k.json").write_text(json.dumps({"blocks": [{**BLOCK, "block_id": f"b{n}"} for n in range(9)]}))
+    done = deploy("k.json", "--dry-run", "--no-check", url=server.url, cwd=tmp_path)
+    assert "\n    9 blocks: b0, b1, b2, b3, b4, b5, b6, b7, ...\n" in done.stdout
 
 
 # --- Keys and files ---------------------------------------------------------------------------------------------------
@@ -275,8 +310,11 @@ def test_all_files_that_cannot_be_deployed_are_named(client: Scout, server: Loca
     assert "flows/b/workflow.json, line 1" in done.stderr
     assert "of_another_program.json, line 1, column 1: this is not a workflow" in done.stderr
     assert "flows/empty.json: the key must not be empty" in done.stderr
-    assert done.stderr.endswith("scout: nothing was deployed\n")
+    assert done.stderr.startswith("scout: nothing was deployed:\n  flows/b/")
     assert server.requests == []
+
+    done = deploy("flows", "--yes", "--json", url=server.url, cwd=folder)
+    assert "flows/empty.json: the key must not be empty" in json.loads(done.stdout)["error"]["message"]
 
 
 def test_files_are_checked_first(client: Scout, server: LocalScout, folder: Path) -> None:
@@ -293,7 +331,7 @@ def test_files_are_checked_first(client: Scout, server: LocalScout, folder: Path
 @pytest.mark.parametrize(
     ("paths", "said"),
     [
-        (["empty"], "no workflow files were found in empty; they end in .yml, .yaml or .json"),
+        (["empty"], "no workflow files were found there; they end in .yml, .yaml or .json"),
         (["nowhere"], "nowhere"),
         (["*.toml"], "*.toml"),
     ],
@@ -508,8 +546,11 @@ def test_ctrl_c_says_what_was_done(*, is_revision: bool, folder: Path) -> None:
 
     with Server(route(choose)) as server:
         done = deploy("flows", "--yes", url=server.url, cwd=folder)
+        as_json = deploy("flows", "--yes", "--json", url=server.url, cwd=folder)
 
-    assert done.returncode == 130
+    assert results(as_json) == {"a": "created", "b": "not begun" if is_revision else "unknown", "c": "not begun"}
+    assert as_json.stderr.endswith(done.stderr.rpartition("scout: interrupted")[2])
+    assert done.returncode == as_json.returncode == 130
     assert "created a: wf_1, revision r\n" in done.stdout
     assert "not begun: c from flows/c.json" in done.stderr
     if is_revision:  # during the look at what is stored, so that b was not sent

@@ -9,7 +9,7 @@ import pytest
 from commands import Done, run_here
 
 from scout import Scout
-from scout.cli import _differences
+from scout.cli._terminal import wants_colour
 from scout.local import LocalScout
 
 KEY = "secret_planted_key"
@@ -39,10 +39,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def diff(*args: object, cwd: Path, url: str | None = None) -> Done:
+def diff(*args: object, cwd: Path, url: str | None = None, stdin: bytes = b"") -> Done:
     env = {name: value for name, value in os.environ.items() if name != "SCOUT_API_KEY"}
     env |= {} if url is None else {"SCOUT_BASE_URL": url, "SCOUT_API_KEY": KEY}
-    return run_here("diff", *args, env=env, cwd=cwd)
+    return run_here("diff", *args, env=env, cwd=cwd, stdin=stdin)
 
 
 def test_files_that_differ(folder: Path) -> None:
@@ -62,6 +62,12 @@ def test_files_that_mean_the_same(folder: Path) -> None:
     assert diff("a.yml", "a.yml", "--json", cwd=folder).stdout == "[]\n"
     moved = diff("a.yml", "moved.yml", "--ui", cwd=folder)
     assert (moved.returncode, moved.stdout.splitlines()[1]) == (1, "  ~ ui.position.x: 1 -> 7")
+
+
+def test_a_workflow_from_stdin(folder: Path) -> None:
+    assert diff("-", "b.yml", cwd=folder, stdin=BEFORE.encode()).stdout == diff("a.yml", "b.yml", cwd=folder).stdout
+    assert diff("b.yml", "-", cwd=folder, stdin=b"blocks: [").stderr.startswith("scout: stdin, line 1")
+    assert diff("-", "-", cwd=folder, stdin=BEFORE.encode()).returncode == 2
 
 
 def test_json(folder: Path) -> None:
@@ -112,9 +118,9 @@ def test_colours_are_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("NO_COLOR", "TERM"):
         monkeypatch.delenv(name, raising=False)
     stream: object = Terminal()
-    assert _differences.wants_colour(stream)  # type: ignore[arg-type]
+    assert wants_colour(stream)  # type: ignore[arg-type]
     monkeypatch.setenv("TERM", "dumb")
-    assert not _differences.wants_colour(stream)  # type: ignore[arg-type]
+    assert not wants_colour(stream)  # type: ignore[arg-type]
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("NO_COLOR", "1")
-    assert not _differences.wants_colour(stream)  # type: ignore[arg-type]
+    assert not wants_colour(stream)  # type: ignore[arg-type]

@@ -112,6 +112,18 @@ def test_permissions_and_links_are_kept(folder: Path) -> None:
     assert [path.name for path in file.parent.iterdir() if path.name.startswith(".")] == []
 
 
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root may give files away")
+def test_root_leaves_a_file_to_its_owner(folder: Path) -> None:
+    file = folder / "flows" / "a.yml"
+    file.chmod(0o640)
+    os.chown(file, 12345, 12346)
+
+    assert fmt(file).returncode == 0
+
+    found = file.stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (12345, 12346, 0o640)
+
+
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write every file")
 def test_a_read_only_file_is_trouble(folder: Path) -> None:
     (folder / "flows" / "a.yml").chmod(0o440)

@@ -141,10 +141,17 @@ class TestStubs:
         assert Path("my.yml").read_text().partition("\n\n")[2] == (
             "# The search # of all (com.scoutos.serp)\n"
             "search:\n  hits:\n    - title: '...'\n      url: '...'\n\n"
-            "# yes (com.scoutos.http)\nyes: '...'\n\n"
+            "# yes (com.scoutos.http)\n'yes': '...'\n\n"
             "# Rate (com.scoutos.llm)\nrate:\n  score: 1\n  reason: '...'\n"
         )
         assert capsys.readouterr().out == "my.yml\n...: ...\n... ...\n"
+
+    def test_the_items_of_a_list_are_written_out(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        Path("w.yml").write_text(SEARCH.replace("{% if rate", "{{ search.output.hits[1].title }}{% if rate"))
+
+        assert main(["stubs", "w.yml", "-o", "-"]) == 0
+        item = "    - title: '...'\n      url: '...'\n"
+        assert f"search:\n  hits:\n{item}{item}" in capsys.readouterr().out
 
     def test_by_default_it_stands_where_a_local_run_finds_it(
         self, folder: Path, capsys: pytest.CaptureFixture[str]

@@ -1,10 +1,16 @@
 """Lines that live at the bottom of a terminal: whatever they do, the text is where it would be without them."""
 
+import os
+import sys
+from pathlib import Path
+
 import pyte
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from scout.cli import _live
+from scout.cli._display import LiveDisplay, open_display
 from scout.cli._live import LiveLines, column_after, fit
 
 
@@ -141,3 +147,17 @@ def test_where_the_cursor_is(before: int | None, text: str, after: int | None) -
 )
 def test_a_line_fits(text: str, shown: str) -> None:
     assert fit(text, 10) == shown
+
+
+@pytest.mark.parametrize("is_file", [True, False], ids=["file", "pipe"])
+def test_it_moves_while_the_answer_goes_to_a_file_but_not_to_another_program(
+    is_file: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ours, theirs = os.pipe()
+    monkeypatch.setattr(_live, "is_possible", lambda: True)
+    with os.fdopen(ours), os.fdopen(theirs, "w") as pipe, (tmp_path / "answer.txt").open("w") as file:
+        monkeypatch.setattr(sys, "stdout", file if is_file else pipe)
+        display = open_display(answer_is_text=True)
+        display.close()
+
+    assert isinstance(display, LiveDisplay) is is_file

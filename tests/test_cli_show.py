@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from commands import Done, run_here
 from servers import Server, json_answer, run_answer
-from test_cli_stream import CONFIG, HELLO, begins, block_begins, events, fails, says
+from test_cli_stream import CONFIG, HELLO, begins, block_begins, block_fails, events, fails, says
 
 from scout import Run
-from scout.cli import _keeping
 from scout.cli._display import PlainDisplay
 
 META = {"model": "gpt-4o", "input_tokens": 21, "output_tokens": 96, "cost": 0.0025}
@@ -56,6 +55,12 @@ def test_the_key_is_in_no_file(folder: Path) -> None:
 
     assert "secret_planted_key" not in (folder / "run.json").read_text()
     assert saved(folder).output == "the key is [redacted]"
+
+    said = block_fails("answer", 2, "secret_planted_key is not known")
+    run(folder, "--timeline", "out.svg", behaviour=events(begins(), block_begins("answer"), said, fails("so")))
+
+    assert "secret_planted_key" not in (folder / "out.svg").read_text()
+    assert "[redacted] is not known" in (folder / "out.svg").read_text()
 
 
 def test_a_plain_run_is_saved_with_what_its_answer_tells(folder: Path) -> None:
@@ -121,7 +126,7 @@ def test_a_run_that_cannot_be_saved_after_all_is_printed(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(_keeping, "write_whole", full)
+    monkeypatch.setattr("scout._files.write_whole", full)
 
     done, _ = run(folder, "--save", "run.json", *options)
 
@@ -131,13 +136,19 @@ def test_a_run_that_cannot_be_saved_after_all_is_printed(
     assert Run.from_dict(json.loads(done.stdout[start:])).output == "Hello there"
 
 
-def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_text("mine")
+def test_a_file_that_appears_meanwhile_is_not_replaced(folder: Path) -> None:
+    answer = json_answer(PLAIN)
 
-    with pytest.raises(FileExistsError):
-        _keeping.write_whole(tmp_path / "run.json", b"other", replace=False)
-    assert [each.name for each in tmp_path.iterdir()] == ["run.json"]
-    assert (tmp_path / "run.json").read_text() == "mine"
+    def and_another_program_writes(*request: Any) -> Any:
+        (folder / "run.json").write_text("mine")
+        return answer(*request)
+
+    done, _ = run(folder, "--save", "run.json", "--json", behaviour=and_another_program_writes)
+
+    assert (done.returncode, (folder / "run.json").read_text()) == (2, "mine")
+    assert "it exists already; so the run is printed" in done.stderr
+    assert Run.from_dict(json.loads(done.stdout)).output == "Hello there"
+    assert [each.name for each in folder.iterdir() if each.name.endswith(".tmp")] == []
 
 
 # --- Timeline -----------------------------------------------------------------------------------------------------
@@ -224,6 +235,17 @@ def test_an_answer_of_the_api_is_shown(folder: Path) -> None:
     assert "no output block" in done.stderr
 
 
+def test_the_json_of_a_run_that_was_interrupted_is_shown(folder: Path) -> None:
+    begin = [begins(), block_begins("answer"), says("answer", 1, "Hel")]
+    done, _ = run(folder, "--timeline", "--json", behaviour=events(*begin))
+
+    shown = scout(folder, "show", "-", stdin=done.stdout.encode())
+
+    assert done.returncode == 3
+    assert shown.returncode == 0
+    assert "run run_1 started" in shown.stdout
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -234,6 +256,9 @@ def test_an_answer_of_the_api_is_shown(folder: Path) -> None:
         (b"[]", "this is list"),
         (b'{"workflow_config": {}}', "no status and state"),
         (b'{"status": "completed", "state": {}, "blocks": [{"id": 5}]}', "blocks[0]"),
+        (b'{"status": "completed", "state": {}, "blocks": [{"id": "a", "price": 1' + b"0" * 400 + b"}]}", ".price"),
+        (b'{"error": {"run": null}}', "this is null"),
+        (b'{"name": "workflow_run_started"}\n{"name": "block_run_started"}\n', "write that with --save"),
     ],
 )
 def test_a_file_that_is_no_run_is_refused(folder: Path, content: bytes, words: str) -> None:

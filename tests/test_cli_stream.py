@@ -300,6 +300,7 @@ class TestTerminal:
 
         assert out == "Hello there\n"
         assert "answer completed in 5.00 s" in shown
+        assert COLOUR.search(shown) is None  # the reader may write to the terminal as well, as `tee` does
 
     def test_events_as_json_are_lines_that_read_back(self, workflow: Path) -> None:
         with Server(events(begins(), says("answer", 1, NASTY), ends(NASTY))) as server:

@@ -200,6 +200,21 @@ def test_the_place_leads_to_the_line_in_the_file(tmp_path: Path) -> None:
     assert [after.locate(place) for place in places] == [(5, 5)]
 
 
+def test_the_place_of_what_was_removed_leads_to_it_in_the_workflow_before() -> None:
+    prompts: list[Any] = [{"role": "user", "content": text} for text in ("first", "second")]
+    before = workflow(block("a"), block("b", block_inputs={"prompt_items": [*prompts, {"role": "x", "name": "n"}]}))
+    after = workflow(block("b", block_inputs={"prompt_items": [prompts[1], {"role": "x"}]}), block("a"))
+
+    found = [each for each in diff(before, after) if each.kind == "removed"]
+
+    for each in found:
+        value: Any = before
+        for step in each.place:
+            value = value[step]
+        assert value == each.before
+    assert {each.place[-1] for each in found} == {0, "name"}
+
+
 # --- Any JSON, any size -------------------------------------------------------------------------------------------
 
 JSON = st.recursive(
@@ -287,6 +302,36 @@ block llm "Llm"
   +   one
   +   two"""
     )  # fmt: skip
+
+
+def test_a_long_line_shows_the_part_that_has_changed() -> None:
+    first, last = "One sentence. " * 30, " Another one." * 30
+
+    found = diff(with_inputs(text=f"{first}Be brief.{last}"), with_inputs(text=f"{first}Be kind.{last}"))
+
+    assert list(lines(found))[1:] == [
+        "  ~ block_inputs.text:",
+        '    - ..."entence. One sentence. One sentence. Be brief. Another one. Another one. Another one."...',
+        '    + ..."entence. One sentence. One sentence. Be kind. Another one. Another one. Another one."...',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "old", "new"),
+    [
+        ("a" * 200, "a" * 199, '..."' + "a" * 41 + '"', '..."' + "a" * 40 + '"'),
+        ("a" * 200, "", '"' + "a" * 200 + '"', '""'),
+        ("x" + "a" * 200, "y" + "a" * 200, '"x' + "a" * 40 + '"...', '"y' + "a" * 40 + '"...'),
+        ("x" * 70, "y" * 70, '"' + "x" * 70 + '"', '"' + "y" * 70 + '"'),
+    ],
+)
+def test_the_ends_of_a_long_line(before: str, after: str, old: str, new: str) -> None:
+    assert list(lines(diff(with_inputs(text=before), with_inputs(text=after))))[-2:] == [f"    - {old}", f"    + {new}"]
+
+
+def test_a_name_that_could_be_two_is_quoted() -> None:
+    (_, line) = lines(diff(with_inputs(a={"b.c": 1, "d": 1}), with_inputs(a={"b.c": 2, "d": 1})))
+    assert line == '  ~ block_inputs.a."b.c": 1 -> 2'
 
 
 def test_colours_are_added_on_request_and_control_characters_never() -> None:

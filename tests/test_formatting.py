@@ -177,6 +177,14 @@ def test_the_form() -> None:
         ("tags: ['1', \"it's\", 'a\"b', '{{x}}']", "tags:\n  - '1'\n  - it's\n  - a\"b\n  - '{{x}}'\n"),
         ('tags: ["a\\tb", \'a # b\', a#b, "\\u2028"]', 'tags:\n  - "a\\tb"\n  - \'a # b\'\n  - a#b\n  - "\\u2028"\n'),
         ("tags: [1.0, 1e-7, 0o17, .5]", "tags:\n  - 1.0\n  - 1.0e-07\n  - 15\n  - 0.5\n"),
+        # A missing value has no place of its own in the text, and a comment below it belongs to the next key.
+        (
+            "x:  # c\n\n# of z\nz:\n  - {a: }\nblocks: []\n",
+            "blocks: []\nx: null  # c\n\n# of z\nz:\n  - a: null\n",
+        ),
+        ("{x: 1, # c\ntags: [a]\n# d\n} # e\n# f\n", "tags:\n  - a\nx: 1  # c\n# d\n# e\n# f\n"),
+        ("&all # c\ntags: &a []\nblocks: *a\n", "# c\ntags: &a []\nblocks: *a\n"),
+        ("&all # c\ntags: []\nblocks: []\n", "blocks: []\n# c\ntags: []\n"),
         ('{"workflow_display_name": "x",\n"blocks": []}', '{\n  "workflow_display_name": "x",\n  "blocks": []\n}\n'),
     ],
 )
@@ -254,7 +262,7 @@ def test_the_canvas_can_be_dropped() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("%YAML 1.2\n---\nblocks: []\n", "line 2: has a directive"),
+        ("# c\n%YAML 1.2\n---\nblocks: []\n", "line 2: has a directive"),
         ("blocks: []\n---\nblocks: []\n", "line 2, column 1: is not YAML: expected a single document"),
         ("blocks: []\nblocks: []\n", 'line 2, column 1: is not YAML: found duplicate key "blocks"'),
         ("services: {}\n", "this is not a workflow"),

@@ -90,6 +90,13 @@ def test_an_unknown_dependency_is_a_missing_block() -> None:
     assert graph.edges == ((2, 0), (2, 1), (0, 1))
 
 
+@pytest.mark.parametrize("title", ["", " \n"])
+def test_a_block_without_a_title_is_named_by_its_id(title: str) -> None:
+    (node,) = graph_of_blocks(block("a", block_display_name=title)).nodes
+
+    assert node.title == "a"
+
+
 def test_of_two_blocks_with_one_id_the_first_is_depended_on() -> None:
     graph = graph_of_blocks(block("a"), block("a", "a"), block("b", "a", "a"))
 
@@ -179,6 +186,27 @@ def test_edges_that_lead_back_are_named_below() -> None:
     graph = graph_of_blocks(block("a", "c"), block("b", "a", "b"), block("c", "b"))
 
     assert graph.to_text().endswith("\n\nEdges that lead back:\n  b → b\n  c → a\n")
+
+
+def test_a_fork_leads_to_the_middle_of_its_boxes() -> None:
+    graph = graph_of_blocks(block("classes"), block("classify", "classes"), block("a_name_that_is_longer", "classes"))
+
+    lines = graph.to_text().splitlines()
+    (arrows,) = (line for line in lines if line.count("▼") == 2)
+    (tops,) = (line for line in lines if line.count("┌") == line.count("┐") == 2)
+    middles = [(tops.index("┌") + tops.index("┐")) / 2, (tops.rindex("┌") + tops.rindex("┐")) / 2]
+    assert abs(arrows.index("▼") - middles[0]) <= 4
+    assert abs(arrows.rindex("▼") - middles[1]) <= 6
+
+
+def test_lines_that_meet_below_do_not_cross() -> None:
+    lines = plain(6, *((number, 5) for number in range(5))).to_text(100).splitlines()
+
+    assert lines[6:9] == [
+        "       │              └────────────┐ │ ┌────────────┘              │",
+        "       └─────────────────────────┐ │ │ │ ┌─────────────────────────┘",
+        "                                 ▼ ▼ ▼ ▼ ▼",
+    ]
 
 
 def test_what_is_too_wide_is_a_list() -> None:
@@ -399,6 +427,18 @@ def test_boxes_stand_apart_and_edges_join_them(graph: Graph) -> None:
         tip = line[-3]
         assert is_at(boxes[source], line[0])
         assert is_at(boxes[target], tip)
+
+
+def test_blocks_beside_each_other_stand_in_the_order_of_the_file() -> None:
+    fan = Graph(
+        "", tuple(GraphNode(f"b{number}", f"b{number}") for number in range(13)), tuple((0, n) for n in range(1, 13))
+    )
+
+    places = {
+        name: float(x) for x, name in re.findall(r'font-weight="600" x="([0-9.]+)" y="[0-9.]+">(b\d+)<', fan.to_svg())
+    }
+    row = sorted((f"b{number}" for number in range(2, 13)), key=places.__getitem__)
+    assert row == [f"b{number}" for number in range(2, 13)]
 
 
 def test_the_same_graph_is_the_same_picture() -> None:

@@ -324,9 +324,12 @@ def test_the_command_comes_in_by_the_front_door() -> None:
         *(("scout._json", name) for name in ("parse_json", "write_json")),  # JSON is read and printed as by the client
         ("scout._json", "redact"),  # of the key in errors as JSON
         *(("scout._documents", name) for name in ("parse_json_text", "parse_yaml")),  # files of inputs, as workflows
-        *(("scout._pictures", name) for name in ("cut", "display_width")),  # text is measured as in pictures
+        ("scout._pictures", "display_width"),  # text is measured as in pictures
+        ("scout._layout", "write_yaml"),  # YAML is written as by `scout fmt`
         ("scout._files", "write_whole"),  # files are written as by `save_workflow`
         ("scout.workflow_files", "load_text"),  # a workflow on stdin, which has no path
+        ("scout.checks", "input_names"),  # for a warning before a run
+        ("scout.workflow_files", "kind_of"),  # values are named as in other messages
     ]
     used = [each for each in used if (each.module, each.name) not in back]
     doors = {each.module for each in used}

@@ -573,6 +573,7 @@ def test_an_answer_of_the_api_is_a_saved_run_as_well() -> None:
         ({"blocks": [{}]}, r"blocks\[0\] is not a block"),
         ({"blocks": [{"id": "a", "price": "1"}]}, r"blocks\[0\]\.price is str"),
         ({"blocks": [{"id": "a", "price": True}]}, r"blocks\[0\]\.price is bool"),
+        ({"blocks": [{"id": "a", "price": 10**400}]}, r"blocks\[0\]\.price is int"),
         ({"blocks": [{"id": "a", "started": "soon"}]}, r"blocks\[0\]\.started is not a time: 'soon'"),
         ({"blocks": [{"id": "a", "started": 5}]}, r"blocks\[0\]\.started is int"),
         ({"blocks": [{"id": "a", "input_tokens": -1}]}, "input_tokens is not a count"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scout import WorkflowFileError
+from scout import WorkflowFileError, check, load_workflow
 from scout._documents import compose_yaml
 from scout._sources import Source, _ComposedSource, _read_plain, read_source
 
@@ -164,3 +164,15 @@ def test_many_places_in_json_are_found_in_one_pass() -> None:
 
     assert time.process_time() - start < 5  # one search for each would take minutes
     assert source.text[marks["rows", 4_999, "value"].value :].startswith("4999")
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"], ids=["LF", "CRLF", "CR"])
+def test_lines_may_end_in_any_way(newline: str, tmp_path: Path) -> None:
+    path = tmp_path / "workflow.yml"
+    text = "blocks:\n- block_id: 5\n  block_display_name: ''\n  block_archetype_id: x\n"
+    path.write_bytes(text.replace("\n", newline).encode())
+
+    with pytest.raises(WorkflowFileError) as caught:
+        load_workflow(path)
+    assert (caught.value.line, caught.value.column) == (2, 3)
+    assert [(each.code, each.line) for each in check(path)] == [("SW011", 2)]

@@ -152,6 +152,51 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
         assert sum(wide.get(character, 1) for character in line) <= max(width, 40)
 
 
+def test_a_narrow_terminal_leaves_room_for_the_bars() -> None:
+    narrow = timeline(
+        block("summarise_reviews", 0, 2.5, first=1, price=0.00012345),
+        block("translate_reviews", 2.5, 4, FAILED, price=0.0009, error=" ".join(["no", "network"] * 60)),
+    )
+
+    lines = narrow.to_text(40).splitlines()
+    assert lines[2:4] == [
+        "summarise… * ░███     2.50 s  0.00012345",
+        "translate… *     █✗   1.50 s      0.0009",
+    ]
+    assert lines[4:9][0].startswith("translate_reviews: no network")
+    assert [line[:2] for line in lines[5:9]] == ["  "] * 4
+    assert lines[8].endswith("…")
+    assert lines[9].startswith("* critical path")
+
+
+def test_a_status_may_be_any_text_and_a_price_any_number() -> None:
+    odd = timeline(
+        block("a", 0, 1, RunStatus("odd\n\x1b[31m" + "x" * 300), price=1e300), block("b", 0, 2, price=123456.5)
+    )
+
+    lines = odd.to_text(80).splitlines()
+    assert len(lines) == 5
+    assert lines[2].endswith(r" 1.00 s    1e+300  odd \x1b[31…")
+    assert lines[3].endswith(" 2.00 s  123456.5")
+    texts = [each.text or "" for each in check_svg(odd.to_svg()).iter(f"{SVG}text")]
+    assert "1e+300" in texts
+    assert max(map(len, texts)) < 60
+
+
+def test_blocks_without_a_length_are_a_path_in_their_order() -> None:
+    assert timeline(block("a", 0, 0), block("b", 0, 0), block("c", 0, 0)).critical_path == ("a", "b", "c")
+
+
+def test_a_wide_name_does_not_reach_the_bars() -> None:
+    (name,) = (
+        each.text or ""
+        for each in check_svg(timeline(block("W" * 40, 0, 1)).to_svg()).iter(f"{SVG}text")
+        if (each.text or "").startswith("W")
+    )
+
+    assert len(name) <= 14  # an em each, in 176 pixels
+
+
 @pytest.mark.parametrize(
     ("seconds", "ticks"),
     [

@@ -8,6 +8,7 @@ import json
 import os
 import textwrap
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -394,6 +395,7 @@ def test_a_fault_in_json(write: Write, shape: str, text: str, words: tuple[str, 
     ("source", "text"),
     [
         ({"blocks": 5}, "workflow: blocks: must be a list, not a number"),
+        ({"blocks": Decimal("0.10")}, "workflow: blocks: must be a list, not a number"),
         (
             {"blocks": [{"block_id": "a"}]},
             "workflow: blocks[0]: a block needs block_archetype_id, and this one has none",

@@ -115,7 +115,7 @@ def test_pages_are_read_up_to_the_one_that_has_it(call: Caller) -> None:
     assert script_of(server) == [LIST, LIST, LIST, LIST, "POST /v2/workflows/wf_2/execute"]
 
 
-@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize("status", [400, 414, 422])
 def test_a_server_that_cannot_search_for_it_is_asked_for_all(status: int, call: Caller) -> None:
     with Server([json_answer({"detail": "not this query"}, status), FOUND, RUN]) as server:
         ask(call, server.url, "execute", "key:mine")
@@ -227,6 +227,17 @@ def test_some_keys_are_found_with_few_requests(count: int, requests: int, call: 
         found = ask(call, server.url, "find", [f"key-{number}" for number in range(count)])
     assert {key: each.id for key, each in found.items()} == {f"key-{each}": f"wf_{each}" for each in range(count)}
     assert server.hits == requests
+
+
+def test_a_server_that_ignores_the_search_is_asked_for_all_workflows_once(call: Caller) -> None:
+    def choose(request: Received) -> Behaviour:
+        place = int(request.query.get("start_at", "0"))
+        more = {"next_cursor": str(place + 1)} if place < 9 else {}
+        return json_answer(page(stored(place, workflow_key=f"key {place}"), **more))
+
+    with Server(route(choose)) as server:
+        assert ask(call, server.url, "find", ["new", "newer", "newest"]) == {}
+    assert server.hits == 3 * 3 + 10
 
 
 def test_keys_that_nobody_has_are_left_out(call: Caller) -> None:

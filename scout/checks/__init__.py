@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from ._check import check
 from ._problems import Problem, Rule, Severity, check_rules
+from ._uses import input_names
 
-__all__ = ["Problem", "Rule", "Severity", "check", "check_rules"]
+__all__ = ["Problem", "Rule", "Severity", "check", "check_rules", "input_names"]

@@ -54,7 +54,7 @@ def check(workflow: WorkflowSource) -> list[Problem]:
 
 
 def _check_file(path: str) -> list[Problem]:
-    data = read_bytes(path)
+    data = read_bytes(path)  # of which an error is raised
     try:
         source = _read(path, decode_text(path, data))
     except WorkflowFileError as error:

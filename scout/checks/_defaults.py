@@ -15,6 +15,7 @@ from scout.workflow_files import decode_text, kind_of
 from ._problems import RULES, Problem
 from ._report import Report, quoted
 from ._spec import nearest
+from ._structure import WORDS
 
 if TYPE_CHECKING:
     from ._spec import Specification
@@ -26,10 +27,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "boolean": (bool,),
     "number": (int, float, Decimal),
-    "object": (dict,),
-    "array": (list,),
 }
-_WORDS = {"string": "text", "boolean": "true or false", "number": "a number", "object": "a mapping", "array": "a list"}
 
 
 def check_default_inputs(path: str, inputs: dict[str, dict[str, Input]], specification: Specification) -> list[Problem]:
@@ -70,7 +68,7 @@ def _compare(given: dict[str, Any], declared: dict[str, Input], report: Report, 
             continue
         wanted = specification.input_types.get(str(item.get("input_type")))
         if wanted and not _has_type(value, wanted):
-            report.add("SW056", f"the input {quoted(key)} must be {_WORDS[wanted]}, and it is {kind_of(value)}", (key,))
+            report.add("SW056", f"the input {quoted(key)} must be {WORDS[wanted]}, and it is {kind_of(value)}", (key,))
 
 
 def _has_type(value: Any, wanted: str) -> bool:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Block", "Graph", "check_graph", "read_graph"]
 
-_MOST_IN_CYCLE = 10
+_MOST_NAMES = 10
 _MOST_BLOCKS = 20_000
 """With more blocks, what is upstream of each of them takes too much memory."""
 
@@ -62,7 +62,7 @@ class Graph:
     _bits: dict[str, int] = field(default_factory=dict[str, int])
 
     def is_upstream(self, one: str, of: Block) -> bool:
-        """Return True when a block runs before another one; also when it cannot be told, as in a cycle."""
+        """Return True when a block runs before another one; also when that is not known, as in a cycle."""
         upstream = self._upstream.get(of.id) if self.blocks.get(of.id) is of else self._upstream_of(of)
         return upstream is None or not self._bits or bool(upstream >> self._bits[one] & 1)
 
@@ -140,7 +140,8 @@ def check_graph(graph: Graph, report: Report) -> None:
     graph.stuck = graph.blocks.keys() - set(order)
     for cycle in _cycles(graph):
         shown = [
-            shorten(each, 80) for each in (*cycle[:_MOST_IN_CYCLE], *(["..."] if len(cycle) > 10 else ()), cycle[0])
+            shorten(each, 80)
+            for each in (*cycle[:_MOST_NAMES], *(["..."] if len(cycle) > _MOST_NAMES else ()), cycle[0])
         ]
         block = graph.blocks[cycle[0]]
         place = next(place for place, needed in block.needs.items() if needed == cycle[1])
@@ -207,8 +208,8 @@ def _check_output(graph: Graph, report: Report) -> None:
     awaited = {needed for block in blocks for needed in block.needs.values()}
     leaves = [block for block in blocks if block.id not in awaited]
     if len(leaves) > 1:
-        shown = ", ".join(quoted(block.id) for block in leaves[:_MOST_IN_CYCLE])
-        shown += ", ..." if len(leaves) > _MOST_IN_CYCLE else ""
+        shown = ", ".join(quoted(block.id) for block in leaves[:_MOST_NAMES])
+        shown += ", ..." if len(leaves) > _MOST_NAMES else ""
         report.add(
             "SW035", f"no block is marked as the output, and a run ends in several ({shown}), so it has no one answer",
             leaves[0].place[:-1], "write `is_output: true` in the block that gives the answer", at_key=True,

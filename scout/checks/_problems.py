@@ -9,7 +9,7 @@ __all__ = ["RULES", "Problem", "Rule", "Severity", "check_rules"]
 
 
 class Severity(StrEnum):
-    """How serious a problem is.
+    """The seriousness of a problem.
 
     `ERROR`: the workflow cannot be loaded, or cannot run. `WARNING`: the API accepts it, and it is probably a mistake.
     `INFO`: a matter of style.

@@ -8,17 +8,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scout._json import PathInData, shorten, spell
+from scout._sources import SILENCING
 
 from ._problems import RULES, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from scout._sources import Mark, Source
+    from scout._documents import Mark
+    from scout._sources import Source
 
-__all__ = ["MOST_PROBLEMS", "Part", "Report", "listed", "quoted"]
+__all__ = ["Part", "Report", "listed", "quoted"]
 
-MOST_PROBLEMS = 1000
+_MOST_PROBLEMS = 1000
 """The most problems of a file. Whoever has more of them looks at the wrong file, or at one that a program wrote."""
 
 _LONGEST_NAME = 80
@@ -69,8 +71,8 @@ class Report:
 
     @property
     def is_full(self) -> bool:
-        """There are as many problems as are reported of a file."""
-        return len(self._findings) >= MOST_PROBLEMS
+        """True when there are as many problems as are reported of a file."""
+        return len(self._findings) >= _MOST_PROBLEMS
 
     def add(
         self,
@@ -122,7 +124,7 @@ class Report:
 
 
 def _index_of_part(source: Source, mark: Mark, part: Part) -> int:
-    """Return the index in the file of a part of a text value; of the value when it cannot be told."""
+    """Return the index in the file of a part of a text value; of the value when that is not possible."""
     raw = source.text[mark.value : mark.end]
     # In quotes and in blocks the text differs from its value, but it holds the same words in the same order.
     if raw.count(part.text) != part.value.count(part.text):
@@ -135,10 +137,6 @@ def _index_of_part(source: Source, mark: Mark, part: Part) -> int:
 
 # --- Comments that silence problems -------------------------------------------------------------------------------
 
-_IGNORE = re.compile(
-    r"#[ \t]*scout:[ \t]*ignore(?![\w-])([ \t]+SW[0-9]+(?:[ \t]*,[ \t]*SW[0-9]+)*)?", re.IGNORECASE | re.ASCII
-)
-
 
 def _lines_of_comments(source: Source, mark: Mark, *, is_text: bool) -> Iterator[int]:
     """Yield the lines of a value whose comments silence its problems. A text of several lines holds none."""
@@ -149,7 +147,7 @@ def _lines_of_comments(source: Source, mark: Mark, *, is_text: bool) -> Iterator
 
 def _ignored_codes(source: Source) -> dict[int, frozenset[str]]:
     """Return the codes that a comment silences, by line."""
-    found = list(_IGNORE.finditer(source.text)) if source.has_comments else []
+    found = list(SILENCING.finditer(source.text)) if source.has_comments else []
     texts = sorted(source.texts()) if found else []
     ignored: dict[int, frozenset[str]] = {}
     for match in found:

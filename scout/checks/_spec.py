@@ -1,13 +1,13 @@
-"""What the specification of the API says of a workflow: shapes of values, made of the schemas in `openapi.json`."""
+"""Shapes of the values of a workflow, made of the schemas in the specification of the API."""
 
 from __future__ import annotations
 
 import functools
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scout._json import is_mapping
+from scout._order import resolved, schemas
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,7 +50,7 @@ class Shape:
 
 @dataclass(slots=True, eq=False)
 class Specification:
-    """What is known of workflows.
+    """The knowledge of workflows.
 
     Attributes:
         config: The shape of a config.
@@ -80,17 +80,12 @@ class Specification:
 
 @functools.cache
 def specification() -> Specification:
-    """Return what `openapi.json` says; it is read once."""
-    from importlib import resources
-
-    spec = json.loads((resources.files("scout_generated") / "openapi.json").read_bytes())
-    schemas = spec["components"]["schemas"]
-    make = _Maker(schemas).make
-    known = schemas["Block"]["properties"]["block_inputs"]
+    """Return what the specification says; it is read once."""
+    known = schemas()["Block"]["properties"]["block_inputs"]
     return Specification(
-        config=make(schemas["WorkflowConfig"]),
-        wrapper=frozenset(schemas["Workflow"]["properties"]),
-        archetypes={name: make({"type": "object", **schema}) for name, schema in known["x-archetypes"].items()},
+        config=_shape(schemas()["WorkflowConfig"]),
+        wrapper=frozenset(schemas()["Workflow"]["properties"]),
+        archetypes={name: _shape({"type": "object", **schema}) for name, schema in known["x-archetypes"].items()},
         input_types=known["x-input-types"],
         template_globals=frozenset(known["x-template-globals"]),
         _input_archetypes=tuple(known["x-input-archetypes"]),
@@ -121,50 +116,41 @@ def _fine(shape: Shape) -> frozenset[type]:
     return frozenset(each for kind in kinds for each in _TYPES[kind])
 
 
-class _Maker:
-    """Makes shapes of schemas."""
+def _shape(schema: dict[str, Any]) -> Shape:
+    """Return the shape of a schema."""
+    shape = _read_schema(schema)
+    shape.fine = _fine(shape)
+    return shape
 
-    def __init__(self, schemas: dict[str, Any]) -> None:
-        self._schemas = schemas
 
-    def make(self, schema: dict[str, Any]) -> Shape:
-        """Return the shape of a schema."""
-        shape = self._make(schema)
-        shape.fine = _fine(shape)
+def _read_schema(schema: dict[str, Any]) -> Shape:
+    schema = resolved(schema)
+    kinds = schema.get("type", ())
+    branches = [resolved(each) for each in schema.get("anyOf", ())]
+    # Of `anyOf`, the specification uses only "this, or null".
+    main = next((each for each in branches if each.get("type") != "null"), schema)
+    shape = _shape(main) if main is not schema else Shape()
+    if branches:
+        shape.kinds |= {"null"}
         return shape
-
-    def _make(self, schema: dict[str, Any]) -> Shape:
-        schema = self._resolved(schema)
-        kinds = schema.get("type", ())
-        branches = [self._resolved(each) for each in schema.get("anyOf", ())]
-        # Of `anyOf`, the specification uses only "this, or null".
-        main = next((each for each in branches if each.get("type") != "null"), schema)
-        shape = self.make(main) if main is not schema else Shape()
-        if branches:
-            shape.kinds |= {"null"}
-            return shape
-        shape.kinds = frozenset([kinds] if isinstance(kinds, str) else kinds)
-        if "const" in schema:
-            return Shape(shape.kinds)
-        if "properties" in schema:
-            shape.properties = {name: self.make(each) for name, each in schema["properties"].items()}
-        shape.required = tuple(schema.get("required", ()))
-        if is_mapping(schema.get("items")) and schema["items"]:
-            shape.items = self.make(schema["items"])
-        shape.values = tuple(schema.get("enum", ()))
-        shape.seen = tuple(schema.get("x-seen", ()))
-        shape.least, shape.most = schema.get("minimum"), schema.get("maximum")
-        shape.newer_name = schema.get("x-replaced-by")
-        if "discriminator" in schema:
-            shape.kinds = frozenset({"object"})
-            shape.tag = schema["discriminator"]["propertyName"]
-            mapping = schema["discriminator"]["mapping"]
-            shape.variants = {value: self.make({"$ref": where}) for value, where in mapping.items()}
-        return shape
-
-    def _resolved(self, schema: dict[str, Any]) -> dict[str, Any]:
-        reference = schema.get("$ref")
-        return self._schemas[reference.rpartition("/")[2]] if reference else schema
+    shape.kinds = frozenset([kinds] if isinstance(kinds, str) else kinds)
+    if "const" in schema:
+        return Shape(shape.kinds)
+    if "properties" in schema:
+        shape.properties = {name: _shape(each) for name, each in schema["properties"].items()}
+    shape.required = tuple(schema.get("required", ()))
+    if is_mapping(schema.get("items")) and schema["items"]:
+        shape.items = _shape(schema["items"])
+    shape.values = tuple(schema.get("enum", ()))
+    shape.seen = tuple(schema.get("x-seen", ()))
+    shape.least, shape.most = schema.get("minimum"), schema.get("maximum")
+    shape.newer_name = schema.get("x-replaced-by")
+    if "discriminator" in schema:
+        shape.kinds = frozenset({"object"})
+        shape.tag = schema["discriminator"]["propertyName"]
+        mapping = schema["discriminator"]["mapping"]
+        shape.variants = {value: _shape({"$ref": where}) for value, where in mapping.items()}
+    return shape
 
 
 # --- Names with a typing error ------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from scout.workflow_files import CONFIG_FIELDS, is_stored, kind_of
 
 from ._report import listed, quoted
 from ._spec import nearest
+from ._templates import is_template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,17 +19,11 @@ if TYPE_CHECKING:
     from ._report import Report
     from ._spec import Shape, Specification
 
-__all__ = ["check_fields", "find_config", "is_template"]
+__all__ = ["WORDS", "check_fields", "find_config"]
 
 _CONFIG = "workflow_config"
 _EXTENSION = "x-"
 """Fields that begin so are nobody's mistake: they hold anchors, or what is for other programs."""
-_MARKER = re.compile(r"\{[{%#]")
-
-
-def is_template(text: str) -> bool:
-    """Return True for a text that Jinja would change."""
-    return _MARKER.search(text) is not None
 
 
 # --- Wrappers -----------------------------------------------------------------------------------------------------
@@ -82,7 +76,7 @@ def find_config(
 
 # --- Values and their shapes --------------------------------------------------------------------------------------
 
-_WORDS = {
+WORDS = {
     "null": "nothing",
     "boolean": "true or false",
     "number": "a number",
@@ -225,7 +219,7 @@ class _Fields:
         self.report.add("SW023", f"{quoted(place[-1])} is {quoted(value)}, and it must be {wanted}", place)
 
     def wrong(self, value: Any, shape: Shape, place: PathInData, *, converted: bool = False) -> None:
-        names = [_WORDS[kind] for kind in _WORDS if kind in shape.kinds and (kind != "null" or len(shape.kinds) == 1)]
+        names = [WORDS[kind] for kind in WORDS if kind in shape.kinds and (kind != "null" or len(shape.kinds) == 1)]
         name = place[-1] if place and isinstance(place[-1], str) else "this"
         is_shown = (isinstance(value, str) and value) or kind_of(value) == "a number"
         shown = f", {quoted(value)}" if is_shown else ""

@@ -1,4 +1,4 @@
-"""What a template uses: parsed with Jinja's own parser, and never rendered."""
+"""The names that a template uses: parsed with Jinja's own parser, and never rendered."""
 
 # Jinja does not declare all of its types:
 # pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from jinja2 import Environment
 
-__all__ = ["SyntaxFault", "Template", "Use", "can_parse", "known_names", "parse", "read_simple"]
+__all__ = ["SyntaxFault", "Template", "Use", "can_parse", "is_template", "known_names", "parse", "read_simple"]
 
 _LONGEST_IN_CACHE = 10_000
 _JINJA_GLOBALS = frozenset({"range", "dict", "lipsum", "cycler", "joiner", "namespace"})  # the import takes 30 ms
@@ -49,7 +49,7 @@ class SyntaxFault(NamedTuple):
 
 
 class Template(NamedTuple):
-    """What a template uses.
+    """The names that a template uses.
 
     Attributes:
         uses: The first use of each name, or of each field of it, in the order of the template.
@@ -77,6 +77,11 @@ _TAG = re.compile(
 )
 _STEP = re.compile(r"""\.(\w+)|\['([^']*)'\]|\["([^"]*)"\]""")
 _MARKER = re.compile(r"\{[{%#]")
+
+
+def is_template(text: str) -> bool:
+    """Return True for a text that Jinja would change."""
+    return _MARKER.search(text) is not None
 
 
 def _step(path: str) -> tuple[str | None, str]:
@@ -371,7 +376,7 @@ _BEGINNINGS = ("variable_begin", "block_begin", "comment_begin", "raw_begin")
 
 
 def _first_tag(text: str) -> tuple[int, str]:
-    match = re.search(r"\{[{%#]", text)
+    match = _MARKER.search(text)
     return (match.start(), match[0]) if match else (0, text[:2])
 
 

@@ -7,20 +7,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scout._json import PathInData, is_dict, is_list, shorten
 
-from ._report import Part, quoted
-from ._spec import nearest
-from ._structure import is_template
-from ._templates import can_parse, known_names, parse, read_simple
+from ._graph import read_graph
+from ._report import Part, Report, quoted
+from ._spec import nearest, specification
+from ._templates import can_parse, is_template, known_names, parse, read_simple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ._graph import Block, Graph
-    from ._report import Report
     from ._spec import Specification
     from ._templates import Template, Use
 
-__all__ = ["Input", "check_templates", "declared_inputs"]
+__all__ = ["Input", "check_templates", "declared_inputs", "input_names"]
 
 _MOST_CHARACTERS = 500_000
 """The most characters of templates that Jinja parses; some 5 seconds."""
@@ -42,7 +41,7 @@ class Input:
 
 @dataclass(slots=True, eq=False)
 class _Uses:
-    """What is known while the templates of a workflow are checked."""
+    """State of the check of the templates of a workflow."""
 
     graph: Graph
     report: Report
@@ -73,6 +72,16 @@ def declared_inputs(graph: Graph, report: Report, specification: Specification) 
             else:
                 inputs[key] = Input(key, item, place)
     return declared
+
+
+def input_names(config: Mapping[str, Any]) -> list[str]:
+    """Return the keys of the inputs that a config declares; none when it takes others as well, such as a trigger's."""
+    spec = specification()
+    graph = read_graph(config, ())
+    archetypes = [block.archetype for block in graph.blocks.values()]
+    if any(spec.takes_inputs(each) and not spec.declares_inputs(each) for each in archetypes):
+        return []
+    return [key for inputs in declared_inputs(graph, Report(), spec).values() for key in inputs]
 
 
 def check_templates(
@@ -117,7 +126,7 @@ def _templates_in(settings: Mapping[str, Any]) -> list[tuple[PathInData, str]]:
 
     def walk(value: Any, place: PathInData) -> None:
         if isinstance(value, str):
-            if "{" in value and is_template(value):
+            if is_template(value):
                 found.append((place, value))
             return
         if not (is_dict(value) or is_list(value)) or id(value) in seen:

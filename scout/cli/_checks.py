@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from scout.cli import _exits
 from scout.cli._places import STDIN
@@ -14,12 +13,11 @@ from scout.cli._terminal import talk
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from scout import LoadedWorkflow, Problem
 
-_INPUT = "com.scoutos.input"
-_TRIGGERS = "com.scoutos.triggers."
+_MOST_NAMES = 8
 
 
 def add_argument(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +59,9 @@ def passed(workflow: LoadedWorkflow, args: argparse.Namespace) -> None:
 
 def warn_of_unknown_inputs(workflow: LoadedWorkflow, inputs: Mapping[str, Any]) -> None:
     """Print a warning for each input that the workflow does not declare, when it declares its inputs."""
-    declared = _declared_inputs(workflow.config)
+    from scout.checks import input_names
+
+    declared = input_names(workflow.config)
     if not declared:
         return
     for name in inputs:
@@ -72,8 +72,12 @@ def warn_of_unknown_inputs(workflow: LoadedWorkflow, inputs: Mapping[str, Any]) 
 
 def text_of(problem: Problem) -> str:
     """Return a problem as one line: `workflow.yml:3:5: SW013 message; hint`."""
-    hint = f"; {problem.hint}" if problem.hint else ""
-    return f"{place_of(problem)}{problem.code} {problem.message}{hint}"
+    return f"{place_of(problem)}{problem.code} {message_of(problem)}"
+
+
+def message_of(problem: Problem) -> str:
+    """Return the message of a problem, with its hint."""
+    return problem.message if problem.hint is None else f"{problem.message}; {problem.hint}"
 
 
 def place_of(problem: Problem) -> str:
@@ -96,25 +100,5 @@ def by_severity(problems: Iterable[Problem]) -> str:
     return ", ".join(counted(numbers[severity], severity) for severity in Severity if numbers[severity])
 
 
-def _declared_inputs(config: Mapping[str, Any]) -> list[str]:
-    """Return the names of the declared inputs; empty when the workflow takes others as well, such as a trigger's."""
-    found: list[str] = []
-    for block in _mappings(config.get("blocks")):
-        archetype = block.get("block_archetype_id")
-        if isinstance(archetype, str) and archetype.startswith(_TRIGGERS):
-            return []
-        settings = block.get("block_inputs")
-        if archetype == _INPUT and isinstance(settings, Mapping):
-            items = _mappings(cast("Mapping[str, Any]", settings).get("items"))
-            found += [key for item in items if isinstance(key := item.get("key"), str)]
-    return found
-
-
-def _mappings(value: Any) -> list[Mapping[str, Any]]:
-    if not isinstance(value, list):
-        return []
-    return [cast("Mapping[str, Any]", each) for each in cast("list[object]", value) if isinstance(each, Mapping)]
-
-
-def _list(names: list[str], most: int = 8) -> str:
-    return ", ".join([*names[:most], *(["..."] if len(names) > most else [])])
+def _list(names: list[str]) -> str:
+    return ", ".join([*names[:_MOST_NAMES], *(["..."] if len(names) > _MOST_NAMES else [])])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from scout._json import write_json
 from scout.cli._terminal import escape
@@ -18,11 +18,7 @@ _COLOURS = {"+": "32", "-": "31", "~": "33", "@": "36", "*": "1"}
 _WIDE = 60  # characters from which the old and the new value get a line each
 _MOST_LINES = 1000  # lines of a text that are compared line by line; more would take seconds
 _CONTEXT = 2
-
-
-def wants_colour(stream: TextIO) -> bool:
-    """Return True for a terminal that shows colours, unless NO_COLOR is set (https://no-color.org)."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+_AROUND = 40  # characters that are shown before and behind the change of a long line
 
 
 def facts(difference: Difference) -> dict[str, Any]:
@@ -104,7 +100,11 @@ def _body(difference: Difference) -> Iterator[tuple[str, str]]:
 def _path(place: tuple[str | int, ...]) -> str:
     text = ""
     for step in place:
-        text += f"[{step}]" if isinstance(step, int) else f".{_word(step)}" if text else _word(step)
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            name = step if re.fullmatch(r"[\w-]+", step) else _json(step)
+            text += f".{name}" if text else name
     return text
 
 
@@ -132,9 +132,29 @@ def _change(path: str, before: Any, after: Any) -> Iterator[tuple[str, str]]:
     if len(old) <= _WIDE and len(new) <= _WIDE:
         yield "~", f"~ {path}: {old} -> {new}"
     else:
+        if isinstance(before, str) and isinstance(after, str):
+            old, new = _changed_parts(before, after)
         yield "~", f"~ {path}:"
         yield "-", f"  - {old}"
         yield "+", f"  + {new}"
+
+
+def _changed_parts(old: str, new: str) -> tuple[str, str]:
+    """Return two texts of one line as JSON, with `...` for a long beginning or end that they share."""
+    start = _shared(old, new)
+    end = _shared(old[start:][::-1], new[start:][::-1])
+    start = start - _AROUND if start > 2 * _AROUND else 0
+    end = end - _AROUND if end > 2 * _AROUND else 0
+    parts = (_json(text[start : len(text) - end]) for text in (old, new))
+    first, last = "..." if start else "", "..." if end else ""
+    before, after = (f"{first}{part}{last}" for part in parts)
+    return before, after
+
+
+def _shared(one: str, other: str) -> int:
+    """Return how many characters two texts share at their beginning."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((index for index, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _line_diff(before: str, after: str) -> Iterator[tuple[str, str]]:

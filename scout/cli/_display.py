@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -22,9 +24,17 @@ _MANY = 5
 def open_display(*, answer_is_text: bool) -> PlainDisplay:
     """Return a display: one that moves on a terminal; plain lines elsewhere, with NO_COLOR and with TERM=dumb."""
     # A line of JSON for each event would make it flicker.
-    if _live.is_possible() and (answer_is_text or not sys.stdout.isatty()):
-        return LiveDisplay()
-    return PlainDisplay()
+    is_calm = answer_is_text if sys.stdout.isatty() else not _is_piped()
+    return LiveDisplay() if _live.is_possible() and is_calm else PlainDisplay()
+
+
+def _is_piped() -> bool:
+    """Return True when another program reads stdout. It may write to the terminal itself, as `tee` does."""
+    try:
+        mode = os.fstat(sys.stdout.fileno()).st_mode
+    except OSError:  # closed, or not a file, as in tests
+        return True
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
 class PlainDisplay:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from scout.cli import _checks, _connection, _exits, _inputs, _keeping, _places
 from scout.cli._spelling import one_of, suggestion
-from scout.cli._terminal import answer, as_json, talk
+from scout.cli._terminal import answer, answer_json, talk
 
 if TYPE_CHECKING:
     import argparse
@@ -191,7 +190,7 @@ def _print_json(run: Run) -> int:
     from scout import RunStatus
 
     if run.status != RunStatus.STARTED:  # else the error holds it
-        answer(as_json(_as_json(run), indent=2 if sys.stdout.isatty() else None), json=True)
+        answer_json(_as_json(run))
     return _conclude(run, json=True)
 
 

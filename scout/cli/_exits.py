@@ -57,14 +57,9 @@ def keep(run: Mapping[str, Any]) -> None:
     _state.run = run
 
 
-@contextlib.contextmanager
-def held_by_result() -> Generator[None]:
-    """Print no error as JSON in this context, because the result of the command, itself JSON, holds the errors."""
-    before, _state.as_json = _state.as_json, False
-    try:
-        yield
-    finally:
-        _state.as_json = before
+def hold_in_result() -> None:
+    """Print no error as JSON from now on, because the result of the command, itself JSON, holds the errors."""
+    _state.as_json = False
 
 
 def report(

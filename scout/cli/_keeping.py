@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scout.cli import _exits
-from scout.cli._terminal import answer, as_json, columns, escape, say, talk
+from scout.cli._terminal import answer, as_json, columns, escape, is_utf_8, say, talk
 
 if TYPE_CHECKING:
     from scout import Run, Timeline
@@ -72,13 +71,11 @@ class Keeper:
         """Write a run, also one that failed or was cut off. If that fails it is printed: it was paid for."""
         if self._save is None:
             return
-        from scout._json import redact
+        from scout._files import write_whole
 
-        # An output may repeat what the server knows.
-        data = redact(run.to_dict(decimals=True), [os.environ.get("SCOUT_API_KEY", "")])
-        text = as_json(data, indent=2) + "\n"
+        text = as_json(_without_key(run.to_dict(decimals=True)), indent=2) + "\n"
         try:
-            write_whole(Path(self._save), text.encode("utf-8", "backslashreplace"), replace=False)
+            write_whole(_path(self._save), text.encode("utf-8", "backslashreplace"), overwrite=False)
         except OSError as error:
             self.has_failed = True
             talk(f"--save {self._save}: cannot be written: {_reason(error)}; so the run is printed as JSON")
@@ -95,8 +92,10 @@ def draw(timeline: Timeline, target: str) -> int:
     if target == AS_TEXT:
         say(escape(text_of(timeline)))
         return _exits.DONE
+    from scout._files import write_whole
+
     try:
-        write_whole(Path(target), timeline.to_svg().encode(), replace=True)
+        write_whole(_path(target), _without_key(timeline.to_svg()).encode(), overwrite=True)
     except OSError as error:
         talk(f"--timeline {target}: cannot be written: {_reason(error)}")
         return _exits.USAGE
@@ -104,43 +103,22 @@ def draw(timeline: Timeline, target: str) -> int:
     return _exits.DONE
 
 
+def _without_key(value: Any) -> Any:
+    """Return what goes into a file without the API key: a server may repeat it in an output or an error."""
+    from scout._json import redact
+
+    return redact(value, [os.environ.get("SCOUT_API_KEY", "")])
+
+
 def text_of(timeline: Timeline) -> str:
     """Return a timeline as text that fits the terminal and its characters."""
-    is_utf_8 = (sys.stderr.encoding or "").lower().replace("-", "") == "utf8"
-    return timeline.to_text(columns(), ascii_only=not is_utf_8)
-
-
-def write_whole(target: Path, data: bytes, *, replace: bool) -> None:
-    """Write a file beside the target, and give it the name of the target, which so is never half written.
-
-    Raises:
-        OSError: it cannot be written, or exists and may not be replaced.
-    """
-    target = Path(os.path.realpath(target))
-    temporary = target.with_name(f".{os.urandom(8).hex()}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if not replace:
-            try:
-                target.hardlink_to(temporary)  # unlike replace, never over another file
-                return
-            except FileExistsError:
-                raise
-            except OSError:  # a file system without hard links: reserve the name first
-                target.touch(exist_ok=False)
-        temporary.replace(target)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    return timeline.to_text(columns(), ascii_only=not is_utf_8(sys.stderr))
 
 
 def _try_folder(option: str, name: str) -> None:
     """Write a file beside a name and remove it, to know that one can be written there."""
     try:
-        trial = Path(os.path.realpath(name)).with_name(f".{os.urandom(8).hex()}.tmp")
+        trial = _path(name).with_name(f".{os.urandom(8).hex()}.tmp")
         with trial.open("xb"):
             pass
         trial.unlink()
@@ -148,5 +126,11 @@ def _try_folder(option: str, name: str) -> None:
         raise _exits.UsageError(f"{option} {name}: cannot be written: {_reason(error)}") from None
 
 
+def _path(name: str) -> Path:
+    return Path(os.path.realpath(name))  # of a link, the file to which it leads
+
+
 def _reason(error: Exception) -> str:
+    if isinstance(error, FileExistsError):
+        return "it exists already"
     return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -32,10 +32,8 @@ _HIDE, _SHOW = "\x1b[?25l", "\x1b[?25h"
 def is_possible() -> bool:
     """Return True when stderr is a terminal that can draw, and nobody asked for none of it."""
     return (
-        sys.stderr.isatty()
-        and not os.environ.get("NO_COLOR")
-        and os.environ.get("TERM") != "dumb"
-        and (sys.stderr.encoding or "").lower().replace("-", "") == "utf8"
+        _terminal.wants_colour(sys.stderr)
+        and _terminal.is_utf_8(sys.stderr)
         and sys.platform != "win32"  # an old console shows the codes
     )
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scout.cli import _checks, _exits, _search
-from scout.cli._terminal import talk
 
 if TYPE_CHECKING:
     import argparse
@@ -29,7 +28,7 @@ class Action(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What became of a file."""
+    """The result for a file."""
 
     CREATED = "created"
     REVISED = "revised"
@@ -67,7 +66,7 @@ class Step:
 
 
 class ChangedError(Exception):
-    """What is stored is not what the plan has shown. Nothing was sent."""
+    """A stored workflow is not the one that the plan has shown. Nothing was sent."""
 
 
 # --- The files ----------------------------------------------------------------------------------------------------
@@ -79,38 +78,46 @@ def read(args: argparse.Namespace) -> list[Step]:
     Raises:
         UsageError: there are none, one cannot be deployed, or two have the same key.
     """
+    from scout import WorkflowFileError
+
     files = _search.find_workflows(args.paths)
     if not files:
-        where = ", ".join(args.paths)
-        raise _exits.UsageError(f"no workflow files were found in {where}; they end in .yml, .yaml or .json")
+        raise _exits.UsageError(_search.NOTHING)
     if args.key is not None and len(files) > 1:
         raise _exits.UsageError(f"--key is for one file, and these are {len(files)}")
-    steps = [step for file in files if (step := _read_one(file, args)) is not None]
+    steps: list[Step] = []
+    problems: list[str] = []
+    for file in files:
+        try:
+            steps.append(_read_one(file, args))
+        except (WorkflowFileError, _exits.UsageError) as error:
+            problems.append(str(error))
     by_key: dict[str, list[str]] = {}
     for step in steps:
         by_key.setdefault(step.key, []).append(step.path)
     for key, paths in by_key.items():
         if len(paths) > 1:
-            talk(f"{' and '.join(paths)} have the same key, {key!r}; give one of them another workflow_key")
-    if len(steps) < len(files) or len(by_key) < len(steps):
-        raise _exits.UsageError("nothing was deployed")
+            same = f"{' and '.join(paths)} have the same key, {key!r}"
+            problems.append(f"{same}; give one of them another workflow_key")
+    if problems:
+        raise _exits.UsageError("\n  ".join(["nothing was deployed:", *problems]))
     return steps
 
 
-def _read_one(file: str, args: argparse.Namespace) -> Step | None:
-    """Return the step of a file; `None` when it cannot be deployed, which is said on stderr."""
-    from scout import WorkflowFileError, load_workflow
+def _read_one(file: str, args: argparse.Namespace) -> Step:
+    """Return the step of a file.
 
-    try:
-        workflow = load_workflow(file, require_fields=True)
-        _checks.passed(workflow, args)
-        key = args.key if args.key is not None else workflow.key if workflow.key is not None else _key_for(file)
-    except (WorkflowFileError, _exits.UsageError) as error:
-        talk(str(error))
-        return None
+    Raises:
+        WorkflowFileError: it cannot be read, or is not a workflow.
+        UsageError: it cannot be deployed.
+    """
+    from scout import load_workflow
+
+    workflow = load_workflow(file, require_fields=True)
+    _checks.passed(workflow, args)
+    key = args.key if args.key is not None else workflow.key if workflow.key is not None else _key_for(file)
     if not key:
-        talk(f"{file}: the key must not be empty; put a workflow_key into the file, or give --key")
-        return None
+        raise _exits.UsageError(f"{file}: the key must not be empty; put a workflow_key into the file, or give --key")
     return Step(file, key, workflow)
 
 
@@ -146,15 +153,34 @@ def compare(steps: Iterable[Step], found: dict[str, StoredWorkflow], *, force: b
 def _describe(step: Step, stored: StoredWorkflow) -> None:
     from scout import WorkflowFileError, diff
 
-    draft = "the newest state is a draft, which is not deployed" if stored.is_draft is True else ""
+    notes = ["the newest state is a draft, which is not deployed"] if stored.is_draft is True else []
     try:
-        # What the canvas of the editor shows is told only when nothing else has changed.
-        step.differences = diff(stored, step.workflow) or diff(stored, step.workflow, ui=True)
+        meaning = diff(stored, step.workflow)
+        with_canvas = diff(stored, step.workflow, ui=True)
     except WorkflowFileError as error:
-        step.note = f"what is stored cannot be compared: {error}"
-        return
-    same = "the draft is the same" if draft else "the order of blocks or the name of the output mark has changed"
-    step.note = "; ".join(filter(None, [draft, "" if step.differences else same]))
+        notes.append(f"what is stored cannot be compared: {error}")
+    else:
+        # What the canvas of the editor shows is told in full only when nothing else has changed.
+        step.differences = meaning or with_canvas
+        if not meaning:
+            notes.append(_ONLY_CANVAS if with_canvas else _rest(step, stored))
+        elif len(with_canvas) > len(meaning):
+            notes.append(_ALSO_CANVAS)
+    step.note = "; ".join(notes)
+
+
+_ONLY_CANVAS = "only the canvas of the editor has changed"
+_ALSO_CANVAS = "the canvas of the editor has changed as well, which scout diff --ui shows"
+
+
+def _rest(step: Step, stored: StoredWorkflow) -> str:
+    """Return what has changed when `diff` finds nothing."""
+    if replace(stored, is_draft=False).matches(step.workflow.config):
+        return "the draft is the same"
+    orders = [
+        [block["block_id"] for block in config.get("blocks") or ()] for config in (stored.config, step.workflow.config)
+    ]
+    return f"only the {'order of blocks' if orders[0] != orders[1] else 'name of the output mark'} has changed"
 
 
 # --- Carrying it out ----------------------------------------------------------------------------------------------

@@ -50,8 +50,7 @@ def _github(problems: Sequence[Problem]) -> None:
         path = None if problem.path is None else _in_repository(problem.path)
         facts = {"file": path, "line": problem.line, "col": problem.column, "title": f"scout check ({problem.code})"}
         properties = ",".join(f"{name}={_escaped(str(fact), ':,')}" for name, fact in facts.items() if fact is not None)
-        message = problem.message if problem.hint is None else f"{problem.message}; {problem.hint}"
-        answer(f"::{_ANNOTATIONS[problem.severity]} {properties}::{_escaped(message)}")
+        answer(f"::{_ANNOTATIONS[problem.severity]} {properties}::{_escaped(_checks.message_of(problem))}")
 
 
 def _escaped(text: str, more: str = "") -> str:
@@ -102,12 +101,11 @@ def _sarif(problems: Sequence[Problem]) -> None:
 
 
 def _result(problem: Problem, numbers: Mapping[str, int]) -> dict[str, Any]:
-    message = problem.message if problem.hint is None else f"{problem.message}; {problem.hint}"
     result: dict[str, Any] = {
         "ruleId": problem.code,
         "ruleIndex": numbers.get(problem.code, -1),
         "level": _LEVELS[problem.severity],
-        "message": {"text": message},
+        "message": {"text": _checks.message_of(problem)},
     }
     if problem.path is not None:
         line, column = problem.line or 1, problem.column or 1

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 from scout.cli._exits import UsageError
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterable, Iterator
 
 SUFFIXES = (".yml", ".yaml", ".json")
@@ -30,6 +31,15 @@ _KEYS = (
     "data",
 )
 _LIKENESS = 0.8
+
+
+NOTHING = f"no workflow files were found there; they end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
+
+
+def add_paths(parser: argparse.ArgumentParser, more: str = "") -> None:
+    """Add the argument that names workflow files; `more` says what else it may be."""
+    kinds = "a workflow file, a folder in which workflows are searched, or a pattern such as '*.yml'"
+    parser.add_argument("paths", metavar="PATH", nargs="+", help=f"{kinds}{more}")
 
 
 def find_workflows(names: Iterable[str]) -> list[str]:
@@ -102,11 +112,13 @@ def _keys(text: str) -> Iterable[str] | None:
         return _KEY_OF_YAML.findall(text) or None
     from scout._json import parse_json
 
-    try:
-        value: object = parse_json(text)
-    except (ValueError, RecursionError):
-        return None
-    return cast("dict[str, object]", value) if isinstance(value, dict) else ()
+    for part in (text, text.lstrip().partition("\n")[0]):  # the first line, for JSON Lines, such as a recording
+        try:
+            value: object = parse_json(part)
+        except (ValueError, RecursionError):
+            continue
+        return cast("dict[str, object]", value) if isinstance(value, dict) else ()
+    return None
 
 
 def _is_near(key: str) -> bool:

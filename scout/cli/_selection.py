@@ -28,11 +28,13 @@ class Selection:
         select: Codes and prefixes to report; `None` for all.
         ignore: Codes and prefixes not to report.
         base: The selection that this one narrows; `None` when it stands for itself.
+        path: The file that has it as settings.
     """
 
     select: tuple[str, ...] | None = None
     ignore: tuple[str, ...] = ()
     base: Selection | None = None
+    path: Path | None = None
 
     def of(self, problems: Iterable[Problem]) -> list[Problem]:
         """Return the problems to report."""
@@ -133,7 +135,7 @@ def _checked(path: Path, settings: object) -> Selection:
             if not isinstance(item, str):
                 raise UsageError(f"{where} must be a list of codes, and holds {_kind(item)}")
         found[name] = _codes(where, cast("list[str]", value))
-    return Selection(found.get("select"), found.get("ignore", ()))
+    return Selection(found.get("select"), found.get("ignore", ()), path=path)
 
 
 def _kind(value: object) -> str:

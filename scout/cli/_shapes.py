@@ -88,7 +88,7 @@ class _Reader:
         for child in node.iter_child_nodes():
             if not (isinstance(node, nodes.Call) and isinstance(child, nodes.Getattr)):
                 self._visit(child)
-            else:  # a method, which is no part
+            else:  # a method, which is not a part
                 self._visit(child.node)
 
     def _bind(self, name: str, path: _Path | None) -> None:

@@ -11,7 +11,7 @@ from scout.cli._advice import in_options
 TYPE_CHECKING = False  # as in `_command`
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
     from typing import Any, TextIO
 
@@ -34,8 +34,22 @@ def as_json(value: Any, *, indent: int | None = None) -> str:
     from scout._json import write_json
 
     # `_write` prints other characters as Python escapes, which JSON parsers read only up to U+FFFF.
-    ascii_only = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
-    return write_json(value, ascii_only=ascii_only, indent=indent)
+    return write_json(value, ascii_only=not is_utf_8(sys.stdout), indent=indent)
+
+
+def is_utf_8(stream: TextIO) -> bool:
+    """Return True for a stream that can represent every character."""
+    return (stream.encoding or "").lower().replace("-", "") == "utf8"
+
+
+def wants_colour(stream: TextIO) -> bool:
+    """Return True for a terminal that shows colours, unless NO_COLOR is set (https://no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def can_ask() -> bool:
+    """Return True when a person can read a question on stderr, and answer it."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def answer(text: str, *, json: bool = False) -> None:
@@ -43,6 +57,20 @@ def answer(text: str, *, json: bool = False) -> None:
     if sys.stdout.isatty():
         text = escape(text, json=json)
     _write(sys.stdout, text if text.endswith("\n") else text + "\n")
+
+
+def answer_json(value: Any) -> None:
+    """Write a result to stdout as JSON: indented for people on a terminal, else in one line."""
+    answer(as_json(value, indent=2 if sys.stdout.isatty() else None), json=True)
+
+
+def answer_array(values: Iterable[object]) -> None:
+    """Write results to stdout as a JSON array, value by value. An error leaves it without its closing bracket."""
+    before = "["
+    for value in values:
+        answer(f"{before} {as_json(value)}", json=True)
+        before = ","
+    answer("[]" if before == "[" else "]")
 
 
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
@@ -55,7 +83,7 @@ def answer_styled(*parts: tuple[str, str]) -> None:
         parts: The parts of the line, each a text and its style, which is a name in `_STYLES` or empty.
     """
     out = sys.stdout
-    styled = out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    styled = wants_colour(out)
     # A line break in the name of a file would end the line, and what follows could pass for a line of ours.
     texts = ((escape(text).replace("\n", "\\n"), style) for text, style in parts)
     line = "".join(f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if style and styled else text for text, style in texts)
@@ -91,15 +119,15 @@ def end_line() -> None:
         _write(out, "\n")
 
 
-def ask(question: str) -> str:
-    """Write a question to stderr, and return the line that is typed."""
+def agrees(question: str) -> bool:
+    """Ask a question on stderr, and return True when the line that is typed says yes."""
     leave_line()
     _line.open_on = sys.stderr
-    _write(sys.stderr, f"scout: {escape(question)} ")
+    _write(sys.stderr, f"scout: {escape(question)} [y/N] ")
     reply = sys.stdin.readline()
     if reply.endswith("\n"):  # the terminal has shown it
         _line.open_on = None
-    return reply.strip()
+    return reply.strip().lower() in ("y", "yes")
 
 
 def leave_line() -> None:

@@ -94,6 +94,8 @@ def _apply(config: dict[str, Any], change: Given) -> None:
 
 def _put(value: Any, path: str, change: Given, where: str) -> None:
     """Put the value of a change into a mapping or list. All but the last step of its path must exist."""
+    from scout.workflow_files import kind_of
+
     while True:
         if isinstance(value, list):
             items = cast("list[object]", value)
@@ -110,7 +112,7 @@ def _put(value: Any, path: str, change: Given, where: str) -> None:
                 return
             key, rest = found, path[len(found) + 1 :]
         else:
-            raise UsageError(f"--set {change.name}: {where} is {_kind(value)}, and has no fields")
+            raise UsageError(f"--set {change.name}: {where} is {kind_of(value)}, and has no fields")
         container = cast("Any", value)
         if not rest:
             container[key] = _as_before(container[key], change)
@@ -136,6 +138,8 @@ def _first(known: Iterable[str], path: str) -> str | None:
 
 def _as_before(old: Any, change: Given) -> Any:
     """Return the value of a change; a text in place of a number or of true and false is read as one."""
+    from scout.workflow_files import kind_of
+
     new = change.read()
     if change.is_json or old is None or isinstance(old, str):
         return new
@@ -144,25 +148,9 @@ def _as_before(old: Any, change: Given) -> Any:
             value = _inputs.parse_value(new)
         except ValueError:
             value = None
-        if _kind(value) == _kind(old):
+        if kind_of(value) == kind_of(old):
             return value
     raise UsageError(
-        f"--set {change.name}: this replaces {_kind(old)}, and {new!r} is none; "
+        f"--set {change.name}: this replaces {kind_of(old)}, and {new!r} is none; "
         f"write {change.name}:=JSON for another kind of value, such as {change.name}:='\"text\"'"
     )
-
-
-def _kind(value: object) -> str:
-    match value:
-        case None:
-            return "nothing"
-        case bool():
-            return "true or false"
-        case str():
-            return "text"
-        case list():
-            return "a list"
-        case dict():
-            return "a mapping"
-        case _:
-            return "a number"

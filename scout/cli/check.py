@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scout.cli import _checks, _exits, _search, _selection
+from scout.cli._places import STDIN
 from scout.cli._spelling import one_of
 from scout.cli._terminal import talk
 
@@ -28,17 +29,11 @@ Exits with 1 when it finds errors or warnings.
 """
 
 _FORMATS = ("text", "json", "github", "sarif")
-_STDIN = "stdin"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument(
-        "paths",
-        metavar="PATH",
-        nargs="+",
-        help="a workflow file, a folder in which workflows are searched, a pattern such as '*.yml', or '-' for stdin",
-    )
+    _search.add_paths(parser, "; '-' for stdin")
     _selection.add_arguments(parser)
     parser.add_argument(
         "--format",
@@ -85,17 +80,17 @@ def _of_stdin() -> list[Problem] | None:
     from dataclasses import replace
 
     with tempfile.TemporaryDirectory() as folder:
-        path = str(Path(folder, _STDIN))
+        path = str(Path(folder, STDIN))
         Path(path).write_bytes(sys.stdin.buffer.read())
         problems = _of_file(path)
-    return problems and [replace(each, path=_STDIN, message=each.message.replace(path, _STDIN)) for each in problems]
+    return problems and [replace(each, path=STDIN, message=each.message.replace(path, STDIN)) for each in problems]
 
 
 def _sum_up(problems: Sequence[Problem], checked: int, unread: int) -> None:
     if not checked and unread:
         talk(f"{_checks.counted(unread, 'file')} could not be read")
     elif not checked:
-        talk("no workflow files were found there; they end in .yml, .yaml or .json")
+        talk(_search.NOTHING)
     elif not problems:
         talk(f"no problems in {_checks.counted(checked, 'file')}")
     else:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scout.cli import _exits
 from scout.cli._spelling import one_of
 from scout.cli._terminal import answer
-
-if TYPE_CHECKING:
-    pass
 
 SHELLS = ("bash", "zsh", "fish", "tcsh")
 DESCRIPTION = """\

@@ -6,9 +6,19 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from scout.cli import _checks, _connection, _differences, _exits, _plan, _storing
+from scout.cli import _checks, _connection, _differences, _exits, _plan, _search, _storing
 from scout.cli._plan import Action, Outcome
-from scout.cli._terminal import answer, answer_escaped, answer_styled, as_json, ask, talk
+from scout.cli._terminal import (
+    agrees,
+    answer,
+    answer_escaped,
+    answer_json,
+    answer_styled,
+    as_json,
+    can_ask,
+    talk,
+    wants_colour,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -33,18 +43,14 @@ exit codes of --dry-run --exit-code: 0 nothing would change, 1 something would c
 
 _SIGNS = {Action.CREATE: ("+", "green"), Action.REVISE: ("~", "yellow"), Action.KEEP: (" ", "dim")}
 _SUMMARY = {Action.CREATE: "to create", Action.REVISE: "to revise", Action.KEEP: "unchanged"}
+_MOST_NAMES = 8  # of the blocks of a new workflow
 _AGAIN = "run the command again to see a new plan"
-_UNKNOWN = "it is not known whether it was deployed"
+_UNKNOWN = "it is not known whether it was deployed; with --dry-run the command shows what is stored by then"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument(
-        "paths",
-        metavar="PATH",
-        nargs="+",
-        help="a workflow file, a folder in which workflows are searched, or a pattern such as '*.yml'",
-    )
+    _search.add_paths(parser)
     parser.add_argument("--dry-run", action="store_true", help="show the plan, and change nothing")
     parser.add_argument(
         "--exit-code", action="store_true", help="with --dry-run, exit with 1 if something would change"
@@ -77,6 +83,7 @@ def _deploy(args: argparse.Namespace) -> int:
             if not _is_confirmed(steps, args, client.base_url):
                 talk("not deployed")
                 return _exits.USAGE
+            _exits.hold_in_result()
             try:
                 return _carry_out(steps, workflows, options, json=args.json)
             finally:
@@ -92,7 +99,7 @@ def _check_options(args: argparse.Namespace) -> None:
         return
     if args.json:
         raise _exits.UsageError("with --json, deploy does not ask; give --yes, or --dry-run to see only the plan")
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not can_ask():
         raise _exits.UsageError(
             "deploy asks on a terminal; elsewhere it needs --yes, or --dry-run to see only the plan"
         )
@@ -102,8 +109,7 @@ def _is_confirmed(steps: Sequence[Step], args: argparse.Namespace, url: str) -> 
     changes = [step for step in steps if step.action is not Action.KEEP]
     if args.yes or not changes:
         return True
-    question = f"deploy {_checks.counted(len(changes), 'workflow')} to {url}? [y/N]"
-    return ask(question).lower() in ("y", "yes")
+    return agrees(f"deploy {_checks.counted(len(changes), 'workflow')} to {url}?")
 
 
 def _end_dry_run(steps: Sequence[Step], args: argparse.Namespace) -> int:
@@ -151,14 +157,14 @@ def _attempt(step: Step, workflows: Workflows, options: dict[str, Any]) -> tuple
             step.outcome = Outcome.FAILED
         step.error = str(error)
         talk(f"{_name(step)} was not deployed" if step.outcome is Outcome.FAILED else f"{_name(step)}: {_UNKNOWN}")
-        with _exits.held_by_result():
-            code = _storing.explain(error, step.workflow)
+        code = _storing.explain(error, step.workflow)
         if isinstance(error, ConflictError | NotFoundError):
             talk(f"it may have been stored or deleted since the plan was made; {_AGAIN}")
         return code, _plan.is_about_the_file(error)
     except KeyboardInterrupt:
         if step.outcome is not Outcome.UNKNOWN:
             raise
+        step.error = f"interrupted; {_storing.INTERRUPTED}"
         raise KeyboardInterrupt(f"{_name(step)}: {_storing.INTERRUPTED}") from None
     return _exits.DONE, True
 
@@ -173,11 +179,12 @@ def _show(steps: Sequence[Step]) -> None:
         where = f" ({step.stored.id})" if step.stored is not None else ""
         answer_styled((f"{sign} {step.action} {_name(step)}{where}", style), (f" from {step.path}", ""))
         if step.action is Action.CREATE and (blocks := step.workflow.block_ids):
-            answer_styled((f"    {_checks.counted(len(blocks), 'block')}: {', '.join(blocks)}", ""))
+            names = ", ".join([*blocks[:_MOST_NAMES], *(["..."] if len(blocks) > _MOST_NAMES else [])])
+            answer_styled((f"    {_checks.counted(len(blocks), 'block')}: {names}", ""))
         if step.note:
             answer_styled((f"    {step.note}", ""))
-        names = _differences.titles(step.workflow)
-        for line in _differences.lines(step.differences, names=names, colour=_differences.wants_colour(sys.stdout)):
+        titles = _differences.titles(step.workflow)
+        for line in _differences.lines(step.differences, names=titles, colour=wants_colour(sys.stdout)):
             answer_escaped(f"    {line}")
     numbers = Counter(step.action for step in steps)
     answer(", ".join(f"{numbers[action]} {words}" for action, words in _SUMMARY.items()))
@@ -202,7 +209,7 @@ def _print_json(steps: Sequence[Step], args: argparse.Namespace) -> None:
         "workflows": [_as_json(step) for step in steps],
         "plan": {str(action): numbers[action] for action in _SUMMARY},
     }
-    answer(as_json(document, indent=2 if sys.stdout.isatty() else None), json=True)
+    answer_json(document)
 
 
 def _as_json(step: Step) -> dict[str, Any]:

@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scout.cli import _connection, _differences, _exits
-from scout.cli._terminal import answer, answer_escaped, as_json
+from scout.cli import _connection, _differences, _exits, _sources
+from scout.cli._terminal import answer_array, answer_escaped, wants_colour
 
 if TYPE_CHECKING:
     import argparse
 
-    from scout import Difference, LoadedWorkflow
+    from scout import LoadedWorkflow
 
 DESCRIPTION = """\
 Compare two workflows block by block: the order of keys, quotes and comments do not count.
@@ -20,7 +20,7 @@ Compare two workflows block by block: the order of keys, quotes and comments do 
 examples:
   scout diff workflow.yml key:greeting
   scout diff wf_0011223344556677 workflow.yml
-  scout diff <(git show HEAD:workflow.yml) workflow.yml
+  git show HEAD:workflow.yml | scout diff - workflow.yml
 
 Exits with 1 when they are different, and with 0 when they are not.
 """
@@ -28,7 +28,7 @@ Exits with 1 when they are different, and with 0 when they are not.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    kinds = "a file, or the id of a stored workflow, or key:NAME"
+    kinds = "a file, '-' for stdin, the id of a stored workflow, or key:NAME"
     parser.add_argument("before", metavar="A", help=f"the workflow before: {kinds}")
     parser.add_argument("after", metavar="B", help="the workflow after, likewise")
     parser.add_argument("--ui", action="store_true", help="compare also what only the canvas shows, such as positions")
@@ -47,10 +47,10 @@ def _diff(args: argparse.Namespace) -> int:
     except ScoutError as error:
         return _exits.explain(error)
     if args.json:
-        _print_json(found)
+        answer_array(map(_differences.facts, found))
     else:
         names = _differences.titles(before, after)
-        for line in _differences.lines(found, names=names, colour=_differences.wants_colour(sys.stdout)):
+        for line in _differences.lines(found, names=names, colour=wants_colour(sys.stdout)):
             answer_escaped(line)
     return _exits.PROBLEMS if found else _exits.DONE
 
@@ -59,7 +59,9 @@ def _load(args: argparse.Namespace) -> list[LoadedWorkflow]:
     from scout import load_workflow
 
     words: list[str] = [args.before, args.after]
-    loaded = {word: load_workflow(word, require_fields=True) for word in words if not _is_stored(word)}
+    if words == ["-", "-"]:
+        raise _exits.UsageError("only one of the workflows can come from stdin")
+    loaded = {word: _sources.load(word) for word in words if not _is_stored(word)}
     stored = [word for word in words if word not in loaded]
     if stored:
         with _connection.connected(lambda: _connection.connect(args)) as client:
@@ -72,11 +74,3 @@ def _is_stored(word: str) -> bool:
     from scout import is_workflow_id
 
     return word.startswith("key:") or (is_workflow_id(word) and not Path(word).exists())
-
-
-def _print_json(differences: list[Difference]) -> None:
-    before = "["
-    for each in differences:
-        answer(f"{before} {as_json(_differences.facts(each))}", json=True)
-        before = ","
-    answer("[]" if before == "[" else "]")

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import threading
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib import metadata
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 from urllib.parse import urlsplit
 
-from scout.cli import _exits
+from scout.cli import _connection, _exits, _selection
 from scout.cli._advice import about_option, in_options
 from scout.cli._terminal import answer, as_json
 
@@ -33,12 +33,8 @@ examples:
   scout doctor --base-url http://127.0.0.1:8787 --json
 """
 
-_DEFAULT = "https://api.scoutos.com"
 _PATH = "/v2/workflows?limit=1"
-_EXTRAS = {
-    "cli": ("rich", "jinja2", "shtab"),
-    "local": ("jinja2", "jsonschema", "python-dotenv", "starlette", "uvicorn"),
-}
+_REQUIREMENT = re.compile(r"([\w.-]+).*; extra == ['\"](\w+)['\"]")
 _MOST_SKEW = 60  # seconds
 
 _T = TypeVar("_T")
@@ -58,12 +54,8 @@ class Finding:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    group = parser.add_argument_group("connection")
-    group.add_argument(
-        "--base-url", metavar="URL", help=f"the URL of the API (default: SCOUT_BASE_URL, else {_DEFAULT})"
-    )
-    group.add_argument("--allow-http", action="store_true", help="allow http:// to other machines")
-    group.add_argument(
+    _connection.add_base_url(parser)
+    parser.add_argument_group("connection").add_argument(
         "--timeout", type=_seconds, default=5.0, metavar="SECONDS", help="longest time for each step (default: 5)"
     )
     parser.add_argument_group("output").add_argument(
@@ -101,11 +93,10 @@ def _findings(args: argparse.Namespace) -> Iterator[Finding]:
     yield _settings()
     key = _key()
     yield key
-    address = _address(args)
+    address, url = _address(args)
     yield address
-    if address.status == PROBLEM:
-        return
-    yield from _network(args, urlsplit(_base_url(args)), has_key=key.status != PROBLEM)
+    if url is not None:
+        yield from _network(args, urlsplit(url), has_key=key.status != PROBLEM)
 
 
 # --- Without the network --------------------------------------------------------------------------------------------
@@ -117,10 +108,14 @@ def _versions() -> Finding:
 
 
 def _extras() -> Finding:
-    missing = {extra: [name for name in names if not _is_installed(name)] for extra, names in _EXTRAS.items()}
+    extras: dict[str, list[str]] = {}
+    for requirement in metadata.requires("scout-workflows") or ():
+        if (match := _REQUIREMENT.match(requirement)) and match[2] != "all":
+            extras.setdefault(match[2], []).append(match[1])
+    missing = {extra: [name for name in names if not _is_installed(name)] for extra, names in extras.items()}
     lacking = {extra: names for extra, names in missing.items() if names}
     if not lacking:
-        return Finding("extras", OK, ", ".join(_EXTRAS))
+        return Finding("extras", OK, ", ".join(extras))
     without = "; ".join(f"{extra} lacks {', '.join(names)}" for extra, names in lacking.items())
     return Finding("extras", WARNING, without, f"pip install 'scout-workflows[{','.join(lacking)}]', if you need them")
 
@@ -134,21 +129,14 @@ def _is_installed(name: str) -> bool:
 
 
 def _settings() -> Finding:
-    """Look at the nearest pyproject.toml, which may have settings for `scout check`."""
-    import tomllib
-
-    here = Path.cwd()
-    path = next(
-        (each / "pyproject.toml" for each in (here, *here.parents) if (each / "pyproject.toml").is_file()), None
-    )
-    if path is None:
-        return Finding("settings", OK, "no pyproject.toml here or above, so the defaults apply")
+    """Look at the settings for `scout check`."""
     try:
-        tool: Any = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
-    except (OSError, ValueError) as error:
-        return Finding("settings", PROBLEM, f"{path} cannot be read: {error}", "mend it, or run in another folder")
-    has = "has" if "scout" in tool else "has no"
-    return Finding("settings", OK, f"{path} {has} section [tool.scout]")
+        path = _selection.from_settings().path
+    except _exits.UsageError as error:
+        return Finding("settings", PROBLEM, str(error), "mend it, or run in another folder")
+    if path is None:
+        return Finding("settings", OK, "no pyproject.toml here or above has [tool.scout], so the defaults apply")
+    return Finding("settings", OK, f"[tool.scout] in {path}")
 
 
 def _key() -> Finding:
@@ -163,7 +151,7 @@ def _key() -> Finding:
             "set it to a key from Scout's studio (Settings, API Keys); scout run --local needs none",
         )
     try:
-        Scout(key, base_url=_DEFAULT, environment=None).close()
+        Scout(key, base_url="https://localhost", environment=None).close()
     except ConfigurationError as error:
         return Finding("key", PROBLEM, f"SCOUT_API_KEY: {about_option(in_options(str(error)))}", "copy the key again")
     if len(key) < 8:
@@ -171,21 +159,19 @@ def _key() -> Finding:
     return Finding("key", OK, "from SCOUT_API_KEY")
 
 
-def _base_url(args: argparse.Namespace) -> str:
-    return (args.base_url or os.environ.get("SCOUT_BASE_URL") or _DEFAULT).rstrip("/")
-
-
-def _address(args: argparse.Namespace) -> Finding:
+def _address(args: argparse.Namespace) -> tuple[Finding, str | None]:
+    """Look at the address. Return the URL as well, unless it cannot be used."""
     from scout import ConfigurationError, Scout
 
     source = "--base-url" if args.base_url else "SCOUT_BASE_URL" if os.environ.get("SCOUT_BASE_URL") else "the default"
     try:
-        Scout("unused", base_url=args.base_url, allow_http=args.allow_http).close()
+        with Scout("unused", base_url=args.base_url, allow_http=args.allow_http) as client:
+            url = client.base_url
     except ConfigurationError as error:
-        return Finding("address", PROBLEM, about_option(in_options(str(error))), "change it as the message says")
+        return Finding("address", PROBLEM, about_option(in_options(str(error))), "change it as the message says"), None
     environment = os.environ.get("SCOUT_ENVIRONMENT")
     more = f"; environment {environment} from SCOUT_ENVIRONMENT" if environment else ""
-    return Finding("address", OK, f"{_base_url(args)} from {source}{more}")
+    return Finding("address", OK, f"{url} from {source}{more}"), url
 
 
 # --- The network ----------------------------------------------------------------------------------------------------
@@ -275,7 +261,7 @@ def _answers(url: SplitResult, proxy: SplitResult | None, seconds: float) -> Ite
     """Connect, and ask one question without the key."""
     at = f"{url.hostname}:{url.port or (443 if url.scheme == 'https' else 80)}"
     by = "" if proxy is None else f" by the proxy {proxy.hostname}:{proxy.port or 80}"
-    connection = _connection(url, proxy, seconds)
+    connection = _open(url, proxy, seconds)
     try:
         with _explained("connection", f"to {at}{by}"):
             _within(seconds, connection.connect)
@@ -310,7 +296,7 @@ def _explained(name: str, where: str) -> Generator[None]:
     raise _StepError(Finding(name, PROBLEM, f"{where}: {reason}", advice, _exits.API)) from None
 
 
-def _connection(url: SplitResult, proxy: SplitResult | None, seconds: float) -> HTTPConnection:
+def _open(url: SplitResult, proxy: SplitResult | None, seconds: float) -> HTTPConnection:
     from base64 import b64encode
     from http.client import HTTPConnection, HTTPSConnection
     from urllib.parse import unquote

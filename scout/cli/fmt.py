@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scout._files import write_whole
-from scout.cli import _differences, _exits, _search
-from scout.cli._terminal import answer, answer_escaped, escape, talk
+from scout.cli import _checks, _differences, _exits, _search
+from scout.cli._places import STDIN
+from scout.cli._terminal import answer, answer_escaped, escape, talk, wants_colour
 
 if TYPE_CHECKING:
     import argparse
@@ -28,18 +29,10 @@ Prints the names of the files that have changed. With --check and --diff it chan
 files would change.
 """
 
-_STDIN = "-"
-_NAME_OF_STDIN = "stdin"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument(
-        "paths",
-        metavar="PATH",
-        nargs="+",
-        help="a workflow file, a folder in which workflows are searched, a pattern such as '*.yml', or '-' for stdin",
-    )
+    _search.add_paths(parser, "; '-' for stdin")
     parser.add_argument("--check", action="store_true", help="only print the names of the files that would change")
     parser.add_argument("--diff", action="store_true", help="only print what would change in the files")
     parser.add_argument(
@@ -49,18 +42,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _format(args: argparse.Namespace) -> int:
-    if _STDIN in args.paths:
+    if "-" in args.paths:
         if len(args.paths) > 1:
             raise _exits.UsageError("'-' reads one file from stdin and stands alone")
         return _format_stdin(args)
     files = _search.find_workflows(args.paths)
     if not files:
-        talk("no workflow files were found there; they end in .yml, .yaml or .json")
+        talk(_search.NOTHING)
         return _exits.DONE
     outcomes = [_format_file(file, args) for file in files]
     changed = outcomes.count(True)
     would = "would be" if args.check or args.diff else "were" if changed != 1 else "was"
-    talk(f"{changed} of {len(files)} {'file' if len(files) == 1 else 'files'} {would} formatted")
+    talk(f"{changed} of {_checks.counted(len(files), 'file')} {would} formatted")
     if None in outcomes:
         return _exits.USAGE
     return _exits.PROBLEMS if changed and (args.check or args.diff) else _exits.DONE
@@ -71,12 +64,12 @@ def _format_stdin(args: argparse.Namespace) -> int:
 
     data = sys.stdin.buffer.read()
     try:
-        text = format_workflow(data, path=_NAME_OF_STDIN, drop_ui=args.drop_ui)
+        text = format_workflow(data, path=STDIN, drop_ui=args.drop_ui)
     except WorkflowFileError as error:
         talk(str(error))
         return _exits.USAGE
     if args.diff:
-        _print_diff(_NAME_OF_STDIN, data, text)
+        _print_diff(STDIN, data, text)
     elif not args.check:
         _print_text(text)
     return _exits.PROBLEMS if (args.check or args.diff) and text.encode() != data else _exits.DONE
@@ -121,4 +114,4 @@ def _print_diff(name: str, before: bytes, after: str) -> None:
     old, new = (text.split("\n") for text in (before.decode(), after))
     for line in difflib.unified_diff(old[:-1] if old[-1] == "" else old, new[:-1], name, name, lineterm=""):
         sign = "*" if line.startswith(("--- ", "+++ ")) else line[:1]
-        answer_escaped(_differences.painted(sign, escape(line), colour=_differences.wants_colour(sys.stdout)))
+        answer_escaped(_differences.painted(sign, escape(line), colour=wants_colour(sys.stdout)))

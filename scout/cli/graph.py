@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from scout.cli import _exits
 from scout.cli._spelling import one_of
-from scout.cli._terminal import answer
+from scout.cli._terminal import answer, is_utf_8
 
 if TYPE_CHECKING:
     import argparse
@@ -37,7 +37,6 @@ _SUFFIXES = {
     ".htm": "html",
 }
 _WIDTH = 80  # columns, where there is no terminal
-_BOXES = "┌╔╎▼…"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -96,12 +95,4 @@ def _draw(graph: Graph, kind: str, *, to_file: bool) -> str:
 
             on_terminal = sys.stdout.isatty() and not to_file
             width = shutil.get_terminal_size().columns if on_terminal else _WIDTH
-            return graph.to_text(width, ascii_only=not to_file and not _has_boxes(sys.stdout.encoding))
-
-
-def _has_boxes(encoding: str | None) -> bool:
-    try:
-        _BOXES.encode(encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True
+            return graph.to_text(width, ascii_only=not to_file and not is_utf_8(sys.stdout))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from scout.cli import _exits, _inputs, _keeping
-from scout.cli._terminal import answer, as_json, escape, talk
+from scout.cli._terminal import answer, answer_json, escape, talk
 
 if TYPE_CHECKING:
     import argparse
@@ -42,7 +41,7 @@ def _show(args: argparse.Namespace) -> int:
         if code != _exits.DONE or not args.json:
             return code
     if args.json:
-        answer(as_json(run.to_dict(decimals=True), indent=2 if sys.stdout.isatty() else None), json=True)
+        answer_json(run.to_dict(decimals=True))
         return _exits.DONE
     if run.ok and run.output_block_id is None:
         talk(f"the run has no output block; its outputs are in --json: {', '.join(run.outputs)}")
@@ -63,7 +62,14 @@ def _read(name: str) -> Run:
     try:
         data = parse_json(text)
     except (ValueError, RecursionError) as error:
-        raise _exits.UsageError(f"{source} is not a run: it is not JSON: {error}") from None
+        is_lines = text.startswith("{") and str(error).startswith("Extra data")
+        hint = "; the events of --stream --json are not a run: write that with --save" if is_lines else ""
+        raise _exits.UsageError(f"{source} is not a run: it is not JSON: {error}{hint}") from None
+    match data:
+        case {"error": {"run": run}}:  # what `scout run --json` prints for a run without a result
+            data = run
+        case _:
+            pass
     try:
         return Run.from_dict(data)
     except ConfigurationError as error:

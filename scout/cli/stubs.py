@@ -25,8 +25,9 @@ examples:
 """
 
 _HEADING = """\
-Outputs of the blocks that the local Scout cannot run: put in what the real blocks give.
-A list gives one item per call; a list that is itself an output stands in another list."""
+# Outputs of the blocks that the local Scout cannot run: put in what the real blocks give.
+# A list gives one item per call; a list that is itself an output stands in another list.
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,22 +86,13 @@ def _outputs(blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _as_yaml(stubs: Mapping[str, Any], blocks: Mapping[str, Mapping[str, Any]]) -> str:
-    import io
+    from scout._layout import write_yaml
 
-    from ruamel.yaml import YAML
-    from ruamel.yaml.comments import CommentedMap
-
-    yaml: Any = YAML()
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.width = 1000
-    document: Any = CommentedMap(stubs)
-    document.yaml_set_start_comment(_HEADING + "\n")
-    for name in stubs:
+    parts = [_HEADING]
+    for name, output in stubs.items():
         block = blocks[name]
         # As one line, without what could end a comment.
         words = " ".join(f"{block['block_display_name'] or name} ({block['block_archetype_id']})".split())
         comment = "".join(character if character.isprintable() else "?" for character in words)
-        document.yaml_set_comment_before_after_key(name, before=f"\n{comment}")
-    out = io.StringIO()
-    yaml.dump(document, out)
-    return out.getvalue()
+        parts.append(f"# {comment}\n{write_yaml({name: output})}")
+    return "\n".join(parts)

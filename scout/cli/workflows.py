@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import datetime
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from scout._pictures import display_width
 from scout.cli import _checks, _connection, _execution, _exits, _references, _storing
 from scout.cli._references import reference
-from scout.cli._terminal import answer, as_json, ask, escape, talk
+from scout.cli._terminal import agrees, answer, answer_array, answer_json, as_json, can_ask, escape, talk
 
 if TYPE_CHECKING:
     import argparse
@@ -138,7 +137,7 @@ def _list(workflows: Workflows, args: argparse.Namespace) -> int:
     pages = workflows.list(**_connection.given(args, *names)).pages()
     found = _up_to(args.limit, pages)
     if args.json:
-        _print_array(each.raw for several in found for each in several)
+        answer_array(each.raw for several in found for each in several)
         return _exits.DONE
     table = _Table("ID", "KEY", "UPDATED", "NAME")
     for several in found:
@@ -161,7 +160,7 @@ def _up_to(limit: int | None, pages: Iterable[WorkflowPage]) -> Iterator[list[St
 def _get(workflows: Workflows, args: argparse.Namespace) -> int:
     workflow = workflows.get(reference(args.id), **_connection.given(args))
     if args.json:
-        answer(as_json(workflow.raw, indent=2 if sys.stdout.isatty() else None), json=True)
+        answer_json(workflow.raw)
         return _exits.DONE
     workflow_id, key, updated, name = _row(workflow)
     facts = {
@@ -221,7 +220,7 @@ def _deploy(workflows: Workflows, args: argparse.Namespace) -> int:
 def _delete(workflows: Workflows, args: argparse.Namespace) -> int:
     options = _connection.given(args)
     workflow_id = reference(args.id)
-    if not args.yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not args.yes and not can_ask():
         raise _exits.UsageError("delete asks on a terminal; elsewhere it needs --yes")
     if not args.yes or workflow_id.startswith("key:"):
         found = workflows.get(workflow_id, **options)
@@ -241,7 +240,7 @@ def _delete(workflows: Workflows, args: argparse.Namespace) -> int:
 def _is_confirmed(workflow: StoredWorkflow) -> bool:
     workflow_id, key, _, name = _row(workflow)
     which = " ".join(filter(None, [workflow_id, key, name]))
-    return ask(f"delete {which} and its revisions? [y/N]").lower() in ("y", "yes")
+    return agrees(f"delete {which} and its revisions?")
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -255,15 +254,6 @@ def _run(args: argparse.Namespace) -> int:
 
 
 # --- Output -------------------------------------------------------------------------------------------------------
-
-
-def _print_array(values: Iterable[object]) -> None:
-    """Print a JSON array, value by value. An error leaves it without its closing bracket."""
-    before = "["
-    for value in values:
-        answer(f"{before} {as_json(value)}", json=True)
-        before = ","
-    answer("[]" if before == "[" else "]")
 
 
 class _Table:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scout._json import is_list, is_mapping, text_or_none
+from scout._json import objects_in, text_or_none
 from scout._pictures import html_page, one_line
 from scout.errors import ConfigurationError
 
@@ -108,8 +108,7 @@ def graph_of(config: Mapping[str, Any], output_block_id: str | None) -> Graph:
         config: The config of a workflow.
         output_block_id: The id of the output block, if it is known.
     """
-    found: Any = config.get("blocks")
-    blocks = [block for block in found if is_mapping(block)] if is_list(found) else []
+    blocks = objects_in(config.get("blocks"))
     nodes: list[GraphNode] = []
     index_of: dict[str, int] = {}
     for index, block in enumerate(blocks):
@@ -117,15 +116,15 @@ def graph_of(config: Mapping[str, Any], output_block_id: str | None) -> Graph:
         is_output = block_id == output_block_id and block_id not in index_of
         # `block_is_output` is the name of the mark from before May 2025, which most files still use.
         is_output = is_output or bool(block.get("is_output") or block.get("block_is_output"))
-        title = text_or_none(block.get("block_display_name")) or block_id
+        title = text_or_none(block.get("block_display_name")) or ""
+        title = title if title.strip() else block_id
         archetype = (text_or_none(block.get("block_archetype_id")) or "").removeprefix(_VENDOR)
         nodes.append(GraphNode(block_id, title, archetype, is_output))
         index_of.setdefault(block_id, index)
     edges: dict[tuple[int, int], None] = {}  # a dictionary keeps their order
     for index, block in enumerate(blocks):
-        dependencies: Any = block.get("dependencies")
-        for dependency in dependencies if is_list(dependencies) else ():
-            before = text_or_none(dependency.get("block_id")) if is_mapping(dependency) else None
+        for dependency in objects_in(block.get("dependencies")):
+            before = text_or_none(dependency.get("block_id"))
             if before is None:
                 continue
             if before not in index_of:

@@ -61,10 +61,14 @@ def _dot_text(*lines: str) -> str:
 
 def _label(node: GraphNode) -> list[str]:
     """Return the title, and below it the rest of what is known of a block."""
-    note = "missing" if node.is_missing else "output" if node.is_output else ""
-    facts = [_short(node.id) if node.id != node.title else "", _short(node.archetype), note]
+    facts = [_short(node.id) if node.id != node.title else "", _short(node.archetype), note_of(node)]
     below = " · ".join(filter(None, facts))
     return [_short(node.title), below] if below else [_short(node.title)]
+
+
+def note_of(node: GraphNode) -> str:
+    """Return the word for a block that is not like most others; empty for those."""
+    return "missing" if node.is_missing else "output" if node.is_output else ""
 
 
 def _short(text: str) -> str:

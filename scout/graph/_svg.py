@@ -6,8 +6,10 @@ import math
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from scout._pictures import cut, display_width, one_line, svg_picture, xml_text
+from scout._pictures import BOLD, cut, fit, one_line, pixels, svg_picture, xml_text
 from scout.errors import ConfigurationError
+
+from ._languages import note_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +21,6 @@ _Point = tuple[float, float]
 _HEIGHT, _NARROWEST, _WIDEST = 48.0, 110.0, 240.0  # of a box, in pixels
 _GAP, _LAYER_GAP, _MARGIN, _INSET = 24.0, 44.0, 24.0, 12.0
 _TITLE, _BELOW = 13.0, 11.0  # sizes of letters
-_BOLD = 1.08  # how much wider bold letters are
 _ARROW = 8.0
 _FEW_EDGES = 200
 # Options of graphlay. The careful layout takes up to a minute where many edges cross, so it is for small graphs only;
@@ -100,9 +101,9 @@ def _ask_graphlay(nodes: Sequence[int], widths: Sequence[float], edges: Sequence
         ) from None
     question = graphlay.Graph()
     for node, width in zip(nodes, widths, strict=True):
-        question.node(node, width=width, height=_HEIGHT)
+        question.node(_name(node), width=width, height=_HEIGHT)
     for source, target in edges:
-        question.edge(source, target)
+        question.edge(_name(source), _name(target))
     shape = {"direction": "topbottom", "spacing": {"node_gap": _GAP, "layer_gap": _LAYER_GAP}}
     if len(edges) <= _FEW_EDGES:
         with suppress(graphlay.GraphlayError):  # too many edges pass layers
@@ -114,6 +115,10 @@ def _ask_graphlay(nodes: Sequence[int], widths: Sequence[float], edges: Sequence
             f"the graph has too many edges for a picture ({len(nodes)} blocks, {len(edges)} dependencies: {error}); "
             "draw it as text, Mermaid or DOT"
         ) from None
+
+
+def _name(node: int) -> str:
+    return f"{node:06}"  # graphlay sorts blocks beside each other by name; so they stand in the order of the file
 
 
 def _point(found: dict[str, float]) -> _Point:
@@ -143,9 +148,9 @@ def _edge(graph: Graph, edge: tuple[int, int], line: list[_Point]) -> str:
 
 def _box(node: GraphNode, x: float, y: float, width: float) -> str:
     outline = "box marked" if node.is_output else "box wrong dashed" if node.is_missing else "box"
-    note = _note(node)
+    note = note_of(node)
     room = width - 2 * _INSET
-    note_room = _pixels(note, _BELOW) + _INSET if note else 0
+    note_room = pixels(note, _BELOW) + _INSET if note else 0
     full = " · ".join(filter(None, (one_line(node.title), one_line(node.id), one_line(node.archetype), note)))
     mark = (
         f'<text class="{"bad" if node.is_missing else "mark"}" font-size="{_BELOW:g}" text-anchor="end" '
@@ -158,9 +163,9 @@ def _box(node: GraphNode, x: float, y: float, width: float) -> str:
         f'<rect class="{outline}" x="{_number(x)}" y="{_number(y)}" width="{_number(width)}" height="{_HEIGHT:g}" '
         'rx="6"/>'
         f'<text class="text" font-size="{_TITLE:g}" font-weight="600" x="{_number(x + _INSET)}" y="{_number(y + 20)}">'
-        f"{xml_text(_fit(one_line(node.title), _TITLE * _BOLD, room))}</text>"
+        f"{xml_text(fit(one_line(node.title), _TITLE * BOLD, room))}</text>"
         f'<text class="soft" font-size="{_BELOW:g}" x="{_number(x + _INSET)}" y="{_number(y + 36)}">'
-        f"{xml_text(_fit(_below(node), _BELOW, room - note_room))}</text>{mark}</g>"
+        f"{xml_text(fit(_below(node), _BELOW, room - note_room))}</text>{mark}</g>"
     )
 
 
@@ -170,38 +175,11 @@ def _below(node: GraphNode) -> str:
     return " · ".join(filter(None, (block_id, one_line(node.archetype))))
 
 
-def _note(node: GraphNode) -> str:
-    return "missing" if node.is_missing else "output" if node.is_output else ""
-
-
 def _width(node: GraphNode) -> float:
-    note = _note(node)
-    below = _pixels(cut(_below(node), 60), _BELOW) + (_pixels(note, _BELOW) + _INSET if note else 0)
-    wanted = max(_pixels(cut(one_line(node.title), 60), _TITLE * _BOLD), below) + 2 * _INSET
+    note = note_of(node)
+    below = pixels(cut(_below(node), 60), _BELOW) + (pixels(note, _BELOW) + _INSET if note else 0)
+    wanted = max(pixels(cut(one_line(node.title), 60), _TITLE * BOLD), below) + 2 * _INSET
     return 2 * math.ceil(min(max(wanted, _NARROWEST), _WIDEST) / 2)
-
-
-def _fit(text: str, size: float, room: float) -> str:
-    """Return a text that is cut to so many pixels."""
-    columns = min(display_width(text), int(room / (size * 0.25)))
-    while columns > 1 and _pixels(cut(text, columns), size) > room:
-        columns -= 1
-    return cut(text, columns)
-
-
-def _pixels(text: str, size: float) -> float:
-    """Return about how wide a text is in the fonts of user interfaces, rather too much than too little."""
-    ems = 0.0
-    for character in text:
-        if character in "MWmw@%…":
-            ems += 1.0
-        elif character in "fijlrt.,:;|!'() ":
-            ems += 0.4
-        elif character.isascii():
-            ems += 0.76 if character.isupper() else 0.62
-        else:
-            ems += 0.55 * display_width(character) + 0.1
-    return ems * size
 
 
 def _number(value: float) -> str:

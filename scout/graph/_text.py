@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from scout._pictures import cut, display_width, one_line
 
+from ._languages import note_of
 from ._layers import Item, order, place, rows_of, split
 
 if TYPE_CHECKING:
@@ -48,10 +49,6 @@ def _cut(text: str, width: int, *, ascii_only: bool) -> str:
     return cut(text, width, "..." if ascii_only else "…")
 
 
-def _note(node: GraphNode) -> str:
-    return "missing" if node.is_missing else "output" if node.is_output else ""
-
-
 # --- A list -------------------------------------------------------------------------------------------------------
 
 
@@ -65,7 +62,11 @@ def _list(graph: Graph, width: int, *, ascii_only: bool) -> Iterator[str]:
     arrow = "->" if ascii_only else "→"
     for node in _in_rows(rows):
         block = graph.nodes[node]
-        facts = [_plain(block.id, ascii_only=ascii_only), _plain(block.archetype, ascii_only=ascii_only), _note(block)]
+        facts = [
+            _plain(block.id, ascii_only=ascii_only),
+            _plain(block.archetype, ascii_only=ascii_only),
+            note_of(block),
+        ]
         title = _plain(block.title, ascii_only=ascii_only)
         if facts[0] == title:
             facts[0] = ""
@@ -180,7 +181,7 @@ class _Boxes:
 
     def _box(self, item: Item) -> list[str]:
         node = self._graph.nodes[item.node]
-        note = _note(node)
+        note = note_of(node)
         nw, ne, se, sw, flat, side, begin = [*(_ASCII_BORDERS if self._ascii else _BORDERS)[note]]
         inner = item.width - 2
         top = f"{flat} {note} ".ljust(inner, flat) if note else flat * inner
@@ -238,7 +239,10 @@ def _ports(row: Sequence[Item], below: Sequence[Item]) -> dict[int, list[int]] |
             free = [column for column in inside if column not in taken and begins.get(column, above) is above]
             if not free:
                 return None
-            column = above.port if above.port in free else min(free, key=lambda each: abs(each - ideal))
+            # Straight down, unless the edges fork, and would then meet the box near its corner.
+            is_straight = len(above.below) == 1 or abs(above.port - ideal) <= item.width // 4
+            wanted = above.port if is_straight and above.port in free else ideal
+            column = _nearest(free, wanted)
             taken.add(column)
             found[id(above), id(item)] = column
             if not item.is_box:
@@ -246,15 +250,23 @@ def _ports(row: Sequence[Item], below: Sequence[Item]) -> dict[int, list[int]] |
     return {id(item): [found[id(item), id(each)] for each in item.below] for item in row}
 
 
+def _nearest(columns: Iterable[int], wanted: int) -> int:
+    return min(columns, key=lambda each: abs(each - wanted))
+
+
 def _tracks(row: Sequence[Item], ends: dict[int, list[int]]) -> dict[int, int]:
     """Return the line of the horizontal part of the edges of each item, if any. Parts on one line do not meet."""
-    tracks: dict[int, int] = {}
-    last: list[int] = []  # the last column that is taken on each line
     spans = [(min(columns), max(columns), item) for item in row if (columns := [item.port, *ends[id(item)]])[1:]]
-    for first, end, item in sorted(spans, key=lambda span: span[:2]):
+    spans.sort(key=lambda span: span[:2])
+    # What leads to the right only is drawn from the right, the rest from the left: so one does not cross the next.
+    to_the_right = [span for span in spans if span[0] == span[2].port]
+    others = [span for span in spans if span[0] != span[2].port]
+    tracks: dict[int, int] = {}
+    taken: list[tuple[int, int, int]] = []  # first and last column, and line
+    for first, end, item in [*reversed(to_the_right), *others]:
         if first == end:
             continue
-        line = next((number for number, taken in enumerate(last) if taken < first - 1), len(last))
-        last[line : line + 1] = [end]
+        line = 1 + max((above for left, right, above in taken if left <= end + 1 and first <= right + 1), default=-1)
+        taken.append((first, end, line))
         tracks[id(item)] = line
     return tracks

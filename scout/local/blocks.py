@@ -195,7 +195,7 @@ def builtin_handlers(token_delay: float) -> dict[str, Handler]:
     return {TEXT: text, LLM: llm}
 
 
-def prompts(inputs: Mapping[str, Any]) -> list[dict[str, Any]]:
+def prompts(inputs: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the prompts of an LLM block: objects with `role` and `content`.
 
     Raises:
@@ -212,7 +212,7 @@ def wants_json(inputs: Mapping[str, Any]) -> bool:
     return inputs.get("response_format") in ("json_object", {"type": "json_object"})
 
 
-def _prompt_to_echo(items: list[dict[str, Any]]) -> str:
+def _prompt_to_echo(items: list[Mapping[str, Any]]) -> str:
     """Return the last prompt with the role `user`, else the last prompt."""
     of_user = [item for item in items if item.get("role") == "user"]
     return str((of_user or items)[-1].get("content", ""))
