@@ -131,7 +131,9 @@ class _ComposedSource(Source):
         key, node = find_node(self._node, place, self._children)
         if node is None:
             return Mark(0, 0, len(self.text))
-        return Mark(key.index, node.start_mark.index, node.end_mark.index)
+        start, end = node.start_mark.index, node.end_mark.index
+        # Without a value, the marks are those of what comes next.
+        return Mark(key.index, start, end) if start < end else Mark(key.index, key.index, key.index)
 
     def texts(self) -> Iterator[tuple[int, int]]:
         from ruamel.yaml.nodes import CollectionNode, MappingNode

@@ -50,7 +50,7 @@ def is_read_as_by_ruamel(text: str) -> bool:
     for place in wanted:
         assert plain.position(ours[place].key) == other.position(theirs[place].key), (text, place)
         value = at(data, place)
-        if value is not None:
+        if value is not None or isinstance(place[-1], str):
             assert plain.position(ours[place].value) == other.position(theirs[place].value), (text, place)
         if isinstance(value, str):
             written = text[theirs[place].value : theirs[place].end].replace("\r\n", "\n")
@@ -138,6 +138,7 @@ def read(text: str, *, is_json: bool = False) -> Source:
         ("x: &x {b: 1}\ny: *x\n", ("y", "b"), (1, 8), (1, 11)),
         ("a:\n  b: 1\n", ("a", "none"), (1, 1), (2, 3)),
         ("a: {b: 1}\n", ("a", "none"), (1, 1), (1, 4)),
+        ("a:\n\nb: [c]\n", ("a",), (1, 1), (1, 1)),
     ],
 )
 def test_places_in_json_and_in_all_of_yaml(text: str, place: Any, key: Any, value: Any) -> None:
