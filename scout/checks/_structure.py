@@ -259,10 +259,10 @@ class _Fields:
         properties = shape.properties or {}
         misspelt: dict[str, str] = {}
         for name, each in value.items():
-            if self.report.is_full:
-                return
             known = properties.get(name)
             if known is None:
+                if self.report.is_full:
+                    return
                 self.unknown(name, value, properties, place, misspelt, shape)
                 continue
             if known.newer_name:

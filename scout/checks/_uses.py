@@ -125,15 +125,14 @@ def _templates_in(settings: Mapping[str, Any]) -> list[tuple[PathInData, str]]:
     seen: set[int] = set()
 
     def walk(value: Any, place: PathInData) -> None:
-        if isinstance(value, str):
-            if is_template(value):
-                found.append((place, value))
-            return
-        if not (is_dict(value) or is_list(value)) or id(value) in seen:
+        if id(value) in seen:
             return
         seen.add(id(value))
         for key, each in value.items() if is_dict(value) else enumerate(value):
-            if isinstance(each, str | dict | list):
+            if isinstance(each, str):
+                if is_template(each):
+                    found.append(((*place, key), each))
+            elif isinstance(each, dict | list):
                 walk(each, (*place, key))
 
     walk(settings, ())
