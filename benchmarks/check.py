@@ -1,4 +1,4 @@
-"""What the checks of workflow files cost: 100 workflows of 100 blocks, and what the YAML of one would cost otherwise.
+"""Measure what checks of workflow files cost: 100 workflows of 100 blocks, and the reading of one otherwise.
 
     python benchmarks/check.py [--files 100] [--blocks 100]
 
