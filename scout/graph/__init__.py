@@ -23,8 +23,8 @@ class GraphNode:
         id: The id of the block.
         title: The display name of the block; its id when it has none.
         archetype: The archetype of the block, without the prefix `com.scoutos.`; empty when it is not known.
-        is_output: Whether the output of the block is that of the run.
-        is_missing: Whether the workflow has no such block, although other blocks depend on it.
+        is_output: True when the output of the block is that of the run.
+        is_missing: True when the workflow has no such block, although other blocks depend on it.
     """
 
     id: str
