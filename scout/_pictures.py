@@ -114,7 +114,7 @@ def _columns(character: str) -> int:
 
 
 BOLD = 1.08
-"""How much wider bold letters are."""
+"""The width of bold letters, over that of others."""
 
 
 def pixels(text: str, size: float) -> float:

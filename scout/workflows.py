@@ -73,7 +73,7 @@ class _Prepared(NamedTuple):
 T = TypeVar("T")
 
 _Plan = Generator[_Prepared, Any, T]
-"""What takes several calls: yields one call after the other. The caller sends each, and sends its result back in."""
+"""A plan of several calls: yields one call after the other. The caller sends each, and sends its result back in."""
 
 
 # --- Pages --------------------------------------------------------------------------------------------------------

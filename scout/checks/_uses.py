@@ -172,7 +172,7 @@ def _check_filters(uses: _Uses, template: Template, place: PathInData, text: str
 
 
 class _Problem(NamedTuple):
-    """What is wrong with the use of a name: the name that was probably meant, or else some advice."""
+    """A fault in the use of a name, with the name that was probably meant, or else some advice."""
 
     code: str
     message: str

@@ -35,7 +35,7 @@ class UsageError(Exception):
 
     Args:
         message: The message.
-        facts: What else its JSON holds, as in `report`.
+        facts: Further fields of its JSON, as in `report`.
     """
 
     def __init__(self, message: str, **facts: Any) -> None:
@@ -82,7 +82,7 @@ def report(
         exit_code: The exit code.
         run_may_have_started: As in `ScoutError`.
         run: The run as far as it is known, as JSON; by default that of `keep`.
-        facts: What else is known; the values that are `None` are left out.
+        facts: Further facts; the values that are `None` are left out.
     """
     if _state.as_json:
         from scout._json import redact

@@ -47,10 +47,10 @@ class Step:
         key: The key to store it under.
         workflow: The workflow in the file.
         action: The change.
-        stored: What is stored under the key: before the deployment as the plan has it, after it as it is then.
+        stored: The stored workflow: before the deployment as the plan has it, after it as it is then.
         differences: The differences between what is stored and the file.
         note: A remark about the differences; empty for none.
-        outcome: What became of it; `None` before the deployment.
+        outcome: The outcome of its deployment; `None` before the deployment.
         error: The reason why it failed.
     """
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scout.cli import _connection, _differences, _exits, _sources
+from scout.cli import _connection, _differences, _exits, _workflow
 from scout.cli._terminal import answer_array, answer_escaped, wants_colour
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _load(args: argparse.Namespace) -> list[LoadedWorkflow]:
     words: list[str] = [args.before, args.after]
     if words == ["-", "-"]:
         raise _exits.UsageError("only one of the workflows can come from stdin")
-    loaded = {word: _sources.load(word) for word in words if not _is_stored(word)}
+    loaded = {word: _workflow.load(word) for word in words if not _is_stored(word)}
     stored = [word for word in words if word not in loaded]
     if stored:
         with _connection.connected(lambda: _connection.connect(args)) as client:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scout.cli import _exits, _sources
+from scout.cli import _exits, _workflow
 from scout.cli._spelling import OneOf
 from scout.cli._terminal import answer, is_utf_8
 
@@ -60,7 +60,7 @@ def _graph(args: argparse.Namespace) -> int:
     output: str | None = args.output
     kind: str = args.format or ("text" if output is None else _format_of(output))
     try:
-        graph = _sources.load(args.file).graph()
+        graph = _workflow.load(args.file).graph()
         drawing = _draw(graph, kind, to_file=output is not None)
     except ScoutError as error:
         return _exits.explain(error)

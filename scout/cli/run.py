@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scout.cli import _checks, _connection, _execution, _exits, _local_options, _sources, _variants
+from scout.cli import _checks, _connection, _execution, _exits, _local_options, _variants, _workflow
 
 if TYPE_CHECKING:
     import argparse
@@ -59,6 +59,6 @@ def _run(args: argparse.Namespace) -> int:
         raise _exits.UsageError("--replay answers from a file, without --local")
 
     def load() -> LoadedWorkflow:
-        return _variants.vary(_sources.load(args.file), args.set)
+        return _variants.vary(_workflow.load(args.file), args.set)
 
     return _execution.carry_out(args, load, connect, itself, "workflow_key", is_local=args.local)
