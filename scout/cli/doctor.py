@@ -329,10 +329,12 @@ def _open(url: SplitResult, proxy: SplitResult | None, tls: SSLContext | None, s
 
     first = proxy or url
     host, port = first.hostname or "", first.port
-    if tls is None:
-        made = HTTPConnection(host, port, timeout=seconds)
-    else:
-        made = HTTPSConnection(host, port, timeout=seconds, context=tls)
+    later = seconds + 1  # than the limit of `_within`, which says what took too long: this only ends its thread
+    made = (
+        HTTPConnection(host, port, timeout=later)
+        if tls is None
+        else HTTPSConnection(host, port, timeout=later, context=tls)
+    )
     if proxy is not None and url.scheme == "https":
         login = f"{unquote(proxy.username or '')}:{unquote(proxy.password or '')}".encode()
         headers = {"Proxy-Authorization": f"Basic {b64encode(login).decode()}"} if proxy.username else {}
