@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from scout.cli import _exits
@@ -74,7 +73,7 @@ def warn_of_unknown_inputs(workflow: LoadedWorkflow, inputs: Mapping[str, Any]) 
         return
     for name in inputs:
         if name not in declared:
-            hint = suggestion(name, declared) or f"; it has {_list(declared)}"
+            hint = suggestion(name, declared) or f"; it has {few(declared)}"
             talk(f"warning: the workflow has no input {name}{hint}")
 
 
@@ -108,5 +107,6 @@ def by_severity(problems: Iterable[Problem]) -> str:
     return ", ".join(counted(numbers[severity], severity) for severity in Severity if numbers[severity])
 
 
-def _list(names: list[str]) -> str:
+def few(names: list[str]) -> str:
+    """Return names as a part of a message: the first of them when they are many."""
     return ", ".join([*names[:_MOST_NAMES], *(["..."] if len(names) > _MOST_NAMES else [])])

@@ -85,14 +85,18 @@ def report(
         facts: Further facts; the values that are `None` are left out.
     """
     if _state.as_json:
-        from scout._json import redact
-
         known = {**facts, "run": _state.run if run is None else run}
         error = {"type": kind, "message": message, "run_may_have_started": run_may_have_started, "exit_code": exit_code}
         error |= {name: value for name, value in known.items() if value is not None}
-        error = redact(error, [os.environ.get("SCOUT_API_KEY", "")])  # a run holds what the server sent
-        answer(as_json({"error": error}), json=True)
+        answer(as_json({"error": without_key(error)}), json=True)
     return exit_code
+
+
+def without_key(value: Any) -> Any:
+    """Return what is printed for programs or written to a file without the API key, which a server may repeat."""
+    from scout._json import redact
+
+    return redact(value, [os.environ.get("SCOUT_API_KEY", "")])
 
 
 def refuse(message: str, **facts: Any) -> int:

@@ -76,7 +76,7 @@ class Keeper:
             return
         from scout._files import write_whole
 
-        text = as_json(_without_key(run.to_dict(decimals=True)), indent=2) + "\n"
+        text = as_json(_exits.without_key(run.to_dict(decimals=True)), indent=2) + "\n"
         try:
             write_whole(_path(self._save), text.encode("utf-8", "backslashreplace"), overwrite=False)
         except OSError as error:
@@ -98,19 +98,12 @@ def draw(timeline: Timeline, target: str) -> int:
     from scout._files import write_whole
 
     try:
-        write_whole(_path(target), _without_key(timeline.to_svg()).encode(), overwrite=True)
+        write_whole(_path(target), _exits.without_key(timeline.to_svg()).encode(), overwrite=True)
     except OSError as error:
         talk(f"--timeline {target}: cannot be written: {_reason(error)}")
         return _exits.USAGE
     talk(f"the timeline is in {target}")
     return _exits.DONE
-
-
-def _without_key(value: Any) -> Any:
-    """Return what goes into a file without the API key: a server may repeat it in an output or an error."""
-    from scout._json import redact
-
-    return redact(value, [os.environ.get("SCOUT_API_KEY", "")])
 
 
 def text_of(timeline: Timeline) -> str:

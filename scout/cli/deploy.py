@@ -43,7 +43,6 @@ exit codes of --dry-run --exit-code: 0 nothing would change, 1 something would c
 
 _SIGNS = {Action.CREATE: ("+", "green"), Action.REVISE: ("~", "yellow"), Action.KEEP: (" ", "dim")}
 _SUMMARY = {Action.CREATE: "to create", Action.REVISE: "to revise", Action.KEEP: "unchanged"}
-_MOST_NAMES = 8  # of the blocks of a new workflow
 _AGAIN = "run the command again to see a new plan"
 _UNKNOWN = "it is not known whether it was deployed; with --dry-run the command shows what is stored by then"
 
@@ -179,8 +178,7 @@ def _show(steps: Sequence[Step]) -> None:
         where = f" ({step.stored.id})" if step.stored is not None else ""
         answer_styled((f"{sign} {step.action} {_name(step)}{where}", style), (f" from {step.path}", ""))
         if step.action is Action.CREATE and (blocks := step.workflow.block_ids):
-            names = ", ".join([*blocks[:_MOST_NAMES], *(["..."] if len(blocks) > _MOST_NAMES else [])])
-            answer_styled((f"    {_checks.counted(len(blocks), 'block')}: {names}", ""))
+            answer_styled((f"    {_checks.counted(len(blocks), 'block')}: {_checks.few(blocks)}", ""))
         if step.note:
             answer_styled((f"    {step.note}", ""))
         titles = _differences.titles(step.workflow)
