@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ._call import AsyncTransport, Transport
     from ._options import CallOptions, RunOptions
     from ._requests import WorkflowConfig
+    from .batch import AsyncBatch, Batch, BatchItem, BatchSummary, DaskEngine
     from .checks import Problem, Rule, Severity, check, check_rules
     from .client import AsyncScout, Scout
     from .differences import Difference, diff
@@ -32,12 +33,14 @@ if TYPE_CHECKING:
         ConfigurationError,
         ConflictError,
         InternalServerError,
+        JournalError,
         NotFoundError,
         PermissionDeniedError,
         RateLimitError,
         RunFailedError,
         RunNotFinishedError,
         RunOutputError,
+        RunUnknownError,
         ScoutError,
         StreamDecodeError,
         StreamError,
@@ -70,6 +73,7 @@ __all__ = [
     "APIResponseError",
     "APIStatusError",
     "APITimeoutError",
+    "AsyncBatch",
     "AsyncRunStream",
     "AsyncScout",
     "AsyncTransport",
@@ -79,6 +83,9 @@ __all__ = [
     "AuthenticationError",
     "BadRequestError",
     "Bar",
+    "Batch",
+    "BatchItem",
+    "BatchSummary",
     "BlockRun",
     "BlockRunCompleted",
     "BlockRunFailed",
@@ -87,6 +94,7 @@ __all__ = [
     "CallOptions",
     "ConfigurationError",
     "ConflictError",
+    "DaskEngine",
     "Deployment",
     "Difference",
     "Environment",
@@ -94,6 +102,7 @@ __all__ = [
     "Graph",
     "GraphNode",
     "InternalServerError",
+    "JournalError",
     "LoadedWorkflow",
     "NotFoundError",
     "PermissionDeniedError",
@@ -107,6 +116,7 @@ __all__ = [
     "RunOutputError",
     "RunStatus",
     "RunStream",
+    "RunUnknownError",
     "Scout",
     "ScoutError",
     "Severity",
@@ -166,6 +176,10 @@ def _home_of(name: str) -> object:
             from . import _requests
 
             return _requests
+        case "AsyncBatch" | "Batch" | "BatchItem" | "BatchSummary" | "DaskEngine":
+            from . import batch
+
+            return batch
         case "Problem" | "Rule" | "Severity" | "check" | "check_rules":
             from . import checks
 

@@ -41,6 +41,7 @@ class Answer:
         body: The body, decompressed.
         unknown_outcome: As in `Request`.
         address: The method and the URL of the request, without its query; empty for a status of 2xx.
+        attempts: The number of requests that the call has sent, this one included.
     """
 
     status: int
@@ -48,6 +49,7 @@ class Answer:
     body: bytes
     unknown_outcome: str = RUN_MAY_HAVE_STARTED
     address: str = ""
+    attempts: int = 1
 
 
 # --- Runs ---------------------------------------------------------------------------------------------------------

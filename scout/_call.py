@@ -294,9 +294,13 @@ class Call:
         address = (
             "" if self.is_accepted else f"{self._request.method.upper()} {self.config.base_url}{self._request.path}"
         )
-        return Answer(
-            response.status_code, dict(response.headers.items()), body, self._request.unknown_outcome, address
-        )
+        headers = dict(response.headers.items())
+        return Answer(response.status_code, headers, body, self._request.unknown_outcome, address, self.attempts)
+
+    @property
+    def attempts(self) -> int:
+        """The number of requests that were sent."""
+        return len(self._attempts) + 1
 
     # --- Failures ---
 

@@ -22,6 +22,8 @@ ScoutError
 │   └── StreamDecodeError              an event is not JSON, or is too large
 ├── RunFailedError               the run failed; the request itself succeeded
 ├── RunNotFinishedError          the answer is a run that has not ended
+├── RunUnknownError              a batch was interrupted while the run of this row may have been under way
+├── JournalError                 the journal of a batch cannot be read or written
 └── RunOutputError               the output of a run is not JSON, which was asked for (also a `ValueError`)
 ```
 
@@ -50,12 +52,14 @@ __all__ = [
     "ConfigurationError",
     "ConflictError",
     "InternalServerError",
+    "JournalError",
     "NotFoundError",
     "PermissionDeniedError",
     "RateLimitError",
     "RunFailedError",
     "RunNotFinishedError",
     "RunOutputError",
+    "RunUnknownError",
     "ScoutError",
     "StreamDecodeError",
     "StreamError",
@@ -359,3 +363,35 @@ class RunOutputError(ScoutError, ValueError):
     def __init__(self, message: str, *, run: scout.Run) -> None:
         super().__init__(message)
         self.run = run
+
+
+class RunUnknownError(ScoutError):
+    """A batch was interrupted after it had sent the run of a row, or was about to. The run may have started.
+
+    Attributes:
+        session_id: The session that was chosen for the run, with which it can be looked up; `None` when the server
+            chose.
+    """
+
+    def __init__(self, message: str, *, session_id: str | None = None) -> None:
+        super().__init__(message)
+        self.session_id = session_id
+
+
+class JournalError(ScoutError):
+    """The journal of a batch cannot be read or written.
+
+    Attributes:
+        problem: The message without the place.
+        path: The path of the journal, as it was given.
+        line: The line in it, from 1; `None` when the error is not of one line.
+    """
+
+    def __init__(
+        self, message: str, *, path: str, line: int | None = None, run_may_have_started: bool = False
+    ) -> None:
+        super().__init__(f"{path}{'' if line is None else f', line {line}'}: {message}")
+        self.problem = message
+        self.path = path
+        self.line = line
+        self.run_may_have_started = run_may_have_started
