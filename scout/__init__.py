@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ._call import AsyncTransport, Transport
     from ._options import CallOptions, RunOptions
     from ._requests import WorkflowConfig
-    from .batch import AsyncBatch, Batch, BatchItem, BatchSummary, DaskEngine
+    from .batch import AsyncBatch, Batch, BatchEngine, BatchItem, BatchSummary, DaskEngine, RowSource
     from .checks import Problem, Rule, Severity, check, check_rules
     from .client import AsyncScout, Scout
     from .differences import Difference, diff
@@ -84,6 +84,7 @@ __all__ = [
     "BadRequestError",
     "Bar",
     "Batch",
+    "BatchEngine",
     "BatchItem",
     "BatchSummary",
     "BlockRun",
@@ -108,6 +109,7 @@ __all__ = [
     "PermissionDeniedError",
     "Problem",
     "RateLimitError",
+    "RowSource",
     "Rule",
     "Run",
     "RunFailedError",
@@ -176,7 +178,9 @@ def _home_of(name: str) -> object:
             from . import _requests
 
             return _requests
-        case "AsyncBatch" | "Batch" | "BatchItem" | "BatchSummary" | "DaskEngine":
+        case (
+            "AsyncBatch" | "Batch" | "BatchEngine" | "BatchItem" | "BatchSummary" | "DaskEngine" | "RowSource"
+        ):  # fmt: skip
             from . import batch
 
             return batch

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Callable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, Unpack
 
 import scout  # its names are imported when they are first used, which only `typing.get_type_hints` does here
 
@@ -339,6 +340,69 @@ class Scout(_Client[Http, Transport]):
         progress = new_progress(loaded, check=check, max_event_bytes=max_event_bytes)
         return RunStream(self._http.stream(request, config, begun), progress)
 
+    def batch(
+        self,
+        workflow: WorkflowSource,
+        rows: scout.RowSource,
+        *,
+        concurrency: int = 32,
+        journal: str | os.PathLike[str] | None = None,
+        resume: bool = True,
+        unknown: Literal["ask", "skip", "rerun"] = "ask",
+        ordered: bool = False,
+        stop_after_failures: int | None = None,
+        rate: float | None = None,
+        key: str | None = None,
+        stream: bool = False,
+        engine: scout.BatchEngine | None = None,
+        on_progress: Callable[[scout.BatchSummary], object] | None = None,
+        **options: Unpack[RunOptions],
+    ) -> scout.Batch:
+        """Run a workflow once for each row, many at a time, and return an iterator over what becomes of the rows.
+
+        A row that fails does not end the batch: its item has the error. A 429 pauses all rows for as long as the server
+        asks, and no row is lost to it. When the server accepts nothing while the pauses add up to the client's
+        `rate_limit_timeout`, the iterator raises `RateLimitError`.
+
+        Args:
+            workflow: As for `execute`; or the id of a stored workflow, or `key:NAME`.
+            rows: The inputs of each run: an iterable of mappings, a path to a file of CSV or JSON Lines, or a table of
+                pandas, polars or pyarrow. It may be endless: only a few rows are asked for ahead.
+            concurrency: The number of runs under way at most. After a 429 there are fewer for a time.
+            journal: A file that notes each run before it is sent and when it has ended, so that a batch that was
+                interrupted can go on. Without it, a batch that is interrupted has to begin again.
+            resume: Go on with the journal: rows that are finished are not sent again, and their items are returned from
+                it. `False` requires a new journal.
+            unknown: What becomes of a row whose run may have started before an interruption. `"ask"` does not send it:
+                its item has the error, and so it is the next time. `"skip"` does not send it, and counts it as settled.
+                `"rerun"` sends it, so that it may run twice.
+            ordered: Return the items in the order of the rows, and not as they end.
+            stop_after_failures: Send no more after so many rows that are not done.
+            rate: The number of requests per second at most.
+            key: A column whose value, text or a whole number, names the row in the journal. By default a hash of
+                workflow, options and inputs does.
+            stream: Stream the runs underneath, so that `timeout` is the longest wait for an event, and `run.blocks` has
+                times. The items are the same.
+            engine: Where rows run instead of in this process, such as a `DaskEngine`.
+            on_progress: A function that is called with the summary before each item is returned.
+            **options: See `RunOptions`. They are those of each run, and so is `deadline`.
+
+        Raises:
+            WorkflowFileError: the workflow cannot be read.
+            ConfigurationError: an argument is invalid.
+            JournalError: while iterating: the journal cannot be read or written. What had been sent is returned first.
+            RateLimitError: while iterating: see above.
+        """
+        from .batch import Batch  # not needed by most programs
+        from .batch._batch import Settings
+
+        self._refuse_when_closed()
+        settings = Settings(
+            rows, concurrency, journal, resume, unknown, ordered, stop_after_failures, rate, key, stream, engine,
+            on_progress,
+        )  # fmt: skip
+        return Batch(self._config, self._http, workflow, settings, options, has_transport=self._transport is not None)
+
     @property
     def workflows(self) -> scout.Workflows:
         """Stored workflows: list, get, create, update, delete, deploy and run them by id or key."""
@@ -415,6 +479,37 @@ class AsyncScout(_Client[AsyncHttp, AsyncTransport]):
         request, config, loaded, begun = self._prepare(workflow, inputs, options, streaming=True)
         progress = new_progress(loaded, check=check, max_event_bytes=max_event_bytes)
         return AsyncRunStream(lambda: self._http.stream(request, config, begun), progress)
+
+    def batch(
+        self,
+        workflow: WorkflowSource,
+        rows: scout.RowSource | AsyncIterable[Mapping[str, Any]],
+        *,
+        concurrency: int = 32,
+        journal: str | os.PathLike[str] | None = None,
+        resume: bool = True,
+        unknown: Literal["ask", "skip", "rerun"] = "ask",
+        ordered: bool = False,
+        stop_after_failures: int | None = None,
+        rate: float | None = None,
+        key: str | None = None,
+        stream: bool = False,
+        engine: scout.BatchEngine | None = None,
+        on_progress: Callable[[scout.BatchSummary], object] | None = None,
+        **options: Unpack[RunOptions],
+    ) -> scout.AsyncBatch:
+        """Run a workflow once for each row. As `Scout.batch`; rows may be an asynchronous iterable, too."""
+        from .batch import AsyncBatch  # as in Scout.batch
+        from .batch._batch import Settings
+
+        self._refuse_when_closed()
+        settings = Settings(
+            rows, concurrency, journal, resume, unknown, ordered, stop_after_failures, rate, key, stream, engine,
+            on_progress,
+        )  # fmt: skip
+        return AsyncBatch(
+            self._config, self._http, workflow, settings, options, has_transport=self._transport is not None
+        )
 
     @property
     def workflows(self) -> scout.AsyncWorkflows:

@@ -387,9 +387,7 @@ class JournalError(ScoutError):
         line: The line in it, from 1; `None` when the error is not of one line.
     """
 
-    def __init__(
-        self, message: str, *, path: str, line: int | None = None, run_may_have_started: bool = False
-    ) -> None:
+    def __init__(self, message: str, *, path: str, line: int | None = None, run_may_have_started: bool = False) -> None:
         super().__init__(f"{path}{'' if line is None else f', line {line}'}: {message}")
         self.problem = message
         self.path = path

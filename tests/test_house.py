@@ -63,10 +63,10 @@ FLOORS = [
     "streaming",
     "workflows",
     "runs",
+    "batch",
     "client",
     "cassettes",
     "checks",
-    "batch",
 ]
 OUTBUILDINGS = ["cli", "local"]  # these use the house through its front door, if at all
 

@@ -1,1 +1,36 @@
-"""Many runs of one workflow: bounded, journalled, resumable."""
+"""Many runs of one workflow: bounded, journalled, resumable.
+
+| file | its job |
+|---|---|
+| `_rows` | where rows come from |
+| `_items` | what a caller receives for each row, and the numbers of all |
+| `_job` | what all rows share, and how one row runs |
+| `_journal` | what has been sent and what has ended, on disk |
+| `_pace` | how many rows may be under way, and when the next may be sent |
+| `_engine` | the loop that sends rows |
+| `_batch` | the iterators, and the arguments |
+| `_dask` | the same rows on more than one machine |
+| `_progress` | the numbers while they change |
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ._batch import AsyncBatch, Batch
+from ._items import BatchItem, BatchSummary, RowSource
+from ._job import BatchEngine
+
+if TYPE_CHECKING:
+    from ._dask import DaskEngine
+
+__all__ = ["AsyncBatch", "Batch", "BatchEngine", "BatchItem", "BatchSummary", "DaskEngine", "RowSource"]
+
+
+def __getattr__(name: str) -> object:
+    # Imported on first use, because most batches run on one machine.
+    if name == "DaskEngine":
+        from ._dask import DaskEngine
+
+        return DaskEngine
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

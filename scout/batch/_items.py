@@ -1,24 +1,36 @@
-"""What a batch returns: a `BatchItem` for each row, and the `BatchSummary` of all of them."""
+"""What goes into a batch, and what it returns: a `BatchItem` for each row, and the `BatchSummary` of all of them."""
 
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 import scout  # its names are imported when they are first used, which only `typing.get_type_hints` does here
+from scout._json import shorten
+from scout.errors import RunFailedError
 
-from .._json import shorten
-from ..errors import RunFailedError
+__all__ = ["BatchItem", "BatchSummary", "RowSource", "Tally"]
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
-    from ..results import Run
+class _PandasTable(Protocol):
+    def itertuples(self, index: bool = ..., name: Any = ...) -> Iterable[Any]: ...
 
-__all__ = ["BatchItem", "BatchSummary", "Tally"]
+
+class _PolarsTable(Protocol):
+    def iter_rows(self, *, named: Literal[True]) -> Iterable[Any]: ...
+
+
+class _ArrowTable(Protocol):
+    def to_batches(self) -> list[Any]: ...
+
+
+RowSource = Iterable[Mapping[str, Any]] | str | os.PathLike[str] | _PandasTable | _PolarsTable | _ArrowTable
+"""The rows of a batch: an iterable of mappings, a path to a file of CSV or JSON Lines, or a table."""
 
 Outcome = Literal["done", "failed", "unknown"]
 

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .._answers import read_any_run
-from .._requests import with_inputs
-from ..errors import RunFailedError, RunNotFinishedError, ScoutError
+from scout._answers import read_any_run
+from scout._requests import with_inputs
+from scout.errors import RunFailedError, RunNotFinishedError, ScoutError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
     from typing import Self
 
-    from .._config import Config
-    from .._http import AsyncBody, AsyncHttp
-    from .._requests import Request
-    from ..results import Run
-    from ..workflow_files import LoadedWorkflow
+    from scout._config import Config
+    from scout._http import AsyncBody, AsyncHttp, Http
+    from scout._requests import Request
+    from scout.results import Run
+    from scout.workflow_files import LoadedWorkflow
 
-__all__ = ["Engine", "HttpRunner", "Job", "Outcome", "Runner"]
+__all__ = ["BatchEngine", "HttpRunner", "Job", "Outcome", "Runner", "ThreadRunner"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class Runner(Protocol):
         ...
 
 
-class Engine(Protocol):
+class BatchEngine(Protocol):
     """Where the rows of a batch run, instead of in this process; such as `DaskEngine`."""
 
     def runner(self, job: Job) -> Runner:
@@ -122,7 +124,7 @@ class HttpRunner:
         return await self._http.call(request, self._job.config, read, begun)
 
     async def _stream(self, request: Request, begun: float, counter: _Counter) -> Run:
-        from ..streaming import AsyncRunStream, new_progress  # importing the event classes is slow
+        from scout.streaming import AsyncRunStream, new_progress  # importing the event classes is slow
 
         async def connect() -> AsyncBody:
             body = await self._http.stream(request, self._job.config, begun)
@@ -132,6 +134,39 @@ class HttpRunner:
         progress = new_progress(self._job.workflow, check=False, max_event_bytes=None)
         async with AsyncRunStream(connect, progress) as stream:
             return await stream.until_done()
+
+
+class ThreadRunner(HttpRunner):
+    """Runs rows in threads, over a transport of the caller that knows no event loop."""
+
+    def __init__(self, job: Job, http: Http, threads: int) -> None:
+        self._job = job
+        self._blocking = http
+        self._threads = ThreadPoolExecutor(threads, "scout-batch-row")
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _execute(self, request: Request, begun: float, counter: _Counter) -> Run:
+        def execute() -> Run:
+            read = partial(counter.read, workflow=self._job.workflow)
+            return self._blocking.call(request, self._job.config, read, begun)
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, execute)
+
+    async def _stream(self, request: Request, begun: float, counter: _Counter) -> Run:
+        from scout.streaming import RunStream, new_progress  # as in HttpRunner
+
+        def stream() -> Run:
+            body = self._blocking.stream(request, self._job.config, begun)
+            counter.attempts = body.call.attempts
+            progress = new_progress(self._job.workflow, check=False, max_event_bytes=None)
+            with RunStream(body, progress) as events:
+                return events.until_done()
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, stream)
 
 
 @dataclass(slots=True)

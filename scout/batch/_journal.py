@@ -1,0 +1,7 @@
+"""Stand-in."""
+
+
+class Journal: ...
+
+
+class Past: ...
