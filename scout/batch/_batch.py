@@ -17,16 +17,17 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 from urllib.parse import urlsplit
 
-from scout._config import check_flag, is_loopback
-from scout._http import AsyncHttp
+from scout._config import Config, check_flag, is_loopback
+from scout._http import AsyncHttp, Http
 from scout._json import is_mapping, parse_json, write_json
 from scout._options import RUN_OPTIONS, RunOptions, apply_options
 from scout._requests import execute_request, execute_stored_request
 from scout.errors import ConfigurationError
-from scout.workflow_files import LoadedWorkflow, is_workflow_id, load_workflow
+from scout.workflow_files import LoadedWorkflow, WorkflowSource, is_workflow_id, load_workflow
 from scout.workflows import AsyncWorkflows
 
 from ._engine import Dispatcher, Plan, Unknown
@@ -38,13 +39,8 @@ from ._rows import rows_of, total_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
-    from types import TracebackType
-    from typing import Self
 
-    from scout._config import Config
-    from scout._http import Http
     from scout._requests import Request
-    from scout.workflow_files import WorkflowSource
 
 __all__ = ["AsyncBatch", "Batch", "Settings"]
 
@@ -149,7 +145,7 @@ class _Target:
         return Job(self._template(stored), config, self._loaded, self._streaming)
 
     def _template(self, stored: str) -> Request:
-        options = {"environment": self.config.environment, "streaming": self._streaming, **self._parts}
+        options: dict[str, Any] = {"environment": self.config.environment, "streaming": self._streaming, **self._parts}
         if self._loaded is None:
             return execute_stored_request(stored, None, **options)
         return execute_request(self._loaded, None, **options)
