@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import weakref
-from collections.abc import AsyncIterable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, Unpack
@@ -483,7 +483,7 @@ class AsyncScout(_Client[AsyncHttp, AsyncTransport]):
     def batch(
         self,
         workflow: WorkflowSource,
-        rows: scout.RowSource | AsyncIterable[Mapping[str, Any]],
+        rows: scout.RowSource,
         *,
         concurrency: int = 32,
         journal: str | os.PathLike[str] | None = None,
@@ -498,7 +498,7 @@ class AsyncScout(_Client[AsyncHttp, AsyncTransport]):
         on_progress: Callable[[scout.BatchSummary], object] | None = None,
         **options: Unpack[RunOptions],
     ) -> scout.AsyncBatch:
-        """Run a workflow once for each row. As `Scout.batch`; rows may be an asynchronous iterable, too."""
+        """Run a workflow once for each row. As `Scout.batch`; `rows` may be an asynchronous iterable, too."""
         from .batch import AsyncBatch  # as in Scout.batch
         from .batch._batch import Settings
 

@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -29,8 +29,19 @@ class _ArrowTable(Protocol):
     def to_batches(self) -> list[Any]: ...
 
 
-RowSource = Iterable[Mapping[str, Any]] | str | os.PathLike[str] | _PandasTable | _PolarsTable | _ArrowTable
-"""The rows of a batch: an iterable of mappings, a path to a file of CSV or JSON Lines, or a table."""
+RowSource = (
+    Iterable[Mapping[str, Any]]
+    | AsyncIterable[Mapping[str, Any]]
+    | str
+    | os.PathLike[str]
+    | _PandasTable
+    | _PolarsTable
+    | _ArrowTable
+)
+"""The rows of a batch: an iterable of mappings, a path to a file of CSV or JSON Lines, or a table.
+
+An asynchronous iterable is for `AsyncScout`.
+"""
 
 Outcome = Literal["done", "failed", "unknown"]
 
