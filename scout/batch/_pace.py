@@ -17,7 +17,7 @@ from scout._retry import after_refusal
 __all__ = ["Pace"]
 
 _DECREASE = 0.8
-_LONGEST_JITTER = 0.05  # seconds; it keeps several batches apart, each of which comes back as one
+_LONGEST_JITTER = 0.02  # seconds; it keeps several batches apart, each of which comes back as one
 _AHEAD = 0.05  # seconds; rows whose turn comes so soon are taken together
 
 
