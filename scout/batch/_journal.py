@@ -187,6 +187,8 @@ class Journal:
         if self._is_closed:
             return
         self._is_closed = True
+        if not self._file.is_open:  # in a forked process, where nothing of this is its own
+            return
         before = self._failure
         try:
             if self._pending or self._is_writing:
@@ -308,7 +310,8 @@ class Journal:
 _NEW, _STARTED, _UNKNOWN, _SETTLED = 0, 1, 2, 3
 
 _State = tuple[int, int, int]
-"""What is known of a row, the place of the record that says so, and that of an older record of an unknown run, or 0."""
+"""What is known of a row, the place of the record that says so, and that of the record that said so before the last
+start: negative when the row was settled then, 0 when there was none."""
 
 
 def _after(state: _State, kind: Kind, place: int) -> _State:
@@ -316,14 +319,15 @@ def _after(state: _State, kind: Kind, place: int) -> _State:
     known, here, older = state
     match kind:
         case Kind.STARTED:
-            # When this turns out not to have started, a run that was unknown before is still unknown.
-            return _STARTED, place, older if known == _STARTED and older else here if known != _NEW else 0
+            # When this start is refused, what was known before is still true: a row that was unknown stays so.
+            before = {_NEW: 0, _STARTED: older or here, _UNKNOWN: here, _SETTLED: -here}
+            return _STARTED, place, before[known]
         case Kind.ENDED:
             return _SETTLED, place, 0
         case Kind.LOST:
             return _UNKNOWN, place, 0
         case Kind.UNSENT if known == _STARTED:
-            return (_UNKNOWN, older, 0) if older else (_NEW, 0, 0)
+            return (_UNKNOWN if older > 0 else _SETTLED if older else _NEW), abs(older), 0
         case Kind.SKIPPED if known != _NEW:
             return _SETTLED, here, 0
         case _:

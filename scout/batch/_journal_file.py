@@ -105,6 +105,8 @@ class JournalFile:
     # --- Opening --------------------------------------------------------------------------------------------------
 
     def _check_kind(self) -> None:
+        if not self.path:
+            self._fail("the path is empty")
         with contextlib.suppress(FileNotFoundError):
             if not stat.S_ISREG(Path(self.path).stat().st_mode):
                 self._fail("it is a folder or a device, and not a file")
@@ -257,12 +259,8 @@ class JournalFile:
     def _translate(self, error: Exception, problem: str) -> NoReturn:
         if foreign(error) is not None:
             raise error
-        folder = Path(self.path).parent
-        if isinstance(error, FileNotFoundError):
-            if not self.path:
-                problem = "the path is empty"
-            elif not folder.exists():
-                problem = f"the folder {str(folder)!r} does not exist; make it first"
+        if isinstance(error, FileNotFoundError) and not (folder := Path(self.path).parent).exists():
+            problem = f"the folder {str(folder)!r} does not exist; make it first"
         raise self.failure(problem, error) from error
 
     def _fail(self, problem: str, line: int | None = None) -> NoReturn:
