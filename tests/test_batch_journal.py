@@ -629,10 +629,12 @@ class Disk:
         self.failing = False
         self.gate = threading.Event()
         self.gate.set()
+        self.reached = threading.Event()
         self._sync = sync
 
     def sync(self, number: int) -> None:
         self.count += 1
+        self.reached.set()
         assert self.gate.wait(10)
         if self.failing:
             raise OSError(5, "Input/output error")
@@ -673,6 +675,20 @@ async def test_what_nobody_waits_for_goes_with_the_next_record(path: Path, disk:
     await journal.close()
 
     assert await states(path, "abcd") == {"a": "never", "b": "finished", "c": "unknown", "d": "unknown"}
+
+
+async def test_many_records_that_nobody_waits_for_do_not_wait_for_ever(path: Path, disk: Disk) -> None:
+    journal = Journal(path, resume=True)
+    before = disk.count
+    disk.reached.clear()
+    for _ in range(1000):
+        journal.skipped("a")
+    await asyncio.sleep(0)
+    assert await asyncio.to_thread(disk.reached.wait, 10)
+    assert disk.count == before + 1
+    await journal.close()
+
+    assert content(path).count(b"\n") == 1001
 
 
 async def test_callers_that_are_cancelled_disturb_nobody(path: Path, disk: Disk) -> None:

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Journal", "Past"]
 
+_MOST_PENDING = 1000
+"""Records for which nobody waits are written when there are so many, such as of a million rows that are skipped."""
+
 
 @dataclass(frozen=True, slots=True)
 class Past:
@@ -216,6 +219,8 @@ class Journal:
     def _add_later(self, record: dict[str, str]) -> None:
         self._open_index()
         self._pending.append(_Entry(as_line(record), is_start=False, waiter=None))
+        if len(self._pending) >= _MOST_PENDING:
+            self._begin_writing(asyncio.get_running_loop())
 
     # Who waits has a future of its own, so that one who is cancelled disturbs nobody. There is no task, because the end
     # of an event loop cancels all tasks, and what is left has to be written then.
@@ -224,10 +229,13 @@ class Journal:
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
         self._pending.append(_Entry(lines, is_start, waiter))
+        self._begin_writing(loop)
+        return waiter
+
+    def _begin_writing(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._is_writing:
             self._is_writing = True
             loop.call_soon(self._write_pending, loop)  # with the records of all who are ready to run now
-        return waiter
 
     def _write_pending(self, loop: asyncio.AbstractEventLoop) -> None:
         entries, self._pending = self._pending, []
