@@ -885,3 +885,17 @@ def test_it_is_not_imported_before_it_is_used() -> None:
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
 
     assert found.stdout.strip() == "[]"
+
+
+def test_the_same_key_of_another_workflow_is_another_row(path: Path) -> None:
+    async def run(scope: str) -> list[bool]:
+        journal = Journal(path, resume=True, scope=scope)
+        key, past = journal.claim("a", unique=True)
+        await journal.started(key, 0, None)
+        await journal.finished(BatchItem(0, key, {}, run=Run("run_1", None, None, RunStatus.COMPLETED)))
+        await journal.close()
+        return [past is not None]
+
+    seen = [asyncio.run(run(scope)) for scope in ("one", "two", "one", "two")]
+
+    assert seen == [[False], [False], [True], [True]]

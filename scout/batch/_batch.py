@@ -26,7 +26,7 @@ from scout._http import AsyncHttp, Http
 from scout._json import is_mapping, parse_json, write_json
 from scout._options import RUN_OPTIONS, RunOptions, apply_options
 from scout._requests import execute_request, execute_stored_request
-from scout.errors import ConfigurationError
+from scout.errors import ConfigurationError, JournalError
 from scout.workflow_files import LoadedWorkflow, WorkflowSource, is_workflow_id, load_workflow
 from scout.workflows import AsyncWorkflows
 
@@ -255,11 +255,12 @@ class _Work:
     ) -> str | None:
         """Send the rows that the dispatcher gets which is passed to `ready`, and return why it was stopped."""
         settings = self.settings
-        journal = None if settings.journal is None else Journal(settings.journal, resume=settings.resume)
+        job = await self._target.job(http)
+        identity = _identity(job)
+        journal = await self._journal(identity)
         try:
-            job = await self._target.job(http)
             plan = Plan(
-                _identity(job),
+                identity,
                 settings.key,
                 settings.unknown,
                 self._target.chooses_session,
@@ -278,6 +279,27 @@ class _Work:
         finally:
             if journal is not None:
                 await journal.close()
+
+    async def _journal(self, identity: str) -> Journal | None:
+        """Open the journal, in a thread, because a long one takes time to read."""
+        path, key = self.settings.journal, self.config.api_key
+        if path is None:
+            return None
+        opening = asyncio.ensure_future(
+            asyncio.to_thread(
+                Journal,
+                path,
+                resume=self.settings.resume,
+                scope=identity,
+                redact=None if key is None else key.now().redact,
+            )
+        )
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            with contextlib.suppress(JournalError):
+                await (await opening).close()
+            raise
 
     def _runner(self, job: Job, http: AsyncHttp, most: int) -> Runner:
         if self.settings.engine is not None:

@@ -1,9 +1,10 @@
 """`Journal`: a file that knows of each row of a batch whether it was sent and how it ended, also after a crash.
 
-Each line is an object. The first one is a header, each other one a record of a row:
+Each line is an object. The first one is a header, each other one a record:
 
 | record | meaning |
 |---|---|
+| `{"batch": HASH, "at"}` | a batch begins: what follows is of its server, workflow and options |
 | `{"started": KEY, "index", "at", "session_id"}` | the run was about to be sent |
 | `{"finished": KEY, "index", "at", "attempts", "seconds", "session_id", "run", "error"}` | the call ended |
 | `{"refused": KEY}` | the run that was about to be sent certainly did not start |
@@ -19,14 +20,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from scout._json import shorten
 from scout.errors import ConfigurationError, JournalError
 
 from ._journal_file import JournalFile
-from ._records import Kind, as_line, finished_record, item_in, key_of, kind_of, redacted, started_record
+from ._records import Kind, as_line, batch_record, finished_record, item_in, key_of, kind_of, redacted, started_record
 
 if TYPE_CHECKING:
     import os
@@ -71,6 +71,7 @@ class Journal:
     Args:
         path: The path of the file, which is made if it does not exist.
         resume: Go on with a journal that has records. `False` refuses one.
+        scope: A hash of what all rows of the batch share. Rows of another batch are other rows, also with the same key.
         redact: A function that takes the API key out of texts and JSON. A server may echo it.
 
     Raises:
@@ -80,7 +81,12 @@ class Journal:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, resume: bool, redact: Callable[[Any], Any] | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        resume: bool,
+        scope: str = "",
+        redact: Callable[[Any], Any] | None = None,
     ) -> None:
         self._redact = redact
         self._pending: list[_Entry] = []
@@ -90,19 +96,28 @@ class Journal:
         self._file = JournalFile(path)
         self._index: _Index | None = None
         try:
-            if not resume and any(True for _ in islice(self._file.records(), 1)):
+            if not resume and any(kind_of(record) != Kind.BATCH for _, record in self._file.records()):
                 raise JournalError(
                     "it has the records of an earlier batch; resume it, use another journal, or delete this one",
                     path=self._file.path,
                 )
             with self._index_errors():
-                self._index = _Index()
+                self._index = _Index(scope)
                 if resume:
                     self._index.read(self._file.records())
+            self._begin(scope)
         except BaseException:
             self._release()
             raise
         self._writer = ThreadPoolExecutor(1, "scout-journal")
+
+    def _begin(self, scope: str) -> None:
+        if not scope:
+            return
+        try:
+            self._file.append(as_line(batch_record(scope)))
+        except OSError as error:
+            raise self._cannot_write(error, is_start=True) from error
 
     # --- Rows -----------------------------------------------------------------------------------------------------
 
@@ -349,7 +364,8 @@ class _Index:
     of hash, whatever its length.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, scope: str) -> None:
+        self._scope = scope
         # One thread uses it at a time, not always the same one.
         self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._database.executescript(
@@ -364,9 +380,13 @@ class _Index:
 
     def read(self, records: Iterator[tuple[int, dict[str, Any]]]) -> None:
         """Note the records of a journal, of which later ones count more."""
+        scope = ""
         for place, record in records:
-            kind, key = kind_of(record), _hashed(key_of(record))
-            if kind is not None:
+            kind = kind_of(record)
+            if kind == Kind.BATCH:
+                scope = key_of(record)
+            elif kind is not None and scope == self._scope:
+                key = _hashed(key_of(record))
                 found = self._database.execute("SELECT known, place, older FROM rows WHERE key = ?", (key,)).fetchone()
                 state = _after(found or (_NEW, 0, 0), kind, place)
                 self._database.execute("REPLACE INTO rows VALUES (?, 0, ?, ?, ?)", (key, *state))

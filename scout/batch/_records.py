@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Kind",
     "as_line",
+    "batch_record",
     "finished_record",
     "item_in",
     "key_of",
@@ -49,6 +50,8 @@ class Kind(IntEnum):
     """It is certain that the run did not start."""
     SKIPPED = 5
     """Nobody wants to know any more whether the run started."""
+    BATCH = 6
+    """A batch begins; its key says what its rows share."""
 
 
 # --- Writing ------------------------------------------------------------------------------------------------------
@@ -74,6 +77,11 @@ def as_line(record: Record) -> bytes:
 def now() -> str:
     """Return the time, as records name it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def batch_record(scope: str) -> Record:
+    """Return the record of a batch that begins."""
+    return {"batch": scope, "at": now()}
 
 
 def started_record(key: str, index: int, session_id: str | None) -> Record:
@@ -106,7 +114,7 @@ def redacted(record: Record, redact: Callable[[Any], Any]) -> Record:
 
 # --- Reading ------------------------------------------------------------------------------------------------------
 
-_KINDS = {"started": Kind.STARTED, "refused": Kind.UNSENT, "skipped": Kind.SKIPPED}
+_KINDS = {"started": Kind.STARTED, "refused": Kind.UNSENT, "skipped": Kind.SKIPPED, "batch": Kind.BATCH}
 _NAMES = "finished", *_KINDS
 
 
@@ -120,7 +128,7 @@ def read_record(line: bytes) -> Record | None:
 
 
 def key_of(record: Record) -> str:
-    """Return the key of the row that a record is about."""
+    """Return the key of the row that a record is about, or what the rows of a batch share."""
     return str(record[_name_of(record)])
 
 
