@@ -1,11 +1,13 @@
 """The rows of a batch: iterables, tables, CSV and JSON Lines, and what is said of those that are wrong."""
 
 import csv
+import gc
 import io
 import itertools
 import json
 import os
 import threading
+import tracemalloc
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, time
@@ -472,7 +474,8 @@ def test_the_name_of_a_file_says_how_it_is_read(tmp_path: Path) -> None:
         ('a,b\n1,2\n\n"x\ny",2,3\n', "rows, line 4: the row has 3 fields, and the header has 2; a field with"),
         ("a\nHello, you\n", "line 2: the row has 2 fields, and the header has 1; a field with a comma"),
         ("a;b\n1;2;3\n", "a field with a semicolon in it must stand in quotes"),
-        ("a,b,\n1,2,\n", "rows, line 1: column 3 has no name"),
+        ("a,b,\n1,2,\n", "rows, line 1: column 3 has no name; the first line of a CSV file names the columns"),
+        (",a\n0,x\n", "rows, line 1: column 1 has no name; if it is the index of a pandas table, write the file with"),
         ("\na,b,a\n", 'rows, line 2: two columns have the name "a"'),
         ('a,b\n1,2\n3,"4\n5,6\n', "rows, line 3: the quote before '4' is never closed"),
         ('a,b\n"x\ny","He said "hi" to me"\n', "line 3: a quote ends the field in the middle of '\"He said \"hi"),
@@ -620,7 +623,13 @@ def test_a_file_is_open_only_while_it_is_read(tmp_path: Path, name: str) -> None
     with pytest.raises(ConfigurationError):
         next(failing)
     assert open_files(path) == 0
-    del unread
+    forgotten = rows_of(path)
+    next(forgotten)
+    del forgotten
+    gc.collect()
+    assert open_files(path) == 0
+    assert next(unread)
+    unread.close()  # type: ignore[union-attr]
 
 
 def test_a_file_that_does_not_exist_is_an_error_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -720,5 +729,14 @@ def test_a_stream_that_fails_is_an_error_with_its_name() -> None:
 
 
 def test_memory_does_not_grow_with_the_file() -> None:
-    lines = itertools.chain(["a,b\n"], itertools.repeat('1,"2"\n'))
-    assert sum(1 for _ in itertools.islice(read_rows(lines, "rows"), 10_000)) == 10_000
+    csv_lines = itertools.chain(["a,b\n"], itertools.cycle(['1,"2\n', '"\n']))
+    json_lines = itertools.repeat('{"a": "1", "b": "2"}\n')
+    for rows in (read_rows(csv_lines, "rows"), read_rows(json_lines, "rows"), rows_of({"a": 1} for _ in csv_lines)):
+        next(rows)
+        tracemalloc.start()
+        try:
+            for _ in itertools.islice(rows, 3000):
+                pass
+            assert tracemalloc.get_traced_memory()[0] < 20_000
+        finally:
+            tracemalloc.stop()

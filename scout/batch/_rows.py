@@ -378,7 +378,7 @@ def _csv_rows(lines: Iterator[str], name: str, delimiter: str | None) -> Iterato
     width = len(names)
     for line, fields in records:
         if len(fields) == width:
-            yield dict(zip(names, fields, strict=False))
+            yield dict(zip(names, fields, strict=False))  # strict is slower, and the lengths are the same
         elif len(fields) > 1 or fields[0].strip():  # else it is a blank line
             many = "1 field" if len(fields) == 1 else f"{len(fields)} fields"
             advice = f"; a field with a {_DELIMITERS[delimiter]} in it must stand in quotes" * (len(fields) > width)
@@ -389,9 +389,13 @@ def _check_header(names: list[str], name: str, line: int) -> None:
     if not names:
         _refuse(name, "is empty; the first line of a CSV file names the columns")
     if "" in names:
-        _refuse(name, f"column {names.index('') + 1} has no name; the first line of a CSV file names the columns", line)
+        advice = "the first line of a CSV file names the columns" if names[0] else _PANDAS_INDEX
+        _refuse(name, f"column {names.index('') + 1} has no name; {advice}", line)
     if (double := _double(names)) is not None:
         _refuse(name, f'two columns have the name "{shorten(double, 100)}"', line)
+
+
+_PANDAS_INDEX = "if it is the index of a pandas table, write the file with to_csv(..., index=False)"
 
 
 def _with_any_line_end(lines: Iterable[str]) -> Iterator[str]:
