@@ -135,9 +135,10 @@ def test_a_row_that_is_not_a_mapping_of_names_is_refused_by_its_number(row: obje
         ("", "rows must not be empty text; "),
         ("wf_1", "wf_1: is not the path of a file of rows; a file of rows ends in .csv, .tsv, .jsonl or .ndjson"),
         ("no/rows.json", "rows.json: is not the path of a file of rows; a file of rows ends in .csv, "),
+        ("x" * 10_000, f"{'x' * 200}…: is not the path of a file of rows"),
         (SimpleNamespace(collect=list), "call its collect() first"),
     ],
-    ids=range(11),
+    ids=range(12),
 )
 def test_what_cannot_be_rows_is_refused_at_once(rows: object, problem: str) -> None:
     assert problem in refused_at_once(rows)
@@ -616,7 +617,7 @@ def test_a_file_is_open_only_while_it_is_read(tmp_path: Path, name: str) -> None
     assert open_files(path) == 0
     next(abandoned)
     assert open_files(path) == 1
-    abandoned.close()  # type: ignore[union-attr]
+    abandoned.close()
     assert open_files(path) == 0
     assert next(failing)
     assert next(failing)
@@ -629,7 +630,7 @@ def test_a_file_is_open_only_while_it_is_read(tmp_path: Path, name: str) -> None
     gc.collect()
     assert open_files(path) == 0
     assert next(unread)
-    unread.close()  # type: ignore[union-attr]
+    unread.close()
 
 
 def test_a_file_that_does_not_exist_is_an_error_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

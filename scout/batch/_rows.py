@@ -14,7 +14,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Iterator, Mapping, Sized
 from datetime import date, time
 from itertools import chain
 from json import JSONDecodeError
@@ -51,8 +51,8 @@ def total_of(rows: Any) -> int | None:
         return None
 
 
-def rows_of(rows: Any) -> Iterator[Row] | AsyncIterator[Row]:
-    """Return an iterator over the rows of a source: a generator, which is to be closed when it is left early.
+def rows_of(rows: Any) -> Generator[Row] | AsyncGenerator[Row]:
+    """Return a generator of the rows of a source. Close it when it is left early: it may hold a file open.
 
     Each row is a new `dict` with text as keys. In tables, what stands for a missing value becomes `None`, a date or
     time its ISO format, and a number or array of numpy a plain one. Other values stay as they are.
@@ -99,12 +99,12 @@ def _advice_on(rows: object) -> str:
 # --- Iterables ----------------------------------------------------------------------------------------------------
 
 
-def _checked(rows: Any) -> Iterator[Row]:
+def _checked(rows: Any) -> Generator[Row]:
     for number, row in enumerate(rows, 1):
         yield _row(row, number)
 
 
-async def _checked_async(rows: Any) -> AsyncIterator[Row]:
+async def _checked_async(rows: Any) -> AsyncGenerator[Row]:
     number = 0
     async for row in rows:
         number += 1
@@ -133,7 +133,7 @@ _AT_ONCE = 1000
 """The rows of a pyarrow table that are made Python objects at once."""
 
 
-def _rows_of_table(table: Any) -> Iterator[Row] | None:
+def _rows_of_table(table: Any) -> Generator[Row] | None:
     """Return the rows of a table; `None` when it is none. No library is imported: a table has its own iteration."""
     if isinstance(table, type):
         return None
@@ -182,7 +182,7 @@ def _double(names: list[str]) -> str | None:
 _PLAIN = frozenset({str, int, bool, type(None)})
 
 
-def _plain_rows(rows: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
+def _plain_rows(rows: Iterable[Mapping[str, Any]]) -> Generator[Row]:
     for row in rows:
         yield {name: value if type(value) in _PLAIN else _plain(value) for name, value in row.items()}
 
@@ -237,7 +237,7 @@ def _kind_of_file(name: str) -> Kind | None:
         mode = Path(name).stat().st_mode
     except (OSError, ValueError) as error:
         if kind is None and not isinstance(error, PermissionError):
-            _refuse(name, f"is not the path of a file of rows; {_SUFFIXES}{_INSTEAD.get(suffix, '')}")
+            _refuse(shorten(name, 200), f"is not the path of a file of rows; {_SUFFIXES}{_INSTEAD.get(suffix, '')}")
         _cannot_be_read(name, error)
     if stat.S_ISDIR(mode):
         _refuse(name, "is a folder; give a file in it")
@@ -246,7 +246,7 @@ def _kind_of_file(name: str) -> Kind | None:
     return kind
 
 
-def _rows_of_file(name: str, kind: Kind | None) -> Iterator[Row]:
+def _rows_of_file(name: str, kind: Kind | None) -> Generator[Row]:
     with _opened(name) as file:
         yield from read_rows(file, name, kind)
 
@@ -260,7 +260,7 @@ def _opened(name: str) -> BinaryIO:
         _cannot_be_read(name, error)
 
 
-def read_rows(stream: Iterable[str] | BinaryIO, name: str, kind: Kind | None = None) -> Iterator[Row]:
+def read_rows(stream: Iterable[str] | BinaryIO, name: str, kind: Kind | None = None) -> Generator[Row]:
     """Yield the rows of an open file, such as the standard input. It is read once, from where it is, and not closed.
 
     Args:
