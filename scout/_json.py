@@ -130,9 +130,7 @@ def parse_json(
     """
     text = data if isinstance(data, str) else data.decode(json.detect_encoding(data), "surrogatepass")
     try:
-        if unique_keys:
-            return _decoder(strict=strict, object_pairs_hook=_unique).decode(text)
-        return (_STRICT if strict else _LENIENT).decode(text)
+        return _DECODERS[strict, unique_keys].decode(text)
     except NOT_JSON:
         raise
     except ValueError:
@@ -152,11 +150,13 @@ class DuplicateKeyError(ValueError):
 
 
 def _unique(fields: list[tuple[str, Any]]) -> dict[str, Any]:
-    mapping: dict[str, Any] = {}
-    for key, value in fields:
-        if key in mapping:
-            raise DuplicateKeyError(key)
-        mapping[key] = value
+    mapping = dict(fields)
+    if len(mapping) < len(fields):
+        seen: set[str] = set()
+        for key, _ in fields:
+            if key in seen:
+                raise DuplicateKeyError(key)
+            seen.add(key)
     return mapping
 
 
@@ -204,8 +204,11 @@ def _decoder(*, strict: bool, **hooks: Any) -> JSONDecoder:
 
 
 # Made once, because making one takes as long as parsing a short text.
-_LENIENT = _decoder(strict=False)
-_STRICT = _decoder(strict=True)
+_DECODERS = {
+    (strict, unique): _decoder(strict=strict, object_pairs_hook=_unique if unique else None)
+    for strict in (False, True)
+    for unique in (False, True)
+}
 
 
 def write_json(
