@@ -14,7 +14,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Generator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from types import TracebackType
@@ -38,11 +38,13 @@ from ._pace import Pace
 from ._rows import rows_of, total_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
+    from collections.abc import Callable, Iterator
 
     from scout._requests import Request
 
 __all__ = ["AsyncBatch", "Batch", "Settings"]
+
+_Rows = Generator[Mapping[str, Any]] | AsyncGenerator[Mapping[str, Any]]
 
 _KEY = "key:"
 _STOPPED = "stop() was called"
@@ -378,7 +380,9 @@ class _Thread:
         self._thread.join()
 
 
-def _iterate(work: _Work, exchange: _Exchange, rows: Iterator[Any], control: _Control) -> Generator[BatchItem]:
+def _iterate(
+    work: _Work, exchange: _Exchange, rows: Generator[Mapping[str, Any]], control: _Control
+) -> Generator[BatchItem]:
     thread = _Thread(work, exchange)
     control.attach(lambda reason: thread.call("stop", reason))
     try:
@@ -402,6 +406,7 @@ def _iterate(work: _Work, exchange: _Exchange, rows: Iterator[Any], control: _Co
             raise error
     finally:
         thread.close()
+        rows.close()
         exchange.tally.end()
 
 
@@ -491,7 +496,7 @@ class Batch(_Iterator):
         target = _Target(config, workflow, options, streaming=settings.stream)
         blocking = http if has_transport else None
         rows = rows_of(settings.rows)
-        if not isinstance(rows, Iterator):
+        if not isinstance(rows, Generator):
             raise ConfigurationError("the rows are asynchronous; they need AsyncScout.batch")
         self._exchange = _Exchange(settings)
         self._control = _Control()
@@ -533,9 +538,7 @@ class _Mail:
         self.changed.set()
 
 
-async def _iterate_async(
-    work: _Work, exchange: _Exchange, rows: Iterator[Any] | AsyncIterator[Any], control: _Control
-) -> AsyncGenerator[BatchItem]:
+async def _iterate_async(work: _Work, exchange: _Exchange, rows: _Rows, control: _Control) -> AsyncGenerator[BatchItem]:
     mail = _Mail()
     loop = asyncio.get_running_loop()
     feeders: list[asyncio.Task[None]] = []
@@ -567,6 +570,10 @@ async def _iterate_async(
         for task in (worker, *feeders):
             task.cancel()
         await asyncio.gather(worker, *feeders, return_exceptions=True)
+        if isinstance(rows, Generator):
+            rows.close()
+        else:
+            await rows.aclose()
         exchange.tally.end()
 
 
@@ -575,9 +582,7 @@ def _in_loop(loop: asyncio.AbstractEventLoop, dispatcher: Dispatcher, reason: st
         loop.call_soon_threadsafe(dispatcher.stop, reason)
 
 
-async def _feed(
-    rows: Iterator[Any] | AsyncIterator[Any], dispatcher: Dispatcher, exchange: _Exchange, mail: _Mail
-) -> None:
+async def _feed(rows: _Rows, dispatcher: Dispatcher, exchange: _Exchange, mail: _Mail) -> None:
     """Pass on rows for as long as there is room."""
     index = 0
     try:
@@ -592,8 +597,8 @@ async def _feed(
         dispatcher.end()
 
 
-async def _as_async(rows: Iterator[Any] | AsyncIterator[Any]) -> AsyncGenerator[Any]:
-    if not isinstance(rows, Iterator):
+async def _as_async(rows: _Rows) -> AsyncGenerator[Mapping[str, Any]]:
+    if not isinstance(rows, Generator):
         async for row in rows:
             yield row
         return
