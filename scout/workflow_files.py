@@ -39,6 +39,7 @@ __all__ = [
     "parse_file",
     "place_of_config",
     "read_bytes",
+    "reason_of",
     "save_workflow",
 ]
 
@@ -269,14 +270,19 @@ def is_workflow_id(text: str) -> bool:
 
 
 def _cannot_be(done: str, name: str, error: OSError | ValueError) -> WorkflowFileError:
-    # ValueError: a NUL character in the name
-    reason = error.strerror if isinstance(error, OSError) else str(error)
-    hint = f" (looked in {_here()})" if isinstance(error, FileNotFoundError) and not Path(name).is_absolute() else ""
+    hint = ""
     if isinstance(error, IsADirectoryError):
-        hint += "; give a file in it"
+        hint = "; give a file in it"
     elif is_workflow_id(name) or name.startswith("key:"):
-        hint += "; for a stored workflow use scout.workflows.execute, or `scout workflows run`"
-    return WorkflowFileError(f"cannot be {done}: {reason}{hint}", path=name)
+        hint = "; for a stored workflow use scout.workflows.execute, or `scout workflows run`"
+    return WorkflowFileError(f"cannot be {done}: {reason_of(error, name)}{hint}", path=name)
+
+
+def reason_of(error: OSError | ValueError, name: str) -> str:
+    """Return why a file cannot be opened, read or written, in words. A `ValueError`: a NUL character in its name."""
+    reason = str(error.strerror if isinstance(error, OSError) else error)
+    looked = isinstance(error, FileNotFoundError) and not Path(name).is_absolute()
+    return f"{reason} (looked in {_here()})" if looked else reason
 
 
 def decode_text(name: str, data: bytes) -> str:

@@ -295,9 +295,6 @@ def test_values_without_a_form_in_json_stay_as_they_are() -> None:
     duration, infinite = Scalar(5, "m"), float("inf")
     [row] = rows_of(PandasTable(a=[duration], b=[infinite]))
     assert row == {"a": duration, "b": infinite}
-    endless: list[Any] = []
-    endless.append(endless)
-    assert list(rows_of(PandasTable(a=[endless])))  # whoever makes the request says what is wrong with it
 
 
 @pytest.mark.parametrize(
@@ -410,22 +407,6 @@ def test_what_csv_writes_with_few_quotes_comes_back(rows: list[list[str]]) -> No
     assert rows_in(file.getvalue()) == [dict(zip("ab", row, strict=True)) for row in rows]
 
 
-@given(text=st.text(alphabet='ab"", \r\n\n'))
-def test_any_text_is_read_as_csv_reads_it_when_it_is_strict(text: str) -> None:
-    lines = list(io.StringIO(text, newline=""))
-    expected: list[list[str]] | None
-    try:
-        expected = [record for record in csv.reader(lines, strict=True) if record]
-    except csv.Error:
-        expected = None
-    found: list[list[str]] | None
-    try:
-        found = [fields for _, fields in _rows._records(iter(lines), "rows", ",")]
-    except ConfigurationError:
-        found = None
-    assert found == expected
-
-
 @pytest.mark.parametrize(
     ("text", "row"),
     [
@@ -478,15 +459,15 @@ def test_the_name_of_a_file_says_how_it_is_read(tmp_path: Path) -> None:
         ("a,b,\n1,2,\n", "rows, line 1: column 3 has no name; the first line of a CSV file names the columns"),
         (",a\n0,x\n", "rows, line 1: column 1 has no name; if it is the index of a pandas table, write the file with"),
         ("\na,b,a\n", 'rows, line 2: two columns have the name "a"'),
-        ('a,b\n1,2\n3,"4\n5,6\n', "rows, line 3: the quote before '4' is never closed"),
-        ('a,b\n"x\ny","He said "hi" to me"\n', "line 3: a quote ends the field in the middle of '\"He said \"hi"),
-        ('a,b\n"1" ,2\n', "rows, line 2: a quote ends the field in the middle of '\"1\" ,2'"),
-        ('"a\n', "rows, line 1: the quote before 'a' is never closed"),
+        ('a,b\n1,2\n3,"4\n5,6\n', "rows, line 3: is not CSV: unexpected end of data in line 4; a field that"),
+        ('a,b\n"x\ny","He said "hi" to me"\n', "line 2: is not CSV: ',' expected after '\"' in line 3; a field"),
+        ('a,b\n"1" ,2\n', "rows, line 2: is not CSV: ',' expected after '\"'; a field that begins with"),
+        ('"a\n', "rows, line 1: is not CSV: unexpected end of data; a field that begins with"),
         ("a,b\n1,x\0y\n", "rows, line 2, column 4: holds a NUL character"),
         ('a,b\n1,"x\n\0y"\n', "rows, line 3, column 1: holds a NUL character"),
         (b"a,b\n1,2\nM\xfcller,3\n", "rows, line 3, column 2: is not UTF-8: byte 0xfc; save the file as UTF-8"),
         ("a,b\n1,2\n".encode("utf-16"), "rows, line 1, column 1: is not UTF-8: byte 0xff; this is UTF-16"),
-        ("a,b\n1,2\n".encode("utf-16-le"), "rows, line 1, column 2: holds a NUL character; CSV is text, in UTF-8"),
+        ("a,b\n1,2\n".encode("utf-16-le"), "rows, line 1, column 2: holds a NUL character; rows are text, in UTF-8"),
         (b"PK\x03\x04\x80", "a workbook of a spreadsheet"),
         (b"\x1f\x8b\x08", "this file is compressed"),
     ],
@@ -506,23 +487,31 @@ def test_a_header_without_rows_is_an_empty_table() -> None:
     assert rows_in("a,b\n") == rows_in("a") == []
 
 
+@pytest.fixture
+def small_limit() -> Iterator[None]:
+    before = csv.field_size_limit(1000)
+    yield
+    csv.field_size_limit(before)
+
+
+@pytest.mark.usefixtures("small_limit")
 def test_fields_may_be_longer_than_the_limit_of_the_csv_module() -> None:
-    limit = csv.field_size_limit()
-    text = 'x"\n' * limit
-    assert rows_in(f'a,b\n{"y" * 3 * limit},"{text.replace(chr(34), chr(34) * 2)}"\n') == [
-        {"a": "y" * 3 * limit, "b": text}
-    ]
-    assert csv.field_size_limit() == limit
+    text = 'x"\n' * 1000
+    assert rows_in(f'a,b\n{"y" * 3000},"{text.replace(chr(34), chr(34) * 2)}"\n') == [{"a": "y" * 3000, "b": text}]
+    larger = csv.field_size_limit() * 2
+    csv.field_size_limit(larger)
+    assert rows_in("a\n1\n") == [{"a": "1"}]
+    assert csv.field_size_limit() == larger
 
 
-def test_a_quote_that_is_not_closed_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_rows, "_LONGEST_RECORD", 1000)
-    lines = itertools.chain(["a\n", '"x\n'], itertools.repeat("y\n"))
-    with pytest.raises(ConfigurationError, match="line 2: the quote before 'x' is never closed"):
-        list(read_rows(lines, "rows", "csv"))
-    monkeypatch.setattr(_rows, "_LONGEST_HEADER", 1000)
-    with pytest.raises(ConfigurationError, match="line 1: the quote before 'x' is never closed"):
-        list(read_rows(itertools.chain(['"x\n'], itertools.repeat("y\n")), "rows", "csv"))
+@pytest.mark.usefixtures("small_limit")
+@pytest.mark.parametrize("kind", ["csv", "tsv"])
+def test_a_quote_that_is_not_closed_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch, kind: Any) -> None:
+    monkeypatch.setattr(_rows, "_LONGEST_FIELD", 1000)
+    for head in ([b"a\n", b'"x\n'], [b'"x\n']):
+        lines = itertools.chain(head, itertools.repeat(b"y\n"))
+        with pytest.raises(ConfigurationError, match=rf"line {len(head)}: is not CSV: field larger .* in line 50\d; "):
+            list(read_rows(lines, "rows", kind))
 
 
 # --- JSON Lines ---------------------------------------------------------------------------------------------------
@@ -554,8 +543,9 @@ def test_numbers_arrive_whole() -> None:
     assert row == {"a": Decimal(digits), "b": Decimal("1e400"), "c": 0.1}
 
 
-def test_only_a_line_feed_ends_a_line_of_json() -> None:
-    assert rows_in('{"a": "x\u2028y\u2029\x85"}\r\n{"a":\r1}', "jsonl") == [{"a": "x\u2028y\u2029\x85"}, {"a": 1}]
+def test_other_ends_of_lines_are_text_in_json() -> None:
+    text = "x\u2028y\u2029\x85"
+    assert rows_in(f'{{"a": "{text}"}}\r\n{{"a": 1}}', "jsonl") == [{"a": text}, {"a": 1}]
 
 
 def test_a_file_of_json_lines_may_be_empty() -> None:
@@ -585,7 +575,7 @@ def test_a_line_of_json_may_be_huge() -> None:
         ("[" * 200_000, "rows, line 1: is not JSON that can be read: it is nested too deeply"),
         (b'{"a": "\xff"}\n', "rows, line 1, column 8: is not UTF-8: byte 0xff"),
         (b'{"a": 1}\n{"a": "\xed\xa0\xbd"}\n', "rows, line 2, column 8: is not UTF-8: byte 0xed"),
-        ('{"a": "\0"}', "rows, line 1, column 8: is not JSON: Invalid control character"),
+        ('{"a": "\0"}', "rows, line 1, column 8: holds a NUL character"),
         ("a,b\n1,2\n", "rows, line 1, column 1: is not JSON"),
     ],
     ids=range(17),
@@ -701,16 +691,6 @@ def test_a_row_is_given_as_soon_as_its_line_has_come() -> None:
         assert next(rows) == {"a": "3", "b": "4"}
 
 
-def test_a_stream_of_text_is_read_as_one_of_bytes() -> None:
-    text = 'a,b\n"1\n2",3\n'
-    for stream in (io.StringIO(text), text.splitlines(keepends=True), io.TextIOWrapper(io.BytesIO(text.encode()))):
-        assert list(read_rows(stream, "-", "csv")) == [{"a": "1\n2", "b": "3"}]
-    assert list(read_rows(["a,b", "1,2"], "-")) == [{"a": "1", "b": "2"}]
-    wrong = io.TextIOWrapper(io.BytesIO(b"a\n\xff\n"), encoding="utf-8")
-    with pytest.raises(ConfigurationError, match=r"stdin: is not UTF-8: byte 0xff$"):
-        list(read_rows(wrong, "stdin", "csv"))
-
-
 def test_a_stream_is_left_open() -> None:
     file = io.BytesIO(b"a\n1\n")
     assert list(read_rows(file, "rows", "csv")) == [{"a": "1"}]
@@ -718,9 +698,9 @@ def test_a_stream_is_left_open() -> None:
 
 
 def test_a_stream_that_fails_is_an_error_with_its_name() -> None:
-    def lines() -> Iterator[str]:
-        yield "a\n"
-        yield "1\n"
+    def lines() -> Iterator[bytes]:
+        yield b"a\n"
+        yield b"1\n"
         raise OSError(5, "Input/output error")
 
     rows = read_rows(lines(), "stdin", "csv")
@@ -730,8 +710,8 @@ def test_a_stream_that_fails_is_an_error_with_its_name() -> None:
 
 
 def test_memory_does_not_grow_with_the_file() -> None:
-    csv_lines = itertools.chain(["a,b\n"], itertools.cycle(['1,"2\n', '"\n']))
-    json_lines = itertools.repeat('{"a": "1", "b": "2"}\n')
+    csv_lines = itertools.chain([b"a,b\n"], itertools.cycle([b'1,"2\n', b'"\n']))
+    json_lines = itertools.repeat(b'{"a": "1", "b": "2"}\n')
     for rows in (read_rows(csv_lines, "rows"), read_rows(json_lines, "rows"), rows_of({"a": 1} for _ in csv_lines)):
         next(rows)
         tracemalloc.start()

@@ -3,28 +3,28 @@
 Files are opened when the first row is asked for, read line by line, and closed when the iterator ends, fails or is
 closed.
 
-CSV is parsed here and not by `csv`, whose longest field is a setting of the whole process, which reads text after a
-closing quote as a part of the field, and which takes a quote that is never closed for the end of the last field. The
-rules are those of RFC 4180, and what spreadsheets write besides: any delimiter of three, any line end, blank lines.
+CSV is read by `csv`, strictly. What spreadsheets write besides is understood too: any delimiter of three, any line end,
+blank lines.
 """
 
 from __future__ import annotations
 
+import csv
 import os
-import re
 import stat
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Iterator, Mapping, Sized
 from datetime import date, time
-from itertools import chain
+from io import StringIO
+from itertools import chain, islice
 from json import JSONDecodeError
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
-from scout._json import MAX_DEPTH, NOT_JSON, is_decimal, is_dict, is_list, is_mapping, parse_json, shorten
+from scout._json import NOT_JSON, is_decimal, is_dict, is_list, is_mapping, parse_json, shorten
 from scout._retry import foreign
 from scout.errors import ConfigurationError
-from scout.workflow_files import kind_of
+from scout.workflow_files import kind_of, reason_of
 
 __all__ = ["Kind", "read_rows", "rows_of", "total_of"]
 
@@ -70,30 +70,22 @@ def rows_of(rows: Any) -> Generator[Row] | AsyncGenerator[Row]:
     if isinstance(rows, str | os.PathLike):
         name: str = os.fsdecode(rows)  # pyright: ignore[reportUnknownArgumentType] -- of a path of text or bytes
         return _rows_of_file(name, _kind_of_file(name))
-    table = _rows_of_table(rows)
-    if table is not None:
-        return table
-    if not isinstance(rows, _NO_ROWS) and not hasattr(rows, "readline"):
+    if hasattr(rows, "readline"):
+        raise ConfigurationError("rows must not be an open file; pass its path, or a csv.DictReader of it")
+    if not isinstance(rows, _NO_ROWS):
+        if (table := _rows_of_table(rows)) is not None:
+            return table
         if isinstance(rows, Iterable):
             return _checked(rows)
         if isinstance(rows, AsyncIterable):
             return _checked_async(rows)
-    raise ConfigurationError(f"rows must not be {_shown(rows)}; {_SOURCES}{_advice_on(rows)}")
+    advice = "; call its collect() first" if hasattr(rows, "collect") else ""
+    if is_mapping(rows):
+        advice = "; a single row is a list with one mapping"
+    raise ConfigurationError(f"rows must not be {kind_of(rows)}; {_SOURCES}{advice}")
 
 
 _NO_ROWS: tuple[type[object], ...] = (bytes, bytearray, memoryview, Mapping, type)
-
-
-def _shown(rows: object) -> str:
-    return "an open file" if hasattr(rows, "readline") else kind_of(rows)
-
-
-def _advice_on(rows: object) -> str:
-    if hasattr(rows, "readline"):
-        return ", such as that of this file"
-    if is_mapping(rows):
-        return "; a single row is a list with one mapping"
-    return "; call its collect() first" if hasattr(rows, "collect") else ""
 
 
 # --- Iterables ----------------------------------------------------------------------------------------------------
@@ -113,7 +105,7 @@ async def _checked_async(rows: Any) -> AsyncGenerator[Row]:
 
 def _row(row: Any, number: int) -> Row:
     if not (is_dict(row) or is_mapping(row)):
-        advice = next((f"; pass its {name}" for name, method in _AS_MAPPING.items() if hasattr(row, method)), "")
+        advice = next((f"; pass its {method}()" for method in _AS_MAPPING if hasattr(row, method)), "")
         raise ConfigurationError(
             f"row {number} is {kind_of(row)}; each row is a mapping of input names to values{advice}"
         )
@@ -124,7 +116,7 @@ def _row(row: Any, number: int) -> Row:
     return copy
 
 
-_AS_MAPPING = {"_asdict()": "_asdict", "model_dump()": "model_dump", "asDict()": "asDict", "to_dict()": "to_dict"}
+_AS_MAPPING = ("_asdict", "model_dump", "asDict", "to_dict")
 
 
 # --- Tables -------------------------------------------------------------------------------------------------------
@@ -135,8 +127,6 @@ _AT_ONCE = 1000
 
 def _rows_of_table(table: Any) -> Generator[Row] | None:
     """Return the rows of a table; `None` when it is none. No library is imported: a table has its own iteration."""
-    if isinstance(table, type):
-        return None
     if hasattr(table, "itertuples") and hasattr(table, "columns"):  # pandas
         names = _checked_names(table.columns)
         return _plain_rows(dict(zip(names, row, strict=True)) for row in table.itertuples(index=False, name=None))
@@ -187,20 +177,20 @@ def _plain_rows(rows: Iterable[Mapping[str, Any]]) -> Generator[Row]:
         yield {name: value if type(value) in _PLAIN else _plain(value) for name, value in row.items()}
 
 
-def _plain(value: Any, depth: int = 0) -> Any:
+def _plain(value: Any) -> Any:
     """Return a value of a table as JSON; unchanged when it has no such form."""
-    if type(value) in _PLAIN or depth > MAX_DEPTH:
+    if type(value) in _PLAIN:
         return value
     if _is_missing(value):
         return None
     if isinstance(value, date | time):  # a datetime is a date
         return value.isoformat()
     if is_list(value):
-        return [_plain(each, depth + 1) for each in value]
+        return [_plain(each) for each in value]
     if is_dict(value):
-        return {key: _plain(each, depth + 1) for key, each in value.items()}
+        return {key: _plain(each) for key, each in value.items()}
     if hasattr(value, "dtype") and hasattr(value, "ndim"):  # of numpy
-        return _from_numpy(value, depth)
+        return _from_numpy(value)
     return value
 
 
@@ -210,18 +200,18 @@ def _is_missing(value: Any) -> bool:
         return value != value
     if is_decimal(value):
         return value.is_nan()
-    return type(value).__name__ in ("NAType", "NaTType")
+    return type(value).__name__ == "NAType"
 
 
-def _from_numpy(value: Any, depth: int) -> Any:
+def _from_numpy(value: Any) -> Any:
     if value.ndim:
-        return [_plain(each, depth + 1) for each in value]
+        return [_plain(each) for each in value]
     kind = getattr(value.dtype, "kind", "")
     if kind in ("M", "m"):  # the item of these may be a number of nanoseconds
         text = str(value)
         return None if text == "NaT" else text if kind == "M" else value
     item = value.item()
-    return value if type(item) is type(value) else _plain(item, depth + 1)
+    return value if type(item) is type(value) else _plain(item)
 
 
 # --- Files --------------------------------------------------------------------------------------------------------
@@ -247,26 +237,20 @@ def _kind_of_file(name: str) -> Kind | None:
 
 
 def _rows_of_file(name: str, kind: Kind | None) -> Generator[Row]:
-    with _opened(name) as file:
-        yield from read_rows(file, name, kind)
-
-
-def _opened(name: str) -> BinaryIO:
     try:
-        return Path(name).open("rb")
+        with Path(name).open("rb") as file:
+            yield from read_rows(file, name, kind)
     except OSError as error:
-        if foreign(error) is not None:
-            raise
         _cannot_be_read(name, error)
 
 
-def read_rows(stream: Iterable[str] | BinaryIO, name: str, kind: Kind | None = None) -> Generator[Row]:
+def read_rows(stream: Iterable[bytes], name: str, kind: Kind | None = None) -> Generator[Row]:
     """Yield the rows of an open file, such as the standard input. It is read once, from where it is, and not closed.
 
     Args:
-        stream: The lines, with their line ends, or a binary file in UTF-8, with or without a byte order mark.
+        stream: A binary file in UTF-8, with or without a byte order mark.
         name: The name of the file in errors.
-        kind: `"csv"`, whose delimiter is what stands most in the first line (comma, semicolon or tab), `"tsv"`, or
+        kind: `"csv"`, whose delimiter is what divides the first line most (comma, semicolon or tab), `"tsv"`, or
             `"jsonl"`. `None`: JSON Lines when the first character is a bracket, else CSV.
 
     Raises:
@@ -279,30 +263,32 @@ def read_rows(stream: Iterable[str] | BinaryIO, name: str, kind: Kind | None = N
             head.append(line)
             if line.strip():
                 break
-        kind = "jsonl" if head and head[-1].lstrip()[:1] in ("{", "[") else "csv"
+        kind = "jsonl" if "".join(head).lstrip().startswith(("{", "[")) else "csv"
         lines = chain(head, lines)
     if kind == "jsonl":
         yield from _json_rows(lines, name)
     else:
-        yield from _csv_rows(_with_any_line_end(lines), name, "\t" if kind == "tsv" else None)
+        yield from _csv_rows(lines, name, "\t" if kind == "tsv" else None)
 
 
-def _text_lines(stream: Iterable[str | bytes], name: str) -> Iterator[str]:
-    number = 1
-    line: str | bytes = ""
+def _text_lines(stream: Iterable[bytes], name: str) -> Iterator[str]:
+    number, line = 1, b""
     try:
         for number, line in enumerate(stream, 1):
-            text = line if isinstance(line, str) else line.decode()
-            yield text.removeprefix("\ufeff") if number == 1 else text
+            text = line.decode()
+            if "\0" in text:
+                _refuse(name, "holds a NUL character; rows are text, in UTF-8", number, text.index("\0") + 1)
+            if number == 1:
+                text = text.removeprefix("\ufeff")
+            if "\r" in text and "\r" in text.removesuffix("\r\n"):  # alone it ends the lines of old programs
+                yield from StringIO(text, newline="")
+            else:
+                yield text
     except OSError as error:
-        if foreign(error) is not None:
-            raise
         _cannot_be_read(name, error)
     except UnicodeDecodeError as error:
-        problem = f"is not UTF-8: byte {error.object[error.start]:#04x}"
-        if isinstance(line, str):  # it is the stream that decodes
-            _refuse(name, problem)
-        _refuse(name, problem + _advice_on_bytes(line), number, error.start + 1)
+        problem = f"is not UTF-8: byte {line[error.start]:#04x}{_advice_on_bytes(line)}"
+        _refuse(name, problem, number, error.start + 1)
 
 
 def _advice_on_bytes(line: bytes) -> str:
@@ -316,17 +302,9 @@ def _advice_on_bytes(line: bytes) -> str:
 
 
 def _cannot_be_read(name: str, error: OSError | ValueError) -> NoReturn:
-    # ValueError: a NUL character in the name
-    reason = error.strerror if isinstance(error, OSError) else str(error)
-    looked = isinstance(error, FileNotFoundError) and not Path(name).is_absolute()
-    _refuse(name, f"cannot be read: {reason}{f' (looked in {_here()})' if looked else ''}")
-
-
-def _here() -> str:
-    try:
-        return str(Path.cwd())
-    except OSError:
-        return "a folder that is gone"
+    if foreign(error) is not None:
+        raise error
+    _refuse(name, f"cannot be read: {reason_of(error, name)}")
 
 
 def _refuse(name: str, problem: str, line: int | None = None, column: int | None = None) -> NoReturn:
@@ -361,28 +339,37 @@ _ONE_DOCUMENT = ". If the whole file is one JSON document, pass the list that is
 # --- CSV ----------------------------------------------------------------------------------------------------------
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
-_IN_QUOTES = '[^"]*+(?:""[^"]*+)*+'
-_STILL_OPEN = re.compile(_IN_QUOTES)
-_QUOTED = re.compile(f'(?<![^,;\t\r\n])"{_IN_QUOTES}("|\\Z)')
-_LONGEST_HEADER = 1_000_000
-_LONGEST_RECORD = 500_000_000
-"""Characters after which a quote was probably never closed. So a mistake in a large file does not fill the memory."""
+_LONGEST_FIELD = 500_000_000
+"""Characters after which a quote was probably never closed. `csv` needs four bytes for each while it reads a field."""
 
 
 def _csv_rows(lines: Iterator[str], name: str, delimiter: str | None) -> Iterator[Row]:
+    # The limit, 131,072 at first, is one of the whole process. That it grows is harmless: whoever else reads CSV gets
+    # fields for which there was an error, and nothing else changes.
+    csv.field_size_limit(max(_LONGEST_FIELD, csv.field_size_limit()))
     if delimiter is None:
         delimiter, lines = _delimiter_of(lines)
-    records = _records(lines, name, delimiter)
-    line, names = next(records, (1, list[str]()))
-    _check_header(names, name, line)
-    width = len(names)
-    for line, fields in records:
-        if len(fields) == width:
-            yield dict(zip(names, fields, strict=False))  # strict is slower, and the lengths are the same
-        elif len(fields) > 1 or fields[0].strip():  # else it is a blank line
-            many = "1 field" if len(fields) == 1 else f"{len(fields)} fields"
-            advice = f"; a field with a {_DELIMITERS[delimiter]} in it must stand in quotes" * (len(fields) > width)
-            _refuse(name, f"the row has {many}, and the header has {width}{advice}", line)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    before = 0  # the last line of the row before
+    try:
+        names = next((fields for fields in reader if fields), list[str]())
+        _check_header(names, name, reader.line_num)
+        width = len(names)
+        before = reader.line_num
+        for fields in reader:
+            if len(fields) == width:
+                yield dict(zip(names, fields, strict=False))  # strict is slower, and the lengths are the same
+            elif len(fields) > 1 or "".join(fields).strip():  # else it is a blank line
+                many = "1 field" if len(fields) == 1 else f"{len(fields)} fields"
+                advice = f"; a field with a {_DELIMITERS[delimiter]} in it must stand in quotes" * (len(fields) > width)
+                _refuse(name, f"the row has {many}, and the header has {width}{advice}", before + 1)
+            before = reader.line_num
+    except csv.Error as error:
+        place = f" in line {reader.line_num}" if reader.line_num > before + 1 else ""
+        _refuse(name, f"is not CSV: {error}{place}; {_RULE_OF_QUOTES}", before + 1)
+
+
+_RULE_OF_QUOTES = "a field that begins with a quote ends with one, and a quote in it is written twice"
 
 
 def _check_header(names: list[str], name: str, line: int) -> None:
@@ -398,101 +385,21 @@ def _check_header(names: list[str], name: str, line: int) -> None:
 _PANDAS_INDEX = "if it is the index of a pandas table, write the file with to_csv(..., index=False)"
 
 
-def _with_any_line_end(lines: Iterable[str]) -> Iterator[str]:
-    """Split lines also where a carriage return stands alone, as in files of old programs. It stays in the line."""
-    for line in lines:
-        if "\r" in line and line.count("\r") > line.endswith("\r\n"):
-            yield from _AFTER_RETURN.split(line)
-        else:
+def _delimiter_of(lines: Iterator[str]) -> tuple[str, Iterator[str]]:
+    """Return what divides the header into the most fields, and the lines with those that were read for this."""
+    head: list[str] = []
+
+    def from_the_start() -> Iterator[str]:
+        yield from tuple(head)
+        for line in islice(lines, 1000):  # else a quote that is never closed takes all of the file
+            head.append(line)
             yield line
 
+    def width(delimiter: str) -> int:
+        try:
+            reader = csv.reader(from_the_start(), delimiter=delimiter)
+            return next((len(fields) for fields in reader if fields), 0)
+        except csv.Error:  # whoever reads the rows says it
+            return 0
 
-_AFTER_RETURN = re.compile(r"(?<=\r)(?=[^\n])")
-
-
-def _delimiter_of(lines: Iterator[str]) -> tuple[str, Iterator[str]]:
-    """Return what stands most in the header, outside of quotes, and the lines with those that were read for this."""
-    head: list[str] = []
-    outside = ""
-    for line in lines:
-        head.append(line)
-        text = "".join(head)
-        outside = _QUOTED.sub("", text)
-        closings = _QUOTED.findall(text)  # empty where the text ends before
-        if (text.strip() and "" not in closings) or len(text) > _LONGEST_HEADER:
-            break
-    return max(_DELIMITERS, key=outside.count), chain(head, lines)
-
-
-def _records(lines: Iterator[str], name: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the fields of each record, with the line where it begins. Blank lines are left out."""
-    number = 0
-    for line in lines:
-        number += 1
-        if "\0" in line:
-            _refuse_null(name, line, number)
-        if '"' in line:
-            begun = number
-            fields, number = _quoted_record(line, lines, name, delimiter, number)
-            yield begun, fields
-        elif text := line.rstrip("\r\n"):
-            yield number, text.split(delimiter)
-
-
-def _quoted_record(text: str, lines: Iterator[str], name: str, delimiter: str, number: int) -> tuple[list[str], int]:
-    """Return the fields of a record that begins with a line, and the number of the last line that it needs."""
-    find = _FIELDS[delimiter].findall
-    fields: list[str] = []
-    while True:
-        bare = text.rstrip("\r\n")
-        found = find(bare + delimiter)
-        rest = found[-1][2]
-        fields += [quoted.replace('""', '"') if quoted else plain for quoted, plain, wrong in found if not wrong]
-        if not rest:
-            return fields, number
-        text = text[len(bare) + 1 - len(rest) :]  # from the quote that is not closed, or not well, with its line end
-        end = _end_of_quotes(text, 1)
-        if end < len(text):
-            _refuse_after_quotes(name, text, end, number)
-        text, number = _until_closed(text, lines, name, number)
-
-
-_FIELDS = {
-    each: re.compile(f'"({_IN_QUOTES})"{each}|([^"{each}][^{each}]*+|){each}|("[\\s\\S]*+)') for each in _DELIMITERS
-}
-"""A field in quotes, one without, and what is neither, to the end."""
-
-
-def _end_of_quotes(text: str, start: int = 0) -> int:
-    """Return the index of the quote that closes, or the length of the text."""
-    match = _STILL_OPEN.match(text, start)  # always one, perhaps empty
-    return match.end() if match else start
-
-
-def _until_closed(text: str, lines: Iterator[str], name: str, number: int) -> tuple[str, int]:
-    """Return the text with the lines after it, until one closes the quote, and the number of that line."""
-    parts = [text]
-    opened = number
-    size = len(text)
-    for line in lines:
-        number += 1
-        size += len(line)
-        if "\0" in line:
-            _refuse_null(name, line, number)
-        parts.append(line)
-        if '"' in line and _end_of_quotes(line) < len(line):
-            return "".join(parts), number
-        if size > _LONGEST_RECORD:
-            break
-    _refuse(name, f"the quote before {shorten(text[1:].strip(), 40)!r} is never closed", opened)
-
-
-def _refuse_after_quotes(name: str, text: str, end: int, number: int) -> NoReturn:
-    shown = text[max(end - 20, 0) : end + 20].strip()
-    _refuse(
-        name, f"a quote ends the field in the middle of {shown!r}; a quote inside of quotes is written twice", number
-    )
-
-
-def _refuse_null(name: str, line: str, number: int) -> NoReturn:
-    _refuse(name, "holds a NUL character; CSV is text, in UTF-8", number, line.index("\0") + 1)
+    return max(_DELIMITERS, key=width), chain(head, lines)
