@@ -339,7 +339,7 @@ _ONE_DOCUMENT = ". If the whole file is one JSON document, pass the list that is
 # --- CSV ----------------------------------------------------------------------------------------------------------
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
-_LONGEST_FIELD = 500_000_000
+_LONGEST_FIELD = 100_000_000
 """Characters after which a quote was probably never closed. `csv` needs four bytes for each while it reads a field."""
 
 
