@@ -24,11 +24,11 @@ from urllib.parse import urlsplit
 from scout._config import Config, check_flag, is_loopback
 from scout._http import AsyncHttp, Http
 from scout._json import is_mapping, parse_json, write_json
-from scout._options import RUN_OPTIONS, RunOptions, apply_options
+from scout._options import RUN_OPTIONS, CallOptions, RunOptions, apply_options
 from scout._requests import execute_request, execute_stored_request
 from scout.errors import ConfigurationError, JournalError
 from scout.workflow_files import LoadedWorkflow, WorkflowSource, is_workflow_id, load_workflow
-from scout.workflows import AsyncWorkflows
+from scout.workflows import AsyncWorkflows, Workflows
 
 from ._engine import Dispatcher, Plan, Unknown
 from ._items import BatchItem, BatchSummary, Tally
@@ -90,6 +90,9 @@ class Settings:
         journal: Any = self.journal
         if journal is not None and not isinstance(journal, str | os.PathLike):
             raise ConfigurationError(f"journal must be a path, not {type(journal).__name__}")
+        engine: Any = self.engine
+        if engine is not None and not callable(getattr(engine, "runner", None)):
+            raise ConfigurationError(f"engine must be one such as DaskEngine(client), not {type(engine).__name__}")
         if self.on_progress is not None and not callable(self.on_progress):
             raise ConfigurationError("on_progress must be a function that takes a BatchSummary")
 
@@ -134,15 +137,20 @@ class _Target:
         self.chooses_session = bool(self._stored) and not has_session
         self._template(self._stored)  # so that what cannot be sent is refused now
 
-    async def job(self, http: AsyncHttp) -> Job:
-        """Return what the rows share. A key is looked up, once for all of them."""
+    async def job(self, http: AsyncHttp, blocking: Http | None) -> Job:
+        """Return what the rows share. A key is looked up, once for all of them.
+
+        Raises:
+            NotFoundError: no workflow has the key.
+        """
         stored = self._stored
         if stored.startswith(_KEY):
-            key = stored.removeprefix(_KEY)
-            found = await AsyncWorkflows(http, lambda: self.config).find([key])
-            if key not in found:
-                raise ConfigurationError(f"there is no workflow with the key {key!r}")
-            stored = found[key].id
+            options: CallOptions = {"extra_headers": self._parts.get("extra_headers") or {}}
+            if blocking is None:
+                found = await AsyncWorkflows(http, lambda: self.config).get(stored, **options)
+            else:
+                found = await asyncio.to_thread(Workflows(blocking, lambda: self.config).get, stored, **options)
+            stored = found.id
         config = self.config.changed(rate_limit_timeout=0)  # a 429 concerns all rows, so the batch waits
         return Job(self._template(stored), config, self._loaded, self._streaming)
 
@@ -257,7 +265,7 @@ class _Work:
     ) -> str | None:
         """Send the rows that the dispatcher gets which is passed to `ready`, and return why it was stopped."""
         settings = self.settings
-        job = await self._target.job(http)
+        job = await self._target.job(http, self._blocking)
         identity = _identity(job)
         journal = await self._journal(identity)
         try:
