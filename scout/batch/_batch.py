@@ -13,9 +13,11 @@ import os
 import queue
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Generator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
@@ -38,7 +40,7 @@ from ._pace import Pace
 from ._rows import rows_of, total_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from scout._requests import Request
 
@@ -48,6 +50,7 @@ _Rows = Generator[Mapping[str, Any]] | AsyncGenerator[Mapping[str, Any]]
 
 _KEY = "key:"
 _STOPPED = "stop() was called"
+_CLOSED = "it was closed"
 _CHUNK = 0.001  # seconds for which rows are collected before they are passed on
 _AHEAD = 2  # rows per row under way that are asked for ahead, so that the next is there when one ends
 _AHEAD_IN_ORDER = 16  # ... where those that are done wait for one before them
@@ -191,6 +194,7 @@ class _Exchange:
         self._inside = 0
         self._next = 0
         self._early: dict[int, BatchItem] = {}
+        self._outgoing: deque[BatchItem] = deque()
 
     @property
     def has_room(self) -> bool:
@@ -206,29 +210,46 @@ class _Exchange:
         """Count a row that goes in."""
         self._inside += 1
 
-    def take(self, item: BatchItem) -> Iterator[BatchItem]:
-        """Return the items that can be handed out now that this one is there."""
+    def take(self, item: BatchItem) -> None:
+        """Take in an item; it waits until it can be handed out."""
         if not self._ordered:
-            yield self._out(item)
+            self._outgoing.append(item)
             return
         self._early[item.index] = item
         while (early := self._early.pop(self._next, None)) is not None:
             self._next += 1
-            yield self._out(early)
+            self._outgoing.append(early)
 
-    def rest(self) -> Iterator[BatchItem]:
-        """Return the items that wait for others, which will not come any more."""
+    def take_rest(self) -> None:
+        """Let the items go that wait for others, which will not come any more."""
         for index in sorted(self._early):
-            yield self._out(self._early.pop(index))
+            self._outgoing.append(self._early.pop(index))
 
-    def _out(self, item: BatchItem) -> BatchItem:
+    def out(self) -> BatchItem | None:
+        """Return the next item that can be handed out, and count it; `None` when there is none."""
+        if not self._outgoing:
+            return None
+        item = self._outgoing.popleft()
         self._inside -= 1
         self.tally.add(item)
         if self._on_progress is not None:
             self._on_progress(self.tally)
         return item
 
+    def discard(self) -> None:
+        """Hand out nothing more."""
+        self._outgoing.clear()
+        self._early.clear()
+
+    def end(self, reason: str | None) -> None:
+        """Stop the clock, with the reason why rows are missing, if any are, and show the numbers once more."""
+        self.tally.stopped = self.tally.stopped or reason
+        self.tally.end()
+        if self._on_progress is not None:
+            self._on_progress(self.tally)
+
     def refused(self) -> None:
+        """Count a 429."""
         self.tally.refused += 1
 
 
@@ -334,14 +355,17 @@ class _End:
 class _Thread:
     """A thread with the event loop of one batch."""
 
-    def __init__(self, work: _Work, exchange: _Exchange) -> None:
+    def __init__(self, work: _Work, exchange: _Exchange, control: _Control) -> None:
         self.mail: queue.SimpleQueue[BatchItem | _Ready | _End] = queue.SimpleQueue()
         self._work = work
         self._exchange = exchange
+        self._control = control
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._dispatcher: Dispatcher | None = None
-        self._lock = threading.Lock()  # held while the loop is called, so that it does not close in between
+        # Held while the loop is called, so that it does not close in between. Garbage collection may close a batch in
+        # any thread, also in one that holds it.
+        self._lock = threading.RLock()
         self._begun = threading.Event()
         self._thread = threading.Thread(target=self._run, name="scout-batch", daemon=True)
         self._thread.start()
@@ -370,6 +394,7 @@ class _Thread:
 
     def _ready(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
+        self._control.attach(partial(self.call, "stop"))
         self.mail.put(_Ready())
 
     def call(self, name: str, *args: object) -> None:
@@ -385,60 +410,113 @@ class _Thread:
         with self._lock:
             if self._loop is not None and self._task is not None:
                 self._loop.call_soon_threadsafe(self._task.cancel)
-        self._thread.join()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
 
 
-def _iterate(
-    work: _Work, exchange: _Exchange, rows: Generator[Mapping[str, Any]], control: _Control
-) -> Generator[BatchItem]:
-    thread = _Thread(work, exchange)
-    control.attach(lambda reason: thread.call("stop", reason))
-    try:
-        letter = thread.mail.get()
-        numbered = enumerate(rows)
-        has_more, is_quick = True, True
-        problem: BaseException | None = None
-        while not isinstance(letter, _End):
-            if isinstance(letter, BatchItem):
-                yield from exchange.take(letter)
-            # A slow source must not keep items that are there from the caller.
-            while has_more and ((exchange.has_much_room and is_quick) or (exchange.has_room and thread.mail.empty())):
-                chunk, has_more, is_quick, problem = _pull(numbered, exchange)
-                thread.call("put", chunk)
-                if not has_more:
-                    thread.call("end")
-            letter = thread.mail.get()
-        yield from exchange.rest()
-        error = letter.error or problem
-        if error is not None:
-            raise error
-    finally:
-        thread.close()
-        rows.close()
-        exchange.tally.end()
+class _Reader:
+    """The side of the caller: it asks for rows, and takes in items.
 
-
-def _pull(
-    numbered: Iterator[tuple[int, Any]], exchange: _Exchange
-) -> tuple[list[tuple[int, Any]], bool, bool, Exception | None]:
-    """Ask for rows, as many as there is room for, but no longer than a moment.
-
-    Returns:
-        The rows; whether there may be more; whether they came quickly; and the error of their source.
+    An exception that interrupts it, such as `KeyboardInterrupt`, leaves it as it is: the next call goes on.
     """
-    chunk: list[tuple[int, Any]] = []
-    began = time.monotonic()
-    while exchange.has_room:
-        try:
-            chunk.append(next(numbered))
-        except StopIteration:
-            return chunk, False, True, None
-        except Exception as error:  # noqa: BLE001 - it is raised when what runs has ended
-            return chunk, False, True, error
-        exchange.put()
-        if time.monotonic() - began > _CHUNK:
-            return chunk, True, False, None
-    return chunk, True, True, None
+
+    def __init__(
+        self, work: _Work, exchange: _Exchange, rows: Generator[Mapping[str, Any]], control: _Control
+    ) -> None:
+        self._exchange = exchange
+        self._rows = rows
+        self._numbered = enumerate(rows)
+        self._has_more = self._is_quick = True
+        self._is_ready = False
+        self._has_ended = self._is_counted = False
+        self._stopped: str | None = None
+        self._problem: BaseException | None = None
+        self._thread = _Thread(work, exchange, control)
+
+    def next(self) -> BatchItem | None:
+        """Return the next item; `None` at the end.
+
+        Raises:
+            ScoutError: the batch has ended with this error.
+        """
+        while (item := self._exchange.out()) is None and not self._has_ended:
+            if self._is_ready:
+                self._ask()
+            self._receive(self._thread.mail.get())
+        if item is None:
+            self._end()
+        return item
+
+    def _end(self) -> None:
+        """Count the end, once, and raise the error, if there is one."""
+        if not self._is_counted:
+            self._is_counted = True
+            self._exchange.end(self._stopped if self._problem is None else _reason(self._problem))
+        problem, self._problem = self._problem, None
+        if problem is not None:
+            raise problem
+
+    def _receive(self, letter: BatchItem | _Ready | _End) -> None:
+        if self._has_ended:
+            return  # it was closed meanwhile
+        if isinstance(letter, BatchItem):
+            self._exchange.take(letter)
+        elif isinstance(letter, _Ready):
+            self._is_ready = True
+        else:
+            self._has_ended = True
+            self._problem = letter.error or self._problem
+            self._exchange.take_rest()
+            self._rows.close()
+
+    def _ask(self) -> None:
+        """Ask for rows. A slow source must not keep items that are there from the caller."""
+        room = self._exchange
+        while self._has_more and (
+            (room.has_much_room and self._is_quick) or (room.has_room and self._thread.mail.empty())
+        ):
+            chunk: list[tuple[int, Any]] = []
+            try:
+                self._pull(chunk)
+            except BaseException as error:
+                # It is raised again when what runs has ended, because the source may have ended with it.
+                self._has_more, self._problem = False, error
+                if not isinstance(error, Exception):
+                    raise
+            finally:
+                self._thread.call("put", chunk)
+                if not self._has_more:
+                    self._thread.call("end")
+
+    def _pull(self, chunk: list[tuple[int, Any]]) -> None:
+        """Add rows to a list, as many as there is room for, but no longer than a moment."""
+        began = time.monotonic()
+        while self._exchange.has_room:
+            row = next(self._numbered, None)
+            if row is None:
+                self._has_more = False
+                return
+            chunk.append(row)
+            self._exchange.put()
+            if time.monotonic() - began > _CHUNK:
+                self._is_quick = False
+                return
+        self._is_quick = True
+
+    def close(self) -> None:
+        """Cancel what runs, and release everything."""
+        if not self._has_ended:
+            self._stopped = _CLOSED
+        self._has_ended, self._problem = True, None
+        self._thread.close()
+        self._exchange.discard()
+        with contextlib.suppress(ValueError):  # another thread waits for a row, and finds that there is no use for it
+            self._rows.close()
+        self._end()
+
+
+def _reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 class _Control:
@@ -508,17 +586,30 @@ class Batch(_Iterator):
             raise ConfigurationError("the rows are asynchronous; they need AsyncScout.batch")
         self._exchange = _Exchange(settings)
         self._control = _Control()
-        self._items = _iterate(_Work(settings, target, http, blocking), self._exchange, rows, self._control)
+        self._work = _Work(settings, target, http, blocking)
+        self._rows: Generator[Mapping[str, Any]] | None = rows
+        self._reader: _Reader | None = None
+        self._lock = threading.Lock()  # several threads may share the items
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> BatchItem:
-        return next(self._items)
+        with self._lock:
+            if self._rows is not None:
+                self._reader = _Reader(self._work, self._exchange, self._rows, self._control)
+                self._rows = None
+                weakref.finalize(self, self._reader.close)
+            item = None if self._reader is None else self._reader.next()
+        if item is None:
+            raise StopIteration
+        return item
 
     def close(self) -> None:
         """Cancel what runs, and release everything. What had been sent may go on, on the server."""
-        self._items.close()
+        self._rows = None
+        if self._reader is not None:
+            self._reader.close()
 
     def __enter__(self) -> Self:
         return self
@@ -545,44 +636,97 @@ class _Mail:
         self.items.append(item)
         self.changed.set()
 
+    def end(self, worker: asyncio.Task[Any]) -> None:
+        """Note that no more items come."""
+        _error_of(worker)  # asyncio complains about errors at which nobody has looked, but the batch may be forgotten
+        self.changed.set()
 
-async def _iterate_async(work: _Work, exchange: _Exchange, rows: _Rows, control: _Control) -> AsyncGenerator[BatchItem]:
-    mail = _Mail()
-    loop = asyncio.get_running_loop()
-    feeders: list[asyncio.Task[None]] = []
 
-    def ready(dispatcher: Dispatcher) -> None:
-        control.attach(lambda reason: _in_loop(loop, dispatcher, reason))
-        feeders.append(asyncio.create_task(_feed(rows, dispatcher, exchange, mail)))
+class _AsyncReader:
+    """The side of the caller, as `_Reader`. A wait that is cancelled leaves it as it is."""
 
-    http = cast("AsyncHttp", work.client_http)
-    worker = asyncio.create_task(work.run(http, mail.put, exchange.refused, ready))
-    worker.add_done_callback(lambda _: mail.changed.set())
-    try:
-        while not (worker.done() and not mail.items):
-            await mail.changed.wait()
-            mail.changed.clear()
-            while mail.items:
-                for item in exchange.take(mail.items.popleft()):
-                    yield item
-                    mail.room.set()
-            if worker.done():
-                mail.changed.set()
-        for item in exchange.rest():
-            yield item
-        exchange.tally.stopped = worker.result()
-        for feeder in feeders:
-            if feeder.done():
-                feeder.result()
-    finally:
-        for task in (worker, *feeders):
-            task.cancel()
-        await asyncio.gather(worker, *feeders, return_exceptions=True)
-        if isinstance(rows, Generator):
-            rows.close()
-        else:
-            await rows.aclose()
-        exchange.tally.end()
+    def __init__(self, work: _Work, exchange: _Exchange, rows: _Rows, control: _Control) -> None:
+        self._exchange = exchange
+        self._mail = mail = _Mail()
+        self._has_ended = False
+        self._problem: BaseException | None = None
+        self._loop = loop = asyncio.get_running_loop()
+        self._tasks: list[asyncio.Task[Any]] = []
+        tasks = self._tasks
+
+        def ready(dispatcher: Dispatcher) -> None:
+            control.attach(partial(_in_loop, loop, dispatcher))
+            tasks.append(loop.create_task(_feed(rows, dispatcher, exchange, mail)))
+
+        http = cast("AsyncHttp", work.client_http)
+        self._worker: asyncio.Task[str | None] = loop.create_task(work.run(http, mail.put, exchange.refused, ready))
+        self._worker.add_done_callback(mail.end)
+        tasks.append(self._worker)
+
+    async def next(self) -> BatchItem | None:
+        """Return the next item; `None` at the end. Raises as `_Reader.next`."""
+        while True:
+            while self._mail.items:
+                self._exchange.take(self._mail.items.popleft())
+            if self._worker.done():
+                self._exchange.take_rest()
+            item = self._exchange.out()
+            if item is not None:
+                self._mail.room.set()
+                return item
+            if self._worker.done():
+                await self._end()
+                return None
+            self._mail.changed.clear()
+            await self._mail.changed.wait()
+
+    async def _end(self) -> None:
+        if not self._has_ended:
+            self._has_ended = True
+            self._problem = next((error for task in self._tasks if (error := _error_of(task)) is not None), None)
+            stopped = self._worker.result() if self._problem is None else _reason(self._problem)
+            self._exchange.end(stopped)
+        await self._cancel()
+        if self._problem is not None:
+            problem, self._problem = self._problem, None
+            raise problem
+
+    async def _cancel(self) -> None:
+        await asyncio.gather(*_cancel_all(self._tasks), return_exceptions=True)
+
+    async def close(self) -> None:
+        """Cancel what runs, and release everything."""
+        self._discard()
+        await self._cancel()
+
+    def forget(self) -> None:
+        """Cancel what runs, from whichever thread, because nobody holds the batch any more."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and what ran in it has, too
+            self._loop.call_soon_threadsafe(_cancel_all, self._tasks)
+        self._discard()
+
+    def _discard(self) -> None:
+        self._mail.items.clear()
+        self._exchange.discard()
+        if not self._has_ended:
+            self._has_ended = True
+            self._exchange.end(_CLOSED)
+
+
+def _error_of(task: asyncio.Task[Any]) -> BaseException | None:
+    """Return the error with which a task has ended; `None` when it has none, or has not ended."""
+    if not task.done():
+        return None
+    return asyncio.CancelledError() if task.cancelled() else task.exception()
+
+
+def _cancel_all(tasks: list[asyncio.Task[Any]]) -> list[asyncio.Task[Any]]:
+    """Cancel tasks, return them, and forget them: the frames of a cancelled one hold the list, and it holds them."""
+    cancelled = tasks.copy()
+    tasks.clear()
+    for task in cancelled:
+        task.cancel()
+    return cancelled
 
 
 def _in_loop(loop: asyncio.AbstractEventLoop, dispatcher: Dispatcher, reason: str) -> None:
@@ -591,18 +735,23 @@ def _in_loop(loop: asyncio.AbstractEventLoop, dispatcher: Dispatcher, reason: st
 
 
 async def _feed(rows: _Rows, dispatcher: Dispatcher, exchange: _Exchange, mail: _Mail) -> None:
-    """Pass on rows for as long as there is room."""
+    """Pass on rows for as long as there is room, and close them."""
     index = 0
     try:
-        async for row in _as_async(rows):
-            exchange.put()
-            dispatcher.put([(index, row)])
-            index += 1
-            while not exchange.has_room:
-                mail.room.clear()
-                await mail.room.wait()
+        async with contextlib.aclosing(_as_async(rows)) as source:
+            async for row in source:
+                exchange.put()
+                dispatcher.put([(index, row)])
+                index += 1
+                while not exchange.has_room:
+                    mail.room.clear()
+                    await mail.room.wait()
     finally:
         dispatcher.end()
+        if isinstance(rows, Generator):
+            rows.close()
+        else:
+            await rows.aclose()
 
 
 async def _as_async(rows: _Rows) -> AsyncGenerator[Mapping[str, Any]]:
@@ -636,17 +785,28 @@ class AsyncBatch(_Iterator):
         rows = rows_of(settings.rows)
         self._exchange = _Exchange(settings)
         self._control = _Control()
-        self._items = _iterate_async(_Work(settings, target, http, None), self._exchange, rows, self._control)
+        self._work = _Work(settings, target, http, None)
+        self._rows: _Rows | None = rows
+        self._reader: _AsyncReader | None = None
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> BatchItem:
-        return await anext(self._items)
+        if self._rows is not None:
+            self._reader = _AsyncReader(self._work, self._exchange, self._rows, self._control)
+            self._rows = None
+            weakref.finalize(self, self._reader.forget).atexit = False
+        item = None if self._reader is None else await self._reader.next()
+        if item is None:
+            raise StopAsyncIteration
+        return item
 
     async def close(self) -> None:
         """Cancel what runs, and release everything. As `Batch.close`."""
-        await self._items.aclose()
+        self._rows = None
+        if self._reader is not None:
+            await self._reader.close()
 
     aclose = close
 
