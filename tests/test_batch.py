@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import contextlib
 import gc
 import json
 import pickle
@@ -80,25 +81,37 @@ def run_batch(
     url: str,
     rows: Any,
     *,
+    first: Callable[[Any], object] = lambda batch: None,
     each: Callable[[Any, Any], object] = lambda batch, item: None,
+    meanwhile: Callable[[Any], object] | None = None,
     client: dict[str, Any] | None = None,
     workflow: Any = WORKFLOW,
     **options: Any,
 ) -> Result:
-    """Run a batch with either client; `each` is called with the batch and each item, and may raise `Break`."""
+    """Run a batch with either client.
+
+    `first` is called with the batch before the first item is asked for, `each` with the batch and each item, and may
+    raise `Break`; `meanwhile` is called in another thread.
+    """
     result = Result()
     settings = {"base_url": url, "retries": 0, "timeout": 10.0} | (client or {})
 
+    def begin(batch: Any) -> None:
+        result.summary = batch.summary
+        first(batch)
+        if meanwhile is not None:
+            threading.Thread(target=meanwhile, args=(batch,)).start()
+
     def sync_batch() -> None:
         with Scout(KEY, **settings) as scout, scout.batch(workflow, rows, **options) as batch:
-            result.summary = batch.summary
+            begin(batch)
             for item in batch:
                 result.items.append(item)
                 each(batch, item)
 
     async def async_batch() -> None:
         async with AsyncScout(KEY, **settings) as scout, scout.batch(workflow, rows, **options) as batch:
-            result.summary = batch.summary
+            begin(batch)
             async for item in batch:
                 result.items.append(item)
                 each(batch, item)
@@ -127,12 +140,19 @@ def break_after(number: int) -> Callable[[Any, Any], None]:
     return each
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until something holds."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110 - what happens elsewhere has no event
+            await asyncio.sleep(0.005)
+
+
 def slow(seconds: float) -> Callable[[Asked], Reply]:
     return lambda asked: Reply(delay=seconds)
 
 
-def by_row(replies: dict[Any, Reply], other: Reply = Reply()) -> Callable[[Asked], Reply]:
-    return lambda asked: replies.get(asked.n, other)
+def by_row(replies: dict[Any, Reply], other: Reply | None = None) -> Callable[[Asked], Reply]:
+    return lambda asked: replies.get(asked.n, other or Reply())
 
 
 @pytest.fixture(autouse=True)
@@ -551,7 +571,9 @@ def test_a_generator_of_rows_is_closed_when_the_batch_ends_early(call: Caller) -
 
     with BatchServer() as server:
         run_batch(call, server.url, source(), each=break_after(3))
-    assert closed.wait(1.0) or (gc.collect() >= 0 and closed.wait(1.0))
+        gc.collect()  # the exception that left the loop holds its frames
+
+    assert closed.is_set()
 
 
 # --- Ends before the last row -------------------------------------------------------------------------------------
@@ -571,19 +593,24 @@ def test_stop_finishes_what_runs_and_sends_no_more(call: Caller) -> None:
 
 
 def test_another_thread_may_stop_it(call: Caller) -> None:
-    threads = []
-
-    def each(batch: Any, item: Any) -> None:
-        if not threads:
-            threads.append(threading.Thread(target=batch.stop))
-            threads[0].start()
+    def stop(batch: Any) -> None:
+        server.wait_for_runs(20)
+        batch.stop()
 
     with BatchServer(slow(0.01)) as server:
-        result = run_batch(call, server.url, ({"n": n} for n in count()), concurrency=4, each=each).checked()
-        threads[0].join(PATIENCE)
+        endless = ({"n": n} for n in count())
+        result = run_batch(call, server.url, endless, concurrency=4, meanwhile=stop).checked()
 
     assert len(result.items) == len(server.runs)
     assert not server.repeated()
+
+
+def test_stop_before_the_first_item_sends_nothing(call: Caller) -> None:
+    with BatchServer() as server:
+        result = run_batch(call, server.url, rows(50), first=lambda batch: batch.stop()).checked()
+
+    assert (result.items, server.asked) == ([], [])
+    assert result.summary.stopped
 
 
 def test_it_stops_after_so_many_failures(call: Caller) -> None:
@@ -639,13 +666,15 @@ def test_close_ends_the_iteration(call: Caller) -> None:
 
 
 def test_another_thread_may_close_it() -> None:
-    with BatchServer(slow(30.0)) as server, Scout(KEY, base_url=server.url) as scout:
-        batch = scout.batch(WORKFLOW, rows(100), concurrency=4)
-        closer = threading.Thread(target=lambda: (server.wait_for_runs(4), batch.close()))
-        closer.start()
-        assert list(batch) == []
-        closer.join(PATIENCE)
+    def close(batch: Any) -> None:
+        server.wait_for_runs(4)
+        batch.close()
+
+    with BatchServer(slow(30.0)) as server:
+        result = run_batch(Caller("sync"), server.url, rows(100), concurrency=4, meanwhile=close).checked()
         server.wait_for(lambda: server.under_way == 0)
+
+    assert (result.items, result.summary.stopped) == ([], "it was closed")
 
 
 def test_a_batch_that_nobody_holds_any_more_ends() -> None:
@@ -668,12 +697,7 @@ async def test_an_async_batch_that_nobody_holds_any_more_ends() -> None:
                 assert item.ok
                 break
             gc.collect()
-            for _ in range(500):
-                if server.under_way == 0:
-                    break
-                await asyncio.sleep(0.01)
-            assert server.under_way == 0
-            assert len(asyncio.all_tasks()) == 1
+            await until(lambda: server.under_way == 0 and len(asyncio.all_tasks()) == 1)
 
 
 def test_an_exception_in_the_loop_passes_through(call: Caller) -> None:
@@ -686,18 +710,17 @@ def test_an_exception_in_the_loop_passes_through(call: Caller) -> None:
         server.wait_for(lambda: server.under_way == 0)
 
 
+def interrupt_after(server: BatchServer, runs: int) -> None:
+    server.wait_for_runs(runs)
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
 def test_ctrl_c_interrupts_the_wait_for_an_item() -> None:
     with BatchServer(slow(30.0)) as server, Scout(KEY, base_url=server.url) as scout:
-        batch = scout.batch(WORKFLOW, rows(100), concurrency=4)
-
-        def interrupt() -> None:
-            server.wait_for_runs(4)
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-
-        thread = threading.Thread(target=interrupt)
+        thread = threading.Thread(target=interrupt_after, args=(server, 4))
         thread.start()
         begun = time.monotonic()
-        with pytest.raises(KeyboardInterrupt), batch:
+        with pytest.raises(KeyboardInterrupt), scout.batch(WORKFLOW, rows(100), concurrency=4) as batch:
             next(batch)
         assert time.monotonic() - begun < 5
         thread.join(PATIENCE)
@@ -706,12 +729,7 @@ def test_ctrl_c_interrupts_the_wait_for_an_item() -> None:
 
 def test_ctrl_c_may_be_caught_and_the_batch_finished() -> None:
     with BatchServer(slow(0.2)) as server, Scout(KEY, base_url=server.url) as scout:
-
-        def interrupt() -> None:
-            server.wait_for_runs(4)
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-
-        thread = threading.Thread(target=interrupt)
+        thread = threading.Thread(target=interrupt_after, args=(server, 4))
         thread.start()
         with scout.batch(WORKFLOW, rows(100), concurrency=4) as batch:
             with pytest.raises(KeyboardInterrupt):
@@ -724,6 +742,21 @@ def test_ctrl_c_may_be_caught_and_the_batch_finished() -> None:
     assert len(items) < 20
 
 
+def test_ctrl_c_in_the_source_of_rows_is_not_taken_for_its_end() -> None:
+    def source() -> Iterator[dict[str, Any]]:
+        yield from rows(3)
+        raise KeyboardInterrupt
+
+    with BatchServer() as server, Scout(KEY, base_url=server.url) as scout:
+        batch = scout.batch(WORKFLOW, source())
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                list(batch)
+
+    assert set(server.runs) <= {0, 1, 2}
+    assert batch.summary.stopped
+
+
 async def test_a_cancelled_task_leaves_nothing_behind() -> None:
     with BatchServer(slow(30.0)) as server:
 
@@ -733,8 +766,7 @@ async def test_a_cancelled_task_leaves_nothing_behind() -> None:
                     pass
 
         task = asyncio.create_task(consume())
-        while server.under_way < 5:
-            await asyncio.sleep(0.005)
+        await until(lambda: server.under_way >= 5)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -765,18 +797,13 @@ def test_the_end_stays_the_end() -> None:
 
 
 def test_a_closed_client_cannot_begin_a_batch(call: Caller) -> None:
-    async def program(scout: Any) -> None:
-        await scout.close()
-        scout.batch(WORKFLOW, rows(1))
-
     with refused_url() as url:
         scout = call.client_class(KEY, base_url=url)
+        closing = scout.close()
+        if call.is_async:
+            asyncio.run(closing)
         with pytest.raises(ConfigurationError, match="closed"):
-            if call.is_async:
-                asyncio.run(program(scout))
-            else:
-                scout.close()
-                scout.batch(WORKFLOW, rows(1))
+            scout.batch(WORKFLOW, rows(1))
 
 
 def test_closing_the_client_in_the_middle_hangs_nothing_and_repeats_nothing(call: Caller) -> None:
@@ -785,10 +812,9 @@ def test_closing_the_client_in_the_middle_hangs_nothing_and_repeats_nothing(call
         batch = scout.batch(WORKFLOW, rows(30), concurrency=4)
         items = [await anext(batch)]
         await scout.close()
-        try:
-            items += [item async for item in batch]
-        except ConfigurationError:
-            await batch.aclose()
+        async with batch:
+            with contextlib.suppress(ConfigurationError):
+                items += [item async for item in batch]
         return items
 
     with BatchServer(slow(0.02)) as server:
@@ -799,10 +825,8 @@ def test_closing_the_client_in_the_middle_hangs_nothing_and_repeats_nothing(call
             with scout.batch(WORKFLOW, rows(30), concurrency=4) as batch:
                 items = [next(batch)]
                 scout.close()
-                try:
+                with contextlib.suppress(ConfigurationError):
                     items += list(batch)
-                except ConfigurationError as error:
-                    assert "closed" in str(error)
 
     assert not server.repeated()
     assert len({item.index for item in items}) == len(items)
@@ -858,6 +882,32 @@ def test_a_batch_works_in_another_thread() -> None:
     assert len(items) == 10
 
 
+def test_threads_may_share_the_items() -> None:
+    items: list[Any] = []
+    with BatchServer() as server, Scout(KEY, base_url=server.url) as scout:
+        batch = scout.batch(WORKFLOW, ({"n": n} for n in range(200)), concurrency=4)
+        threads = [threading.Thread(target=lambda: items.extend(batch)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+
+    assert sorted(item.index for item in items) == list(range(200))
+
+
+async def test_tasks_may_share_the_items() -> None:
+    with BatchServer() as server:
+        async with AsyncScout(KEY, base_url=server.url) as scout:
+            batch = scout.batch(WORKFLOW, rows(50), concurrency=4)
+
+            async def some() -> list[Any]:
+                return [item.index async for item in batch]
+
+            shares = await asyncio.wait_for(asyncio.gather(some(), some(), some()), PATIENCE)
+
+    assert sorted(index for share in shares for index in share) == list(range(50))
+
+
 # --- Limits of rate -----------------------------------------------------------------------------------------------
 
 
@@ -910,8 +960,8 @@ def test_concurrency_falls_after_a_refusal_and_rises_again(call: Caller) -> None
         run_batch(call, server.url, rows(600), concurrency=16).checked()
 
     after = [asked.under_way for asked in server.asked if asked.time > refused[0] + 0.1]
-    assert max(after[:12]) <= 10
-    assert max(after) > 12
+    assert max(after[:16]) <= 13
+    assert max(after) > 14
 
 
 def test_a_bucket_of_tokens_is_used_up_but_not_hammered(call: Caller) -> None:
@@ -931,7 +981,7 @@ def test_the_rate_is_kept(call: Caller) -> None:
         run_batch(call, server.url, rows(25), rate=100).checked()
 
     times = [asked.time for asked in server.asked]
-    assert times[-1] - times[0] >= 24 / 100 * 0.8
+    assert times[-1] - times[0] >= 19 / 100 * 0.95  # five may come at once
     for first, last in zip(times, times[12:], strict=False):
         assert last - first > 0.04  # no dozen in one burst
 
@@ -965,34 +1015,18 @@ def test_refusals_without_end_end_the_batch_and_a_later_one_goes_on(call: Caller
     assert server.runs == dict.fromkeys(range(30), 1)
 
 
-def test_stop_and_close_end_a_long_pause(call: Caller) -> None:
-    async def program() -> int:
-        async with AsyncScout(KEY, base_url=server.url) as scout, scout.batch(WORKFLOW, rows(5)) as batch:
-            stopper = asyncio.create_task(stop(batch))
-            items = [item async for item in batch]
-            await stopper
-            return len(items)
-
-    async def stop(batch: Any) -> None:
-        while len(server.asked) < 5:
-            await asyncio.sleep(0.005)
+def test_a_long_pause_can_be_stopped(call: Caller) -> None:
+    def stop(batch: Any) -> None:
+        server.wait_for(lambda: len(server.asked) >= 5)
         batch.stop()
 
     with BatchServer(lambda asked: refusal(50.0)) as server:
         begun = time.monotonic()
-        if call.is_async:
-            asyncio.run(program())
-        else:
-            with Scout(KEY, base_url=server.url) as scout, scout.batch(WORKFLOW, rows(5)) as batch:
-                thread = threading.Thread(
-                    target=lambda: (server.wait_for(lambda: len(server.asked) >= 5), batch.stop())
-                )
-                thread.start()
-                list(batch)
-                thread.join(PATIENCE)
+        result = run_batch(call, server.url, rows(5), meanwhile=stop).checked()
         assert time.monotonic() - begun < 5
 
-    assert not server.runs
+    assert (result.items, server.runs.total()) == ([], 0)
+    assert result.summary.stopped
 
 
 # --- The journal --------------------------------------------------------------------------------------------------
@@ -1179,9 +1213,8 @@ def test_a_column_can_be_the_key(call: Caller, tmp_path: Path) -> None:
     assert server.runs == dict.fromkeys(range(3), 1)
 
 
-@pytest.mark.parametrize("with_journal", [True, False])
-def test_a_key_counts_once_and_has_to_be_there(call: Caller, tmp_path: Path, with_journal: bool) -> None:
-    journal = tmp_path / "journal" if with_journal else None
+def test_a_key_counts_once_and_has_to_be_there(call: Caller, tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
     given = [{"n": 0, "id": "a"}, {"n": 1, "id": "a"}, {"n": 2}, {"n": 3, "id": None}, {"n": 4, "id": "b"}]
     with BatchServer() as server:
         result = run_batch(call, server.url, given, key="id", journal=journal).checked()
@@ -1189,7 +1222,7 @@ def test_a_key_counts_once_and_has_to_be_there(call: Caller, tmp_path: Path, wit
     assert result.outcomes == {0: "done", 1: "failed", 2: "failed", 3: "failed", 4: "done"}
     for n in (1, 2, 3):
         assert isinstance(result.the(n).error, ConfigurationError)
-        assert "id" in str(result.the(n).error)
+        assert "key" in str(result.the(n).error)
     assert server.runs == {0: 1, 4: 1}
 
 
@@ -1233,12 +1266,12 @@ def test_two_batches_cannot_share_a_journal(call: Caller, tmp_path: Path) -> Non
             others.append(caught.value)
 
     with BatchServer() as server:
-        result = run_batch(call, server.url, rows(6), journal=journal, each=each).checked()
+        result = run_batch(call, server.url, rows(30), journal=journal, each=each, concurrency=2).checked()
 
     assert "journal" in str(others[0])
     assert not others[0].run_may_have_started
-    assert result.outcomes == dict.fromkeys(range(6), "done")
-    assert server.runs == dict.fromkeys(range(6), 1)
+    assert result.outcomes == dict.fromkeys(range(30), "done")
+    assert server.runs == dict.fromkeys(range(30), 1)
 
 
 def test_a_file_that_is_no_journal_is_left_alone(call: Caller, tmp_path: Path) -> None:
@@ -1362,6 +1395,7 @@ def test_a_key_that_no_workflow_has_is_an_error_before_anything_runs(call: Calle
     result = run_batch(call, server.url, MESSAGES, workflow="key:nobody")
 
     assert isinstance(result.error, NotFoundError)
+    assert not result.error.run_may_have_started
     assert (result.items, server.runs) == ([], [])
 
 

@@ -11,7 +11,6 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -86,15 +85,10 @@ def states(journal: Path) -> dict[str, str]:
 # --- Killed -------------------------------------------------------------------------------------------------------
 
 
-def moments() -> Iterator[Any]:
-    """The number of runs after which a batch is killed, spread over the whole of it, and some milliseconds more."""
-    for number in range(KILLS):
-        yield pytest.param(number, id=f"moment-{number}")
-
-
-@pytest.mark.parametrize("number", moments())
+@pytest.mark.parametrize("number", range(KILLS))
 def test_after_a_kill_no_row_is_lost_and_none_runs_twice(tmp_path: Path, number: int) -> None:
     journal = tmp_path / "journal"
+    # After a number of runs, spread over the whole of the batch, and some milliseconds more.
     chance = random.Random(os.urandom(8)) if KILLS > 3 else random.Random(number)
     runs = max(1, int(ROWS * (number + chance.random()) / KILLS))
     with BatchServer(lambda asked: Reply(delay=chance.random() * 0.01)) as server:
