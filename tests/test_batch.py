@@ -1442,6 +1442,22 @@ def test_a_batch_is_recorded_and_replayed(call: Caller, tmp_path: Path) -> None:
     assert [item.error for item in recorded.items] == [None] * 6
 
 
+def test_a_key_is_looked_up_over_the_same_transport(call: Caller, server: LocalScout, tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    with Scout(KEY, base_url=server.url) as scout:
+        scout.workflows.deploy(HELLO, key="hello")
+    recorded = run_batch(
+        call, server.url, MESSAGES, workflow="key:hello", client={"transport": record(path)}, session_id="sess_mine"
+    ).checked()
+    server.reset()
+    replayed = run_batch(
+        call, server.url, MESSAGES, workflow="key:hello", client={"transport": replay(path)}, session_id="sess_mine"
+    ).checked()
+
+    assert recorded.summary.done == replayed.summary.done == 5
+    assert server.requests == []
+
+
 # --- What is light ------------------------------------------------------------------------------------------------
 
 

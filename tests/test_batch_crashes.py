@@ -130,7 +130,10 @@ def test_the_batch_after_a_kill_may_be_killed_as_well(tmp_path: Path) -> None:
 
     assert set(again) == set(range(ROWS))
     assert not server.repeated()
-    assert {n for n, item in again.items() if item.ok} >= set(range(ROWS)) - set(server.runs)
+    unknown = {n for n, item in again.items() if item.outcome == "unknown"}
+    assert all(again[n].ok for n in again.keys() - unknown)
+    assert set(server.runs) | unknown == set(range(ROWS))
+    assert len(unknown) <= 3 * 16
 
 
 def test_a_second_process_is_refused_while_the_first_runs(tmp_path: Path) -> None:
