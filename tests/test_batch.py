@@ -15,7 +15,7 @@ import time
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -923,16 +923,18 @@ def test_one_429_pauses_the_whole_batch_for_as_long_as_it_asks(call: Caller) -> 
     with BatchServer(reply) as server:
         result = run_batch(call, server.url, rows(40), concurrency=4).checked()
 
-    (refused,) = refused_at
-    after = [asked.time - refused for asked in server.asked if asked.time > refused + 0.02]
-    assert min(after) >= 0.4
+    times = [asked.time for asked in server.asked]
+    pause, number = max((later - earlier, i) for i, (earlier, later) in enumerate(pairwise(times)))
+    assert pause > 0.3
+    assert times[number + 1] - refused_at[0] >= 0.4
+    assert times.index(refused_at[0]) <= number <= times.index(refused_at[0]) + 8  # those that were on their way
     assert result.outcomes == dict.fromkeys(range(40), "done")
     assert server.runs == dict.fromkeys(range(40), 1)
     assert (result.the(10).attempts, result.summary.refused) == (2, 1)
-    assert result.the(10).seconds < 0.3  # the pause is not a part of its run
+    assert result.the(10).seconds < 0.4  # the pause is not a part of its run
 
 
-@pytest.mark.parametrize("seconds", [None, 0.05])
+@pytest.mark.parametrize("seconds", [None, 0.02])
 def test_no_row_is_lost_to_a_storm_of_refusals(call: Caller, seconds: float | None) -> None:
     refused = {n: n % 3 for n in range(30)} if seconds else {3: 1}
     with BatchServer(
@@ -957,7 +959,7 @@ def test_concurrency_falls_after_a_refusal_and_rises_again(call: Caller) -> None
         return Reply(delay=0.01)
 
     with BatchServer(reply) as server:
-        run_batch(call, server.url, rows(600), concurrency=16).checked()
+        run_batch(call, server.url, rows(400), concurrency=16).checked()
 
     after = [asked.under_way for asked in server.asked if asked.time > refused[0] + 0.1]
     assert max(after[:16]) <= 13
@@ -965,17 +967,18 @@ def test_concurrency_falls_after_a_refusal_and_rises_again(call: Caller) -> None
 
 
 def test_a_bucket_of_tokens_is_used_up_but_not_hammered(call: Caller) -> None:
-    with BatchServer(Bucket(rate=200.0, burst=20)) as server:
+    with BatchServer(Bucket(rate=400.0, burst=20)) as server:
         begun = time.monotonic()
-        result = run_batch(call, server.url, rows(150), concurrency=16).checked()
+        result = run_batch(call, server.url, rows(100), concurrency=16).checked()
         took = time.monotonic() - begun
 
-    assert result.summary.done == 150
-    assert server.runs == dict.fromkeys(range(150), 1)
-    assert took >= 130 / 200 * 0.95
-    assert len(server.asked) < 450
+    assert result.summary.done == 100
+    assert server.runs == dict.fromkeys(range(100), 1)
+    assert took >= 80 / 400 * 0.9
+    assert len(server.asked) < 400
 
 
+@pytest.mark.timing
 def test_the_rate_is_kept(call: Caller) -> None:
     with BatchServer() as server:
         run_batch(call, server.url, rows(25), rate=100).checked()
