@@ -106,7 +106,7 @@ class Bucket:
         self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
         self._at = now
         if self._tokens < 1:
-            return refusal((1 - self._tokens) / self._rate)
+            return refusal(max(0.001, (1 - self._tokens) / self._rate))  # 0 would say nothing
         self._tokens -= 1
         return self._reply(asked)
 

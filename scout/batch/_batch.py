@@ -420,9 +420,7 @@ class _Reader:
     An exception that interrupts it, such as `KeyboardInterrupt`, leaves it as it is: the next call goes on.
     """
 
-    def __init__(
-        self, work: _Work, exchange: _Exchange, rows: Generator[Mapping[str, Any]], control: _Control
-    ) -> None:
+    def __init__(self, work: _Work, exchange: _Exchange, rows: Generator[Mapping[str, Any]], control: _Control) -> None:
         self._exchange = exchange
         self._rows = rows
         self._numbered = enumerate(rows)
