@@ -95,6 +95,37 @@ def test_a_longer_wish_than_the_patience_is_not_obeyed() -> None:
     assert not Pace(4, None, patience=0).refused(0, None, now=0)
 
 
+def sent_within(pace: Pace, seconds: float) -> list[float]:
+    """Send as soon as it may be, with answers after 0.2 s, as far as nothing is waiting; return the moments."""
+    now, moments = 20.0, []
+    while now < 20.0 + seconds:
+        under_way = sum(moment > now - 0.2 for moment in moments)
+        for _ in range(pace.allowance(under_way, now)):
+            now += pace.wait(now)
+            pace.sent(now)
+            pace.accepted(0.2)
+            moments.append(now)
+        now += 0.001
+    return moments
+
+
+def test_before_a_refusal_requests_may_come_at_once() -> None:
+    moments = sent_within(Pace(20, None, None), 0.1)
+
+    assert len(moments) == 20
+    assert moments[-1] == moments[0]
+
+
+def test_after_a_refusal_requests_are_spread_over_the_time_of_an_answer() -> None:
+    pace = Pace(20, None, None)
+    pace.accepted(0.2)
+    pace.refused(10.0, 0.1, now=10.0)
+    moments = sent_within(pace, 1.0)
+
+    assert max(sum(start <= moment < start + 0.02 for moment in moments) for start in moments) <= 4
+    assert len(moments) >= 16 / 0.2 * 0.9  # as many under way as may be
+
+
 def test_a_rate_keeps_requests_apart() -> None:
     pace = Pace(100, 10, None)
     now, moments = 5.0, []

@@ -264,7 +264,7 @@ class Dispatcher:
         if isinstance(error, RateLimitError) and not error.run_may_have_started:
             self._refuse(row, error, sent)
             return
-        self._pace.accepted()
+        self._pace.accepted(outcome.seconds)
         await self._finish(row, outcome)
 
     def _refuse(self, row: _Row, error: RateLimitError, sent: float) -> None:

@@ -4,6 +4,8 @@
 - It also lowers the number of rows under way by a fifth, once for all that were refused together. Each answer raises it
   a little, by one row for as many answers as there are rows under way (additive increase, multiplicative decrease, as
   TCP controls its windows). Halving would be too much, because the pause has taken the load away already.
+- From then on the requests are spread over the time that an answer takes. Servers that allow but few requests at once
+  would refuse most of those that come together, and each refusal costs a pause.
 - `rate` keeps the requests apart.
 """
 
@@ -18,6 +20,9 @@ __all__ = ["Pace"]
 
 _DECREASE = 0.8
 _LONGEST_JITTER = 0.02  # seconds; it keeps several batches apart, each of which comes back as one
+_EAGER = 1.1  # by which rows are sent faster than they end, so that as many as may be are under way
+_WEIGHT = 0.1  # of the latest answer in the mean of their seconds
+_LATE = 0.005  # seconds; a row that was late by so little does not delay those after it
 _AHEAD = 0.05  # seconds; rows whose turn comes so soon are taken together
 
 
@@ -37,6 +42,8 @@ class Pace:
         self._apart = 0.0 if rate is None else 1 / rate
         self._patience = math.inf if patience is None else patience
         self._next = -math.inf  # when the next request may be sent, for `rate`
+        self._turn = -math.inf  # when the next request may be sent, so that they are spread over a round
+        self._mean = 0.0  # the seconds of an answer
         self._resumes = -math.inf  # when the pause ends
         self._cut = -math.inf  # when the limit was lowered
         self._waits = 0.0  # the pauses since the last request that was accepted
@@ -52,21 +59,30 @@ class Pace:
         room = self.limit - under_way
         if room <= 0 or now < self._resumes:
             return 0
-        if self._apart:
-            room = min(room, 1 + int(max(0.0, _AHEAD - max(0.0, self._next - now)) / self._apart))
+        for apart, moment in ((self._apart, self._next), (self._spread, self._turn)):
+            if apart:
+                room = min(room, 1 + int(max(0.0, _AHEAD - max(0.0, moment - now)) / apart))
         return room
+
+    @property
+    def _spread(self) -> float:
+        """The seconds between two requests with which those of a round do not come at once; 0 before a refusal."""
+        return 0.0 if self._cut == -math.inf else self._mean / self._limit / _EAGER
 
     def wait(self, now: float) -> float:
         """Return the seconds until a request may be sent; 0 for now."""
-        return max(0.0, self._resumes - now, self._next - now)
+        return max(0.0, self._resumes - now, self._next - now, self._turn - now)
 
     def sent(self, now: float) -> None:
         """Note that a request is sent."""
         if self._apart:
             self._next = max(self._next, now - _AHEAD) + self._apart
+        if self._cut > -math.inf:
+            self._turn = max(self._turn, now - _LATE) + self._spread
 
-    def accepted(self) -> None:
-        """Note an answer, whatever it is, but no 429."""
+    def accepted(self, seconds: float = 0.0) -> None:
+        """Note an answer that came after so many seconds, whatever it is, but no 429."""
+        self._mean += (seconds - self._mean) * (_WEIGHT if self._mean else 1)
         self._waits, self._refusals = 0.0, 0
         if self._limit < self._most:
             self._limit = min(self._most, self._limit + 1 / self._limit)
