@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -445,6 +446,15 @@ async def test_a_cancelled_template_is_ended(own_renderer: Renderer) -> None:
 
     assert process._child is not None
     assert process._child.returncode is not None
+
+
+@pytest.mark.skipif(not hasattr(os, "getpgid"), reason="there are no groups of processes here")
+async def test_ctrl_c_on_a_terminal_is_not_for_the_process(own_renderer: Renderer) -> None:
+    await render(own_renderer, NEEDS_A_PROCESS)
+    (process,) = own_renderer._idle
+    assert process._child is not None
+
+    assert os.getpgid(process._child.pid) != os.getpgid(0)
 
 
 async def test_a_process_that_dies_is_an_error_and_replaced(own_renderer: Renderer) -> None:

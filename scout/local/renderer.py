@@ -211,6 +211,8 @@ class _TemplateProcess:
             stderr=subprocess.DEVNULL,
             # Templates must not read the environment of this process. Windows needs this variable to start a program.
             env={name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ},
+            # Ctrl-C on a terminal is for all processes of a group, and may be meant to let what runs finish.
+            process_group=0 if os.name == "posix" else None,
         )
         if self._stopped:
             self._child.kill()
