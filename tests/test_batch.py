@@ -391,6 +391,26 @@ def test_an_error_of_on_progress_reaches_the_caller(call: Caller) -> None:
     assert isinstance(result.error, LookupError)
 
 
+def test_an_interrupted_display_loses_no_item() -> None:
+    shown: list[int] = []
+
+    def interrupted(summary: Any) -> None:
+        shown.append(summary.rows)
+        if len(shown) in (1, 4):
+            raise KeyboardInterrupt
+
+    with BatchServer() as server, Scout(KEY, base_url=server.url) as scout:
+        batch = scout.batch(WORKFLOW, rows(9), on_progress=interrupted)
+        items: list[Any] = []
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                items.extend(iter(batch.__next__, None))
+        items.extend(batch)
+
+    assert sorted(item.index for item in items) == list(range(9))
+    assert batch.summary.rows == 9
+
+
 def test_items_pickle(call: Caller) -> None:
     replies = {1: Reply(500), 2: Reply(body=run_of(2, stop_reason="workflow_run_failed"))}
     with BatchServer(by_row(replies)) as server:

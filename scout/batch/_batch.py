@@ -195,6 +195,7 @@ class _Exchange:
         self._next = 0
         self._early: dict[int, BatchItem] = {}
         self._outgoing: deque[BatchItem] = deque()
+        self._counted: BatchItem | None = None
 
     @property
     def has_room(self) -> bool:
@@ -226,15 +227,20 @@ class _Exchange:
             self._outgoing.append(self._early.pop(index))
 
     def out(self) -> BatchItem | None:
-        """Return the next item that can be handed out, and count it; `None` when there is none."""
+        """Return the next item that can be handed out, and count it; `None` when there is none.
+
+        Ctrl-C while the progress is shown must not lose the item: the next call returns it.
+        """
         if not self._outgoing:
             return None
-        item = self._outgoing.popleft()
-        self._inside -= 1
-        self.tally.add(item)
-        if self._on_progress is not None:
-            self._on_progress(self.tally)
-        return item
+        item = self._outgoing[0]
+        if item is not self._counted:
+            self._counted = item
+            self._inside -= 1
+            self.tally.add(item)
+            if self._on_progress is not None:
+                self._on_progress(self.tally)
+        return self._outgoing.popleft()
 
     def discard(self) -> None:
         """Hand out nothing more."""
