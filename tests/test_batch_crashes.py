@@ -1,7 +1,7 @@
 """What a crash leaves of a batch: no row is lost, none runs twice, and what may have run is listed.
 
 The batch is a process of its own that is killed, or whose disk is full; the server counts the runs. By hand,
-`SCOUT_TEST_KILLS=50` kills 50 batches of 2,000 rows instead of 3 of 120, and `SCOUT_TEST_PROFILE=deep` cuts a journal
+`SCOUT_TEST_KILLS=50` kills 50 batches of 2,000 rows instead of 2 of 120, and `SCOUT_TEST_PROFILE=deep` cuts a journal
 at every byte.
 """
 
@@ -20,8 +20,8 @@ from servers import KEY, PATIENCE, WORKFLOW
 
 from scout import JournalError, RunUnknownError, Scout
 
-KILLS = int(os.environ.get("SCOUT_TEST_KILLS", "3"))
-ROWS = 2000 if KILLS > 3 else 120
+KILLS = int(os.environ.get("SCOUT_TEST_KILLS", "2"))
+ROWS = 2000 if KILLS > 2 else 120
 STEP = 1 if os.environ.get("SCOUT_TEST_PROFILE") == "deep" else 23
 
 # A batch as a program has it: it prints each item that it was given.
@@ -89,7 +89,7 @@ def states(journal: Path) -> dict[str, str]:
 def test_after_a_kill_no_row_is_lost_and_none_runs_twice(tmp_path: Path, number: int) -> None:
     journal = tmp_path / "journal"
     # After a number of runs, spread over the whole of the batch, and some milliseconds more.
-    chance = random.Random(os.urandom(8)) if KILLS > 3 else random.Random(number)
+    chance = random.Random(os.urandom(8)) if KILLS > 2 else random.Random(number)
     runs = max(1, int(ROWS * (number + chance.random()) / KILLS))
     with BatchServer(lambda asked: Reply(delay=chance.random() * 0.01)) as server:
         process = start(server, journal)
