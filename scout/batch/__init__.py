@@ -10,6 +10,7 @@
 | `_engine` | the loop that sends rows |
 | `_batch` | the iterators, and the arguments |
 | `_dask` | the same rows on more than one machine |
+| `_dask_worker` | what runs on those machines |
 | `_progress` | the numbers while they change |
 """
 
