@@ -256,6 +256,10 @@ class Dispatcher:
         sent = time.monotonic()
         try:
             outcome = await self._runner.run(row.inputs, row.session_id)
+        except ScoutError as problem:
+            if self._journal is not None and not problem.run_may_have_started:
+                self._journal.refused(row.key)  # the batch ends, and this row was not sent
+            raise
         finally:
             self._under_way -= 1
             self._changed.set()
