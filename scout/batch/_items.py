@@ -141,6 +141,11 @@ class BatchSummary:
         return self.stopped is None and not self.failed and not self.unknown
 
     @property
+    def ended(self) -> bool:
+        """True when the batch has ended, so that the numbers do not change any more."""
+        return self._took is not None
+
+    @property
     def seconds(self) -> float:
         """The seconds since the batch began; at its end, those that it took."""
         return time.monotonic() - self._began if self._took is None else self._took
