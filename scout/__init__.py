@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ._call import AsyncTransport, Transport
     from ._options import CallOptions, RunOptions
     from ._requests import WorkflowConfig
-    from .batch import AsyncBatch, Batch, BatchEngine, BatchItem, BatchSummary, DaskEngine, RowSource
+    from .batch import AsyncBatch, Batch, BatchEngine, BatchItem, BatchSummary, DaskEngine, ProgressBar, RowSource
     from .checks import Problem, Rule, Severity, check, check_rules
     from .client import AsyncScout, Scout
     from .differences import Difference, diff
@@ -108,6 +108,7 @@ __all__ = [
     "NotFoundError",
     "PermissionDeniedError",
     "Problem",
+    "ProgressBar",
     "RateLimitError",
     "RowSource",
     "Rule",
@@ -179,7 +180,8 @@ def _home_of(name: str) -> object:
 
             return _requests
         case (
-            "AsyncBatch" | "Batch" | "BatchEngine" | "BatchItem" | "BatchSummary" | "DaskEngine" | "RowSource"
+            "AsyncBatch" | "Batch" | "BatchEngine" | "BatchItem" | "BatchSummary" | "DaskEngine" | "ProgressBar"
+            | "RowSource"
         ):  # fmt: skip
             from . import batch
 

@@ -384,7 +384,8 @@ class Scout(_Client[Http, Transport]):
             stream: Stream the runs underneath, so that `timeout` is the longest wait for an event, and `run.blocks` has
                 times. The items are the same.
             engine: Where rows run instead of in this process, such as a `DaskEngine`.
-            on_progress: A function that is called with the summary before each item is returned.
+            on_progress: A function that is called with the summary before each item is returned, and at the end, such
+                as a `ProgressBar`.
             **options: See `RunOptions`. They are those of each run, and so is `deadline`.
 
         Raises:
