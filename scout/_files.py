@@ -6,17 +6,18 @@ import contextlib
 import os
 import stat
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 __all__ = ["write_whole"]
 
 
-def write_whole(target: Path, data: bytes, *, overwrite: bool) -> None:
+def write_whole(target: Path, data: bytes | Iterable[bytes], *, overwrite: bool) -> None:
     """Write a new file beside the target, and rename it, so that the target is never half written.
 
     Args:
         target: The path of the file, which is not that of a link.
-        data: The content.
+        data: The content, or the parts of it.
         overwrite: Replace an existing file. Its permissions are kept, and its owner where that is allowed.
 
     Raises:
@@ -36,7 +37,7 @@ def write_whole(target: Path, data: bytes, *, overwrite: bool) -> None:
             if existing is not None and mode is not None:
                 _keep_owner(temporary, existing)
                 temporary.chmod(mode)  # with the bits that the umask, or a new owner, removed
-            file.write(data)
+            file.writelines([data] if isinstance(data, bytes) else data)
             file.flush()
             os.fsync(file.fileno())
         if overwrite:

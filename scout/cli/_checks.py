@@ -26,12 +26,13 @@ def add_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def passed(workflow: LoadedWorkflow, args: argparse.Namespace) -> None:
+def passed(workflow: LoadedWorkflow, args: argparse.Namespace, said: set[str] | None = None) -> None:
     """Check a workflow that is about to be sent, and print its errors and warnings on stderr, unless `--no-check`.
 
     Args:
         workflow: The workflow, from a file.
         args: The arguments of the command, with that of `add_argument`.
+        said: The problems that were printed already, of other variants; those of this workflow are added.
 
     Raises:
         UsageError: the workflow has an error.
@@ -48,8 +49,12 @@ def passed(workflow: LoadedWorkflow, args: argparse.Namespace) -> None:
         from dataclasses import replace  # slow to import
 
         problems = [replace(each, path=STDIN) for each in problems]
-    for problem in problems:
-        talk(f"{problem.severity}: {text_of(problem)}")
+    lines = [f"{problem.severity}: {text_of(problem)}" for problem in problems]
+    for line in lines:
+        if said is None or line not in said:
+            talk(line)
+    if said is not None:
+        said.update(lines)
     errors = [problem for problem in problems if problem.severity is Severity.ERROR]
     if errors:
         from scout.cli import _reports

@@ -24,8 +24,6 @@ _INTERRUPTED = "if the run had started, it may go on, so make sure before you ru
 
 def add_arguments(parser: argparse.ArgumentParser) -> TakesArguments:
     """Add the options of a run to a command, and return the group of those that go into the request."""
-    from scout import Environment
-
     _inputs.add_arguments(parser)
     output = parser.add_argument_group("output")
     output.add_argument(
@@ -38,13 +36,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> TakesArguments:
         help="print the whole run as one JSON object; with --stream each event as one line of JSON; errors as well",
     )
     _keeping.add_arguments(output)
-    run = parser.add_argument_group("request")
-    run.add_argument(
+    run = add_request(parser)
+    run.add_argument("--session-id", metavar="ID", help="the session to join")
+    return run
+
+
+def add_request(parser: argparse.ArgumentParser) -> TakesArguments:
+    """Add the options that say which revision runs to a command, and return their group."""
+    from scout import Environment
+
+    group = parser.add_argument_group("request")
+    group.add_argument(
         "--environment", metavar="NAME", type=OneOf(*Environment), help="production, staging, development or console"
     )
-    run.add_argument("--session-id", metavar="ID", help="the session to join")
-    run.add_argument("--revision-id", metavar="ID", help="the id of the revision, for the API")
-    return run
+    group.add_argument("--revision-id", metavar="ID", help="the id of the revision, for the API")
+    return group
 
 
 class TakesArguments(Protocol):
@@ -126,11 +132,15 @@ def _check(workflow: LoadedWorkflow | str, inputs: Mapping[str, Any], args: argp
     _checks.warn_of_unknown_inputs(workflow, inputs)
 
 
+def model_blocks(workflow: LoadedWorkflow) -> set[str]:
+    """Return the ids of the blocks that call a language model."""
+    blocks: list[Mapping[str, Any]] = workflow.config.get("blocks") or []
+    return {block["block_id"] for block in blocks if block["block_archetype_id"] == _LLM}
+
+
 def _where(run: Run, workflow: LoadedWorkflow, args: argparse.Namespace) -> str:
     """Return the part of the message of a local run that says where it ran, and with which language model."""
-    blocks: list[Mapping[str, Any]] = workflow.config.get("blocks") or []
-    models = {block["block_id"] for block in blocks if block["block_archetype_id"] == _LLM}
-    has_answered = not models.isdisjoint(run.outputs)
+    has_answered = not model_blocks(workflow).isdisjoint(run.outputs)
     stand_in = ", where a stand-in plays the language model" if has_answered and not args.llm_base_url else ""
     return f" on the local Scout{stand_in}"
 

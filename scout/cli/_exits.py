@@ -139,10 +139,10 @@ def explain(error: ScoutError, *places: Place, unknown_outcome: str = _UNKNOWN_O
 
 def code_of(error: ScoutError) -> int:
     """Return the exit code of an error."""
-    from scout import APIStatusError, ConfigurationError, WorkflowFileError
+    from scout import APIStatusError, ConfigurationError, JournalError, WorkflowFileError
 
     match error:
-        case ConfigurationError() | WorkflowFileError():
+        case ConfigurationError() | JournalError() | WorkflowFileError():
             return USAGE
         case APIStatusError(status=status):
             return API if status in _MAY_PASS or status >= 500 else USAGE

@@ -24,6 +24,7 @@ class Given(NamedTuple):
     value: Any
     is_json: bool = False
     file: str | None = None
+    option: str = "--input"
 
     def read(self) -> Any:
         """Return the value, from its file if it has one.
@@ -41,18 +42,22 @@ class Given(NamedTuple):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options to a command that runs a workflow."""
-    group = parser.add_argument_group("inputs")
-    group.add_argument(
+    add_input(parser, "may be repeated, and overrides --inputs")
+    parser.add_argument_group("inputs").add_argument(
+        "--inputs", metavar="FILE", help="a file with the inputs as one JSON object (or .yml); '-' for stdin"
+    )
+
+
+def add_input(parser: argparse.ArgumentParser, rest: str) -> None:
+    """Add `--input` alone, with the rest of its help."""
+    parser.add_argument_group("inputs").add_argument(
         "--input",
         action="append",
         default=[],
         type=pair,
         metavar="NAME=TEXT",
         help="one input as text; NAME:=JSON takes JSON, NAME=@FILE the text of a file, NAME:=@FILE the JSON or YAML "
-        "in a file; may be repeated, and overrides --inputs",
-    )
-    group.add_argument(
-        "--inputs", metavar="FILE", help="a file with the inputs as one JSON object (or .yml); '-' for stdin"
+        f"in a file; {rest}",
     )
 
 

@@ -1,16 +1,17 @@
-"""Ctrl-C: the first one ends the command in order, the second one at once."""
+"""Ctrl-C: the first one ends the command in order, the second one at once. A batch finishes what runs before."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import signal
 import threading
 
 TYPE_CHECKING = False  # as in `_command`
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from typing import Any
 
 _EXIT_CODE = 130
@@ -31,6 +32,48 @@ def handled() -> Generator[None]:
         signal.signal(signal.SIGINT, _leave)
 
 
+class _State:
+    """State of the process."""
+
+    in_order = 1  # how many times Ctrl-C ends the command in order; the next time ends the process at once
+
+
+@contextlib.contextmanager
+def first_calls(stop: Callable[[], None]) -> Generator[None]:
+    """Call a function at the first Ctrl-C in this context, which goes on. The second one is as the first elsewhere.
+
+    Args:
+        stop: The function. It is called in a thread of its own, so that it may wait for locks and print, which a
+            handler of signals must not.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or before not in (_interrupt, signal.default_int_handler):
+        yield
+        return
+    calls: queue.SimpleQueue[bool] = queue.SimpleQueue()
+
+    def note(*_: Any) -> None:
+        signal.signal(signal.SIGINT, before)
+        _State.in_order += 1
+        calls.put(True)
+
+    def wait() -> None:
+        if calls.get():
+            stop()
+
+    thread = threading.Thread(target=wait, name="scout-stop", daemon=True)
+    thread.start()
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is note:
+            signal.signal(signal.SIGINT, before)
+        calls.put(False)
+        thread.join()
+
+
 def _is_ours() -> bool:
     # Shells ignore SIGINT for the background jobs of a script.
     is_main = threading.current_thread() is threading.main_thread()
@@ -47,7 +90,7 @@ def _leave(*_: Any) -> None:
 
 
 def _watch() -> None:
-    """End the process at the second Ctrl-C, even when the main thread is not in Python.
+    """End the process at the last Ctrl-C, even when the main thread is not in Python.
 
     Python calls handlers of signals in the main thread only, and not before a function in C, such as the look-up of a
     host name, has returned. It writes the number of each signal to this pipe at once.
@@ -60,7 +103,7 @@ def _watch() -> None:
         interrupts = 0
         while numbers := os.read(reader, 1):
             interrupts += numbers[0] == signal.SIGINT
-            if interrupts == 2:
+            if interrupts > _State.in_order:
                 _leave()
 
     threading.Thread(target=count, name="scout-interrupts", daemon=True).start()

@@ -58,11 +58,11 @@ class Keeper:
                 raise _exits.UsageError(f"--save needs the name of a file, not {self._save!r}; --json prints the run")
             if os.path.lexists(self._save):
                 raise _exits.UsageError(f"--save {self._save}: exists already; choose another name, or remove it")
-            _try_folder("--save", self._save)
+            try_folder("--save", self._save)
         if self._timeline:
             if Path(self._timeline).is_dir():
                 raise _exits.UsageError(f"--timeline {self._timeline}: is a folder")
-            _try_folder("--timeline", self._timeline)
+            try_folder("--timeline", self._timeline)
         _refuse_same(args)
 
     @property
@@ -78,10 +78,10 @@ class Keeper:
 
         text = as_json(_exits.without_key(run.to_dict(decimals=True)), indent=2) + "\n"
         try:
-            write_whole(_path(self._save), text.encode("utf-8", "backslashreplace"), overwrite=False)
+            write_whole(path_of(self._save), text.encode("utf-8", "backslashreplace"), overwrite=False)
         except OSError as error:
             self.has_failed = True
-            talk(f"--save {self._save}: cannot be written: {_reason(error)}; so the run is printed as JSON")
+            talk(f"--save {self._save}: cannot be written: {reason_of(error)}; so the run is printed as JSON")
             answer(text, json=True)
 
     def conclude(self, run: Run, code: int) -> int:
@@ -98,9 +98,9 @@ def draw(timeline: Timeline, target: str) -> int:
     from scout._files import write_whole
 
     try:
-        write_whole(_path(target), _exits.without_key(timeline.to_svg()).encode(), overwrite=True)
+        write_whole(path_of(target), _exits.without_key(timeline.to_svg()).encode(), overwrite=True)
     except OSError as error:
-        talk(f"--timeline {target}: cannot be written: {_reason(error)}")
+        talk(f"--timeline {target}: cannot be written: {reason_of(error)}")
         return _exits.USAGE
     talk(f"the timeline is in {target}")
     return _exits.DONE
@@ -120,22 +120,24 @@ def _refuse_same(args: argparse.Namespace) -> None:
                 raise _exits.UsageError(f"--{other} and --{option} name the same file, {name}")
 
 
-def _try_folder(option: str, name: str) -> None:
+def try_folder(option: str, name: str) -> None:
     """Write a file beside a name and remove it, to know that one can be written there."""
     try:
-        trial = _path(name).with_name(f".{os.urandom(8).hex()}.tmp")
+        trial = path_of(name).with_name(f".{os.urandom(8).hex()}.tmp")
         with trial.open("xb"):
             pass
         trial.unlink()
     except (OSError, ValueError) as error:
-        raise _exits.UsageError(f"{option} {name}: cannot be written: {_reason(error)}") from None
+        raise _exits.UsageError(f"{option} {name}: cannot be written: {reason_of(error)}") from None
 
 
-def _path(name: str) -> Path:
-    return Path(os.path.realpath(name))  # of a link, the file to which it leads
+def path_of(name: str) -> Path:
+    """Return the path of a file that is written; of a link, that of the file to which it leads."""
+    return Path(os.path.realpath(name))
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Return why a file cannot be written, as a part of a message."""
     if isinstance(error, FileExistsError):
         return "it exists already"
     return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -1,4 +1,4 @@
-"""Options of the local Scout, for `scout run --local` and `scout local`."""
+"""Options of the local Scout, for `scout run --local`, `scout batch --local` and `scout local`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scout.cli import _connection
 from scout.cli._exits import UsageError
 
 if TYPE_CHECKING:
     import argparse
+
+    from scout import Scout
 
 _NAMES = ("stubs", "env_file", "fault", "llm_base_url", "llm_api_key_env")
 STUBS = "stubs.yml"
@@ -37,6 +40,38 @@ def add_arguments(parser: argparse.ArgumentParser, *, with_switch: bool = False)
     group.add_argument(
         "--llm-api-key-env", metavar="NAME", help="the environment variable with the key for that server"
     )
+
+
+def check(args: argparse.Namespace) -> None:
+    """Check that the options of a command with `--local` go together.
+
+    Raises:
+        UsageError: they do not.
+    """
+    if not args.local:
+        refuse(args)
+    elif args.base_url is not None or args.allow_http:
+        option = "--allow-http" if args.base_url is None else "--base-url"
+        raise UsageError(f"{option} is for Scout, and --local runs on this machine; leave one of them away")
+
+
+def connect(args: argparse.Namespace, folder: Path, transport: Any = None) -> Scout:
+    """Return a client for a command with `--local`: of an embedded local Scout, or of Scout.
+
+    Args:
+        args: The arguments of the command.
+        folder: The folder of the workflow.
+        transport: The transport; `None` for the connections of the client.
+
+    Raises:
+        UsageError: the API key is missing, or a file cannot be read.
+        ConfigurationError: an option is invalid.
+    """
+    if not args.local:
+        return _connection.connect(args, ", or run on the local Scout with --local", transport)
+    from scout import Scout
+
+    return Scout.local(transport=transport, **_connection.settings(args), **options(args, folder))
 
 
 def refuse(args: argparse.Namespace) -> None:

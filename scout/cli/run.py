@@ -38,24 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     def connect() -> Scout:
-        transport = _connection.transport(args)
-        if not args.local:
-            return _connection.connect(args, ", or run on the local Scout with --local", transport)
-        from scout import Scout
-
-        return Scout.local(
-            transport=transport, **_connection.settings(args), **_local_options.options(args, Path(args.file).parent)
-        )
+        return _local_options.connect(args, Path(args.file).parent, _connection.transport(args))
 
     def itself(client: Scout) -> Scout:
         return client
 
-    if args.local and (args.base_url is not None or args.allow_http):
-        option = "--allow-http" if args.base_url is None else "--base-url"
-        raise _exits.UsageError(f"{option} is for Scout, and --local runs on this machine; leave one of them away")
-    if not args.local:
-        _local_options.refuse(args)
-    elif args.replay is not None:
+    _local_options.check(args)
+    if args.local and args.replay is not None:
         raise _exits.UsageError("--replay answers from a file, without --local")
 
     def load() -> LoadedWorkflow:
