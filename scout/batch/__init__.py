@@ -21,17 +21,33 @@ from typing import TYPE_CHECKING
 from ._batch import AsyncBatch, Batch
 from ._items import BatchItem, BatchSummary, RowSource
 from ._job import BatchEngine
+from ._rows import read_rows
 
 if TYPE_CHECKING:
     from ._dask import DaskEngine
+    from ._progress import ProgressBar
 
-__all__ = ["AsyncBatch", "Batch", "BatchEngine", "BatchItem", "BatchSummary", "DaskEngine", "RowSource"]
+__all__ = [
+    "AsyncBatch",
+    "Batch",
+    "BatchEngine",
+    "BatchItem",
+    "BatchSummary",
+    "DaskEngine",
+    "ProgressBar",
+    "RowSource",
+    "read_rows",
+]
 
 
 def __getattr__(name: str) -> object:
-    # Imported on first use, because most batches run on one machine.
+    # Imported on first use, because most batches run on one machine, and many without a display.
     if name == "DaskEngine":
         from ._dask import DaskEngine
 
         return DaskEngine
+    if name == "ProgressBar":
+        from ._progress import ProgressBar
+
+        return ProgressBar
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

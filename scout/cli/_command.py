@@ -29,6 +29,7 @@ _GROUPS = (_RUN, _WRITE, _LOOK, _STORED, _SETUP)
 
 COMMANDS = {
     "run": (_RUN, "run a workflow file and print its output"),
+    "batch": (_RUN, "run a workflow once for each row of a file, many at a time"),
     "local": (_RUN, "start a local Scout, for development and tests"),
     "graph": (_LOOK, "draw a workflow file: as text, Mermaid, DOT, SVG or HTML"),
     "show": (_LOOK, "show a run that was saved: output, blocks, prices and a timeline"),
@@ -52,6 +53,10 @@ def _module_of(command: str) -> ModuleType:
             from scout.cli import run
 
             return run
+        case "batch":
+            from scout.cli import batch
+
+            return batch
         case "local":
             from scout.cli import local
 

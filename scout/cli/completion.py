@@ -20,7 +20,16 @@ examples:
   scout completion fish > ~/.config/fish/completions/scout.fish
 """
 
-_FILES = {"FILE": "file", "PATH": "file", "A": "file", "B": "file", "OUT.svg": "file", "DIR": "directory"}
+_FILES = {
+    "FILE": "file",
+    "ROWS": "file",
+    "OUT": "file",
+    "PATH": "file",
+    "A": "file",
+    "B": "file",
+    "OUT.svg": "file",
+    "DIR": "directory",
+}
 """What shtab completes for an argument, by its metavar."""
 
 

@@ -1,0 +1,351 @@
+"""The batches of `scout batch`, one for each variant: sent, written, and summed up."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from scout.cli import _batch_results, _batch_table, _checks, _connection, _execution, _exits, _interrupts
+from scout.cli._terminal import agrees, answer, answer_escaped, answer_json, can_ask, say, talk, talk_of_interrupt
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Generator, Iterator
+
+    from scout import Batch, BatchItem, BatchSummary, LoadedWorkflow, Scout, ScoutError
+    from scout.cli._batch_rows import Row, Sending, Source, Survey
+
+Unknown = Literal["ask", "skip", "rerun"]
+
+_MOST_NAMED = 5
+_NOT_ABOUT_A_ROW = (401, 402, 403, 404)
+"""Statuses with which the server refuses every row."""
+_MOST_IN_A_ROW = 20
+"""Rows one after the other without a connection after which the rest is not tried."""
+
+
+class Variant(NamedTuple):
+    """What runs in one variant: a workflow, or the name of a stored one, and the journal."""
+
+    name: str
+    workflow: LoadedWorkflow | str
+    journal: str | None
+
+
+class _Feed:
+    """The rows as they are sent. Those that have no item yet are kept, also with what is not sent.
+
+    Args:
+        found: The rows.
+        sending: Which columns are sent as which inputs.
+    """
+
+    def __init__(self, found: Survey, sending: Sending) -> None:
+        self._found = found
+        self._sending = sending
+        self._kept: dict[int, Row] = {}
+
+    def __iter__(self) -> Iterator[Row]:
+        for index, row in enumerate(self._found.rows):
+            self._kept[index] = row
+            yield self._sending.inputs(row, index + 1)
+
+    def row(self, item: BatchItem) -> Row:
+        """Return the row of an item, once."""
+        return self._kept.pop(item.index)
+
+
+class _SizedFeed(_Feed):
+    """Rows whose number is known."""
+
+    def __init__(self, found: Survey, sending: Sending, total: int) -> None:
+        super().__init__(found, sending)
+        self._total = total
+
+    def __len__(self) -> int:
+        return self._total
+
+
+class BatchJob:
+    """The batches of all variants, one after the other."""
+
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        client: Scout,
+        variants: list[Variant],
+        target: _batch_results.Target | None,
+        source: Source,
+        found: Survey,
+        sending: Sending,
+    ) -> None:
+        self._args = args
+        self._client = client
+        self._variants = variants
+        self._target = target
+        self._source = source
+        self._found = found
+        self._sending = sending
+        self._results = _batch_results.Results(len(variants))
+        self._summaries: list[BatchSummary | None] = [None] * len(variants)
+        self._open: list[list[BatchItem]] = [[] for _ in variants]
+        """The rows that may have run in an earlier batch, of each variant."""
+        self._engine: Any = None
+        self._batch: Batch | None = None
+        self._is_interrupted = False
+        self._code = _exits.DONE
+        self._has_replaced = False
+
+    def carry_out(self) -> int:
+        """Run all of it, and return the exit code."""
+        with self._on_dask() as self._engine:
+            self._discard_earlier()
+            if self._args.json:
+                _exits.hold_in_result()
+            try:
+                with _interrupts.first_calls(self._interrupt):
+                    self._run_all(self._args.unknown)
+            except KeyboardInterrupt:
+                self._is_interrupted = True
+                talk_of_interrupt("interrupted; what was under way may have run")
+            if not self._is_interrupted and self._code == _exits.DONE and self._may_rerun():
+                self._rerun()
+        return self._conclude()
+
+    @contextlib.contextmanager
+    def _on_dask(self) -> Generator[Any]:
+        if self._args.dask is None:
+            yield None
+            return
+        from scout import DaskEngine
+
+        with DaskEngine.connect(self._args.dask) as engine:
+            yield engine
+
+    def _discard_earlier(self) -> None:
+        """Remove the journals of an earlier batch, if that was asked for. Its results stay until there are new ones."""
+        if not self._args.overwrite:
+            return
+        for variant in self._variants:
+            if variant.journal is not None:
+                Path(variant.journal).unlink(missing_ok=True)
+
+    def _interrupt(self) -> None:
+        self._is_interrupted = True
+        batch = self._batch
+        if batch is not None:
+            batch.stop()
+        talk_of_interrupt("finishing the runs that are under way; Ctrl-C again stops at once")
+
+    # --- Running ---
+
+    def _run_all(self, unknown: Unknown) -> None:
+        for number in range(len(self._variants)):
+            if self._is_interrupted or self._code != _exits.DONE:
+                return
+            self._run_one(number, unknown)
+
+    def _run_one(self, number: int, unknown: Unknown) -> None:
+        """Run the rows in one variant."""
+        from scout import ProgressBar, ScoutError
+
+        args, variant = self._args, self._variants[number]
+        total = self._found.total
+        feed = _Feed(self._found, self._sending) if total is None else _SizedFeed(self._found, self._sending, total)
+        title = f"scout: {variant.name}" if variant.name else "scout:"
+        with ProgressBar(title, keep=False) as bar:
+            batch = self._client.batch(
+                variant.workflow,
+                feed,
+                concurrency=args.concurrency,
+                journal=variant.journal,
+                unknown=unknown,
+                ordered=self._target is None,
+                stop_after_failures=args.stop_after_failures,
+                rate=args.rate,
+                key=args.key,
+                stream=args.stream,
+                engine=self._engine,
+                on_progress=bar,
+                **_connection.given(args, "environment", "revision_id", "workflow_key"),
+            )
+            self._summaries[number] = batch.summary
+            try:
+                self._take_all(number, batch, feed)
+            except ScoutError as error:
+                self._code = _exits.explain(error)
+            except _exits.UsageError as error:
+                self._code = _exits.refuse(str(error), **error.facts)
+
+    def _take_all(self, number: int, batch: Batch, feed: _Feed) -> None:
+        self._batch = batch
+        watch = _Watch(batch)
+        try:
+            with batch:
+                if self._is_interrupted:
+                    return
+                for item in batch:
+                    self._take(number, item, feed.row(item))
+                    self._code = watch.look(item) or self._code
+        finally:
+            self._batch = None
+        watch.say()
+
+    def _take(self, number: int, item: BatchItem, row: Row) -> None:
+        if item.resumed and item.outcome == "unknown":
+            self._open[number].append(item)
+        if item.resumed and self._results.has(number, item.index):
+            return  # this is the second time, for rows that were unknown the first time
+        variant = self._variants[number].name
+        record = _batch_results.record_of(item, row, variant, whole=self._args.runs)
+        if self._target is None:
+            answer(_batch_results.answer_line(record), json=True)
+        else:
+            self._results.add(number, item, record)
+
+    # --- Rows that may have run in an earlier batch ---
+
+    def _may_rerun(self) -> bool:
+        """Ask once whether those rows are run again. They stay as they are where nobody can answer."""
+        items = [item for each in self._open for item in each]
+        if not items or self._args.unknown != "ask":
+            return False
+        rows = _checks.counted(len(items), "row")
+        talk(f"{rows} may have run in an earlier batch, and nothing says how that ended:")
+        for item in items[:_MOST_NAMED]:
+            session = "" if item.session_id is None else f" (session {item.session_id})"
+            talk(f"  row {item.index + 1}, key {item.key}{session}")
+        if len(items) > _MOST_NAMED:
+            talk(f"  ... and {len(items) - _MOST_NAMED:,} more")
+        if can_ask() and self._target is not None:
+            return agrees(f"run {'it' if len(items) == 1 else 'them'} again?")
+        talk("they stay open; with --resume, --unknown rerun sends them again, and --unknown skip settles them")
+        return False
+
+    def _rerun(self) -> None:
+        """Run the rows again that were unknown. All others come from the journal."""
+        before = list(self._summaries)
+        try:
+            with _interrupts.first_calls(self._interrupt):
+                for number, items in enumerate(self._open):
+                    if items and not self._is_interrupted:
+                        self._run_one(number, "rerun")
+        except KeyboardInterrupt:
+            self._is_interrupted = True
+            talk_of_interrupt("interrupted; what was under way may have run")
+        if self._is_interrupted:
+            self._summaries = before  # those of now are about a part of the rows
+
+    # --- The end ---
+
+    def _conclude(self) -> int:
+        written = self._write()
+        numbers = [
+            _batch_table.Numbers(
+                variant.name, variant.journal, summary, self._results.agreement(place) if place else None
+            )
+            for place, (variant, summary) in enumerate(zip(self._variants, self._summaries, strict=True))
+            if summary is not None
+        ]
+        code = self._final_code(numbers, written=written)
+        if self._args.json:
+            self._print_json(numbers, code)
+        else:
+            for line in _batch_table.lines(numbers):
+                (say if self._target is None else answer_escaped)(line)
+        self._say_the_end(numbers)
+        return code
+
+    def _final_code(self, all_numbers: list[_batch_table.Numbers], *, written: bool) -> int:
+        if self._is_interrupted:
+            return _exits.INTERRUPTED
+        if self._code != _exits.DONE:
+            return self._code
+        if not written:
+            return _exits.USAGE
+        return _exits.DONE if all(numbers.summary.ok for numbers in all_numbers) else _exits.RUN_FAILED
+
+    @property
+    def _is_whole(self) -> bool:
+        """True when every row has a result."""
+        return (
+            not self._is_interrupted
+            and self._code == _exits.DONE
+            and all(summary is not None and summary.stopped is None for summary in self._summaries)
+        )
+
+    def _write(self) -> bool:
+        """Write the results, and return False when that failed."""
+        target = self._target
+        if target is None or (not len(self._results) and not self._is_whole):
+            return True
+        # What has ended before an interruption is there again only as far as the rows were read this time.
+        if not self._is_whole and target.exists and target.rows() > len(self._results) and not self._args.overwrite:
+            talk(f"{target.name} stays as it is, with more results than there are now; the journal has all of them")
+            return True
+        try:
+            target.write(self._results)
+        except OSError as error:
+            talk(f"--output {target.name}: cannot be written: {error.strerror or error}; --resume writes it again")
+            return False
+        self._has_replaced = True
+        return True
+
+    def _print_json(self, numbers: list[_batch_table.Numbers], code: int) -> None:
+        answer_json(
+            {
+                "workflow": self._args.file,
+                "rows": self._source.name,
+                "results": self._args.output if self._has_replaced else None,
+                "interrupted": self._is_interrupted,
+                "exit_code": code,
+                "batches": _batch_table.as_objects(numbers),
+            }
+        )
+
+    def _say_the_end(self, all_numbers: list[_batch_table.Numbers]) -> None:
+        workflow = self._variants[0].workflow
+        if self._args.local and not isinstance(workflow, str) and _execution.model_blocks(workflow):
+            talk(
+                "run on the local Scout"
+                + ("" if self._args.llm_base_url else ", where a stand-in plays the language model")
+            )
+        for numbers in all_numbers:
+            if numbers.summary.stopped is not None and not self._is_interrupted and self._code == _exits.DONE:
+                talk(f"stopped: {numbers.summary.stopped}")
+        if self._target is not None and self._has_replaced:
+            talk(f"{_checks.counted(len(self._results), 'result')} in {self._target.name}")
+        if not self._is_whole and self._variants[0].journal is not None:
+            talk("the same command with --resume goes on")
+
+
+class _Watch:
+    """Stops a batch when the server refuses every row, or cannot be reached, so that the rest would fail as well."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._in_a_row = 0
+        self._error: ScoutError | None = None
+
+    def look(self, item: BatchItem) -> int:
+        """Look at an item, and return the exit code when the batch was stopped because of it, else 0."""
+        from scout import APIConnectionError, APIStatusError
+
+        error = item.error
+        if self._error is not None or error is None or item.resumed:
+            self._in_a_row = 0
+            return _exits.DONE
+        self._in_a_row = self._in_a_row + 1 if isinstance(error, APIConnectionError) else 0
+        is_for_all = isinstance(error, APIStatusError) and error.status in _NOT_ABOUT_A_ROW
+        if not is_for_all and self._in_a_row < _MOST_IN_A_ROW:
+            return _exits.DONE
+        self._error = error
+        self._batch.stop()
+        return _exits.code_of(error)
+
+    def say(self) -> None:
+        """Explain why the batch was stopped, if it was."""
+        if self._error is not None:
+            talk("stopped, because the other rows would fail as well:")
+            _exits.explain(self._error, unknown_outcome="the runs of some rows may have started")

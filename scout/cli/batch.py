@@ -1,0 +1,206 @@
+"""The command `scout batch`: run a workflow once for each row of a file."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scout.cli import (
+    _batch_job,
+    _batch_results,
+    _batch_rows,
+    _checks,
+    _connection,
+    _execution,
+    _exits,
+    _inputs,
+    _local_options,
+    _variants,
+    _workflow,
+)
+from scout.cli._spelling import OneOf
+from scout.cli._terminal import talk
+
+if TYPE_CHECKING:
+    from scout.cli._batch_job import Variant
+
+DESCRIPTION = """\
+Run a workflow once for each row of a file, many at a time. With --output the results are written when the batch has
+ended, and a journal beside them notes each run before it is sent, so that --resume goes on after an interruption and
+sends nothing twice. Without it each result is a line of JSON on stdout.
+
+examples:
+  scout batch workflow.yml rows.csv -o results.csv --local
+  scout batch workflow.yml rows.jsonl -o results.jsonl --resume --concurrency 100 --rate 40
+  scout batch workflow.yml rows.csv -o both.csv --variant now= --variant terse=terse.yml --limit 50
+  scout batch key:greeting rows.csv --column user_message=question --limit 3
+  generate | scout batch workflow.yml - | consume
+"""
+
+_JOURNAL = ".journal"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument(
+        "file", metavar="FILE", help="the workflow, as YAML or JSON; the id of a stored one, or key:NAME"
+    )
+    _batch_rows.add_arguments(parser)
+    _variants.add_argument(parser)
+    _variants.add_named(parser)
+    group = parser.add_argument_group("output")
+    group.add_argument(
+        "-o", "--output", metavar="OUT", help="the file of the results: .jsonl, .csv, or .parquet, which needs pyarrow"
+    )
+    group.add_argument("--overwrite", action="store_true", help="begin anew, in place of results and a journal")
+    group.add_argument("--runs", action="store_true", help="write the whole run into each result of JSON Lines")
+    group.add_argument("--json", action="store_true", help="print the numbers at the end as one JSON object")
+    _add_pace(parser.add_argument_group("batch"))
+    request = _execution.add_request(parser)
+    request.add_argument("--workflow-key", metavar="KEY", help="the key of the workflow to which runs are attributed")
+    _checks.add_argument(parser)
+    _connection.add_base_url(parser)
+    _connection.add_arguments(parser)
+    _local_options.add_arguments(parser, with_switch=True)
+    parser.set_defaults(handler=_run)
+
+
+def _add_pace(group: Any) -> None:
+    group.add_argument("--concurrency", type=int, default=32, metavar="N", help="runs at the same time (default: 32)")
+    group.add_argument("--rate", type=float, metavar="N", help="requests per second at most")
+    group.add_argument("--resume", action="store_true", help="go on with the journal, or begin where there is none")
+    group.add_argument("--journal", metavar="PATH", help=f"the journal (default: the name of --output and {_JOURNAL})")
+    group.add_argument(
+        "--unknown",
+        metavar="WHAT",
+        type=OneOf("ask", "skip", "rerun"),
+        default="ask",
+        help="with --resume, rows whose run may have started before: ask on a terminal (default), skip them for good, "
+        "or rerun them",
+    )
+    group.add_argument(
+        "--stop-after-failures", type=int, metavar="N", help="send no more after N rows that are not done"
+    )
+    group.add_argument(
+        "--stream", action="store_true", help="stream the runs underneath, so that --timeout is from event to event"
+    )
+    group.add_argument("--dask", metavar="ADDRESS", help="run on a Dask cluster, such as tcp://scheduler:8786")
+
+
+# --- Before anything is sent --------------------------------------------------------------------------------------
+
+
+def _run(args: argparse.Namespace) -> int:
+    from scout import ScoutError
+
+    try:
+        return _prepare(args)
+    except ScoutError as error:
+        return _exits.explain(error)
+
+
+def _prepare(args: argparse.Namespace) -> int:
+    stored = args.file.startswith("key:") or _is_stored_id(args.file)
+    _check_options(args, is_stored=stored)
+    target = None if args.output is None else _batch_results.Target(args.output)
+    variants = _load(args, is_stored=stored)
+    _check_files(args, target, variants)
+    again = len(variants) > 1
+    source = _batch_rows.Source(args.rows, args.limit, again=again)
+    found = _batch_rows.survey(source, args.column)
+    first = variants[0].workflow
+    sending = _batch_rows.decide(args, None if isinstance(first, str) else first, found, source)
+    if found.total == 0:
+        talk(f"{source.name} has no rows")
+    folder = Path(args.file).parent
+    with _connection.connected(lambda: _local_options.connect(args, folder)) as client:
+        return _batch_job.BatchJob(args, client, variants, target, source, found, sending).carry_out()
+
+
+def _is_stored_id(word: str) -> bool:
+    from scout import is_workflow_id
+
+    return is_workflow_id(word) and not Path(word).exists()
+
+
+def _check_options(args: argparse.Namespace, *, is_stored: bool) -> None:
+    _local_options.check(args)
+    refusals = {
+        "--json prints the numbers at the end, and stdout has the results; give --output": args.json
+        and not args.output,
+        "--runs is for results of JSON Lines, and --output has another form": args.runs
+        and args.output is not None
+        and not args.output.lower().endswith(_batch_results.JSON_LINES),
+        "--resume needs a journal; give --output or --journal": args.resume and not (args.output or args.journal),
+        "--overwrite begins anew, and --resume goes on; give one of them": args.overwrite and args.resume,
+        "--dask runs on other machines, and --local on this one; start `scout local`, and give its address as "
+        "--base-url": args.dask is not None and args.local,
+        "a stored workflow is run as it is stored; --local, --set and --variant are for files": is_stored
+        and bool(args.local or args.set or args.variant),
+        "--workflow-key is for a file, and a stored workflow has its own": is_stored and args.workflow_key is not None,
+    }
+    for message, applies in refusals.items():
+        if applies:
+            raise _exits.UsageError(message)
+    names = [variant.name for variant in args.variant]
+    double = next((name for name in names if names.count(name) > 1), None)
+    if double is not None:
+        raise _exits.UsageError(f"--variant {double} is given twice; give each another name")
+    _inputs.one_reader_of_stdin(
+        ("FILE", args.file),
+        ("ROWS", args.rows),
+        *((f"the file of --input {each.name}", each.file) for each in args.input),
+        *((f"the file of --set {each.name}", each.file) for each in args.set),
+        *((f"the patch of --variant {each.name}", each.file) for each in args.variant),
+    )
+
+
+def _load(args: argparse.Namespace, *, is_stored: bool) -> list[Variant]:
+    """Return what runs: the workflow, or its variants. They have been checked."""
+    journal: str | None = args.journal or (None if args.output is None else args.output + _JOURNAL)
+    if is_stored:
+        return [_batch_job.Variant("", args.file, journal)]
+    workflow = _variants.vary(_workflow.load(args.file), args.set)
+    variants = [_batch_job.Variant("", workflow, journal)]
+    if args.variant:
+        variants = [
+            _batch_job.Variant(
+                each.name,
+                _variants.vary(workflow, _variants.read_patch(each, workflow)),
+                None if journal is None else f"{journal}.{each.name}",
+            )
+            for each in args.variant
+        ]
+    said: set[str] = set()
+    for variant in variants:
+        if not isinstance(variant.workflow, str):
+            _checks.passed(variant.workflow, args, said)
+            if variant.workflow.output_block_id is None:
+                message = (
+                    "warning: the workflow has no output block, so results have no output; mark one with is_output"
+                )
+                if message not in said and not args.no_check:
+                    said.add(message)
+                    talk(message)
+    return variants
+
+
+def _check_files(args: argparse.Namespace, target: _batch_results.Target | None, variants: list[Variant]) -> None:
+    """Refuse to write over what is there, and to begin anew what could go on."""
+    files = {"ROWS": args.rows, "FILE": args.file, "--output": args.output}
+    files |= {f"the journal of {each.name}" if each.name else "the journal": each.journal for each in variants}
+    named: dict[str, str] = {}
+    for what, name in files.items():
+        if name is not None and name != "-":
+            other = named.setdefault(os.path.realpath(name), what)
+            if other != what:
+                raise _exits.UsageError(f"{other} and {what} are the same file, {name}")
+    if args.resume or args.overwrite:
+        return
+    there = [name for name in (each.journal for each in variants) if name is not None and os.path.lexists(name)]
+    if target is not None and target.exists:
+        there.insert(0, target.name)
+    if there:
+        raise _exits.UsageError(f"{there[0]} exists already; --resume goes on with that batch, --overwrite begins anew")
