@@ -7,11 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from scout.cli import _batch_results, _batch_table, _checks, _connection, _execution, _exits, _interrupts
-from scout.cli._terminal import agrees, answer, answer_escaped, answer_json, can_ask, say, talk, talk_of_interrupt
+from scout.cli._terminal import (
+    agrees,
+    answer,
+    answer_escaped,
+    answer_json,
+    as_json,
+    can_ask,
+    say,
+    talk,
+    talk_of_interrupt,
+)
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
     from scout import Batch, BatchItem, BatchSummary, LoadedWorkflow, Scout, ScoutError
     from scout.cli._batch_rows import Row, Sending, Source, Survey
@@ -19,6 +29,7 @@ if TYPE_CHECKING:
 Unknown = Literal["ask", "skip", "rerun"]
 
 _MOST_NAMED = 5
+_LONGEST_INPUTS = 60
 _NOT_ABOUT_A_ROW = (401, 402, 403, 404)
 """Statuses with which the server refuses every row."""
 _MOST_IN_A_ROW = 20
@@ -89,13 +100,15 @@ class BatchJob:
         self._sending = sending
         self._results = _batch_results.Results(len(variants))
         self._summaries: list[BatchSummary | None] = [None] * len(variants)
+        self._first: list[BatchSummary | None] = [None] * len(variants)
+        """The summaries of the first batches, where there is a second one for the rows that were unknown."""
         self._open: list[list[BatchItem]] = [[] for _ in variants]
         """The rows that may have run in an earlier batch, of each variant."""
         self._engine: Any = None
         self._batch: Batch | None = None
         self._is_interrupted = False
         self._code = _exits.DONE
-        self._has_replaced = False
+        self._has_written = self._cannot_write = False
 
     def carry_out(self) -> int:
         """Run all of it, and return the exit code."""
@@ -103,14 +116,11 @@ class BatchJob:
             self._discard_earlier()
             if self._args.json:
                 _exits.hold_in_result()
-            try:
-                with _interrupts.first_calls(self._interrupt):
-                    self._run_all(self._args.unknown)
-            except KeyboardInterrupt:
-                self._is_interrupted = True
-                talk_of_interrupt("interrupted; what was under way may have run")
+            self._run_until_interrupted(range(len(self._variants)), self._args.unknown)
+            self._write()
             if not self._is_interrupted and self._code == _exits.DONE and self._may_rerun():
                 self._rerun()
+                self._write()
         return self._conclude()
 
     @contextlib.contextmanager
@@ -140,11 +150,16 @@ class BatchJob:
 
     # --- Running ---
 
-    def _run_all(self, unknown: Unknown) -> None:
-        for number in range(len(self._variants)):
-            if self._is_interrupted or self._code != _exits.DONE:
-                return
-            self._run_one(number, unknown)
+    def _run_until_interrupted(self, numbers: Iterable[int], unknown: Unknown) -> None:
+        """Run the rows in the variants with these numbers."""
+        try:
+            with _interrupts.first_calls(self._interrupt):
+                for number in numbers:
+                    if not self._is_interrupted and self._code == _exits.DONE:
+                        self._run_one(number, unknown)
+        except KeyboardInterrupt:
+            self._is_interrupted = True
+            talk_of_interrupt("interrupted; what was under way may have run")
 
     def _run_one(self, number: int, unknown: Unknown) -> None:
         """Run the rows in one variant."""
@@ -214,41 +229,35 @@ class BatchJob:
         rows = _checks.counted(len(items), "row")
         talk(f"{rows} may have run in an earlier batch, and nothing says how that ended:")
         for item in items[:_MOST_NAMED]:
-            session = "" if item.session_id is None else f" (session {item.session_id})"
-            talk(f"  row {item.index + 1}, key {item.key}{session}")
+            talk(f"  row {item.index + 1}, {_shown(item, has_key=self._args.key is not None)}")
         if len(items) > _MOST_NAMED:
             talk(f"  ... and {len(items) - _MOST_NAMED:,} more")
         if can_ask() and self._target is not None:
-            return agrees(f"run {'it' if len(items) == 1 else 'them'} again?")
+            try:
+                return agrees(f"run {'it' if len(items) == 1 else 'them'} again?")
+            except KeyboardInterrupt:
+                self._is_interrupted = True
+                talk_of_interrupt("interrupted")
+                return False
         talk("they stay open; with --resume, --unknown rerun sends them again, and --unknown skip settles them")
         return False
 
     def _rerun(self) -> None:
         """Run the rows again that were unknown. All others come from the journal."""
-        before = list(self._summaries)
-        try:
-            with _interrupts.first_calls(self._interrupt):
-                for number, items in enumerate(self._open):
-                    if items and not self._is_interrupted:
-                        self._run_one(number, "rerun")
-        except KeyboardInterrupt:
-            self._is_interrupted = True
-            talk_of_interrupt("interrupted; what was under way may have run")
-        if self._is_interrupted:
+        before, again = list(self._summaries), [number for number, items in enumerate(self._open) if items]
+        self._run_until_interrupted(again, "rerun")
+        if self._is_interrupted or self._code != _exits.DONE:
             self._summaries = before  # those of now are about a part of the rows
+        else:
+            self._first = before
 
     # --- The end ---
 
     def _conclude(self) -> int:
-        written = self._write()
         numbers = [
-            _batch_table.Numbers(
-                variant.name, variant.journal, summary, self._results.agreement(place) if place else None
-            )
-            for place, (variant, summary) in enumerate(zip(self._variants, self._summaries, strict=True))
-            if summary is not None
+            self._numbers(place, summary) for place, summary in enumerate(self._summaries) if summary is not None
         ]
-        code = self._final_code(numbers, written=written)
+        code = self._final_code(numbers)
         if self._args.json:
             self._print_json(numbers, code)
         else:
@@ -257,12 +266,20 @@ class BatchJob:
         self._say_the_end(numbers)
         return code
 
-    def _final_code(self, all_numbers: list[_batch_table.Numbers], *, written: bool) -> int:
+    def _numbers(self, place: int, summary: BatchSummary) -> _batch_table.Numbers:
+        variant, first = self._variants[place], self._first[place]
+        resumed, seconds = summary.resumed, summary.seconds
+        if first is not None and first is not summary:  # in the second batch all others came from the journal
+            resumed, seconds = first.resumed - len(self._open[place]), seconds + first.seconds
+        agreement = self._results.agreement(place) if place else None
+        return _batch_table.Numbers(variant.name, variant.journal, summary, agreement, resumed, seconds)
+
+    def _final_code(self, all_numbers: list[_batch_table.Numbers]) -> int:
         if self._is_interrupted:
             return _exits.INTERRUPTED
         if self._code != _exits.DONE:
             return self._code
-        if not written:
+        if self._cannot_write:
             return _exits.USAGE
         return _exits.DONE if all(numbers.summary.ok for numbers in all_numbers) else _exits.RUN_FAILED
 
@@ -275,29 +292,29 @@ class BatchJob:
             and all(summary is not None and summary.stopped is None for summary in self._summaries)
         )
 
-    def _write(self) -> bool:
-        """Write the results, and return False when that failed."""
+    def _write(self) -> None:
+        """Write the results, as far as there are any."""
         target = self._target
         if target is None or (not len(self._results) and not self._is_whole):
-            return True
+            return
         # What has ended before an interruption is there again only as far as the rows were read this time.
-        if not self._is_whole and target.exists and target.rows() > len(self._results) and not self._args.overwrite:
+        if not self._is_whole and not self._has_written and self._args.resume and target.rows() > len(self._results):
             talk(f"{target.name} stays as it is, with more results than there are now; the journal has all of them")
-            return True
+            return
         try:
             target.write(self._results)
         except OSError as error:
+            self._cannot_write = True
             talk(f"--output {target.name}: cannot be written: {error.strerror or error}; --resume writes it again")
-            return False
-        self._has_replaced = True
-        return True
+        else:
+            self._has_written = True
 
     def _print_json(self, numbers: list[_batch_table.Numbers], code: int) -> None:
         answer_json(
             {
                 "workflow": self._args.file,
                 "rows": self._source.name,
-                "results": self._args.output if self._has_replaced else None,
+                "results": self._args.output if self._has_written else None,
                 "interrupted": self._is_interrupted,
                 "exit_code": code,
                 "batches": _batch_table.as_objects(numbers),
@@ -306,7 +323,8 @@ class BatchJob:
 
     def _say_the_end(self, all_numbers: list[_batch_table.Numbers]) -> None:
         workflow = self._variants[0].workflow
-        if self._args.local and not isinstance(workflow, str) and _execution.model_blocks(workflow):
+        has_run = any(numbers.summary.rows > numbers.summary.resumed for numbers in all_numbers)
+        if self._args.local and has_run and not isinstance(workflow, str) and _execution.model_blocks(workflow):
             talk(
                 "run on the local Scout"
                 + ("" if self._args.llm_base_url else ", where a stand-in plays the language model")
@@ -314,10 +332,18 @@ class BatchJob:
         for numbers in all_numbers:
             if numbers.summary.stopped is not None and not self._is_interrupted and self._code == _exits.DONE:
                 talk(f"stopped: {numbers.summary.stopped}")
-        if self._target is not None and self._has_replaced:
+        if self._target is not None and self._has_written:
             talk(f"{_checks.counted(len(self._results), 'result')} in {self._target.name}")
         if not self._is_whole and self._variants[0].journal is not None:
             talk("the same command with --resume goes on")
+
+
+def _shown(item: BatchItem, *, has_key: bool) -> str:
+    """Return the words by which a person finds a row again."""
+    session = "" if item.session_id is None else f", session {item.session_id}"
+    inputs = as_json(item.inputs)
+    short = inputs if len(inputs) <= _LONGEST_INPUTS else f"{inputs[:_LONGEST_INPUTS]}..."
+    return (f"key {item.key}" if has_key else short) + session
 
 
 class _Watch:

@@ -330,5 +330,5 @@ def _required(workflow: LoadedWorkflow) -> list[str]:
 
 
 def _objects(value: Any) -> list[Mapping[str, Any]]:
-    values = cast("list[Any]", value) if isinstance(value, list) else []
+    values = cast("Iterable[Any]", value if isinstance(value, list) else ())
     return [each for each in values if isinstance(each, dict)]

@@ -24,12 +24,16 @@ class Numbers(NamedTuple):
         journal: The path of its journal; `None` for none.
         summary: The summary of its batch.
         agreement: The share of its outputs that are those of the first variant; `None` when nothing can be compared.
+        resumed: The rows that come from an earlier batch.
+        seconds: The seconds that it took.
     """
 
     variant: str
     journal: str | None
     summary: BatchSummary
     agreement: float | None
+    resumed: int
+    seconds: float
 
 
 def lines(all_numbers: list[Numbers]) -> Iterator[str]:
@@ -47,12 +51,12 @@ def lines(all_numbers: list[Numbers]) -> Iterator[str]:
 
 def _rows(all_numbers: list[Numbers]) -> Iterator[list[str]]:
     every = [numbers.summary for numbers in all_numbers]
-    yield ["rows", *(f"{each.rows:,}" for each in every)]
+    yield ["rows", *map(_of_all, every)]
     yield ["done", *(f"{each.done:,}" for each in every)]
     yield ["failed", *(f"{each.failed:,}" for each in every)]
     yield ["unknown", *(f"{each.unknown:,}" for each in every)]
-    if any(each.resumed for each in every):
-        yield ["from the journal", *(f"{each.resumed:,}" for each in every)]
+    if any(numbers.resumed for numbers in all_numbers):
+        yield ["from the journal", *(f"{numbers.resumed:,}" for numbers in all_numbers)]
     if len(all_numbers) > 1:
         name = all_numbers[0].variant
         shares = (numbers.agreement for numbers in all_numbers[1:])
@@ -64,7 +68,12 @@ def _rows(all_numbers: list[Numbers]) -> Iterator[list[str]]:
         yield ["tokens out", *(f"{each.output_tokens:,}" for each in every)]
     yield ["median of a run", *(_time(each.percentile(50)) for each in every)]
     yield ["95 % of the runs", *(_time(each.percentile(95)) for each in every)]
-    yield ["time", *(_time(each.seconds) for each in every)]
+    yield ["time", *(_time(numbers.seconds) for numbers in all_numbers)]
+
+
+def _of_all(summary: BatchSummary) -> str:
+    has_rest = summary.total is not None and summary.rows < summary.total
+    return f"{summary.rows:,} of {summary.total:,}" if has_rest else f"{summary.rows:,}"
 
 
 def _price(price: float | None) -> str:
@@ -104,6 +113,8 @@ def as_objects(all_numbers: Iterable[Numbers]) -> list[dict[str, Any]]:
             "journal": numbers.journal,
             "agreement": numbers.agreement,
             **numbers.summary.to_dict(),
+            "resumed": numbers.resumed,
+            "seconds": numbers.seconds,
         }
         for numbers in all_numbers
     ]

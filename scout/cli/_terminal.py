@@ -174,16 +174,18 @@ def say(text: str) -> None:
 def talk(text: str) -> None:
     """Write a message to stderr: in terms of options, and always escaped, because logs are read on terminals too."""
     leave_line()
-    text = f"scout: {escape(in_options(text))}"
-    _write(sys.stderr, text if text.endswith("\n") else text + "\n")
+    _write(sys.stderr, _message(text))
 
 
 def talk_of_interrupt(text: str) -> None:
     """Write a message to stderr, over the `^C` that a terminal shows for Ctrl-C."""
     leave_line()
-    if sys.stderr.isatty():
-        _write(sys.stderr, "\r")
-    talk(text)
+    _write(sys.stderr, ("\r" if sys.stderr.isatty() else "") + _message(text))
+
+
+def _message(text: str) -> str:
+    text = f"scout: {escape(in_options(text))}"
+    return text if text.endswith("\n") else text + "\n"
 
 
 def _write(stream: TextIO, text: str) -> None:
