@@ -316,12 +316,16 @@ NOT_OF_THE_COMMAND = (
     "a name in extra_query",
     "inside a frozen program",
     "Each part of it must be an object of its generated class",
+    "on_progress must be a function",
+    "a client with transport= sends from this process",
+    "extra_body must not hold inputs",
+    "the Dask client does not answer within",
 )
 # Words of files, of answers and of `--fault`, which look like arguments.
 NOT_ARGUMENTS = re.compile(
     r"workflow_key|workflow_config|workflow_id|block_\w+|_env|prompt_items|finish_reason|content_filter|next_cursor|has_more|update_data|status=429"
     r"|stop_reason|stall_after|cut_after|retry_after|create_string|is_output|api\.scoutos\.com|stubs\.yml|run\.state"
-    r"|finish_reason|content_filter"
+    r"|finish_reason|content_filter|the session_id is not text"
 )
 PYTHON = re.compile(
     r"\b[a-z]+(_[a-z]+)+\b|\b[a-z_]+=|\b[A-Za-z_.]+\((?!s\))\S|\bNone\b|\bTrue\b|(?<![\w.])\.[a-z]+\b|\((timeout|deadline)\)"

@@ -219,11 +219,23 @@ class Tally(BatchSummary):
             self.output_tokens += block.output_tokens or 0
 
     def _count_cause(self, error: scout.ScoutError) -> None:
-        cause = shorten(f"{type(error).__name__}: {error.message}", _LONGEST_CAUSE)
-        # Messages may hold ids, so that each is another one; the memory stays bounded.
+        cause = shorten(f"{type(error).__name__}: {_without_ids(error)}", _LONGEST_CAUSE)
+        # Messages may hold other names, so that each is another one; the memory stays bounded.
         known = cause in self._causes or len(self._causes) < _MOST_CAUSES
         self._causes[cause if known else f"{type(error).__name__}: other causes"] += 1
 
     def end(self) -> None:
         """Stop the clock."""
         self._took = self.seconds
+
+
+def _without_ids(error: scout.ScoutError) -> str:
+    """Return the message of an error without what is different for each row, so that rows can be counted together."""
+    message = error.message
+    run: scout.Run | None = getattr(error, "run", None)
+    ids = [getattr(error, name, None) for name in ("request_id", "session_id")]
+    ids += [] if run is None else [run.id, run.session_id]
+    for each in ids:
+        if isinstance(each, str) and each:
+            message = message.replace(each, "...")
+    return message.replace("run ... ", "the run ") if message.startswith("run ... ") else message

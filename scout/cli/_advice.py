@@ -36,6 +36,10 @@ _PHRASES = (
         r"Give it an output: \1 beside the workflow, or in the file of --stubs",
     ),
     (r'LocalScout\(env=\{.*?: "\.\.\."\}\) or in the file of --env-file', "the file of --env-file"),
+    (
+        r'unknown="rerun" sends it again, unknown="skip" leaves it',
+        "--unknown rerun sends it again, --unknown skip leaves it",
+    ),
     (r'workflows\[(".*?")\] (is no config|does not fit into JSON)', r"the workflow \1 \2"),
 )
 
@@ -58,6 +62,7 @@ _OPTIONS = (
         "workflow_key",
         "key",
     ),
+    *("concurrency", "rate", "stop_after_failures", "journal"),
     *("query", "tags", "sort", "direction", "limit", "start_at", "port", "store", "stubs", "llm_base_url"),
 )
 _FIRST_NAME = re.compile(rf"({'|'.join((*_NAMES, *_OPTIONS))})(?=:| must| is)")

@@ -98,7 +98,7 @@ class BatchJob:
         self._source = source
         self._found = found
         self._sending = sending
-        self._results = _batch_results.Results(len(variants))
+        self._results = _batch_results.Results(len(variants), found.columns)
         self._summaries: list[BatchSummary | None] = [None] * len(variants)
         self._first: list[BatchSummary | None] = [None] * len(variants)
         """The summaries of the first batches, where there is a second one for the rows that were unknown."""

@@ -89,7 +89,7 @@ class Target:
         self.name = name
         self.suffix = Path(name).suffix.lower()
         if self.suffix not in _FORMATS:
-            raise _exits.UsageError(f"--output {name}: the name of a file of results ends in {', '.join(_FORMATS)}")
+            raise _exits.UsageError(f"--output {name}: the name of a file of results ends in .jsonl, .csv or .parquet")
         if Path(name).is_dir():
             raise _exits.UsageError(f"--output {name}: is a folder")
         if self.suffix == PARQUET:
@@ -129,14 +129,15 @@ class Results:
 
     Args:
         variants: The number of variants.
+        columns: The names of the columns of the rows, as far as they are known.
     """
 
-    def __init__(self, variants: int) -> None:
+    def __init__(self, variants: int, columns: Iterable[str]) -> None:
         self._spool = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 - it is gone with the process
         self._end = 0
         self._places = [array("q") for _ in range(variants)]
         self._outputs = [array("Q") for _ in range(variants)]
-        self.columns: dict[str, None] = {}
+        self.columns = dict.fromkeys(columns)
 
     def add(self, variant: int, item: BatchItem, record: Record) -> None:
         """Take a record of a variant, in the place of an earlier one of the same row."""

@@ -135,7 +135,9 @@ def _is_pipe(path: Path) -> bool:
     if not stat.S_ISREG(mode):
         return True
     if path.suffix.lower() not in _KINDS:
-        raise UsageError(f"{path}: a file of rows ends in {', '.join(_KINDS)}; others can come from stdin, with '-'")
+        raise UsageError(
+            f"{path}: a file of rows ends in .csv, .tsv, .jsonl or .ndjson; others can come from stdin, with '-'"
+        )
     return False
 
 

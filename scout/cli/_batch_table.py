@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scout._pictures import display_width
+from scout.cli._advice import in_options
 from scout.cli._checks import counted
 from scout.cli._terminal import escape
 
@@ -100,7 +101,7 @@ def _causes(numbers: Numbers) -> Iterator[str]:
     shown = list(causes.items())[:_MOST_CAUSES]
     width = max(len(f"{number:,}") for _, number in shown)
     for cause, number in shown:
-        yield f"  {number:>{width},}  {escape(' '.join(cause.split()))}"
+        yield f"  {number:>{width},}  {escape(in_options(' '.join(cause.split())))}"
     if len(causes) > len(shown):
         yield f"  ... and {counted(len(causes) - len(shown), 'other cause')}"
 
