@@ -147,15 +147,15 @@ class _State:
     def parts(self) -> list[tuple[str, str]]:
         """Return the numbers as texts with a style each, the most important first."""
         summary, rate = self.summary, self._rate()
-        of = "" if summary.total is None else f" of {summary.total:,}"
-        found = [(f"{summary.rows:,}{of} row{'' if (summary.total or summary.rows) == 1 else 's'}", "")]
+        is_whole = summary.ended and summary.rows == summary.total
+        of = "" if summary.total is None or is_whole else f" of {summary.total:,}"
+        rows = f"{summary.rows:,}{of} row{'' if (summary.total or summary.rows) == 1 else 's'}"
+        found = [(f"{rows} in {duration(summary.seconds)}" if summary.ended else rows, "")]
         if summary.failed:
             found.append((f"{summary.failed:,} failed", "red"))
         if summary.unknown:
             found.append((f"{summary.unknown:,} unknown", "yellow"))
-        if summary.ended:
-            found.append((f"in {duration(summary.seconds)}", ""))
-        elif rate and summary.total is not None and summary.rows < summary.total:
+        if rate and not summary.ended and summary.total is not None and summary.rows < summary.total:
             found.append((f"{duration((summary.total - summary.rows) / rate)} left", ""))
         if rate:
             found.append((_per_second(rate), ""))

@@ -114,11 +114,16 @@ def settings(args: argparse.Namespace) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def connected(connect: Callable[[], Scout]) -> Generator[Scout]:
-    """Yield the client that a function returns, whose waits are shown on stderr, and close it."""
+def connected(connect: Callable[[], Scout], *, many: bool = False) -> Generator[Scout]:
+    """Yield the client that a function returns, whose waits are shown on stderr, and close it.
+
+    Args:
+        connect: The function.
+        many: As in `_waits.shown`.
+    """
     from scout.cli import _waits
 
-    with _waits.shown(), connect() as client:
+    with _waits.shown(many=many), connect() as client:
         yield client
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _EXIT_CODE = 130
+_SHOW_CURSOR = b"\x1b[?25h"
 
 
 @contextlib.contextmanager
@@ -86,6 +87,9 @@ def _interrupt(*_: Any) -> None:
 
 
 def _leave(*_: Any) -> None:
+    with contextlib.suppress(OSError):
+        if os.isatty(2):
+            os.write(2, _SHOW_CURSOR)  # which is hidden while a bar moves
     os._exit(_EXIT_CODE)
 
 

@@ -115,7 +115,7 @@ def _prepare(args: argparse.Namespace) -> int:
     if found.total == 0:
         talk(f"{source.name} has no rows")
     folder = Path(args.file).parent
-    with _connection.connected(lambda: _local_options.connect(args, folder)) as client:
+    with _connection.connected(lambda: _local_options.connect(args, folder), many=True) as client:
         return _batch_job.BatchJob(args, client, variants, target, source, found, sending).carry_out()
 
 
