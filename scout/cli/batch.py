@@ -163,16 +163,15 @@ def _load(args: argparse.Namespace, *, is_stored: bool) -> list[Variant]:
     if is_stored:
         return [_batch_job.Variant("", args.file, journal)]
     workflow = _variants.vary(_workflow.load(args.file), args.set)
-    variants = [_batch_job.Variant("", workflow, journal)]
-    if args.variant:
-        variants = [
-            _batch_job.Variant(
-                each.name,
-                _variants.vary(workflow, _variants.read_patch(each, workflow)),
-                None if journal is None else f"{journal}.{each.name}",
-            )
-            for each in args.variant
-        ]
+    variants: list[Variant] = []
+    for each in args.variant or [_variants.Variant("", "")]:
+        varied = _variants.vary(workflow, _variants.read_patch(each, workflow))
+        # The journal tells rows apart by what is sent; so a variant that sends the same needs another one.
+        is_new = all(
+            varied.config != other.workflow.config for other in variants if not isinstance(other.workflow, str)
+        )
+        own = journal if is_new or journal is None else f"{journal}.{each.name}"
+        variants.append(_batch_job.Variant(each.name, varied, own))
     said: set[str] = set()
     for variant in variants:
         if not isinstance(variant.workflow, str):
@@ -190,7 +189,8 @@ def _load(args: argparse.Namespace, *, is_stored: bool) -> list[Variant]:
 def _check_files(args: argparse.Namespace, target: _batch_results.Target | None, variants: list[Variant]) -> None:
     """Refuse to write over what is there, and to begin anew what could go on."""
     files = {"ROWS": args.rows, "FILE": args.file, "--output": args.output}
-    files |= {f"the journal of {each.name}" if each.name else "the journal": each.journal for each in variants}
+    journals = list(dict.fromkeys(each.journal for each in variants if each.journal is not None))
+    files |= {"the journal": journals[0]} if journals else {}
     named: dict[str, str] = {}
     for what, name in files.items():
         if name is not None and name != "-":
@@ -199,7 +199,7 @@ def _check_files(args: argparse.Namespace, target: _batch_results.Target | None,
                 raise _exits.UsageError(f"{other} and {what} are the same file, {name}")
     if args.resume or args.overwrite:
         return
-    there = [name for name in (each.journal for each in variants) if name is not None and os.path.lexists(name)]
+    there = [name for name in journals if os.path.lexists(name)]
     if target is not None and target.exists:
         there.insert(0, target.name)
     if there:
