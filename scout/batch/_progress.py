@@ -200,7 +200,7 @@ def duration(seconds: float) -> str:
 
 def price(value: float) -> str:
     """Return a price with as many digits as say something."""
-    return f"{value:.4f}" if value >= 0.01 or value == 0 else f"{value:.2g}"
+    return f"{value:.4f}" if value >= 0.001 or value == 0 else f"{value:.2g}"
 
 
 # --- Where they are shown -----------------------------------------------------------------------------------------
@@ -276,10 +276,13 @@ class _Bar:
         from rich.text import Text
 
         width = options.max_width - 1  # in the last column, the cursor of some terminals is in the next line
-        numbers = Text(no_wrap=True, overflow="crop")
-        for text, style in self._state.parts():
-            added = Text(f", {text}" if numbers else text, style)
-            if numbers and numbers.cell_len + added.cell_len > width:
+        share, parts = self._state.share, self._state.parts()
+        numbers = Text(*parts[0])
+        has_bar = share is not None and numbers.cell_len + _NARROWEST_BAR < width
+        most = width - _NARROWEST_BAR - 1 if has_bar else width
+        for text, style in parts[1:]:
+            added = Text(f", {text}", style)
+            if numbers.cell_len + added.cell_len > most:
                 break
             numbers.append_text(added)
         room = min(_WIDEST_BAR, width - numbers.cell_len - 1)
@@ -288,8 +291,7 @@ class _Bar:
         if title and room - title.cell_len > _NARROWEST_BAR:
             line.append_text(title).append(" ")
             room -= title.cell_len + 1
-        share = self._state.share
-        if share is not None and room >= _NARROWEST_BAR:
+        if share is not None and has_bar:
             filled, full, rest = round(share * room), *(("=", " ") if options.ascii_only else ("━", "━"))
             line.append(full * filled, "green" if share == 1 else "cyan").append(rest * (room - filled), "dim")
             line.append(" ")

@@ -80,7 +80,7 @@ def _of_all(summary: BatchSummary) -> str:
 def _price(price: float | None) -> str:
     if price is None:
         return "-"
-    return f"{price:.4f}" if price >= 0.01 or price == 0 else f"{price:.2g}"
+    return f"{price:.4f}" if price >= 0.001 or price == 0 else f"{price:.2g}"
 
 
 def _time(seconds: float | None) -> str:
