@@ -90,6 +90,7 @@ class BatchJob:
         source: Source,
         found: Survey,
         sending: Sending,
+        results: _batch_results.Results,
     ) -> None:
         self._args = args
         self._client = client
@@ -98,7 +99,7 @@ class BatchJob:
         self._source = source
         self._found = found
         self._sending = sending
-        self._results = _batch_results.Results(len(variants), found.columns)
+        self._results = results
         self._summaries: list[BatchSummary | None] = [None] * len(variants)
         self._first: list[BatchSummary | None] = [None] * len(variants)
         """The summaries of the first batches, where there is a second one for the rows that were unknown."""

@@ -11,7 +11,7 @@ from array import array
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, cast
 
 from scout.cli import _exits, _keeping
 from scout.cli._advice import in_options
@@ -127,17 +127,25 @@ class Target:
 class Results:
     """The records of all rows and variants, on disk until the batch has ended, because they end in any order.
 
+    A context manager, which removes them from the disk.
+
     Args:
         variants: The number of variants.
         columns: The names of the columns of the rows, as far as they are known.
     """
 
     def __init__(self, variants: int, columns: Iterable[str]) -> None:
-        self._spool = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 - it is gone with the process
+        self._spool = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 - closed by `__exit__`
         self._end = 0
         self._places = [array("q") for _ in range(variants)]
         self._outputs = [array("Q") for _ in range(variants)]
         self.columns = dict.fromkeys(columns)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._spool.close()
 
     def add(self, variant: int, item: BatchItem, record: Record) -> None:
         """Take a record of a variant, in the place of an earlier one of the same row."""

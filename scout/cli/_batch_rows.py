@@ -10,7 +10,7 @@ import sys
 import tempfile
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Self, cast
 
 from scout.cli import _checks, _inputs
 from scout.cli._exits import UsageError
@@ -69,7 +69,7 @@ def _column(text: str) -> Column:
 
 
 class Source:
-    """A file of rows, or stdin.
+    """A file of rows, or stdin. A context manager, in which it can be read.
 
     Args:
         name: The name of the file; `-` for stdin.
@@ -87,10 +87,18 @@ class Source:
         self.is_stream = self._path is None or _is_pipe(self._path)
         if self.is_stream and again:
             # Two readers need all of it; memory may be too small.
-            self._kept = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 - it is gone with the process
+            self._kept = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 - closed by `__exit__`
+            self.is_stream = False
+
+    def __enter__(self) -> Self:
+        if self._kept is not None:
             with self._opened() as file:
                 shutil.copyfileobj(file, self._kept)
-            self.is_stream = False
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._kept is not None:
+            self._kept.close()
 
     def __iter__(self) -> Iterator[Row]:
         """Yield the rows.
@@ -111,7 +119,7 @@ class Source:
     @contextlib.contextmanager
     def _opened(self) -> Generator[BinaryIO]:
         if self._path is None:
-            yield sys.stdin.buffer
+            yield _stdin()
             return
         try:
             file = self._path.open("rb")
@@ -119,6 +127,10 @@ class Source:
             raise UsageError(f"cannot read {self.name}: {getattr(error, 'strerror', None) or error}") from None
         with file:
             yield file
+
+
+def _stdin() -> BinaryIO:
+    return sys.stdin.buffer
 
 
 _KINDS: dict[str, Any] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
@@ -309,11 +321,12 @@ def _check(
             raise UsageError(message + "".join(f" ({name}{hint})" for name, hint in near[:1]))
         talk(f"warning: {message}")
         return
+    have = {each.name for each in columns} | same
     rest = [name for name in found.columns if name not in sent and name != args.key]
     if rest:
-        hint = next((hint for name in rest if (hint := suggestion(name, set(declared) - sent))), "")
-        talk(f"not sent, because the workflow has no such input: {_checks.few(rest)}{hint}")
-    have = {each.name for each in columns} | same
+        without = [name for name in declared if name not in have]
+        hint = next((hint for name in rest if (hint := suggestion(name, without))), "")
+        talk(f"columns that are not sent, because they are not inputs: {_checks.few(rest)}{hint}")
     for name in _required(workflow):
         if name in declared and name not in have:
             where = "" if found.is_whole else "the first row of "

@@ -107,16 +107,18 @@ def _prepare(args: argparse.Namespace) -> int:
     target = None if args.output is None else _batch_results.Target(args.output)
     variants = _load(args, is_stored=stored)
     _check_files(args, target, variants)
-    again = len(variants) > 1
-    source = _batch_rows.Source(args.rows, args.limit, again=again)
-    found = _batch_rows.survey(source, args.column)
-    first = variants[0].workflow
-    sending = _batch_rows.decide(args, None if isinstance(first, str) else first, found, source)
-    if found.total == 0:
-        talk(f"{source.name} has no rows")
-    folder = Path(args.file).parent
-    with _connection.connected(lambda: _local_options.connect(args, folder), many=True) as client:
-        return _batch_job.BatchJob(args, client, variants, target, source, found, sending).carry_out()
+    with _batch_rows.Source(args.rows, args.limit, again=len(variants) > 1) as source:
+        found = _batch_rows.survey(source, args.column)
+        first = variants[0].workflow
+        sending = _batch_rows.decide(args, None if isinstance(first, str) else first, found, source)
+        if found.total == 0:
+            talk(f"{source.name} has no rows")
+        folder = Path(args.file).parent
+        with (
+            _connection.connected(lambda: _local_options.connect(args, folder), many=True) as client,
+            _batch_results.Results(len(variants), found.columns) as results,
+        ):
+            return _batch_job.BatchJob(args, client, variants, target, source, found, sending, results).carry_out()
 
 
 def _is_stored_id(word: str) -> bool:
