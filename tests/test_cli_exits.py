@@ -69,6 +69,13 @@ def answered(behaviour: Behaviour, *options: object) -> Scenario:
     return scenario
 
 
+def batch_of_one(file: Path) -> int:
+    rows = file.with_name("rows.csv")
+    rows.write_text("a\n1\n")
+    with Server(json_answer(FAILED)) as server:
+        return scout("batch", file, rows, url=server.url).returncode
+
+
 def not_sent(*args: object, base_url: str = "https://nothing.invalid") -> Scenario:
     return lambda file: scout("run", *(args or [file]), url=base_url).returncode
 
@@ -116,7 +123,7 @@ CUT = chunked([b'data: {"name": "workflow_run_started"}\n\n'], content_type="tex
 
 ROWS: dict[str, list[Scenario]] = {
     "0 done": [answered(json_answer(run_body()))],
-    "1 the run failed": [answered(json_answer(FAILED)), answered(json_answer(FAILED), "--json")],
+    "1 the run failed": [answered(json_answer(FAILED)), answered(json_answer(FAILED), "--json"), batch_of_one],
     "1 problems or differences were found": [
         lambda file: scout("check", ROOT / "LICENSE", url="").returncode,
         lambda file: scout("diff", file, ROOT / "examples/classify/workflow.yml", url="").returncode,

@@ -411,6 +411,7 @@ def test_the_tables_of_the_local_scout_are_whole(title: str, kind: Any) -> None:
     "command",
     [
         "run",
+        "batch",
         "check",
         "init",
         "stubs",

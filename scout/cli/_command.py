@@ -118,7 +118,7 @@ examples:
 """
 _EXIT_CODES = {
     "0": "done",
-    "1": "the run failed, or problems or differences were found",
+    "1": "the run, or a row of a batch, failed; or problems or differences were found",
     "2": "you can mend it: the command line, the environment, a file, or a request that the API refused",
     "3": "it may pass when tried again: too many requests, or Scout or the network failed",
     "130": "interrupted with Ctrl-C",
