@@ -211,6 +211,7 @@ def test_the_numbers_can_be_one_json_object(folder: Path) -> None:
         "results": "out.jsonl",
         "interrupted": False,
         "exit_code": 0,
+        "error": None,
     }
     assert (numbers["variant"], numbers["journal"], numbers["agreement"]) == (None, "out.jsonl.journal", None)
     assert (numbers["total"], numbers["done"], numbers["stopped"]) == (3, 3, None)
@@ -420,6 +421,7 @@ def interrupted(folder: Path) -> Path:
     done, _ = batch(folder, "-o", "out.jsonl", behaviour=lost)
     assert done.returncode == 1
     assert [record["status"] for record in lines((folder / "out.jsonl").read_text())] == ["done", "unknown", "done"]
+    assert "scout: 1 row may have run, and nothing says how that ended; --resume asks about it" in done.stderr
     return folder
 
 
@@ -515,7 +517,7 @@ def test_rows_from_stdin_are_there_for_every_variant(folder: Path) -> None:
     (folder / "short.yml").write_text("answer.text: '{{ inputs.question }}'\n")
     done, server = batch(folder, "--variant", "a=", "--variant", "b=short.yml", rows="-", stdin=b"question\nq0\nq1\n")
 
-    assert server.hits == 4
+    assert (server.hits, cells(done.stderr, "same output as a")) == (4, ["100%"])
     assert [(record["variant"], record["index"]) for record in lines(done.stdout)] == [
         ("a", 0), ("a", 1), ("b", 0), ("b", 1)
     ]  # fmt: skip
@@ -612,6 +614,16 @@ def test_a_server_that_refuses_every_row_stops_it(folder: Path) -> None:
     assert "scout: stopped, because the other rows would fail as well:\nscout: 401 Unauthorized" in done.stderr
 
 
+def test_rows_that_never_started_are_sent_when_it_goes_on(folder: Path) -> None:
+    with refused_url() as url:
+        first = scout(folder, "workflow.json", "rows.csv", "-o", "o.csv", "--retries", 0, url=url)
+    second, server = batch(folder, "-o", "o.csv", "--resume")
+
+    assert first.returncode == 1
+    assert first.stderr.endswith("scout: 3 rows never started; the same command with --resume sends them again\n")
+    assert (second.returncode, server.hits) == (0, 3)
+
+
 @pytest.mark.usefixtures("no_waiting")
 def test_a_network_that_fails_stops_it(folder: Path) -> None:
     write_rows(folder, 90)
@@ -628,6 +640,13 @@ def test_rate_limits_that_last_stop_it(folder: Path) -> None:
 
     assert (done.returncode, (folder / "o.csv").exists()) == (3, False)
     assert "retry after 60 s" in done.stderr
+
+
+def test_the_error_that_ended_it_is_in_the_json(folder: Path) -> None:
+    done, _ = batch(folder, "-o", "o.csv", "--json", behaviour=answer(401))
+
+    document = json.loads(done.stdout)
+    assert (document["exit_code"], document["error"]["type"]) == (2, "AuthenticationError")
 
 
 def test_a_stream_of_rows_that_breaks_keeps_what_has_ended(folder: Path) -> None:

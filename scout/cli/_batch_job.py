@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from scout.cli import _batch_results, _batch_table, _checks, _connection, _execution, _exits, _interrupts
+from scout.cli import _batch_results, _batch_rows, _batch_table, _checks, _connection, _execution, _exits, _interrupts
+from scout.cli._advice import in_options
+from scout.cli._display import is_piped
 from scout.cli._terminal import (
     agrees,
     answer,
@@ -21,13 +25,14 @@ from scout.cli._terminal import (
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterable
 
     from scout import Batch, BatchItem, BatchSummary, LoadedWorkflow, Scout, ScoutError
-    from scout.cli._batch_rows import Row, Sending, Source, Survey
+    from scout.cli._batch_rows import Feed, Row, Sending, Source, Survey
 
 Unknown = Literal["ask", "skip", "rerun"]
 
+_MAY_HAVE_STARTED = "the runs of some rows may have started"
 _MOST_NAMED = 5
 _LONGEST_INPUTS = 60
 _NOT_ABOUT_A_ROW = (401, 402, 403, 404)
@@ -42,40 +47,6 @@ class Variant(NamedTuple):
     name: str
     workflow: LoadedWorkflow | str
     journal: str | None
-
-
-class _Feed:
-    """The rows as they are sent. Those that have no item yet are kept, also with what is not sent.
-
-    Args:
-        found: The rows.
-        sending: Which columns are sent as which inputs.
-    """
-
-    def __init__(self, found: Survey, sending: Sending) -> None:
-        self._found = found
-        self._sending = sending
-        self._kept: dict[int, Row] = {}
-
-    def __iter__(self) -> Iterator[Row]:
-        for index, row in enumerate(self._found.rows):
-            self._kept[index] = row
-            yield self._sending.inputs(row, index + 1)
-
-    def row(self, item: BatchItem) -> Row:
-        """Return the row of an item, once."""
-        return self._kept.pop(item.index)
-
-
-class _SizedFeed(_Feed):
-    """Rows whose number is known."""
-
-    def __init__(self, found: Survey, sending: Sending, total: int) -> None:
-        super().__init__(found, sending)
-        self._total = total
-
-    def __len__(self) -> int:
-        return self._total
 
 
 class BatchJob:
@@ -109,6 +80,9 @@ class BatchJob:
         self._batch: Batch | None = None
         self._is_interrupted = False
         self._code = _exits.DONE
+        self._error: dict[str, Any] | None = None
+        self._left: Counter[str] = Counter()
+        """The rows of this batch that may have run, or that never started."""
         self._has_written = self._cannot_write = False
 
     def carry_out(self) -> int:
@@ -167,10 +141,9 @@ class BatchJob:
         from scout import ProgressBar, ScoutError
 
         args, variant = self._args, self._variants[number]
-        total = self._found.total
-        feed = _Feed(self._found, self._sending) if total is None else _SizedFeed(self._found, self._sending, total)
+        feed = _batch_rows.feed(self._found, self._sending)
         title = f"scout: {variant.name}" if variant.name else "scout:"
-        with ProgressBar(title, keep=False) as bar:
+        with ProgressBar(title, keep=False) if self._has_room_for_progress else contextlib.nullcontext() as bar:
             batch = self._client.batch(
                 variant.workflow,
                 feed,
@@ -190,11 +163,25 @@ class BatchJob:
             try:
                 self._take_all(number, batch, feed)
             except ScoutError as error:
-                self._code = _exits.explain(error)
+                self._fail(error, _exits.explain(error))
             except _exits.UsageError as error:
-                self._code = _exits.refuse(str(error), **error.facts)
+                self._fail(error, _exits.refuse(str(error), **error.facts))
 
-    def _take_all(self, number: int, batch: Batch, feed: _Feed) -> None:
+    @property
+    def _has_room_for_progress(self) -> bool:
+        """False where results, or what another program makes of them, appear on the same terminal."""
+        return self._target is not None or not sys.stderr.isatty() or not (sys.stdout.isatty() or is_piped())
+
+    def _fail(self, error: Exception, code: int) -> None:
+        self._code = code
+        may_have_started = getattr(error, "run_may_have_started", False)
+        self._error = {
+            "type": type(error).__name__,
+            "message": in_options(str(error)),
+            "run_may_have_started": may_have_started,
+        }
+
+    def _take_all(self, number: int, batch: Batch, feed: Feed) -> None:
         self._batch = batch
         watch = _Watch(batch)
         try:
@@ -203,22 +190,27 @@ class BatchJob:
                     return
                 for item in batch:
                     self._take(number, item, feed.row(item))
-                    self._code = watch.look(item) or self._code
+                    watch.look(item)
         finally:
             self._batch = None
-        watch.say()
+        if watch.error is not None:
+            talk("stopped, because the other rows would fail as well:")
+            self._fail(watch.error, _exits.explain(watch.error, unknown_outcome=_MAY_HAVE_STARTED))
 
     def _take(self, number: int, item: BatchItem, row: Row) -> None:
         if item.resumed and item.outcome == "unknown":
             self._open[number].append(item)
         if item.resumed and self._results.has(number, item.index):
             return  # this is the second time, for rows that were unknown the first time
+        if item.error is not None and not item.resumed:
+            self._left[item.outcome] += item.outcome == "unknown" or not item.error.run_may_have_started
         variant = self._variants[number].name
+        self._results.note(number, item)
         record = _batch_results.record_of(item, row, variant, whole=self._args.runs)
         if self._target is None:
             answer(_batch_results.answer_line(record), json=True)
         else:
-            self._results.add(number, item, record)
+            self._results.add(number, record)
 
     # --- Rows that may have run in an earlier batch ---
 
@@ -318,6 +310,7 @@ class BatchJob:
                 "results": self._args.output if self._has_written else None,
                 "interrupted": self._is_interrupted,
                 "exit_code": code,
+                "error": self._error,
                 "batches": _batch_table.as_objects(numbers),
             }
         )
@@ -335,8 +328,23 @@ class BatchJob:
                 talk(f"stopped: {numbers.summary.stopped}")
         if self._target is not None and self._has_written:
             talk(f"{_checks.counted(len(self._results), 'result')} in {self._target.name}")
-        if not self._is_whole and self._variants[0].journal is not None:
+        self._say_what_is_left()
+
+    def _say_what_is_left(self) -> None:
+        if self._variants[0].journal is None:
+            return
+        unknown, failed = self._left["unknown"], self._left["failed"]
+        if unknown:
+            it = "it" if unknown == 1 else "them"
+            talk(
+                f"{_checks.counted(unknown, 'row')} may have run, and nothing says how that ended; "
+                f"--resume asks about {it}, and --resume --unknown rerun sends {it} again"
+            )
+        if not self._is_whole:
             talk("the same command with --resume goes on")
+        elif failed:
+            it = "it" if failed == 1 else "them"
+            talk(f"{_checks.counted(failed, 'row')} never started; the same command with --resume sends {it} again")
 
 
 def _shown(item: BatchItem, *, has_key: bool) -> str:
@@ -353,26 +361,18 @@ class _Watch:
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
         self._in_a_row = 0
-        self._error: ScoutError | None = None
+        self.error: ScoutError | None = None  # that of the row that stopped it
 
-    def look(self, item: BatchItem) -> int:
-        """Look at an item, and return the exit code when the batch was stopped because of it, else 0."""
+    def look(self, item: BatchItem) -> None:
+        """Look at an item, and stop the batch if it says so."""
         from scout import APIConnectionError, APIStatusError
 
         error = item.error
-        if self._error is not None or error is None or item.resumed:
+        if self.error is not None or error is None or item.resumed:
             self._in_a_row = 0
-            return _exits.DONE
+            return
         self._in_a_row = self._in_a_row + 1 if isinstance(error, APIConnectionError) else 0
         is_for_all = isinstance(error, APIStatusError) and error.status in _NOT_ABOUT_A_ROW
-        if not is_for_all and self._in_a_row < _MOST_IN_A_ROW:
-            return _exits.DONE
-        self._error = error
-        self._batch.stop()
-        return _exits.code_of(error)
-
-    def say(self) -> None:
-        """Explain why the batch was stopped, if it was."""
-        if self._error is not None:
-            talk("stopped, because the other rows would fail as well:")
-            _exits.explain(self._error, unknown_outcome="the runs of some rows may have started")
+        if is_for_all or self._in_a_row >= _MOST_IN_A_ROW:
+            self.error = error
+            self._batch.stop()

@@ -147,18 +147,23 @@ class Results:
     def __exit__(self, *_: object) -> None:
         self._spool.close()
 
-    def add(self, variant: int, item: BatchItem, record: Record) -> None:
+    def note(self, variant: int, item: BatchItem) -> None:
+        """Note the output of a row in a variant, to be compared with those of other variants."""
+        outputs = self._outputs[variant]
+        if len(outputs) <= item.index:
+            outputs.extend([0] * (item.index + 1 - len(outputs)))
+        outputs[item.index] = 0 if item.run is None or not item.ok else _digest(item.run.output)
+
+    def add(self, variant: int, record: Record) -> None:
         """Take a record of a variant, in the place of an earlier one of the same row."""
-        places, outputs = self._places[variant], self._outputs[variant]
-        while len(places) <= item.index:
-            places.append(_NONE)
-            outputs.append(0)
+        places, index = self._places[variant], record["index"]
+        if len(places) <= index:
+            places.extend([_NONE] * (index + 1 - len(places)))
         data = line_of(record).encode("utf-8", "backslashreplace")
         self._spool.seek(self._end)
         self._spool.write(data)
-        places[item.index] = self._end
+        places[index] = self._end
         self._end += len(data)
-        outputs[item.index] = _digest(record["output"]) if item.ok else 0
         row: Row = record["row"]
         if row.keys() - self.columns.keys():
             self.columns |= dict.fromkeys(row)

@@ -21,7 +21,7 @@ from scout.cli._terminal import talk
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
 
-    from scout import LoadedWorkflow
+    from scout import BatchItem, LoadedWorkflow
     from scout.cli._inputs import Given
 
 Row = dict[str, Any]
@@ -347,3 +347,42 @@ def _required(workflow: LoadedWorkflow) -> list[str]:
 def _objects(value: Any) -> list[Mapping[str, Any]]:
     values = cast("Iterable[Any]", value if isinstance(value, list) else ())
     return [each for each in values if isinstance(each, dict)]
+
+
+def feed(found: Survey, sending: Sending) -> Feed:
+    """Return the rows as they are sent, with their number where it is known."""
+    return Feed(found, sending) if found.total is None else _SizedFeed(found, sending, found.total)
+
+
+class Feed:
+    """The rows as they are sent. Those that have no item yet are kept, also with what is not sent.
+
+    Args:
+        found: The rows.
+        sending: Which columns are sent as which inputs.
+    """
+
+    def __init__(self, found: Survey, sending: Sending) -> None:
+        self._found = found
+        self._sending = sending
+        self._kept: dict[int, Row] = {}
+
+    def __iter__(self) -> Iterator[Row]:
+        for index, row in enumerate(self._found.rows):
+            self._kept[index] = row
+            yield self._sending.inputs(row, index + 1)
+
+    def row(self, item: BatchItem) -> Row:
+        """Return the row of an item, once."""
+        return self._kept.pop(item.index)
+
+
+class _SizedFeed(Feed):
+    """Rows whose number is known."""
+
+    def __init__(self, found: Survey, sending: Sending, total: int) -> None:
+        super().__init__(found, sending)
+        self._total = total
+
+    def __len__(self) -> int:
+        return self._total

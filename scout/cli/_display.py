@@ -24,11 +24,11 @@ _MANY = 5
 def open_display(*, answer_is_text: bool) -> PlainDisplay:
     """Return a display: one that moves on a terminal; plain lines elsewhere, with NO_COLOR and with TERM=dumb."""
     # A line of JSON for each event would make it flicker.
-    is_calm = answer_is_text if sys.stdout.isatty() else not _is_piped()
+    is_calm = answer_is_text if sys.stdout.isatty() else not is_piped()
     return LiveDisplay() if _live.is_possible() and is_calm else PlainDisplay()
 
 
-def _is_piped() -> bool:
+def is_piped() -> bool:
     """Return True when another program reads stdout. It may write to the terminal itself, as `tee` does."""
     try:
         mode = os.fstat(sys.stdout.fileno()).st_mode
