@@ -317,6 +317,7 @@ NOT_OF_THE_COMMAND = (
     "inside a frozen program",
     "Each part of it must be an object of its generated class",
     "on_progress must be a function",
+    "engine must be one such",
     "a client with transport= sends from this process",
     "extra_body must not hold inputs",
     "the Dask client does not answer within",
