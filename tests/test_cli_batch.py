@@ -8,8 +8,10 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -709,6 +711,49 @@ def test_a_second_ctrl_c_stops_at_once(folder: Path) -> None:
     resumed, _ = batch(folder, "-o", "o.jsonl", "--resume", "--limit", 6)
     assert cells(resumed.stdout, "from the journal")[0] >= "2"
     assert int(cells(resumed.stdout, "unknown")[0]) in (1, 2)
+
+
+PROCESS = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored in the background jobs of a script
+from scout.cli import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_a_process_of_its_own_is_stopped_by_a_second_ctrl_c(folder: Path) -> None:
+    def behave(peer: Peer) -> None:
+        request = peer.request()
+        if question(request) != "q0":
+            peer.wait(PATIENCE)
+        echo(request)(peer)
+
+    argv = ["batch", "workflow.json", "rows.csv", "-o", "o.jsonl"]
+    with Server(behave) as server:
+        env = {**os.environ, "SCOUT_API_KEY": KEY, "SCOUT_BASE_URL": server.url}
+        running = subprocess.Popen(
+            [sys.executable, "-c", PROCESS, *argv], cwd=folder, env=env, stderr=subprocess.PIPE, text=True
+        )
+        assert running.stderr is not None
+        try:
+            server.wait_until(lambda: b'"finished"' in journal_of(folder) and server.hits == 3)
+            time.sleep(0.1)  # the item of q0 is on its way to the results
+            running.send_signal(signal.SIGINT)
+            assert any("finishing the runs" in line for line in running.stderr)
+            running.send_signal(signal.SIGINT)
+            _, err = running.communicate(timeout=PATIENCE)
+        finally:
+            running.kill()
+            running.wait()
+
+    assert (running.returncode, "interrupted" in err) == (130, True)
+    assert [record["output"] for record in lines((folder / "o.jsonl").read_text())] == ["to q0"]
+
+
+def journal_of(folder: Path) -> bytes:
+    path = folder / "o.jsonl.journal"
+    return path.read_bytes() if path.exists() else b""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX pipes")

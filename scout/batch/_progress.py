@@ -164,7 +164,7 @@ class _State:
         if summary.resumed:
             found.append((f"{summary.resumed:,} from the journal", ""))
         if summary.refused:
-            found.append((f"{summary.refused:,} times 429", "yellow"))
+            found.append((f"{summary.refused:,} refused (429)", "yellow"))
         return found
 
     def _rate(self) -> float | None:
