@@ -741,6 +741,7 @@ def test_a_process_of_its_own_is_stopped_by_a_second_ctrl_c(folder: Path) -> Non
             time.sleep(0.1)  # the item of q0 is on its way to the results
             running.send_signal(signal.SIGINT)
             assert any("finishing the runs" in line for line in running.stderr)
+            time.sleep(0.1)  # a signal that arrives just before Python waits is noticed when it has waited
             running.send_signal(signal.SIGINT)
             _, err = running.communicate(timeout=PATIENCE)
         finally:
