@@ -32,7 +32,7 @@ from servers import (
     run_answer,
 )
 
-from scout import Scout
+from scout import ConfigurationError, Scout
 from scout.cli import _batch_job, _batch_rows
 from scout.local import LocalScout
 
@@ -594,6 +594,15 @@ def test_it_runs_on_the_local_scout(folder: Path) -> None:
     assert [record["output"] for record in lines(done.stdout)] == ["q0!", "q1!", "q2!"]
 
 
+def test_a_cluster_that_is_not_there_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect(address: str) -> None:
+        raise ConfigurationError(f"there is no Dask scheduler at {address!r}: refused")
+
+    monkeypatch.setattr("scout.batch._dask.DaskEngine.connect", connect)
+
+    assert refused(folder, "--dask", "tcp://x:1") == "there is no Dask scheduler at 'tcp://x:1': refused"
+
+
 # --- How it ends ----------------------------------------------------------------------------------------------------
 
 
@@ -624,6 +633,16 @@ def test_rows_that_never_started_are_sent_when_it_goes_on(folder: Path) -> None:
     assert first.returncode == 1
     assert first.stderr.endswith("scout: 3 rows never started; the same command with --resume sends them again\n")
     assert (second.returncode, server.hits) == (0, 3)
+
+
+def test_a_key_that_stands_twice_fails_its_second_row(folder: Path) -> None:
+    (folder / "rows.csv").write_text("question,id\na,1\nb,2\nc,1\n")
+    done, server = batch(folder, "-o", "o.jsonl", "--key", "id")
+
+    assert (done.returncode, server.hits) == (1, 2)
+    records = lines((folder / "o.jsonl").read_text())
+    assert [(record["key"], record["status"]) for record in records] == [("1", "done"), ("2", "done"), ("1", "failed")]
+    assert "never started" not in done.stderr  # to go on would not help
 
 
 @pytest.mark.usefixtures("no_waiting")

@@ -202,8 +202,8 @@ class BatchJob:
             self._open[number].append(item)
         if item.resumed and self._results.has(number, item.index):
             return  # this is the second time, for rows that were unknown the first time
-        if item.error is not None and not item.resumed:
-            self._left[item.outcome] += item.outcome == "unknown" or not item.error.run_may_have_started
+        if not item.resumed and (item.outcome == "unknown" or _never_started(item)):
+            self._left[item.outcome] += 1
         variant = self._variants[number].name
         self._results.note(number, item)
         record = _batch_results.record_of(item, row, variant, whole=self._args.runs)
@@ -345,6 +345,13 @@ class BatchJob:
         elif failed:
             it = "it" if failed == 1 else "them"
             talk(f"{_checks.counted(failed, 'row')} never started; the same command with --resume sends {it} again")
+
+
+def _never_started(item: BatchItem) -> bool:
+    """Return True for a row that failed on its way, and which would be sent again."""
+    from scout import APIError
+
+    return isinstance(item.error, APIError) and not item.error.run_may_have_started
 
 
 def _shown(item: BatchItem, *, has_key: bool) -> str:
