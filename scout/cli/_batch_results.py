@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import os
+import sys
 import tempfile
 from array import array
 from functools import partial
@@ -102,14 +103,16 @@ class Target:
         return os.path.lexists(self.name)
 
     def rows(self) -> int:
-        """Return the number of results in the file that is there; 0 when that cannot be told."""
+        """Return the number of results in the file that is there; a very large one when that cannot be told."""
         try:
             if self.suffix == PARQUET:
                 return int(_pyarrow().ParquetFile(self.name).metadata.num_rows)
             with Path(self.name).open(encoding="utf-8", newline="") as file:
                 return sum(1 for _ in file) if self.suffix == JSON_LINES else sum(1 for _ in csv.reader(file)) - 1
-        except (OSError, ValueError, csv.Error):
+        except FileNotFoundError:
             return 0
+        except (OSError, ValueError, csv.Error):
+            return sys.maxsize
 
     def write(self, results: Results) -> None:
         """Write the results, as a whole or not at all.
