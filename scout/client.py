@@ -367,7 +367,8 @@ class Scout(_Client[Http, Transport]):
         Args:
             workflow: As for `execute`; or the id of a stored workflow, or `key:NAME`.
             rows: The inputs of each run: an iterable of mappings, a path to a file of CSV or JSON Lines, or a table of
-                pandas, polars or pyarrow. It may be endless: only a few rows are asked for ahead.
+                pandas, polars or pyarrow. It may be endless: only a few rows are asked for ahead, in the thread that
+                iterates. When the next row takes long to come, items come one or two rows late.
             concurrency: The number of runs under way at most. After a 429 there are fewer for a time.
             journal: A file that notes each run before it is sent and when it has ended, so that a batch that was
                 interrupted can go on. Without it, a batch that is interrupted has to begin again.
@@ -379,8 +380,9 @@ class Scout(_Client[Http, Transport]):
             ordered: Return the items in the order of the rows, and not as they end.
             stop_after_failures: Send no more after so many rows that are not done.
             rate: The number of requests per second at most.
-            key: A column whose value, text or a whole number, names the row in the journal. By default a hash of
-                workflow, options and inputs does.
+            key: A column whose value, text or a whole number, names the row in the journal, so that the row is not sent
+                again when other inputs of it have changed. By default a hash of all inputs names it. In both cases, a
+                row of another workflow, or with other options, is another row.
             stream: Stream the runs underneath, so that `timeout` is the longest wait for an event, and `run.blocks` has
                 times. The items are the same.
             engine: Where rows run instead of in this process, such as a `DaskEngine`.

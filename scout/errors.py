@@ -366,11 +366,11 @@ class RunOutputError(ScoutError, ValueError):
 
 
 class RunUnknownError(ScoutError):
-    """A batch was interrupted after it had sent the run of a row, or was about to. The run may have started.
+    """A batch was interrupted, or lost its Dask worker, while the run of a row was under way. It may have started.
 
     Attributes:
-        session_id: The session that was chosen for the run, with which it can be looked up; `None` when the server
-            chose.
+        session_id: The id of the session that the batch made for the run of a stored workflow, to look it up; `None`
+            when the server made it.
     """
 
     def __init__(self, message: str, *, session_id: str | None = None) -> None:
@@ -379,7 +379,7 @@ class RunUnknownError(ScoutError):
 
 
 class JournalError(ScoutError):
-    """The journal of a batch cannot be read or written.
+    """The journal of a batch cannot be read or written, or another process uses it.
 
     Attributes:
         problem: The message without the place.

@@ -1198,6 +1198,17 @@ def test_another_workflow_or_option_is_another_row(call: Caller, tmp_path: Path,
     assert server.runs == dict.fromkeys(range(3), 2)
 
 
+def test_how_a_row_is_sent_does_not_make_it_another_one(call: Caller, tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    ways: Any = {"stream": True, "timeout": 5, "extra_headers": {"x-team": "harbour"}, "concurrency": 2}
+    with BatchServer() as server:
+        run_batch(call, server.url, rows(3), journal=journal).checked()
+        again = run_batch(call, server.url, rows(3), journal=journal, **ways).checked()
+
+    assert again.summary.resumed == 3
+    assert server.runs == dict.fromkeys(range(3), 1)
+
+
 def test_rows_may_be_added_moved_and_left_out(call: Caller, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
     with BatchServer() as server:
@@ -1412,6 +1423,21 @@ def test_a_session_of_the_caller_stays(call: Caller, server: LocalScout) -> None
     runs = [request for request in server.requests if request.path.endswith("/execute")]
     assert {request.query["session_id"] for request in runs} == {"sess_mine"}
     assert {item.session_id for item in result.items} <= {"sess_mine", None}
+
+
+def test_a_stored_workflow_that_is_deployed_anew_has_the_same_rows(
+    call: Caller, server: LocalScout, tmp_path: Path
+) -> None:
+    options = {"workflow": "key:hello", "journal": tmp_path / "journal"}
+    with Scout(KEY, base_url=server.url) as scout:
+        first = scout.workflows.deploy(HELLO, key="hello")
+        run_batch(call, server.url, MESSAGES, **options).checked()
+        scout.workflows.deploy({**first.workflow.config, "workflow_display_name": "Another"}, key="hello")
+
+    again = run_batch(call, server.url, MESSAGES, **options).checked()
+    other = run_batch(call, server.url, MESSAGES, revision_id=first.revision_id, **options).checked()
+
+    assert (again.summary.resumed, other.summary.resumed) == (len(MESSAGES), 0)
 
 
 def test_a_key_that_no_workflow_has_is_an_error_before_anything_runs(call: Caller, server: LocalScout) -> None:

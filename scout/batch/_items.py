@@ -48,19 +48,19 @@ Outcome = Literal["done", "failed", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class BatchItem:
-    """What became of one row of a batch.
+    """The result of one row of a batch: a run, an error, or both.
 
     Attributes:
         index: The position of the row, from 0.
-        key: What the journal knows the row by: the value of the column `key`, else a hash of workflow, options and
+        key: The name of the row in the journal: the value of the column `key`, else a hash of workflow, options and
             inputs.
         inputs: The inputs that were sent.
         run: The run, if there is one: also one that failed, or the part of one that is known.
-        error: Why the row is not done; `None` when its run completed.
+        error: The reason why the row is not done; `None` when its run completed.
         attempts: The number of requests that were sent, those that were refused (429) included.
         seconds: The seconds from the last sending to its answer.
-        session_id: The session of the run that was chosen for it, with which it can be looked up later; `None` when the
-            server chose.
+        session_id: The id of the session that the batch made for the run of a stored workflow, to look it up later;
+            `None` when the server made it.
         resumed: True when the item comes from the journal of an earlier batch, so that nothing was sent for it now.
     """
 
