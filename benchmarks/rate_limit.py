@@ -331,12 +331,13 @@ def measure(client: Client, weather: Weather, rows: int, workers: int) -> tuple[
 
     ideal = ideal_time(rows, workers, weather.rate, weather.is_storm)
     lost = rows - len(result.done) - len(result.unknown)
-    twice = sum(count - 1 for count in runs.values())
-    unknown = [row for row in range(rows) if weather.is_storm and is_broken(row)]
+    broken = {row for row in range(rows) if weather.is_storm and is_broken(row)}
     wrong = [f"{lost} rows are lost: {error}" for error in sorted(result.errors)[:3]]
-    wrong += [f"{twice} runs too many"] * (twice > 0)
-    wrong += [f"{len(runs)} rows ran"] * (len(runs) != rows)
-    wrong += [f"unknown are {sorted(result.unknown)}, and not {unknown}"] * (sorted(result.unknown) != unknown)
+    wrong += [f"row {row} ran {count} times" for row, count in runs.items() if count > 1]
+    wrong += [f"row {row} is done, and did not run" for row in result.done if row not in runs]
+    # A connection that is reset at the moment at which a row is sent makes one more of them, which did not run.
+    wrong += [f"row {row} is not unknown" for row in broken.difference(result.unknown)]
+    wrong += [f"row {row} is unknown" for row in runs.keys() & set(result.unknown) - broken]
     wrong += ["the order is wrong"] * (client.is_ordered and result.done != sorted(result.done))
     wrong += [f"{seconds / ideal:.2f} times the ideal are too many"] * (seconds > client.budget * ideal)
     cells = (
