@@ -10,7 +10,7 @@ ideal by threads or tasks that call `execute`, or 1.1 times by `batch`.
 Batches go through a storm as well, in which the server also
 
 - takes 1 s for each of its first answers, and 2 s for every twentieth row;
-- resets connections that have been idle for 0.3 s, and accepts no connections for 0.1 s of each 1.7 s;
+- resets connections that have been idle for 0.3 s, and accepts no connections for 0.1 s of each 3.1 s;
 - breaks every fiftieth connection off after it has read a request: those runs are unknown, and must be counted as such.
 
 The server counts the runs of each row: none may run twice.
@@ -58,7 +58,7 @@ REFUSAL = b"HTTP/1.1 429 Too Many Requests\r\n%bcontent-length: 0\r\n\r\n"
 SLOW_START = 1.0  # seconds that an answer takes in the first second of a storm
 STALL, STALLED = 2.0, 20  # seconds that every so-manieth row takes
 IDLE = 0.3  # seconds after which an idle connection is reset
-CLOSED, PERIOD = 0.1, 1.7  # seconds of each so many, in which no connection is accepted
+CLOSED, PERIOD = 0.1, 3.1  # seconds of each so many, in which no connection is accepted
 BROKEN = 50  # every so-manieth row is broken off after its request was read
 
 
