@@ -1,6 +1,6 @@
 """Many rows against a server that lets so many requests a second through: are rows lost, and how long does it take?
 
-    python benchmarks/rate_limit.py [--rows 600] [--workers 32] [--rate 40] [--storm] [--only batch ...]
+    python benchmarks/rate_limit.py [--rows 1000] [--workers 32] [--rate 40] [--storm] [--only batch ...]
 
 The server, in a process of its own, has a token bucket: it lets a burst of `rate` requests through, and then `rate` a
 second. The others get 429, in one half of the measurements with `Retry-After: 1`, in the other half without. The ideal
@@ -356,7 +356,7 @@ def measure(client: Client, weather: Weather, rows: int, workers: int) -> tuple[
 def main() -> None:
     """Measure all clients, with `Retry-After` and without, and batches in a storm."""
     parser = argparse.ArgumentParser(description="Run rows against a server that refuses most of them.")
-    parser.add_argument("--rows", type=int, default=600)
+    parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=32)
     parser.add_argument("--rate", type=float, default=40.0, help="requests a second")
     parser.add_argument("--storm", action="store_true", help="storms only")
