@@ -32,7 +32,7 @@ from ._requests import Request, execute_request, raw_client
 from .environments import Environment
 from .errors import ConfigurationError
 from .results import Run
-from .workflow_files import LoadedWorkflow, WorkflowSource, load_workflow
+from .workflow_files import LoadedWorkflow, WorkflowSource, load_unchanged
 
 if TYPE_CHECKING:
     from ._requests import AuthenticatedClient
@@ -207,7 +207,7 @@ class _Client(Generic[HttpT, TransportT]):
         begun = time.monotonic()  # the deadline counts from here, because reading the workflow is part of the call
         self._refuse_when_closed()
         config, parts = apply_options(self._config, options, RUN_OPTIONS)
-        loaded = load_workflow(workflow)
+        loaded = load_unchanged(workflow)
         request = execute_request(loaded, inputs, environment=config.environment, streaming=streaming, **parts)
         return request, config, loaded, begun
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, TypeVar, runtime_checkable
 
 import scout  # its names are imported when they are first used, which only `typing.get_type_hints` does here
 
@@ -23,6 +24,7 @@ from .results import StoredWorkflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from io import FileIO
 
 __all__ = [
     "CONFIG_FIELDS",
@@ -35,6 +37,7 @@ __all__ = [
     "is_workflow_id",
     "kind_of",
     "load_text",
+    "load_unchanged",
     "load_workflow",
     "parse_file",
     "place_of_config",
@@ -42,6 +45,8 @@ __all__ = [
     "reason_of",
     "save_workflow",
 ]
+
+T = TypeVar("T")
 
 _MAY_BE_EMPTY = "block_display_name"
 _REQUIRED_IN_A_BLOCK = ("block_id", "block_archetype_id", _MAY_BE_EMPTY)
@@ -244,6 +249,11 @@ def read_bytes(name: str) -> bytes:
     Raises:
         WorkflowFileError: it cannot be read.
     """
+    return _from_file(name, lambda file: file.read())
+
+
+def _from_file(name: str, read: Callable[[FileIO], T]) -> T:
+    """Return what a function reads from an open file. Raises as `read_bytes`."""
     if not name:
         raise WorkflowFileError("the name of a file must not be empty")
     if "\n" in name:
@@ -251,7 +261,8 @@ def read_bytes(name: str) -> bytes:
             "this looks like the text of a workflow; pass a path to a file, or parse the text and pass the mapping"
         )
     try:
-        return Path(name).read_bytes()
+        with open(name, "rb", buffering=0) as file:  # noqa: PTH123 - a Path would cost as much again
+            return read(file)
     except (OSError, ValueError) as error:
         raise _cannot_be("read", name, error) from None
 
@@ -413,6 +424,66 @@ def kind_of(value: object) -> str:
             return "a mapping"
         case _:
             return type(value).__name__
+
+
+# --- Files that have not changed ----------------------------------------------------------------------------------
+
+_SETTLED = 2_000_000_000
+"""Nanoseconds after which another change is sure to get another time: file systems count time in steps of up to 2 s."""
+
+_MOST_FILES = 16
+
+
+class _Signature(NamedTuple):
+    """What is different after a change of a file, unless the change before was just before it."""
+
+    device: int
+    inode: int
+    size: int
+    modified: int
+    changed: int
+
+    @classmethod
+    def of(cls, file: FileIO) -> _Signature:
+        """Return the signature of an open file."""
+        found = os.fstat(file.fileno())
+        return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+    def proves(self, content: bytes, now: int) -> bool:
+        """Return True if a file that still has this signature has this content, which was read after the time `now`."""
+        # The size of a pipe, or of a file that the system makes up when it is read, is another one.
+        return self.size == len(content) and max(self.modified, self.changed) < now - _SETTLED
+
+
+_unchanged: dict[str, tuple[_Signature, LoadedWorkflow]] = {}
+"""The files that were read last, by name. Only replaced as a whole, so that threads and forks need no lock."""
+
+
+def load_unchanged(workflow: WorkflowSource) -> LoadedWorkflow:
+    """Read a workflow for a call: a file that has not changed since the last call is not parsed again.
+
+    As `load_workflow`, but what is returned may be shared with other calls, so it must not be changed.
+    """
+    global _unchanged
+    if not isinstance(workflow, str | os.PathLike):
+        return load_workflow(workflow)
+    name = os.fsdecode(workflow)
+    known = _unchanged.get(name)
+
+    def read(file: FileIO) -> LoadedWorkflow | tuple[_Signature, bytes]:
+        signature = _Signature.of(file)
+        return known[1] if known is not None and known[0] == signature else (signature, file.read())
+
+    now = time.time_ns()
+    found = _from_file(name, read)  # and not os.stat, which may not ask a file server what the file is now
+    if isinstance(found, LoadedWorkflow):
+        return found
+    signature, content = found
+    loaded = _load_bytes(name, content)
+    if signature.proves(content, now):
+        others = [(other, its) for other, its in _unchanged.items() if other != name]
+        _unchanged = dict([*others[1 - _MOST_FILES :], (name, (signature, loaded))])
+    return loaded
 
 
 # --- Saving -------------------------------------------------------------------------------------------------------

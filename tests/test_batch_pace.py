@@ -126,6 +126,18 @@ def test_after_a_refusal_requests_are_spread_over_the_time_of_an_answer() -> Non
     assert len(moments) >= 16 / 0.2 * 0.9  # as many under way as may be
 
 
+def test_few_slow_answers_do_not_spread_the_others() -> None:
+    pace = Pace(10, None, None)
+    for _ in range(50):
+        pace.accepted(0.002)
+    pace.refused(10.0, 0.1, now=10.0)
+    for _ in range(3):
+        pace.accepted(2.0)
+    pace.sent(now=20.0)
+
+    assert pace.wait(now=20.0) < 0.002
+
+
 def test_a_rate_keeps_requests_apart() -> None:
     pace = Pace(100, 10, None)
     now, moments = 5.0, []

@@ -7,16 +7,22 @@ import copy
 import json
 import os
 import textwrap
+import threading
+import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from servers import PATIENCE, Caller, Server, json_answer, settled
 
-from scout import WorkflowConfig, WorkflowFileError
+from scout import WorkflowConfig, WorkflowFileError, workflow_files
 from scout._json import json_fault, write_json
-from scout.workflow_files import load_workflow
+from scout._sources import read_source
+from scout.workflow_files import load_unchanged, load_workflow
 
 Write = Callable[..., Path]
 
@@ -641,6 +647,155 @@ def test_the_text_of_a_workflow_is_not_taken_for_a_path(text: str) -> None:
 @pytest.mark.parametrize("source", [None, 5, b"w.yml", [CONFIG], {"w.yml"}, object()])
 def test_what_is_no_workflow(source: Any) -> None:
     assert f"not {type(source).__name__}" in str(error_of(source))
+
+
+# --- Files that have not changed ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let calls take the time for later, so that they trust files that a test has just written."""
+    monkeypatch.setattr(workflow_files, "_unchanged", {})
+    monkeypatch.setattr(workflow_files, "time", SimpleNamespace(time_ns=lambda: time.time_ns() + 3_000_000_000))
+
+
+def named(name: str) -> str:
+    return f"workflow_display_name: {name}\nblocks: []\n"
+
+
+def name_in(path: Path | str) -> str:
+    name: str = load_unchanged(path).config["workflow_display_name"]
+    return name
+
+
+@pytest.mark.usefixtures("later")
+def test_a_file_that_has_not_changed_is_parsed_once(
+    write: Write, monkeypatch: pytest.MonkeyPatch, call: Caller
+) -> None:
+    path = write("w.yml", YAML_CONFIG)
+    parsed: list[str] = []
+
+    def count(name: str, *args: Any, **options: Any) -> Any:
+        parsed.append(name)
+        return read_source(name, *args, **options)
+
+    monkeypatch.setattr(workflow_files, "read_source", count)
+    with Server(json_answer({"run": {"stop_reason": "workflow_run_completed", "state": {}}})) as server:
+        for number in range(3):
+            assert call(server.url, {"number": number}, workflow=path if number else str(path)).error is None
+
+    assert parsed == [str(path)]
+    assert [json.loads(request.body)["workflow_config"] for request in server.requests] == [CONFIG] * 3
+
+
+@pytest.mark.usefixtures("later")
+def test_what_users_load_is_theirs(write: Write) -> None:
+    path = write("w.yml", named("before"))
+    assert load_unchanged(path) is load_unchanged(path)
+
+    loaded = load_workflow(path)
+    loaded.config["workflow_display_name"] = "mine"  # type: ignore[index]
+
+    assert name_in(path) == "before"
+    assert load_workflow(path).config["workflow_display_name"] == "before"
+
+
+def replace_file(path: Path, text: str) -> None:
+    path.with_name("new").write_text(text, "utf-8")
+    path.with_name("new").replace(path)
+
+
+def rewrite_with_the_old_time(path: Path, text: str) -> None:
+    old = path.stat()
+    path.write_text(text, "utf-8")
+    os.utime(path, ns=(old.st_atime_ns, old.st_mtime_ns))
+
+
+@pytest.mark.usefixtures("later")
+@pytest.mark.parametrize("change", [Path.write_text, replace_file, rewrite_with_the_old_time])
+def test_a_change_is_seen(write: Write, change: Callable[[Path, str], object]) -> None:
+    path = write("w.yml", named("before"))
+    signature = workflow_files._Signature.of
+    assert name_in(path) == "before"
+    with path.open("rb", buffering=0) as file:
+        old = signature(file)
+
+    def is_another() -> bool:  # the file system may count time in steps of some milliseconds
+        change(path, named("after!"))
+        with path.open("rb", buffering=0) as file:
+            return signature(file) != old
+
+    assert settled(is_another)
+
+    assert name_in(path) == "after!"
+
+
+def test_a_change_right_after_another_is_seen(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    signature_of = workflow_files._Signature.of
+    step = 2_000_000_000  # of the file system's time
+
+    def coarse(file: Any) -> Any:
+        found = signature_of(file)
+        return found._replace(modified=found.modified // step * step, changed=found.changed // step * step)
+
+    monkeypatch.setattr(workflow_files._Signature, "of", coarse)
+    path = write("w.yml", "")
+    for number in range(50):
+        path.write_text(named(f"n{number:03}"), "utf-8")
+
+        assert name_in(path) == f"n{number:03}"
+
+
+@pytest.mark.usefixtures("later")
+def test_errors_are_found_again(write: Write) -> None:
+    path = write("w.yml", named("before"))
+    assert name_in(path) == "before"
+    replace_file(path, "blocks: 5\n")
+    for _ in range(2):
+        with pytest.raises(WorkflowFileError, match="line 1, column 1: blocks: must be a list"):
+            load_unchanged(path)
+    path.unlink()
+    with pytest.raises(WorkflowFileError, match="cannot be read: No such file"):
+        load_unchanged(path)
+    write("w.yml", named("again"))
+
+    assert name_in(path) == "again"
+
+
+@pytest.mark.usefixtures("later")
+def test_a_relative_name_means_another_file_in_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("here", "there", "here"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / folder)
+        Path("w.yml").write_text(named(folder), "utf-8")
+
+        assert (name_in("w.yml"), load_unchanged("w.yml").path) == (folder, "w.yml")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+@pytest.mark.usefixtures("later")
+def test_a_pipe_is_another_file_each_time(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.yml"
+    os.mkfifo(pipe)
+    for name in ("first", "later"):
+        writer = threading.Thread(target=pipe.write_text, args=(named(name), "utf-8"))
+        writer.start()
+
+        assert name_in(pipe) == name
+
+        writer.join(PATIENCE)
+
+
+@pytest.mark.usefixtures("later")
+def test_few_files_are_kept_and_threads_may_share_them(write: Write) -> None:
+    paths = [write(f"{number}.yml", named(f"n{number}")) for number in range(40)]
+
+    def load(number: int) -> bool:
+        return name_in(paths[number % 40]) == f"n{number % 40}"
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(load, range(800)))
+    assert 0 < len(workflow_files._unchanged) <= 16
 
 
 # --- What JSON can carry ------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ _DECREASE = 0.8
 _LONGEST_JITTER = 0.02  # seconds; it keeps several batches apart, each of which comes back as one
 _EAGER = 1.1  # by which rows are sent faster than they end, so that as many as may be are under way
 _WEIGHT = 0.1  # of the latest answer in the mean of their seconds
+_SHORTEST = 1e-6  # seconds of an answer, of which there is a logarithm
 _LATE = 0.005  # seconds; a row that was late by so little does not delay those after it
 _AHEAD = 0.05  # seconds; rows whose turn comes so soon are taken together
 
@@ -43,7 +44,7 @@ class Pace:
         self._patience = math.inf if patience is None else patience
         self._next = -math.inf  # when the next request may be sent, for `rate`
         self._turn = -math.inf  # when the next request may be sent, so that they are spread over a round
-        self._mean = 0.0  # the seconds of an answer
+        self._mean: float | None = None  # the logarithm of the seconds of an answer; few slow ones hardly change it
         self._resumes = -math.inf  # when the pause ends
         self._cut = -math.inf  # when the limit was lowered
         self._waits = 0.0  # the pauses since the last request that was accepted
@@ -67,7 +68,9 @@ class Pace:
     @property
     def _spread(self) -> float:
         """The seconds between two requests with which those of a round do not come at once; 0 before a refusal."""
-        return 0.0 if self._cut == -math.inf else self._mean / self._limit / _EAGER
+        if self._cut == -math.inf or self._mean is None:
+            return 0.0
+        return math.exp(self._mean) / self._limit / _EAGER
 
     def wait(self, now: float) -> float:
         """Return the seconds until a request may be sent; 0 for now."""
@@ -82,7 +85,8 @@ class Pace:
 
     def accepted(self, seconds: float = 0.0) -> None:
         """Note an answer that came after so many seconds, whatever it is, but no 429."""
-        self._mean += (seconds - self._mean) * (_WEIGHT if self._mean else 1)
+        latest = math.log(max(seconds, _SHORTEST))
+        self._mean = latest if self._mean is None else self._mean + (latest - self._mean) * _WEIGHT
         self._waits, self._refusals = 0.0, 0
         if self._limit < self._most:
             self._limit = min(self._most, self._limit + 1 / self._limit)
