@@ -44,11 +44,13 @@ with Scout(settings["key"], base_url=settings["url"]) as scout:
 """
 
 
-def start(server: BatchServer, journal: Path, *, rows: int = ROWS, limit: int = 0) -> subprocess.Popen[bytes]:
+def start(
+    server: BatchServer, journal: Path, *, rows: int = ROWS, limit: int = 0, program: str = PROGRAM
+) -> subprocess.Popen[bytes]:
     settings = {
         "key": KEY, "url": server.url, "journal": str(journal), "rows": rows, "limit": limit, "workflow": WORKFLOW,
     }  # fmt: skip
-    return subprocess.Popen([sys.executable, "-c", PROGRAM, json.dumps(settings)], stdout=subprocess.PIPE)
+    return subprocess.Popen([sys.executable, "-c", program, json.dumps(settings)], stdout=subprocess.PIPE)
 
 
 def finish(process: subprocess.Popen[bytes]) -> tuple[int, list[str]]:
@@ -134,6 +136,28 @@ def test_the_batch_after_a_kill_may_be_killed_as_well(tmp_path: Path) -> None:
     assert all(again[n].ok for n in again.keys() - unknown)
     assert set(server.runs) | unknown == set(range(ROWS))
     assert len(unknown) <= 2 * 16
+
+
+def test_a_program_that_ends_in_the_middle_of_a_batch_ends(tmp_path: Path) -> None:
+    # The interpreter ends its thread pools first, and closes the batch after the last thread of the program.
+    program = """
+import itertools, json, sys, threading, time
+from scout import Scout
+
+settings = json.loads(sys.argv[1])
+batch = Scout(settings["key"], base_url=settings["url"]).batch(
+    settings["workflow"], ({"n": n} for n in itertools.count()), journal=settings["journal"], concurrency=4
+)
+print(next(batch).index, "done")
+threading.Thread(target=time.sleep, args=(0.2,)).start()
+"""
+    journal = tmp_path / "journal"
+    with BatchServer(lambda asked: Reply(delay=0.01)) as server:
+        code, lines = finish(start(server, journal, program=program))
+
+    assert (code, len(lines)) == (0, 1)
+    finished = [word for word in states(journal).values() if word == "finished"]
+    assert len(server.runs) - 4 <= len(finished), "a result was lost"
 
 
 def test_a_second_process_is_refused_while_the_first_runs(tmp_path: Path) -> None:

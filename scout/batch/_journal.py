@@ -57,6 +57,10 @@ class Past:
     place: int
 
 
+_Work = asyncio.Future[list[OSError | None]]
+"""The errors of some entries, once they are written."""
+
+
 class _Entry(NamedTuple):
     """Lines that wait for being written."""
 
@@ -257,12 +261,14 @@ class Journal:
         if not entries or not self._file.is_open:
             self._is_writing = False
             return
-        work = loop.run_in_executor(self._writer, self._write, entries)
+        try:
+            work: _Work = loop.run_in_executor(self._writer, self._write, entries)
+        except RuntimeError:  # the interpreter ends and its threads have ended, but what was paid for is still written
+            work = loop.create_future()
+            work.set_result(self._write(entries))
         work.add_done_callback(partial(self._written, loop, entries))
 
-    def _written(
-        self, loop: asyncio.AbstractEventLoop, entries: list[_Entry], work: asyncio.Future[list[OSError | None]]
-    ) -> None:
+    def _written(self, loop: asyncio.AbstractEventLoop, entries: list[_Entry], work: _Work) -> None:
         error = work.exception()
         self._settle(entries, work.result() if error is None else [error] * len(entries))
         if self._pending:
