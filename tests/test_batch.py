@@ -40,6 +40,7 @@ from scout import (
     Scout,
     UnprocessableEntityError,
 )
+from scout.batch import _journal_file
 from scout.cassettes import record, replay
 from scout.local import LocalScout
 
@@ -612,6 +613,16 @@ def test_stop_finishes_what_runs_and_sends_no_more(call: Caller) -> None:
     assert not result.summary.ok
 
 
+def test_a_stop_that_leaves_no_row_is_none(call: Caller) -> None:
+    with BatchServer(slow(0.05)) as server:
+        result = run_batch(call, server.url, rows(4), each=lambda batch, item: batch.stop()).checked()
+    assert (len(result.items), result.summary.stopped, result.summary.ok) == (4, None, True)
+
+    with BatchServer(by_row({}, Reply(422, delay=0.05))) as server:
+        result = run_batch(call, server.url, rows(4), stop_after_failures=4).checked()
+    assert (result.summary.failed, result.summary.stopped, result.summary.ok) == (4, None, False)
+
+
 def test_another_thread_may_stop_it(call: Caller) -> None:
     def stop(batch: Any) -> None:
         server.wait_for_runs(20)
@@ -969,6 +980,18 @@ def test_no_row_is_lost_to_a_storm_of_refusals(call: Caller, seconds: float | No
     assert [item.attempts for item in result.items] == [1 + refused.get(n, 0) for n in range(30)]
 
 
+def test_no_row_is_lost_to_a_refusal_after_a_failure_where_runs_may_repeat(call: Caller, tmp_path: Path) -> None:
+    def reply(asked: Asked) -> Reply:
+        return {1: Reply(500), 2: refusal(0.01)}.get(asked.number, Reply())
+
+    with BatchServer(reply) as server:
+        options = {"client": {"retries": 1, "at_least_once": True}, "journal": tmp_path / "journal"}
+        (item,) = run_batch(call, server.url, rows(1), **options).checked().items
+
+    assert (item.outcome, item.attempts) == ("done", 3)
+    assert b"refused" not in (tmp_path / "journal").read_bytes()  # the first request may have started a run
+
+
 def test_concurrency_falls_after_a_refusal_and_rises_again(call: Caller) -> None:
     refused: list[float] = []
 
@@ -1274,6 +1297,31 @@ def test_a_row_is_in_the_journal_before_it_is_sent(call: Caller, tmp_path: Path)
 
     assert sorted(seen, key=str) == list(range(10))
     assert not server.repeated()
+
+
+def test_a_row_that_is_not_sent_any_more_is_not_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writes: list[float] = []
+    reached = threading.Event()
+
+    def sync(number: int) -> None:
+        writes.append(time.monotonic())
+        if len(writes) == 3:  # after the header and the batch: the first rows
+            reached.set()
+            time.sleep(0.2)
+
+    def close(batch: Any) -> None:
+        reached.wait(PATIENCE)
+        batch.close()
+
+    monkeypatch.setattr(_journal_file, "_sync", sync)
+    with BatchServer() as server:
+        run_batch(Caller("sync"), server.url, rows(8), journal=tmp_path / "j", meanwhile=close).checked()
+        assert (tmp_path / "j").read_bytes().count(b'"started"') == 8
+        assert server.asked == []
+        result = run_batch(Caller("sync"), server.url, rows(8), journal=tmp_path / "j").checked()
+
+    assert set(result.outcomes.values()) == {"done"}
+    assert server.runs == dict.fromkeys(range(8), 1)
 
 
 def test_a_row_is_in_the_journal_before_its_item_comes(call: Caller, tmp_path: Path) -> None:

@@ -311,8 +311,7 @@ class _Work:
             async with self._runner(job, http, most) as runner:
                 dispatcher = Dispatcher(runner, pace, journal, plan, emit, refused)
                 ready(dispatcher)
-                await dispatcher.run()
-                return dispatcher.stopped
+                return await dispatcher.run()
         finally:
             if journal is not None:
                 await journal.close()

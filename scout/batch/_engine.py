@@ -100,7 +100,7 @@ class Dispatcher:
         self._has_all = False
         self._changed = asyncio.Event()
         self._problem: BaseException | None = None
-        self.stopped: str | None = None
+        self._stopped: str | None = None
 
     # --- From outside ---
 
@@ -116,21 +116,20 @@ class Dispatcher:
 
     def stop(self, reason: str) -> None:
         """Send nothing more, and finish what runs."""
-        if self.stopped is None:
-            self.stopped = reason
+        self._stopped = self._stopped or reason
         self._changed.set()
 
     # --- The loop ---
 
-    async def run(self) -> None:
-        """Send the rows until all are done, or it is stopped.
+    async def run(self) -> str | None:
+        """Send the rows until all are done, or it is stopped; return why rows are left, `None` when none are.
 
         Raises:
             JournalError: the journal could not be written. All that ran has been handed on.
             RateLimitError: the server refuses for too long. All that ran has been handed on.
         """
         try:
-            while self.stopped is None and self._problem is None:
+            while not self._is_ending():
                 self._changed.clear()
                 now = time.monotonic()
                 rows = self._take(self._pace.allowance(self._under_way, now))
@@ -148,6 +147,7 @@ class Dispatcher:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._problem is not None:
             raise self._problem
+        return self._stopped if self._new or self._again or not self._has_all else None
 
     async def _wait_for_change(self, seconds: float) -> None:
         """Wait until something has happened, or the given seconds; 0 for as long as it takes."""
@@ -170,35 +170,39 @@ class Dispatcher:
         return rows
 
     async def _send(self, rows: list[_Row]) -> None:
+        """Note rows as started, and send each when its turn comes."""
         self._under_way += len(rows)
-        if self._journal is not None:
-            try:
+        left, is_noted = deque(rows), True
+        try:
+            if self._journal is not None:
                 await self._journal.started_many([(row.key, row.index, row.session_id) for row in rows])
-            except JournalError as error:
-                self._under_way -= len(rows)
-                self._fail(error)
-                return
-        for number, row in enumerate(rows):
-            while (seconds := self._pace.wait(time.monotonic())) > 0 and not self._is_ending():
-                self._changed.clear()
-                await self._wait_for_change(seconds)
-            if self._is_ending():
-                self._give_back(rows[number:])
-                return
-            self._pace.sent(time.monotonic())
-            task = asyncio.create_task(self._run(row))
-            self._tasks.add(task)
-            task.add_done_callback(self._ended)
+            while left and not self._is_ending():
+                now = time.monotonic()
+                if (seconds := self._pace.wait(now)) > 0:
+                    self._changed.clear()
+                    await self._wait_for_change(seconds)
+                    continue
+                self._pace.sent(now)
+                task = asyncio.create_task(self._run(left.popleft()))
+                self._tasks.add(task)
+                task.add_done_callback(self._ended)
+        except JournalError as error:
+            is_noted = False
+            self._fail(error)
+        finally:
+            # Also when this was cancelled: the journal must not say of a row that was not sent that it may have run.
+            self._under_way -= len(left)
+            for row in left:
+                self._send_later(row, is_noted=is_noted)
+
+    def _send_later(self, row: _Row, *, is_noted: bool = True) -> None:
+        """Take back a row that did not start."""
+        heapq.heappush(self._again, row)
+        if is_noted and self._journal is not None:
+            self._journal.refused(row.key)
 
     def _is_ending(self) -> bool:
-        return self.stopped is not None or self._problem is not None
-
-    def _give_back(self, rows: list[_Row]) -> None:
-        """Note that rows were not sent after all."""
-        self._under_way -= len(rows)
-        if self._journal is not None:
-            for row in rows:
-                self._journal.refused(row.key)
+        return self._stopped is not None or self._problem is not None
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -265,7 +269,7 @@ class Dispatcher:
             self._changed.set()
         row.attempts += outcome.attempts
         error = outcome.error
-        if isinstance(error, RateLimitError) and not error.run_may_have_started:
+        if isinstance(error, RateLimitError):
             self._refuse(row, error, sent)
             return
         self._pace.accepted(outcome.seconds)
@@ -273,9 +277,8 @@ class Dispatcher:
 
     def _refuse(self, row: _Row, error: RateLimitError, sent: float) -> None:
         self._note_refusal()
-        if self._journal is not None:
-            self._journal.refused(row.key)
-        heapq.heappush(self._again, row)
+        # With at_least_once, a request before the one that was refused may have started a run.
+        self._send_later(row, is_noted=not error.run_may_have_started)
         if not self._pace.refused(sent, error.retry_after, time.monotonic()):
             self._fail(error)
 
