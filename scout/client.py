@@ -397,14 +397,15 @@ class Scout(_Client[Http, Transport]):
             RateLimitError: while iterating: see above.
         """
         from .batch import Batch  # not needed by most programs
-        from .batch._batch import Settings
+        from .batch._arguments import Settings
 
         self._refuse_when_closed()
         settings = Settings(
-            rows, concurrency, journal, resume, unknown, ordered, stop_after_failures, rate, key, stream, engine,
-            on_progress,
-        )  # fmt: skip
-        return Batch(self._config, self._http, workflow, settings, options, has_transport=self._transport is not None)
+            concurrency, journal, resume, unknown, ordered, stop_after_failures, rate, key, stream, engine, on_progress
+        )
+        return Batch(
+            self._config, self._http, workflow, rows, settings, options, has_transport=self._transport is not None
+        )
 
     @property
     def workflows(self) -> scout.Workflows:
@@ -503,15 +504,14 @@ class AsyncScout(_Client[AsyncHttp, AsyncTransport]):
     ) -> scout.AsyncBatch:
         """Run a workflow once for each row. As `Scout.batch`; `rows` may be an asynchronous iterable, too."""
         from .batch import AsyncBatch  # as in Scout.batch
-        from .batch._batch import Settings
+        from .batch._arguments import Settings
 
         self._refuse_when_closed()
         settings = Settings(
-            rows, concurrency, journal, resume, unknown, ordered, stop_after_failures, rate, key, stream, engine,
-            on_progress,
-        )  # fmt: skip
+            concurrency, journal, resume, unknown, ordered, stop_after_failures, rate, key, stream, engine, on_progress
+        )
         return AsyncBatch(
-            self._config, self._http, workflow, settings, options, has_transport=self._transport is not None
+            self._config, self._http, workflow, rows, settings, options, has_transport=self._transport is not None
         )
 
     @property

@@ -7,9 +7,12 @@ import asyncio
 import contextlib
 import gc
 import json
+import linecache
+import os
 import pickle
 import signal
 import sqlite3
+import sys
 import threading
 import time
 import warnings
@@ -17,6 +20,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count, pairwise
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import httpx
@@ -40,9 +44,12 @@ from scout import (
     Scout,
     UnprocessableEntityError,
 )
-from scout.batch import _journal_file
+from scout.batch import _batch, _journal_file, _work
 from scout.cassettes import record, replay
 from scout.local import LocalScout
+
+LINES = 1 if os.environ.get("SCOUT_TEST_PROFILE") == "deep" else 9
+"""Ctrl-C interrupts at each line of so many."""
 
 
 def rows(number: int, start: int = 0) -> list[dict[str, Any]]:
@@ -696,6 +703,45 @@ def test_close_ends_the_iteration(call: Caller) -> None:
         server.wait_for(lambda: server.under_way == 0)
 
 
+def test_what_is_told_of_the_progress_may_close_it() -> None:
+    with BatchServer() as server, Scout(KEY, base_url=server.url) as scout:
+        batch = scout.batch(WORKFLOW, rows(50), on_progress=lambda summary: summary.rows == 3 and batch.close())
+        assert len(list(batch)) == batch.summary.rows == 3
+
+
+@pytest.mark.parametrize(("items", "stopped"), [(0, "it was closed"), (2, "it was closed"), (3, None)])
+def test_a_batch_that_is_closed_before_its_last_row_was_stopped(call: Caller, items: int, stopped: str | None) -> None:
+    async def program() -> Any:
+        async with AsyncScout(KEY, base_url=server.url) as scout, scout.batch(WORKFLOW, rows(3)) as batch:
+            for _ in range(items):
+                await anext(batch)
+        return batch.summary
+
+    with BatchServer() as server:
+        if call.is_async:
+            summary = asyncio.run(program())
+        else:
+            with Scout(KEY, base_url=server.url) as scout, scout.batch(WORKFLOW, rows(3)) as batch:
+                for _ in range(items):
+                    next(batch)
+            summary = batch.summary
+
+    assert (summary.rows, summary.stopped) == (items, stopped)
+
+
+def test_an_async_batch_belongs_to_its_event_loop() -> None:
+    async def first(batch: Any) -> Any:
+        async with asyncio.timeout(PATIENCE):
+            return await anext(batch)
+
+    with BatchServer(lambda asked: Reply(delay=0.0 if asked.n == 0 else 30.0)) as server:
+        batch = AsyncScout(KEY, base_url=server.url).batch(WORKFLOW, rows(50), concurrency=4)
+        assert asyncio.run(first(batch)).ok
+        with pytest.raises(ConfigurationError, match="event loop"):
+            asyncio.run(first(batch))
+        asyncio.run(batch.close())
+
+
 def test_another_thread_may_close_it() -> None:
     def close(batch: Any) -> None:
         server.wait_for_runs(4)
@@ -786,6 +832,55 @@ def test_ctrl_c_in_the_source_of_rows_is_not_taken_for_its_end() -> None:
 
     assert set(server.runs) <= {0, 1, 2}
     assert batch.summary.stopped
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_ctrl_c_anywhere_hangs_nothing_and_repeats_nothing(ordered: bool) -> None:
+    with BatchServer() as server, Scout(KEY, base_url=server.url) as scout:
+        for number in range(1 + ordered * LINES // 2, 250, LINES):
+            server.runs.clear()
+            batch = scout.batch(WORKFLOW, iter(rows(6)), concurrency=2, ordered=ordered)
+            items: list[Any] = []
+            try:
+                with interrupted_at(number):
+                    items.extend(iter(batch.__next__, None))
+            except (KeyboardInterrupt, StopIteration):
+                with contextlib.suppress(KeyboardInterrupt):  # again, when it interrupted the asking for rows
+                    items.extend(batch)
+
+            assert not server.repeated()
+            assert len({item.index for item in items}) == len(items)
+            assert len(server.runs) - len(items) in (0, 1)  # one that was about to be returned can be missing
+            assert len(server.runs) == 6 or batch.summary.stopped
+            batch.close()
+
+
+@contextlib.contextmanager
+def interrupted_at(number: int) -> Iterator[None]:
+    """Raise `KeyboardInterrupt` where this thread comes to a line of the iterator, the given number of lines from here.
+
+    Not where it leaves a `with` block, which a signal cannot interrupt.
+    """
+    left = number
+
+    def step(frame: FrameType, event: str, argument: object) -> Any:
+        nonlocal left
+        line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+        if event == "line" and not line.lstrip().startswith("with "):
+            left -= 1
+            if left == 0:
+                raise KeyboardInterrupt
+        return step
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        return step if frame.f_code.co_filename in (_batch.__file__, _work.__file__) else None
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
 
 
 async def test_a_cancelled_task_leaves_nothing_behind() -> None:

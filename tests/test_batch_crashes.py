@@ -160,6 +160,35 @@ threading.Thread(target=time.sleep, args=(0.2,)).start()
     assert len(server.runs) - 4 <= len(finished), "a result was lost"
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_forked_process_has_no_part_in_a_batch(tmp_path: Path) -> None:
+    program = """
+import itertools, json, os, sys, warnings
+from scout import ConfigurationError, Scout
+
+warnings.simplefilter("ignore")  # threads and forks
+settings = json.loads(sys.argv[1])
+rows = ({"n": n} for n in range(settings["rows"]))
+batch = Scout(settings["key"], base_url=settings["url"]).batch(settings["workflow"], rows, concurrency=4)
+next(batch)
+if os.fork() == 0:
+    try:
+        next(batch)
+    except ConfigurationError as error:
+        os.write(1, f"{error}\\n".encode())
+    sys.exit()
+os.wait()
+os.write(1, b"%d\\n" % len(list(batch)))
+"""
+    with BatchServer() as server:
+        code, lines = finish(start(server, tmp_path / "journal", rows=40, program=program))
+
+    assert code == 0
+    assert "parent" in lines[0]
+    assert lines[1:] == ["39"]
+    assert server.runs == dict.fromkeys(range(40), 1)
+
+
 def test_a_second_process_is_refused_while_the_first_runs(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
     with BatchServer(lambda asked: Reply(delay=0.02)) as server:

@@ -8,7 +8,9 @@
 | `_journal` | what has been sent and what has ended, on disk |
 | `_pace` | how many rows may be under way, and when the next may be sent |
 | `_engine` | the loop that sends rows |
-| `_batch` | the iterators, and the arguments |
+| `_arguments` | the arguments, and what they say about the requests |
+| `_work` | what both iterators share |
+| `_batch`, `_async_batch` | the iterators |
 | `_dask` | the same rows on more than one machine |
 | `_dask_worker` | what runs on those machines |
 | `_progress` | the numbers while they change |
@@ -18,7 +20,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._batch import AsyncBatch, Batch
+from ._async_batch import AsyncBatch
+from ._batch import Batch
 from ._items import BatchItem, BatchSummary, RowSource
 from ._job import BatchEngine
 from ._rows import read_rows
