@@ -241,7 +241,7 @@ async def test_another_process_is_refused_until_this_one_is_killed(path: Path) -
 async def test_a_forked_process_does_not_keep_the_lock(path: Path) -> None:
     text = """
         journal = Journal(sys.argv[1], resume=True)
-        journal.refused("a")
+        journal.skipped("a")
         if os.fork() == 0:
             try:
                 journal.claim("a", unique=True)
@@ -666,15 +666,31 @@ async def test_what_nobody_waits_for_goes_with_the_next_record(path: Path, disk:
     await journal.started_many([])
     await journal.started_many([(key, 0, None) for key in "abc"])
     before = disk.count
-    journal.refused("a")
+    journal.skipped("b")
     await asyncio.sleep(0)
     assert disk.count == before
     await journal.started("d", 0, None)
     assert disk.count == before + 1
-    journal.skipped("b")
+    journal.skipped("a")
     await journal.close()
 
-    assert await states(path, "abcd") == {"a": "never", "b": "finished", "c": "unknown", "d": "unknown"}
+    assert await states(path, "abcd") == {"a": "finished", "b": "finished", "c": "unknown", "d": "unknown"}
+
+
+async def test_a_refusal_is_written_although_nobody_waits_for_it(path: Path, disk: Disk) -> None:
+    journal = Journal(path, resume=True)
+    await journal.started_many([(key, 0, None) for key in "abc"])
+    before = disk.count
+    disk.reached.clear()
+    for key in "abc":
+        journal.refused(key)
+    await asyncio.sleep(0)
+    assert await asyncio.to_thread(disk.reached.wait, 10)
+    assert disk.count == before + 1
+    await journal.close()
+    assert disk.count == before + 1
+
+    assert await states(path, "abc") == {"a": "never", "b": "never", "c": "never"}
 
 
 async def test_many_records_that_nobody_waits_for_do_not_wait_for_ever(path: Path, disk: Disk) -> None:

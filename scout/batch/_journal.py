@@ -193,8 +193,12 @@ class Journal:
         await self._append(self._finished_line(item), is_start=False)
 
     def refused(self, key: str) -> None:
-        """Record that a row whose start is recorded certainly did not start. It goes with the next record."""
+        """Record that a row whose start is recorded certainly did not start. Nobody waits for it.
+
+        It is written at once, because a pause may follow in which nothing else is.
+        """
         self._add_later({"refused": key})
+        self._begin_writing(asyncio.get_running_loop())
 
     def skipped(self, key: str) -> None:
         """Record that nobody asks any more whether the run of a row started. It goes with the next record."""
