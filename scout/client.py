@@ -369,16 +369,18 @@ class Scout(_Client[Http, Transport]):
             rows: The inputs of each run: an iterable of mappings, a path to a file of CSV or JSON Lines, or a table of
                 pandas, polars or pyarrow. It may be endless: only a few rows are asked for ahead, in the thread that
                 iterates. When the next row takes long to come, items come one or two rows late.
-            concurrency: The number of runs under way at most. After a 429 there are fewer for a time.
+            concurrency: The number of runs under way at most, but never more than the client's `max_connections`. After
+                a 429 there are fewer for a time.
             journal: A file that notes each run before it is sent and when it has ended, so that a batch that was
                 interrupted can go on. Without it, a batch that is interrupted has to begin again.
-            resume: Go on with the journal: rows that are finished are not sent again, and their items are returned from
-                it. `False` requires a new journal.
+            resume: Go on with the journal: rows whose run completed or failed are not sent again, and their items are
+                returned from it. Rows of which it is certain that no run was started are sent. `False` requires a new
+                journal.
             unknown: What becomes of a row whose run may have started before an interruption. `"ask"` does not send it:
                 its item has the error, and so it is the next time. `"skip"` does not send it, and counts it as settled.
                 `"rerun"` sends it, so that it may run twice.
             ordered: Return the items in the order of the rows, and not as they end.
-            stop_after_failures: Send no more after so many rows that are not done.
+            stop_after_failures: Send no more after so many rows that were sent and are not done.
             rate: The number of requests per second at most.
             key: A column whose value, text or a whole number, names the row in the journal, so that the row is not sent
                 again when other inputs of it have changed. By default a hash of all inputs names it. In both cases, a
@@ -393,8 +395,12 @@ class Scout(_Client[Http, Transport]):
         Raises:
             WorkflowFileError: the workflow cannot be read.
             ConfigurationError: an argument is invalid.
-            JournalError: while iterating: the journal cannot be read or written. What had been sent is returned first.
+            JournalError: while iterating: the journal cannot be read or written.
             RateLimitError: while iterating: see above.
+            APIError: while iterating: the stored workflow `key:NAME` cannot be found; nothing was sent.
+
+        An exception that `rows` raises comes out of the iterator as well. What had been sent is finished and returned
+        before any of them.
         """
         from .batch import Batch  # not needed by most programs
         from .batch._arguments import Settings

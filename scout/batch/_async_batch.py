@@ -164,7 +164,10 @@ async def _as_async(rows: Rows) -> AsyncGenerator[Mapping[str, Any]]:
 
 
 class AsyncBatch(BatchIterator):
-    """Asynchronous iterator over the items of a batch, which `AsyncScout.batch` returns. As `Batch`."""
+    """Asynchronous iterator over the items of a batch, which `AsyncScout.batch` returns. As `Batch`.
+
+    Rows are asked for in a task of the batch. Tasks may share a batch, event loops may not.
+    """
 
     _reader: _Reader | None = None
     _is_closed = False
@@ -174,6 +177,7 @@ class AsyncBatch(BatchIterator):
 
     async def __anext__(self) -> BatchItem:
         if self._reader is None and not self._is_closed:
+            self._exchange.tally.begin()
             self._reader = _Reader(self._work, self._exchange, self._rows, self._control)
             weakref.finalize(self, self._reader.forget).atexit = False
         item = None if self._reader is None else await self._reader.next()

@@ -70,6 +70,7 @@ class _Thread:
         """Start it, if it does not run."""
         if not self._is_started:
             self._process = os.getpid()
+            self._exchange.tally.begin()
             # When Ctrl-C comes in between, a second thread is started, which ends at once.
             threading.Thread(target=self._run, name="scout-batch", daemon=True).start()
             self._is_started = True
@@ -241,8 +242,10 @@ class _Reader:
 class Batch(BatchIterator):
     """Iterator over the items of a batch, which `Scout.batch` returns.
 
-    Nothing is sent before the first item is asked for. Rows are asked for a little ahead; they run while the program
-    works on an item. Leaving the `with` block, `close` and forgetting the batch cancel what runs; `stop` does not.
+    Nothing is opened or sent before the first item is asked for. Rows are asked for a little ahead, in the thread that
+    asks for an item, and they run while the program works on an item. Leaving the `with` block, `close` and forgetting
+    the batch cancel what runs; `stop` does not. Threads may share a batch, processes may not. When Ctrl-C interrupts
+    the wait for an item, the batch goes on, and so can the iteration.
     """
 
     def __init__(

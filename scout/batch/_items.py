@@ -52,13 +52,13 @@ class BatchItem:
 
     Attributes:
         index: The position of the row, from 0.
-        key: The name of the row in the journal: the value of the column `key`, else a hash of workflow, options and
-            inputs.
+        key: The name of the row in the journal: the value of the column `key`, else a hash of server, workflow, options
+            and inputs. Empty when the row has none, because its inputs are not JSON or the column is empty.
         inputs: The inputs that were sent.
         run: The run, if there is one: also one that failed, or the part of one that is known.
         error: The reason why the row is not done; `None` when its run completed.
         attempts: The number of requests that were sent, those that were refused (429) included.
-        seconds: The seconds from the last sending to its answer.
+        seconds: The seconds of the last call for the row, with its retries; pauses after a 429 do not count.
         session_id: The id of the session that the batch made for the run of a stored workflow, to look it up later;
             `None` when the server made it.
         resumed: True when the item comes from the journal of an earlier batch, so that nothing was sent for it now.
@@ -106,10 +106,11 @@ class BatchSummary:
         unknown: The rows of which a run may have started, and nothing says how it ended.
         resumed: The rows, among those, that come from the journal of an earlier batch.
         refused: The number of requests that the server refused because there were too many (429).
-        price: The sum of the prices of the runs, in the unit of the API's price list; `None` while no run names one.
+        price: The sum of the prices of the runs, also of those from the journal, in the unit of the API's price list;
+            `None` while no run names one.
         input_tokens: The tokens that language models read, as far as the runs tell.
         output_tokens: The tokens that language models wrote, as far as the runs tell.
-        seconds: The seconds since the batch began; at its end, those that it took.
+        seconds: The seconds since the first item was asked for; at the end, those that the batch took.
         causes: How many rows are not done for which cause, the most frequent first.
         stopped: Why the batch ended before its last row; `None` when it did not.
     """
@@ -147,7 +148,7 @@ class BatchSummary:
 
     @property
     def seconds(self) -> float:
-        """The seconds since the batch began; at its end, those that it took."""
+        """The seconds since the first item was asked for; at the end, those that the batch took."""
         return time.monotonic() - self._began if self._took is None else self._took
 
     @property
@@ -195,6 +196,10 @@ class BatchSummary:
 
 class Tally(BatchSummary):
     """A summary that counts."""
+
+    def begin(self) -> None:
+        """Start the clock."""
+        self._began = time.monotonic()
 
     def add(self, item: BatchItem) -> None:
         """Count an item."""
