@@ -368,7 +368,7 @@ class Scout(_Client[Http, Transport]):
             workflow: As for `execute`; or the id of a stored workflow, or `key:NAME`.
             rows: The inputs of each run: an iterable of mappings, a path to a file of CSV or JSON Lines, or a table of
                 pandas, polars or pyarrow. It may be endless: only a few rows are asked for ahead, in the thread that
-                iterates. When the next row takes long to come, items come one or two rows late.
+                iterates. When the next row takes long to come, items come one row late.
             concurrency: The number of runs under way at most, but never more than the client's `max_connections`. After
                 a 429 there are fewer for a time.
             journal: A file that notes each run before it is sent and when it has ended, so that a batch that was

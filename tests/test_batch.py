@@ -323,6 +323,21 @@ def test_a_slow_consumer_holds_the_rows_back(call: Caller) -> None:
     assert len(pulled) < 500
 
 
+def test_a_row_is_sent_before_the_next_one_comes() -> None:
+    with BatchServer() as server, Scout("key", base_url=server.url) as scout:
+
+        def source() -> Iterator[dict[str, Any]]:
+            for n in range(6):
+                yield {"n": n}
+                if n >= 3:  # after a burst
+                    server.wait_for_runs(n + 1)
+
+        items = list(scout.batch(WORKFLOW, source()))
+
+    assert len(items) == 6
+    assert server.repeated() == set()
+
+
 @pytest.mark.parametrize("concurrency", [1, 3])
 def test_never_more_runs_are_under_way_than_allowed(call: Caller, concurrency: int) -> None:
     with BatchServer(slow(0.01)) as server:

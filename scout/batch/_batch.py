@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Batch"]
 
-_CHUNK = 0.001  # seconds for which rows are collected before they are passed on
+_QUICK = 0.001  # seconds; a source that needs longer may keep the caller from items that are there
+_LOOK = 0.5  # seconds
 
 
 class _Thread:
@@ -60,6 +61,7 @@ class _Thread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._dispatcher: Dispatcher | None = None
+        self._rows: list[tuple[int, Mapping[str, Any]]] = []  # that the dispatcher has not taken yet
         # Held while the loop is called, so that it does not close in between. Garbage collection may close a batch in
         # any thread, also in one that holds it.
         self._lock = threading.RLock()
@@ -76,8 +78,9 @@ class _Thread:
             self._is_started = True
 
     def wait(self) -> None:
-        """Wait until something has changed."""
-        self._bell.get()
+        """Wait until something has changed, or half a second: Python may notice Ctrl-C only when it does not wait."""
+        with contextlib.suppress(queue.Empty):
+            self._bell.get(timeout=_LOOK)
 
     @property
     def is_of_the_parent(self) -> bool:
@@ -90,6 +93,19 @@ class _Thread:
         with self._lock:
             if self._loop is not None and dispatcher is not None:
                 self._loop.call_soon_threadsafe(getattr(dispatcher, name), *args)
+
+    def put(self, row: tuple[int, Mapping[str, Any]]) -> None:
+        """Pass a row on to the dispatcher, with its index. The next one may be long in coming, so it does not wait."""
+        with self._lock:
+            self._rows.append(row)
+            if len(self._rows) == 1:  # else the dispatcher has been called already
+                self.call_for_rows()
+
+    def call_for_rows(self) -> None:
+        """Have the dispatcher take the rows that wait for it."""
+        with self._lock:
+            if self._loop is not None and self._rows:
+                self._loop.call_soon_threadsafe(self._hand_over)
 
     def close(self) -> None:
         """Cancel what runs, and wait for the thread."""
@@ -132,6 +148,12 @@ class _Thread:
         self.takes_rows = True
         self._ring()
 
+    def _hand_over(self) -> None:
+        with self._lock:
+            rows, self._rows = self._rows, []
+        if self._dispatcher is not None:
+            self._dispatcher.put(rows)
+
     def _emit(self, item: BatchItem) -> None:
         self._exchange.put(item)
         self._ring()
@@ -151,7 +173,6 @@ class _Reader:
         self._exchange = exchange
         self._rows = rows
         self._numbered = enumerate(rows)
-        self._chunk: list[tuple[int, Any]] = []
         self._has_more = self._is_quick = True
         self._is_closed = False
         self._problem: BaseException | None = None
@@ -194,7 +215,7 @@ class _Reader:
     def _ask(self) -> None:
         """Ask for rows. A slow source must not keep items that are there from the caller."""
         room = self._exchange
-        self._pass_on()
+        self._thread.call_for_rows()  # again, when Ctrl-C came before
         while self._has_more and ((room.has_much_room and self._is_quick) or (room.has_room and not room.has_items)):
             try:
                 self._pull()
@@ -203,30 +224,23 @@ class _Reader:
                 self._has_more, self._problem = False, error
                 if not isinstance(error, Exception):
                     raise
-            finally:
-                self._pass_on()
         if not self._has_more:
             self._thread.call("end")
 
     def _pull(self) -> None:
-        """Take rows from their source, as many as there is room for, but no longer than a moment."""
+        """Pass on rows from their source, as many as there is room for, but no longer than a moment."""
         began = time.monotonic()
         while self._exchange.has_room:
             row = next(self._numbered, None)
             if row is None:
                 self._has_more = False
                 return
-            self._chunk.append(row)
             self._exchange.count_row()
-            if time.monotonic() - began > _CHUNK:
+            self._thread.put(row)
+            if time.monotonic() - began > _QUICK:
                 self._is_quick = False
                 return
         self._is_quick = True
-
-    def _pass_on(self) -> None:
-        if self._chunk:
-            self._thread.call("put", self._chunk)  # again, when Ctrl-C comes now; the dispatcher takes each row once
-            self._chunk = []
 
     def close(self) -> None:
         """Cancel what runs, and release everything."""

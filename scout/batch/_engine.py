@@ -93,7 +93,6 @@ class Dispatcher:
         self._emit = emit
         self._note_refusal = refused
         self._new: deque[_Row] = deque()
-        self._expected = 0  # the index of the next row
         self._again: list[_Row] = []  # refused by a 429, the first row first
         self._tasks: set[asyncio.Task[None]] = set()
         self._under_way = 0
@@ -106,10 +105,8 @@ class Dispatcher:
     # --- From outside ---
 
     def put(self, rows: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
-        """Take more rows, with their indexes, in order. Those that it has taken already are ignored."""
-        self._new.extend(_Row(index, inputs) for index, inputs in rows if index >= self._expected)
-        if rows:
-            self._expected = rows[-1][0] + 1
+        """Take more rows, with their indexes."""
+        self._new.extend(_Row(index, inputs) for index, inputs in rows)
         self._changed.set()
 
     def end(self) -> None:
