@@ -258,7 +258,8 @@ def _compare(rows: Rows, declared: list[str], columns: list[Column], have: set[s
     if rest:
         talk(f"columns that are not sent, because they are not inputs: {_checks.few(rest)}{hint}")
     if without:
-        talk(f"inputs that {rows.place} has no column for: {_checks.few(without)}")
+        advice = f"--column {without[0]}=COLUMN sends a column of another name"
+        talk(f"inputs that {rows.place} has no column for: {_checks.few(without)}; {advice}")
 
 
 class Feed:
