@@ -83,8 +83,8 @@ def test_a_log_gets_a_line_every_few_seconds_and_at_the_end(capsys: pytest.Captu
     lines = err.splitlines()
     assert out == ""
     assert 3 <= len(lines) <= 6
-    assert all(re.match(r"tickets: \d+ of 1,000 rows,( .* left, \d+/s,)? price 0\.0\d+", line) for line in lines[:-1])
-    assert re.fullmatch(r"tickets: 21 of 1,000 rows in \d+ ms, 1 failed, \d+/s, price 0\.0400", lines[-1])
+    assert all(re.match(r"tickets: \d+ of 1,000 rows,( .* left, \d+/s,)? price 0\.\d+", line) for line in lines[:-1])
+    assert re.fullmatch(r"tickets: 21 of 1,000 rows in \d+ ms, 1 failed, \d+/s, price 0\.04", lines[-1])
 
 
 @pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
@@ -93,7 +93,7 @@ def test_a_terminal_that_must_not_move_gets_lines(name: str, value: str, monkeyp
     with on_a_terminal() as terminal, ProgressBar(seconds=0) as bar:
         bar(tally(5))
 
-    assert terminal.getvalue().splitlines() == ["5 of 1,000 rows, price 0.0100"] * 2
+    assert terminal.getvalue().splitlines() == ["5 of 1,000 rows, price 0.01"] * 2
 
 
 def test_without_rich_a_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +101,7 @@ def test_without_rich_a_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> 
     with on_a_terminal() as terminal, ProgressBar() as bar:
         bar(tally(5))
 
-    assert terminal.getvalue() == "5 of 1,000 rows, price 0.0100\n"
+    assert terminal.getvalue() == "5 of 1,000 rows, price 0.01\n"
 
 
 def test_nothing_is_left_where_that_was_asked_for() -> None:
@@ -132,13 +132,13 @@ def test_a_terminal_has_a_bar_that_stays_when_the_batch_has_ended() -> None:
     with on_a_terminal() as terminal:
         bar = ProgressBar("now")
         bar(summary)
-        assert re.fullmatch(r"now [━╺]+ 320 of 1,000 rows, 20 failed, price 0\.6000", *terminal.shown)
+        assert re.fullmatch(r"now [━╺]+ 320 of 1,000 rows, 20 failed, price 0\.6", *terminal.shown)
         for _ in range(680):
             summary.add(DONE)
         summary.end()
         bar(summary)
 
-    assert re.fullmatch(r"now ━+ 1,000 rows in [\d.]+ ms, 20 failed,( [\d,]+/s,)? price 1\.9600", *terminal.shown)
+    assert re.fullmatch(r"now ━+ 1,000 rows in [\d.]+ ms, 20 failed,( [\d,]+/s,)? price 1\.96", *terminal.shown)
     assert terminal.getvalue().rstrip().endswith("\x1b[?25h")  # the cursor is there again
 
 
@@ -179,7 +179,7 @@ def test_rows_without_a_number_have_a_bar_that_has_no_end() -> None:
     with on_a_terminal() as terminal, ProgressBar() as bar:
         bar(tally(7, total=None))
 
-    assert re.fullmatch("━+ 7 rows, price 0.0140", *terminal.shown)
+    assert re.fullmatch("━+ 7 rows, price 0.014", *terminal.shown)
 
 
 def test_a_bar_serves_one_batch_after_another() -> None:
@@ -259,7 +259,7 @@ def test_the_shell_of_ipython_is_not_a_notebook(
         bar(tally(1))
 
     assert not handles
-    assert capsys.readouterr().err == "1 of 1,000 rows, price 0.0020\n"
+    assert capsys.readouterr().err == "1 of 1,000 rows, price 0.002\n"
 
 
 # --- Words and arguments --------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import scout  # its names are imported when they are first used, which only `typing.get_type_hints` does here
 from scout._json import whole_text
 from scout.errors import ConfigurationError
-from scout.timeline import duration_text
+from scout.timeline import duration_text, price_text
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -136,7 +136,7 @@ class _State:
             (f"{summary.unknown:,} unknown" if summary.unknown else "", "yellow"),
             (f"{_left(left / rate)} left" if rate and left > 0 and not summary.ended else "", ""),
             (_per_second(rate) if rate else "", ""),
-            ("" if summary.price is None else f"price {summary.price:.4f}", ""),
+            ("" if summary.price is None else f"price {price_text(summary.price)}", ""),
             (f"{summary.resumed:,} from the journal" if summary.resumed else "", ""),
             (f"{summary.refused:,} refused (429)" if summary.refused else "", "yellow"),
         ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import os
 import sys
 import tempfile
 from functools import partial
@@ -17,7 +16,7 @@ from scout.cli import _exits, _keeping
 from scout.cli._advice import in_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from scout import BatchItem, ScoutError
     from scout.cli._batch_rows import Row
@@ -31,14 +30,7 @@ _AT_ONCE = 1000  # rows of a Parquet file that are in memory
 
 
 def record_of(item: BatchItem, row: Row, variant: str, *, whole: bool) -> Record:
-    """Return what became of a row, as JSON, without the API key.
-
-    Args:
-        item: Its item.
-        row: The row, also with the columns that were not sent.
-        variant: The name of the variant; empty for none.
-        whole: Add the whole run.
-    """
+    """Return what became of a row, of which also the columns that were not sent are given, as JSON without the key."""
     run, error = item.run, item.error
     record = {
         "index": item.index,
@@ -71,14 +63,7 @@ def facts_of(error: ScoutError) -> dict[str, Any]:
 
 
 class Target:
-    """The file that gets the results. Whether it can be written is known before anything is sent.
-
-    Args:
-        name: The name of the file.
-
-    Raises:
-        UsageError: it has another form, or cannot be written.
-    """
+    """The file that gets the results. It is a `UsageError` when it cannot be written, before anything is sent."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -90,11 +75,6 @@ class Target:
         if self.suffix == PARQUET:
             _pyarrow()
         _keeping.try_folder("--output", name)
-
-    @property
-    def exists(self) -> bool:
-        """True when there is something of this name."""
-        return os.path.lexists(self.name)
 
     def rows(self) -> int:
         """Return the number of results in the file that is there; a very large one when that cannot be told."""
@@ -117,17 +97,12 @@ class Target:
         from scout._files import write_whole
 
         make: Callable[[Results], Iterable[bytes]]
-        make = {JSON_LINES: _json_lines, CSV: _csv_lines, PARQUET: _parquet}[self.suffix]
+        make = {JSON_LINES: Results.lines, CSV: _csv_lines, PARQUET: _parquet}[self.suffix]
         write_whole(_keeping.path_of(self.name), make(results), overwrite=True)
 
 
 class Results:
-    """The records of all rows and variants, on disk until the batch has ended, because they end in any order.
-
-    Args:
-        variants: The names of the variants; an empty one where there are none.
-        columns: The names of the columns of the rows, as far as they are known.
-    """
+    """The records of all rows and variants, on disk until the batch has ended, because they end in any order."""
 
     def __init__(self, variants: Iterable[str], columns: Iterable[str]) -> None:
         import sqlite3
@@ -144,12 +119,7 @@ class Results:
         self._database.close()
 
     def add(self, variant: int, item: BatchItem, record: Record | None) -> None:
-        """Add a row of a variant, whose output is compared with those of other variants.
-
-        Args:
-            variant: The number of the variant.
-            item: The item of the row.
-            record: Its record; `None` when it need not be kept.
+        """Add a row of a variant, to compare its output, with its record if that is kept.
 
         Raises:
             UsageError: there is no room for it.
@@ -181,7 +151,7 @@ class Results:
             "WHERE one.variant = 0 AND other.variant = ?"
         )
         (share,) = self._database.execute(query, (variant,)).fetchone()
-        return None if share is None else float(share)
+        return cast("float | None", share)
 
     def lines(self) -> Iterator[bytes]:
         """Yield the records as lines of JSON: row by row, and the variants of a row one after the other."""
@@ -199,19 +169,13 @@ class Results:
 # --- Formats ------------------------------------------------------------------------------------------------------
 
 
-def _json_lines(results: Results) -> Iterable[bytes]:
-    return results.lines()
-
-
 def _names(results: Results) -> dict[str, str]:
     """Return the names of our columns. One that a row has itself gets a prefix."""
-    names: dict[str, str] = {}
-    for name in results.ours:
-        free = name
-        while free in results.columns:
-            free = f"scout_{free}"
-        names[name] = free
-    return names
+    return {name: _free(name, results.columns) for name in results.ours}
+
+
+def _free(name: str, taken: Container[str]) -> str:
+    return _free(f"scout_{name}", taken) if name in taken else name
 
 
 def _flat(record: Record, columns: Sequence[str], names: Mapping[str, str]) -> dict[str, Any]:

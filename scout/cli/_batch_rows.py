@@ -137,13 +137,7 @@ class Rows:
 
 @contextlib.contextmanager
 def opened(name: str, limit: int | None, named: list[Column], *, again: bool) -> Generator[Rows]:
-    """Open a file of rows, or stdin for `-`.
-
-    Args:
-        name: The name of the file.
-        limit: The number of rows at most.
-        named: The columns that were named.
-        again: True when the rows are needed more than once, so that those of a stream are kept.
+    """Open a file of rows, or stdin for `-`. Those of a stream are kept when they are needed again.
 
     Raises:
         ConfigurationError: the file cannot be read, or a line of it is wrong.
@@ -209,10 +203,7 @@ class Sending(NamedTuple):
 def decide(args: argparse.Namespace, workflow: LoadedWorkflow | None, rows: Rows) -> Sending:
     """Decide which columns are sent, and say which are not, and which inputs have none.
 
-    Args:
-        args: The arguments of the command.
-        workflow: The workflow; `None` for a stored one, of whose inputs nothing is known.
-        rows: The rows.
+    Nothing is known of the inputs of a stored workflow, for which `workflow` is `None`.
 
     Raises:
         UsageError: a column that is named does not exist, or nothing of the rows would be sent.

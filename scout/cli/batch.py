@@ -61,8 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o",
         "--output",
         metavar="OUT",
-        help="write the results to OUT.jsonl, OUT.csv, or OUT.parquet, which needs pyarrow (default: JSON Lines on "
-        "stdout)",
+        help="write the results to this file, which ends in .jsonl, .csv or .parquet (that needs pyarrow; "
+        "default: JSON Lines on stdout)",
     )
     group.add_argument("--overwrite", action="store_true", help="begin anew, and replace results and journal")
     group.add_argument("--runs", action="store_true", help="write the whole run into each result of JSON Lines")
@@ -83,7 +83,9 @@ def _add_pace(group: Any) -> None:
     group.add_argument("--concurrency", type=int, default=32, metavar="N", help="runs at the same time (default: 32)")
     group.add_argument("--rate", type=float, metavar="N", help="requests per second at most (default: no limit)")
     group.add_argument(
-        "--resume", action="store_true", help="go on with an earlier batch, or begin where there is no journal"
+        "--resume",
+        action="store_true",
+        help="go on with an earlier batch, and send only what has not ended; without a journal, begin",
     )
     group.add_argument("--journal", metavar="PATH", help=f"the journal (default: OUT{_JOURNAL}; without --output none)")
     group.add_argument(
@@ -95,7 +97,7 @@ def _add_pace(group: Any) -> None:
         "elsewhere leave them open (default); skip them for good; or rerun them",
     )
     group.add_argument(
-        "--stop-after-failures", type=int, metavar="N", help="send no more after N rows that are not done"
+        "--stop-after-failures", type=int, metavar="N", help="send no more when N rows have failed (default: never)"
     )
     group.add_argument(
         "--stream", action="store_true", help="stream the runs underneath, so that --timeout is from event to event"
@@ -120,7 +122,7 @@ def _prepare(args: argparse.Namespace) -> int:
     _check_options(args, is_stored=stored)
     target = None if args.output is None else _batch_results.Target(args.output)
     variants = _load(args, is_stored=stored)
-    _check_files(args, target, variants)
+    _check_files(args, variants)
     with _batch_rows.opened(args.rows, args.limit, args.column, again=len(variants) > 1) as rows:
         first = variants[0].workflow
         sending = _batch_rows.decide(args, None if isinstance(first, str) else first, rows)
@@ -212,21 +214,16 @@ def _load(args: argparse.Namespace, *, is_stored: bool) -> list[Variant]:
     return variants
 
 
-def _check_files(args: argparse.Namespace, target: _batch_results.Target | None, variants: list[Variant]) -> None:
+def _check_files(args: argparse.Namespace, variants: list[Variant]) -> None:
     """Refuse to write over what is there, and to begin anew what could go on."""
     files = {"ROWS": args.rows, "FILE": args.file, "--output": args.output}
-    journals = list(dict.fromkeys(each.journal for each in variants if each.journal is not None))
-    files |= {"the journal": journals[0]} if journals else {}
+    journals = [each.journal for each in variants]
     named: dict[str, str] = {}
-    for what, name in files.items():
+    for what, name in [*files.items(), *(("the journal", journal) for journal in journals)]:
         if name is not None and name != "-":
             other = named.setdefault(os.path.realpath(name), what)
             if other != what:
                 raise _exits.UsageError(f"{other} and {what} are the same file, {name}")
-    if args.resume or args.overwrite:
-        return
-    there = [name for name in journals if os.path.lexists(name)]
-    if target is not None and target.exists:
-        there.insert(0, target.name)
-    if there:
+    there = [name for name in (args.output, *journals) if name is not None and os.path.lexists(name)]
+    if there and not args.resume and not args.overwrite:
         raise _exits.UsageError(f"{there[0]} exists already; --resume goes on with that batch, --overwrite begins anew")
