@@ -433,7 +433,7 @@ def test_a_batch_that_takes_nothing_from_its_journal_says_so(folder: Path) -> No
     again, _ = batch(folder, "-o", "out.jsonl", "--resume")
     other, server = batch(folder, "-o", "out.jsonl", "--resume", "--input", "tone=dry")
 
-    warning = "scout: warning: no row comes from out.jsonl.journal, so all are sent; if that is"
+    warning = "scout: warning: the first rows have no result in out.jsonl.journal, so they are sent; if you expected"
     assert warning not in again.stderr
     assert (other.stderr.count(warning), server.hits) == (1, 3)
 
@@ -679,7 +679,7 @@ def test_rows_that_never_started_are_sent_when_it_goes_on(folder: Path) -> None:
     second, server = batch(folder, "-o", "o.csv", "--resume")
 
     assert first.returncode == 1
-    assert first.stderr.endswith("scout: 3 rows never started; the same command with --resume sends them again\n")
+    assert first.stderr.endswith("scout: 3 rows never started\nscout: the same command with --resume goes on\n")
     assert (second.returncode, server.hits) == (0, 3)
 
 

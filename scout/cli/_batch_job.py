@@ -154,15 +154,14 @@ class _Pass:
             except ScoutError as error:
                 self._fail(error, _exits.explain(error))
             except _exits.UsageError as error:
-                self._code = _exits.refuse(str(error), **error.facts)
-                self._error = {"type": "UsageError", "message": str(error), "run_may_have_started": False}
+                self._fail(error, _exits.refuse(str(error), **error.facts))
 
     @property
     def _has_room_for_progress(self) -> bool:
         """False where results, or what another program makes of them, appear on the same terminal."""
         return self._target is not None or not sys.stderr.isatty() or not (sys.stdout.isatty() or is_piped())
 
-    def _fail(self, error: ScoutError, code: int) -> None:
+    def _fail(self, error: Exception, code: int) -> None:
         self._code, self._error = code, _batch_results.facts_of(error)
 
     def _take_all(self, number: int, batch: Batch, feed: Feed) -> None:
@@ -175,11 +174,10 @@ class _Pass:
                 if self._is_interrupted:
                     return
                 for item in batch:
-                    # What comes from the journal comes first.
                     if has_earlier and not item.resumed and not batch.summary.resumed:
                         talk(
-                            f"warning: no row comes from {journal}, so all are sent; if that is not what you "
-                            "expect, the workflow, an option or the inputs have changed since then"
+                            f"warning: the first rows have no result in {journal}, so they are sent; if you expected "
+                            "one, the workflow, an option or the inputs have changed since then"
                         )
                     has_earlier = False
                     self._take(number, item, feed.row(item))
@@ -290,13 +288,11 @@ class _Pass:
                 f"{_checks.counted(self._unknown_now, 'row')} may have run, and nothing says how that ended; "
                 f"--resume asks about {it}, and --resume --unknown rerun sends {it} again"
             )
+        if self._never_started:
+            talk(f"{_checks.counted(self._never_started, 'row')} never started")
         cannot_begin = self._code == _exits.USAGE and not any(summary.rows for summary in self._summaries)
-        if not self._is_whole and not cannot_begin:
+        if self._never_started or not (self._is_whole or cannot_begin):
             talk("the same command with --resume goes on")
-        elif self._never_started and self._is_whole:
-            it = "it" if self._never_started == 1 else "them"
-            rows = _checks.counted(self._never_started, "row")
-            talk(f"{rows} never started; the same command with --resume sends {it} again")
 
     def may_rerun(self) -> bool:
         """Return True when a person wants the rows that may have run in an earlier batch to be run again."""

@@ -18,7 +18,7 @@ from scout.cli._advice import in_options
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
-    from scout import BatchItem, ScoutError
+    from scout import BatchItem
     from scout.cli._batch_rows import Row
 
 Record = dict[str, Any]
@@ -50,12 +50,12 @@ def record_of(item: BatchItem, row: Row, variant: str, *, whole: bool) -> Record
     return cast("Record", _exits.without_key(record))
 
 
-def facts_of(error: ScoutError) -> dict[str, Any]:
+def facts_of(error: Exception) -> dict[str, Any]:
     """Return an error as JSON."""
     return {
         "type": type(error).__name__,
         "message": in_options(str(error)),
-        "run_may_have_started": error.run_may_have_started,
+        "run_may_have_started": getattr(error, "run_may_have_started", False),
     }
 
 
