@@ -83,8 +83,8 @@ def test_a_log_gets_a_line_every_few_seconds_and_at_the_end(capsys: pytest.Captu
     lines = err.splitlines()
     assert out == ""
     assert 3 <= len(lines) <= 6
-    assert all(re.match(r"tickets: \d+ of 1,000 rows, .* left, \d+/s, price 0\.0\d+", line) for line in lines[:-1])
-    assert re.fullmatch(r"tickets: 21 of 1,000 rows in 0\.\d s, 1 failed, \d+/s, price 0\.0400", lines[-1])
+    assert all(re.match(r"tickets: \d+ of 1,000 rows,( .* left, \d+/s,)? price 0\.\d+", line) for line in lines[:-1])
+    assert re.fullmatch(r"tickets: 21 of 1,000 rows in \d+ ms, 1 failed, \d+/s, price 0\.04", lines[-1])
 
 
 @pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
@@ -93,7 +93,7 @@ def test_a_terminal_that_must_not_move_gets_lines(name: str, value: str, monkeyp
     with on_a_terminal() as terminal, ProgressBar(seconds=0) as bar:
         bar(tally(5))
 
-    assert terminal.getvalue().splitlines() == ["5 of 1,000 rows, price 0.0100"] * 2
+    assert terminal.getvalue().splitlines() == ["5 of 1,000 rows, price 0.01"] * 2
 
 
 def test_without_rich_a_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +101,7 @@ def test_without_rich_a_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> 
     with on_a_terminal() as terminal, ProgressBar() as bar:
         bar(tally(5))
 
-    assert terminal.getvalue() == "5 of 1,000 rows, price 0.0100\n"
+    assert terminal.getvalue() == "5 of 1,000 rows, price 0.01\n"
 
 
 def test_nothing_is_left_where_that_was_asked_for() -> None:
@@ -132,13 +132,13 @@ def test_a_terminal_has_a_bar_that_stays_when_the_batch_has_ended() -> None:
     with on_a_terminal() as terminal:
         bar = ProgressBar("now")
         bar(summary)
-        assert re.fullmatch(r"now ━+ 320 of 1,000 rows, 20 failed, price 0\.6000", *terminal.shown)
+        assert re.fullmatch(r"now [━╺]+ 320 of 1,000 rows, 20 failed, price 0\.6", *terminal.shown)
         for _ in range(680):
             summary.add(DONE)
         summary.end()
         bar(summary)
 
-    assert re.fullmatch(r"now ━+ 1,000 rows in 0\.\d s, 20 failed, [\d,]+/s, price 1\.9600", *terminal.shown)
+    assert re.fullmatch(r"now ━+ 1,000 rows in [\d.]+ ms, 20 failed,( [\d,]+/s,)? price 1\.96", *terminal.shown)
     assert terminal.getvalue().rstrip().endswith("\x1b[?25h")  # the cursor is there again
 
 
@@ -171,16 +171,15 @@ def test_the_bar_fits_into_a_line_of_any_width(columns: int) -> None:
         bar(summary)
 
     text = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", terminal.getvalue())
-    assert max(len(line) for line in re.split(r"[\r\n]+", text)) < max(columns, 2)
-    assert ("━" in text) == (columns >= 30)
-    assert ("a title" in text) == (columns == 200)
+    assert max(len(line) for line in re.split(r"[\r\n]+", text)) <= columns
+    assert ("━ 320 of 1,000 rows, 20 failed" in text) == (columns >= 80)
 
 
-def test_rows_without_a_number_have_no_bar() -> None:
+def test_rows_without_a_number_have_a_bar_that_has_no_end() -> None:
     with on_a_terminal() as terminal, ProgressBar() as bar:
         bar(tally(7, total=None))
 
-    assert terminal.shown == ["7 rows, price 0.0140"]
+    assert re.fullmatch("━+ 7 rows, price 0.014", *terminal.shown)
 
 
 def test_a_bar_serves_one_batch_after_another() -> None:
@@ -236,10 +235,10 @@ def test_a_notebook_has_one_line_that_changes(handles: list[Handle], capsys: pyt
     (handle,) = handles
     assert 2 <= len(handle.pages) <= 4  # not for every row
     assert re.fullmatch(
-        r'<div>&lt;b&gt; <progress max="1" value="0\.5000" style="[^"]*"></progress> 500 of 1,000 rows, .*</div>',
+        r'<div>&lt;b&gt; <progress value="500" max="1000" style="[^"]*"></progress> 500 of 1,000 rows, .*</div>',
         handle.pages[0],
     )
-    assert 'value="1.0000"' in handle.pages[-1]
+    assert 'value="1000" max="1000"' in handle.pages[-1]
     assert "1,000 rows in" in handle.pages[-1]
     assert capsys.readouterr() == ("", "")
 
@@ -249,7 +248,7 @@ def test_a_notebook_shows_that_the_number_of_rows_is_not_known(handles: list[Han
     with ProgressBar() as bar:
         bar(tally(1, total=None))
 
-    assert '<progress max="1" style' in handles[0].pages[-1]
+    assert "<progress style" in handles[0].pages[-1]
 
 
 def test_the_shell_of_ipython_is_not_a_notebook(
@@ -260,24 +259,10 @@ def test_the_shell_of_ipython_is_not_a_notebook(
         bar(tally(1))
 
     assert not handles
-    assert capsys.readouterr().err == "1 of 1,000 rows, price 0.0020\n"
+    assert capsys.readouterr().err == "1 of 1,000 rows, price 0.002\n"
 
 
 # --- Words and arguments --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.04, "0.0 s"), (9.9, "9.9 s"), (9.97, "10 s"), (59.4, "59 s"), (59.6, "1:00 min"), (725, "12:05 min"),
-     (7540, "2:05:40 h")],
-)  # fmt: skip
-def test_times_are_short(seconds: float, words: str) -> None:
-    assert _progress.duration(seconds) == words
-
-
-@pytest.mark.parametrize(("value", "words"), [(0, "0.0000"), (12.34567, "12.3457"), (0.000123, "0.00012")])
-def test_prices_have_digits_that_say_something(value: float, words: str) -> None:
-    assert _progress.price(value) == words
 
 
 @pytest.mark.parametrize("seconds", [-1, True, "5", None, float("nan")])

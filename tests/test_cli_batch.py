@@ -1,5 +1,6 @@
 """The command `scout batch`: rows in, results out, and what happens when it is interrupted."""
 
+import asyncio
 import contextlib
 import csv
 import io
@@ -33,6 +34,7 @@ from servers import (
 )
 
 from scout import ConfigurationError, Scout
+from scout.batch._journal import Journal
 from scout.cli import _batch_job, _batch_rows
 from scout.local import LocalScout
 
@@ -267,9 +269,10 @@ def test_only_the_first_rows_are_run(folder: Path) -> None:
 def test_an_input_that_no_column_has_is_said(folder: Path) -> None:
     done, _ = batch(folder, rows="-", stdin=b"tone\ndry\n")
 
-    assert "the first row of stdin has no column for the input question, which has no default\n" in done.stderr
-    assert "input tone" not in done.stderr
-    assert "input depth" not in done.stderr
+    assert (
+        "scout: inputs that the first row of stdin has no column for: question, depth; --column question=COLUMN sends"
+        in done.stderr
+    )
 
 
 @pytest.mark.parametrize(
@@ -305,16 +308,28 @@ def test_a_mistake_in_the_command_line_is_explained(options: list[str], said: st
     assert refused(folder, *options).startswith(said)
 
 
+def test_the_first_line_tells_the_format_where_the_name_does_not(folder: Path) -> None:
+    (folder / "rows.txt").write_bytes(b'\xef\xbb\xbfquestion;n\r\n"a\r\nb";1\r\n')
+    _, server = batch(folder, rows="rows.txt")
+
+    assert asked(server) == [{"question": "a\r\nb"}]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
         ("x.csv", "a,b\n1,2\n", "no column of x.csv is an input of the workflow: it has a, b, and the workflow has"),
-        ("x.csv", "Question\n1\n", "name the column of an input, such as --column question=Question (Question; did"),
+        (
+            "x.csv",
+            "Question\n1\n",
+            "say which column is which input, such as --column question=Question (Question; did",
+        ),
+        ("x.csv", "my text\n1\n", "such as --column 'question=my text'"),
         ("x.csv", "question\na\nb,c\n", "x.csv, line 3: the row has 2 fields"),
         ("x.jsonl", '{"question": 1}\n{oops}\n', "x.jsonl, line 2, column 2: "),
         ("x.csv", "", "x.csv: is empty"),
-        ("x.json", "[]", "x.json: a file of rows ends in .csv, .tsv, .jsonl or .ndjson; others can come from stdin"),
-        (".", None, ". is a folder; ROWS is a file in it"),
+        ("x.json", "[]", "x.json, line 1: is a list; each line is an object"),
+        (".", None, "cannot read the rows: .: Is a directory"),
         ("no.csv", None, "cannot read the rows: no.csv: No such file or directory"),
     ],
 )
@@ -370,7 +385,7 @@ def test_a_batch_goes_on_where_it_ended(folder: Path) -> None:
     second, two = batch(folder, "-o", "out.jsonl", "--resume")
 
     assert (first.returncode, second.returncode) == (0, 0)
-    assert (one.hits, [sent["question"] for sent in asked(two)]) == (2, ["q2", "q3"])
+    assert (one.hits, sorted(sent["question"] for sent in asked(two))) == (2, ["q2", "q3"])
     assert [record["output"] for record in lines((folder / "out.jsonl").read_text())] == [f"to q{n}" for n in range(4)]
     assert cells(second.stdout, "from the journal") == ["2"]
 
@@ -393,13 +408,34 @@ def test_a_batch_can_begin_anew(folder: Path) -> None:
     assert len(lines((folder / "out.jsonl").read_text())) == 3
 
 
-def test_a_file_that_is_not_a_journal_is_kept(folder: Path) -> None:
+@pytest.mark.parametrize("option", ["--overwrite", "--resume"])
+def test_a_file_that_is_not_a_journal_is_kept(option: str, folder: Path) -> None:
     (folder / "notes").write_text("mine\n")
-    done, server = batch(folder, "--journal", "notes", "--resume")
+    done, server = batch(folder, "--journal", "notes", option)
 
-    assert (done.returncode, server.hits) == (2, 0)
-    assert "scout: notes" in done.stderr
+    assert (done.returncode, server.hits, done.stdout) == (2, 0, "")
+    assert done.stderr.splitlines()[-1].startswith("scout: notes, line 1: it is not a journal")
+    assert "rows " not in done.stderr.replace("rows.csv", "")  # no table of zeros, and no advice to go on
     assert (folder / "notes").read_text() == "mine\n"
+
+
+def test_a_batch_that_runs_is_not_overwritten(folder: Path) -> None:
+    batch(folder, "-o", "out.jsonl", "--limit", 1)
+    journal = Journal(folder / "out.jsonl.journal", resume=True)
+
+    assert "another process has this journal open" in refused(folder, "-o", "out.jsonl", "--overwrite")
+    asyncio.run(journal.close())
+    assert b'"finished"' in (folder / "out.jsonl.journal").read_bytes()
+
+
+def test_a_batch_that_takes_nothing_from_its_journal_says_so(folder: Path) -> None:
+    batch(folder, "-o", "out.jsonl", "--limit", 1)
+    again, _ = batch(folder, "-o", "out.jsonl", "--resume")
+    other, server = batch(folder, "-o", "out.jsonl", "--resume", "--input", "tone=dry")
+
+    warning = "scout: warning: the first rows have no result in out.jsonl.journal, so they are sent; if you expected"
+    assert warning not in again.stderr
+    assert (other.stderr.count(warning), server.hits) == (1, 3)
 
 
 def test_results_of_an_earlier_batch_are_not_replaced_by_fewer(folder: Path) -> None:
@@ -439,7 +475,10 @@ def test_rows_that_may_have_run_are_not_sent_again_by_themselves(interrupted: Pa
 
         assert (done.returncode, server.hits, cells(done.stdout, "unknown")) == (1, 0, ["1"])
         assert OPEN in done.stderr
-        assert "with --resume, --unknown rerun sends them again, and --unknown skip settles them" in done.stderr
+        assert (
+            "scout: --resume --unknown rerun sends it again, and --resume --unknown skip leaves it for good\n"
+            in done.stderr
+        )
 
 
 def test_rows_that_may_have_run_are_sent_again_where_that_was_asked_for(interrupted: Path) -> None:
@@ -463,9 +502,18 @@ def test_on_a_terminal_it_asks_once(reply: str, code: int, hits: int, interrupte
 
     assert (done.returncode, server.hits) == (code, hits)
     assert f"{OPEN}scout: run it again? [y/N] " in done.stderr
-    assert cells(done.stdout, "from the journal") == [str(3 - hits)]
+    assert cells(done.stdout[done.stdout.rindex("rows") :], "from the journal") == [str(3 - hits)]
     outputs = [record["output"] for record in lines((interrupted / "out.jsonl").read_text())]
     assert outputs == ["to q0", "to q1" if hits else None, "to q2"]
+
+
+def test_rows_that_can_be_read_once_are_not_asked_about(interrupted: Path) -> None:
+    with patch.object(_batch_job, "can_ask", lambda: True):
+        rows = (interrupted / "rows.csv").read_bytes()
+        done, server = batch(interrupted, "-o", "out.jsonl", "--resume", rows="-", stdin=rows)
+
+    assert (done.returncode, server.hits) == (1, 0)
+    assert "[y/N]" not in done.stderr
 
 
 # --- Variants -------------------------------------------------------------------------------------------------------
@@ -508,11 +556,11 @@ def test_variants_stand_side_by_side(folder: Path) -> None:
     ]
 
 
-def test_a_variant_that_is_the_same_workflow_is_run_as_well(folder: Path) -> None:
+def test_each_variant_has_its_own_journal(folder: Path) -> None:
     done, server = batch(folder, "-o", "out.jsonl", "--variant", "a=", "--variant", "b=", "--key", "question")
 
     assert (server.hits, cells(done.stdout, "same output as a")) == (6, ["100%"])
-    assert (folder / "out.jsonl.journal.b").is_file()
+    assert sorted(path.name for path in folder.glob("*journal*")) == ["out.jsonl.journal.a", "out.jsonl.journal.b"]
 
 
 def test_rows_from_stdin_are_there_for_every_variant(folder: Path) -> None:
@@ -631,7 +679,7 @@ def test_rows_that_never_started_are_sent_when_it_goes_on(folder: Path) -> None:
     second, server = batch(folder, "-o", "o.csv", "--resume")
 
     assert first.returncode == 1
-    assert first.stderr.endswith("scout: 3 rows never started; the same command with --resume sends them again\n")
+    assert first.stderr.endswith("scout: 3 rows never started\nscout: the same command with --resume goes on\n")
     assert (second.returncode, server.hits) == (0, 3)
 
 

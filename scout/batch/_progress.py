@@ -9,27 +9,24 @@ import os
 import sys
 import threading
 import time
-from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import scout  # its names are imported when they are first used, which only `typing.get_type_hints` does here
 from scout._json import whole_text
 from scout.errors import ConfigurationError
+from scout.timeline import duration_text, price_text
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
     from types import TracebackType
 
-    from rich.console import Console, ConsoleOptions
-    from rich.text import Text
+    from rich.table import Table
 
 __all__ = ["ProgressBar"]
 
-_WINDOW = 30.0  # seconds of which the rows per second are the mean
-_SAMPLES = 0.5  # seconds between two of the numbers from which they are counted
 _FRAMES = 5  # pictures per second on a terminal
 _UPDATES = 0.25  # seconds between two changes of a notebook
-_WIDEST_BAR, _NARROWEST_BAR = 40, 8
+_WIDEST_BAR = 40
+_EARLY = 0.1  # seconds after which the rows per second say something
 
 
 class ProgressBar:
@@ -57,7 +54,7 @@ class ProgressBar:
         self._keep = keep
         self._lock = threading.RLock()
         self._state: _State | None = None
-        self._display: _Display | None = None
+        self._display: _Lines | _Bar | _Notebook | None = None
 
     def __call__(self, summary: scout.BatchSummary) -> None:
         """Show the numbers of a batch. Any thread may call this."""
@@ -67,7 +64,6 @@ class ProgressBar:
                 self._state = _State(summary, self._title)
                 self._display = self._open(self._state)
                 atexit.register(self.close)  # a terminal must not be left without its cursor
-            self._state.note(time.monotonic())
             if self._display is not None:
                 self._display.show()
             if summary.ended:
@@ -89,7 +85,7 @@ class ProgressBar:
     ) -> None:
         self.close()
 
-    def _open(self, state: _State) -> _Display:
+    def _open(self, state: _State) -> _Lines | _Bar | _Notebook:
         if _is_notebook():
             return _Notebook(state)
         if _is_moving():
@@ -125,57 +121,26 @@ class _State:
     def __init__(self, summary: scout.BatchSummary, title: str) -> None:
         self.summary = summary
         self.title = title
-        now = time.monotonic()
-        self._samples: deque[tuple[float, int]] = deque([(now, summary.rows - summary.resumed)])
-        self._began = now
-
-    def note(self, now: float) -> None:
-        """Take a sample of the number of rows, from which the rows per second are counted."""
-        if now - self._samples[-1][0] >= _SAMPLES:
-            self._samples.append((now, self.summary.rows - self.summary.resumed))
-            while len(self._samples) > 2 and now - self._samples[1][0] > _WINDOW:
-                self._samples.popleft()
-
-    @property
-    def share(self) -> float | None:
-        """The share of the rows that have ended; `None` while the number of rows is not known."""
-        total = self.summary.total
-        if total is None:
-            return 1.0 if self.summary.ended else None
-        return min(1.0, self.summary.rows / total) if total else 1.0
 
     def parts(self) -> list[tuple[str, str]]:
         """Return the numbers as texts with a style each, the most important first."""
-        summary, rate = self.summary, self._rate()
-        is_whole = summary.ended and summary.rows == summary.total
-        of = "" if summary.total is None or is_whole else f" of {summary.total:,}"
-        rows = f"{summary.rows:,}{of} row{'' if (summary.total or summary.rows) == 1 else 's'}"
-        found = [(f"{rows} in {duration(summary.seconds)}" if summary.ended else rows, "")]
-        if summary.failed:
-            found.append((f"{summary.failed:,} failed", "red"))
-        if summary.unknown:
-            found.append((f"{summary.unknown:,} unknown", "yellow"))
-        if rate and not summary.ended and summary.total is not None and summary.rows < summary.total:
-            found.append((f"{duration((summary.total - summary.rows) / rate)} left", ""))
-        if rate:
-            found.append((_per_second(rate), ""))
-        if summary.price is not None:
-            found.append((f"price {price(summary.price)}", ""))
-        if summary.resumed:
-            found.append((f"{summary.resumed:,} from the journal", ""))
-        if summary.refused:
-            found.append((f"{summary.refused:,} refused (429)", "yellow"))
-        return found
-
-    def _rate(self) -> float | None:
-        """Return the rows per second that were sent: of the last time, and at the end of all of it."""
         summary = self.summary
         sent = summary.rows - summary.resumed
-        if summary.ended:
-            return sent / summary.seconds if sent and summary.seconds else None
-        since, before = self._samples[0]
-        seconds = time.monotonic() - since
-        return (sent - before) / seconds if sent > before and seconds > 0 else None
+        rate = sent / summary.seconds if summary.seconds > _EARLY else 0.0
+        left = 0 if summary.total is None else summary.total - summary.rows
+        of = f" of {summary.total:,}" if left > 0 or (not summary.ended and summary.total is not None) else ""
+        rows = f"{summary.rows:,}{of} row{'' if (summary.total or summary.rows) == 1 else 's'}"
+        found = [
+            (f"{rows} in {duration_text(summary.seconds)}" if summary.ended else rows, ""),
+            (f"{summary.failed:,} failed" if summary.failed else "", "red"),
+            (f"{summary.unknown:,} unknown" if summary.unknown else "", "yellow"),
+            (f"{_left(left / rate)} left" if rate and left > 0 and not summary.ended else "", ""),
+            (_per_second(rate) if rate else "", ""),
+            ("" if summary.price is None else f"price {price_text(summary.price)}", ""),
+            (f"{summary.resumed:,} from the journal" if summary.resumed else "", ""),
+            (f"{summary.refused:,} refused (429)" if summary.refused else "", "yellow"),
+        ]
+        return [(text, style) for text, style in found if text]
 
     def text(self) -> str:
         """Return the numbers as one line."""
@@ -186,34 +151,14 @@ class _State:
 def _per_second(rate: float) -> str:
     if rate >= 1:
         return f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"
-    return f"{rate * 60:.0f}/min" if rate * 60 >= 1 else f"{rate * 3600:.0f}/h"
+    return f"{rate * 60:.1f}/min"
 
 
-def duration(seconds: float) -> str:
-    """Return a time as a short text: `0.8 s`, `49 s`, `12:05 min` or `2:05:40 h`."""
-    if seconds < 59.5:
-        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"
-
-
-def price(value: float) -> str:
-    """Return a price with as many digits as say something."""
-    return f"{value:.4f}" if value >= 0.001 or value == 0 else f"{value:.2g}"
+def _left(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 60 else duration_text(seconds)
 
 
 # --- Where they are shown -----------------------------------------------------------------------------------------
-
-
-class _Display(Protocol):
-    def show(self) -> None:
-        """Show the state, if it is time to."""
-        ...
-
-    def close(self) -> None:
-        """Show the last state."""
-        ...
 
 
 class _Lines:
@@ -255,9 +200,10 @@ class _Bar:
 
         self._state = state
         # Rich would also take stdout where that is a pipe, and write to the terminal what belongs into the pipe.
+        self._console = Console(file=sys.stderr)
         self._live = Live(
-            self,
-            console=Console(file=sys.stderr),
+            get_renderable=self._picture,
+            console=self._console,
             refresh_per_second=_FRAMES,
             transient=not keep,
             redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),
@@ -272,32 +218,22 @@ class _Bar:
         with contextlib.suppress(OSError, ValueError):
             self._live.stop()
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Generator[Text]:
+    def _picture(self) -> Table:
+        from rich.progress_bar import ProgressBar as Bar
+        from rich.table import Column, Table
         from rich.text import Text
 
-        width = options.max_width - 1  # in the last column, the cursor of some terminals is in the next line
-        share, parts = self._state.share, self._state.parts()
-        numbers = Text(*parts[0])
-        has_bar = share is not None and numbers.cell_len + _NARROWEST_BAR < width
-        most = width - _NARROWEST_BAR - 1 if has_bar else width
-        for text, style in parts[1:]:
-            added = Text(f", {text}", style)
-            if numbers.cell_len + added.cell_len > most:
-                break
-            numbers.append_text(added)
-        room = min(_WIDEST_BAR, width - numbers.cell_len - 1)
-        line = Text(no_wrap=True, overflow="crop", end="")
-        title = Text(self._state.title)
-        if title and room - title.cell_len > _NARROWEST_BAR:
-            line.append_text(title).append(" ")
-            room -= title.cell_len + 1
-        if share is not None and has_bar:
-            filled, full, rest = round(share * room), *(("=", " ") if options.ascii_only else ("━", "━"))
-            line.append(full * filled, "green" if share == 1 else "cyan").append(rest * (room - filled), "dim")
-            line.append(" ")
-        line.append_text(numbers)
-        line.truncate(max(width, 1))
-        yield line
+        summary = self._state.summary
+        numbers = Text(no_wrap=True, overflow="ellipsis")
+        for text, style in self._state.parts():
+            numbers.append(", " if numbers else " ").append(text, style)
+        width = min(_WIDEST_BAR, self._console.width // 4)
+        total = summary.rows if summary.ended and summary.total is None else summary.total
+        bar = Bar(total, summary.rows, width=width)
+        cells: list[Any] = [Text(f"{self._state.title} "), bar, numbers] if self._state.title else [bar, numbers]
+        table = Table.grid(*(Column(no_wrap=True) for _ in cells[1:]), Column())  # the last one gives way
+        table.add_row(*cells)
+        return table
 
 
 class _Notebook:
@@ -321,8 +257,8 @@ class _Notebook:
         return self._state.text()
 
     def _repr_html_(self) -> str:
-        share = self._state.share
-        value = "" if share is None else f' value="{share:.4f}"'
+        summary = self._state.summary
+        value = f' value="{summary.rows}" max="{summary.total or 1}"' if summary.total is not None else ""
         title = f"{html.escape(self._state.title)} " if self._state.title else ""
         numbers = ", ".join(html.escape(text) for text, _ in self._state.parts())
-        return f'<div>{title}<progress max="1"{value} style="width: 20em"></progress> {numbers}</div>'
+        return f'<div>{title}<progress{value} style="width: 20em"></progress> {numbers}</div>'

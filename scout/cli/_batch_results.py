@@ -5,21 +5,18 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import os
 import sys
 import tempfile
-from array import array
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Self, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from scout.cli import _exits, _keeping
 from scout.cli._advice import in_options
-from scout.cli._terminal import as_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from scout import BatchItem
     from scout.cli._batch_rows import Row
@@ -30,33 +27,19 @@ JSON_LINES, CSV, PARQUET = ".jsonl", ".csv", ".parquet"
 _FORMATS = (JSON_LINES, CSV, PARQUET)
 _COLUMNS = ("output", "status", "error", "price", "seconds", "run_id")
 _AT_ONCE = 1000  # rows of a Parquet file that are in memory
-_NONE = -1
 
 
 def record_of(item: BatchItem, row: Row, variant: str, *, whole: bool) -> Record:
-    """Return what became of a row, as JSON.
-
-    Args:
-        item: Its item.
-        row: The row, also with the columns that were not sent.
-        variant: The name of the variant; empty for none.
-        whole: Add the whole run.
-    """
+    """Return what became of a row, of which also the columns that were not sent are given, as JSON without the key."""
     run, error = item.run, item.error
-    return {
+    record = {
         "index": item.index,
         "key": item.key,
         "row": row,
         **({"variant": variant} if variant else {}),
         "status": item.outcome,
         "output": None if run is None else run.output,
-        "error": None
-        if error is None
-        else {
-            "type": type(error).__name__,
-            "message": in_options(str(error)),
-            "run_may_have_started": error.run_may_have_started,
-        },
+        "error": None if error is None else facts_of(error),
         "price": None if run is None else run.price,
         "seconds": round(item.seconds, 6),
         "attempts": item.attempts,
@@ -64,27 +47,23 @@ def record_of(item: BatchItem, row: Row, variant: str, *, whole: bool) -> Record
         "session_id": item.session_id if run is None else run.session_id,
         **({"run": None if run is None else run.to_dict(decimals=True)} if whole else {}),
     }
+    return cast("Record", _exits.without_key(record))
 
 
-def line_of(record: Record) -> str:
-    """Return a record as a line of JSON, without the API key."""
-    from scout._json import write_json
-
-    return write_json(_exits.without_key(record)) + "\n"
+def facts_of(error: Exception) -> dict[str, Any]:
+    """Return an error as JSON."""
+    return {
+        "type": type(error).__name__,
+        "message": in_options(str(error)),
+        "run_may_have_started": getattr(error, "run_may_have_started", False),
+    }
 
 
 # --- The file -----------------------------------------------------------------------------------------------------
 
 
 class Target:
-    """The file that gets the results. Whether it can be written is known before anything is sent.
-
-    Args:
-        name: The name of the file.
-
-    Raises:
-        UsageError: it has another form, or cannot be written.
-    """
+    """The file that gets the results. It is a `UsageError` when it cannot be written, before anything is sent."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -96,11 +75,6 @@ class Target:
         if self.suffix == PARQUET:
             _pyarrow()
         _keeping.try_folder("--output", name)
-
-    @property
-    def exists(self) -> bool:
-        """True when there is something of this name."""
-        return os.path.lexists(self.name)
 
     def rows(self) -> int:
         """Return the number of results in the file that is there; a very large one when that cannot be told."""
@@ -123,75 +97,66 @@ class Target:
         from scout._files import write_whole
 
         make: Callable[[Results], Iterable[bytes]]
-        make = {JSON_LINES: _json_lines, CSV: _csv_lines, PARQUET: _parquet}[self.suffix]
+        make = {JSON_LINES: Results.lines, CSV: _csv_lines, PARQUET: _parquet}[self.suffix]
         write_whole(_keeping.path_of(self.name), make(results), overwrite=True)
 
 
 class Results:
-    """The records of all rows and variants, on disk until the batch has ended, because they end in any order.
+    """The records of all rows and variants, on disk until the batch has ended, because they end in any order."""
 
-    A context manager, which removes them from the disk.
+    def __init__(self, variants: Iterable[str], columns: Iterable[str]) -> None:
+        import sqlite3
 
-    Args:
-        variants: The number of variants.
-        columns: The names of the columns of the rows, as far as they are known.
-    """
-
-    def __init__(self, variants: int, columns: Iterable[str]) -> None:
-        self._spool = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 - closed by `__exit__`
-        self._end = 0
-        self._places = [array("q") for _ in range(variants)]
-        self._outputs = [array("Q") for _ in range(variants)]
+        self._database = sqlite3.connect("")  # a temporary file, which SQLite removes
+        self._database.execute("CREATE TABLE results (row, variant, output, line, PRIMARY KEY (row, variant))")
+        self._errors = sqlite3.Error
         self.columns = dict.fromkeys(columns)
+        self.ours = (*_COLUMNS, *(["variant"] if any(variants) else []))
+        """The names of the columns that the records have beside those of the rows."""
 
-    def __enter__(self) -> Self:
-        return self
+    def close(self) -> None:
+        """Remove them from the disk."""
+        self._database.close()
 
-    def __exit__(self, *_: object) -> None:
-        self._spool.close()
+    def add(self, variant: int, item: BatchItem, record: Record | None) -> None:
+        """Add a row of a variant, to compare its output, with its record if that is kept.
 
-    def note(self, variant: int, item: BatchItem) -> None:
-        """Note the output of a row in a variant, to be compared with those of other variants."""
-        outputs = self._outputs[variant]
-        if len(outputs) <= item.index:
-            outputs.extend([0] * (item.index + 1 - len(outputs)))
-        outputs[item.index] = 0 if item.run is None or not item.ok else _digest(item.run.output)
+        Raises:
+            UsageError: there is no room for it.
+        """
+        from scout._json import write_json
 
-    def add(self, variant: int, record: Record) -> None:
-        """Take a record of a variant, in the place of an earlier one of the same row."""
-        places, index = self._places[variant], record["index"]
-        if len(places) <= index:
-            places.extend([_NONE] * (index + 1 - len(places)))
-        data = line_of(record).encode("utf-8", "backslashreplace")
-        self._spool.seek(self._end)
-        self._spool.write(data)
-        places[index] = self._end
-        self._end += len(data)
-        row: Row = record["row"]
-        if row.keys() - self.columns.keys():
-            self.columns |= dict.fromkeys(row)
-
-    def has(self, variant: int, index: int) -> bool:
-        """Return True when there is a record of a row."""
-        places = self._places[variant]
-        return index < len(places) and places[index] != _NONE
+        line = output = None
+        if record is not None:
+            line = f"{write_json(record)}\n".encode("utf-8", "backslashreplace")
+            self.columns |= dict.fromkeys(record["row"])
+        if item.run is not None and item.ok:
+            text = write_json(item.run.output, sort_keys=True)
+            output = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
+        try:
+            self._database.execute("INSERT INTO results VALUES (?, ?, ?, ?)", (item.index, variant, output, line))
+        except self._errors as error:
+            raise _exits.UsageError(
+                f"the results cannot be kept in a temporary file until the end: {error}; SQLITE_TMPDIR names its folder"
+            ) from None
 
     def __len__(self) -> int:
-        return sum(len(places) - places.count(_NONE) for places in self._places)
+        (number,) = self._database.execute("SELECT count(line) FROM results").fetchone()
+        return int(number)
 
     def agreement(self, variant: int) -> float | None:
         """Return the share of rows whose output is that of the first variant, of those that both have done."""
-        pairs = [pair for pair in zip(self._outputs[0], self._outputs[variant], strict=False) if all(pair)]
-        return sum(one == other for one, other in pairs) / len(pairs) if pairs else None
+        query = (
+            "SELECT avg(one.output = other.output) FROM results AS one JOIN results AS other USING (row) "
+            "WHERE one.variant = 0 AND other.variant = ?"
+        )
+        (share,) = self._database.execute(query, (variant,)).fetchone()
+        return cast("float | None", share)
 
     def lines(self) -> Iterator[bytes]:
         """Yield the records as lines of JSON: row by row, and the variants of a row one after the other."""
-        longest = max((len(places) for places in self._places), default=0)
-        for index in range(longest):
-            for places in self._places:
-                if index < len(places) and places[index] != _NONE:
-                    self._spool.seek(places[index])
-                    yield self._spool.readline()
+        for (line,) in self._database.execute("SELECT line FROM results ORDER BY row, variant"):
+            yield line
 
     def records(self) -> Iterator[Record]:
         """Yield the records."""
@@ -201,31 +166,16 @@ class Results:
             yield parse_json(line)
 
 
-def _digest(output: Any) -> int:
-    """Return a number for an output, which others have only if they are equal to it; never 0."""
-    from scout._json import write_json
-
-    text = write_json(output, sort_keys=True)
-    return int.from_bytes(hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest()) or 1
-
-
 # --- Formats ------------------------------------------------------------------------------------------------------
 
 
-def _json_lines(results: Results) -> Iterable[bytes]:
-    return results.lines()
-
-
-def _names(results: Results, *, has_variant: bool) -> dict[str, str]:
+def _names(results: Results) -> dict[str, str]:
     """Return the names of our columns. One that a row has itself gets a prefix."""
-    ours = (*_COLUMNS, *(["variant"] if has_variant else []))
-    names: dict[str, str] = {}
-    for name in ours:
-        free = name
-        while free in results.columns:
-            free = f"scout_{free}"
-        names[name] = free
-    return names
+    return {name: _free(name, results.columns) for name in results.ours}
+
+
+def _free(name: str, taken: Container[str]) -> str:
+    return _free(f"scout_{name}", taken) if name in taken else name
 
 
 def _flat(record: Record, columns: Sequence[str], names: Mapping[str, str]) -> dict[str, Any]:
@@ -247,31 +197,17 @@ def _text(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else write_json(value)
 
 
-def _with_first(records: Iterator[Record]) -> tuple[Iterator[Record], bool]:
-    """Return the records, and True when they have variants."""
-    first = list(islice(records, 1))
-    return chain(first, records), any("variant" in record for record in first)
-
-
 def _csv_lines(results: Results) -> Iterator[bytes]:
-    records, has_variant = _with_first(results.records())
-    names = _names(results, has_variant=has_variant)
-    columns = [*results.columns, *names.values()]
+    columns, names = list(results.columns), _names(results)
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-
-    def written() -> bytes:
-        data = text.getvalue().encode("utf-8", "backslashreplace")
+    writer = csv.writer(text, lineterminator="\n")
+    heads = iter([[*columns, *names.values()]])
+    rows = (map(_text, _flat(record, columns, names).values()) for record in results.records())
+    for cells in chain(heads, rows):
+        writer.writerow(cells)
+        yield text.getvalue().encode("utf-8", "backslashreplace")
         text.seek(0)
         text.truncate()
-        return data
-
-    writer.writeheader()
-    yield written()
-    for record in records:
-        cells = _flat(record, list(results.columns), names)
-        writer.writerow({name: _text(value) for name, value in cells.items()})
-        yield written()
 
 
 def _pyarrow() -> Any:
@@ -288,13 +224,12 @@ def _pyarrow() -> Any:
         raise _exits.UsageError("a .parquet file needs pyarrow: pip install pyarrow; or write .jsonl or .csv") from None
 
 
-_KINDS: dict[str, Callable[[Any], bool]] = {
+_TYPES: dict[str, Callable[[Any], bool]] = {
     "bool_": lambda value: isinstance(value, bool),
-    "int64": lambda value: isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63,
-    "float64": lambda value: isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**53,
-    "string": lambda value: isinstance(value, str),
+    "int64": lambda value: type(value) is int and -(2**63) <= value < 2**63,
+    "float64": lambda value: isinstance(value, float) or (type(value) is int and abs(value) < 2**53),
 }
-"""The types of columns of a row, the narrowest first. Whatever has none of them becomes JSON in text."""
+"""The types of columns of a row, the narrowest first. Whatever has none of them becomes text, as in CSV."""
 _OURS = {"price": "float64", "seconds": "float64"}
 
 
@@ -303,36 +238,29 @@ def _parquet(results: Results) -> Iterator[bytes]:
     import importlib
 
     parquet, arrow = _pyarrow(), cast("Any", importlib.import_module("pyarrow"))
-    columns = list(results.columns)
-    possible = {name: list(_KINDS) for name in columns}
+    columns, names = list(results.columns), _names(results)
+    possible = {name: list(_TYPES) for name in columns}
+    seen: set[str] = set()
     for record in results.records():
-        row: Row = record["row"]
-        for name, value in row.items():
-            if value is not None:
-                possible[name] = [kind for kind in possible[name] if _KINDS[kind](value)]
-    records, has_variant = _with_first(results.records())
-    names = _names(results, has_variant=has_variant)
+        values: Row = {name: value for name, value in record["row"].items() if value is not None}
+        seen |= values.keys()
+        for name, value in values.items():
+            possible[name] = [kind for kind in possible[name] if _TYPES[kind](value)]
     # A column of nulls could have any type.
-    kinds = {name: "string" if len(found) in (0, len(_KINDS)) else found[0] for name, found in possible.items()}
-    kinds |= {column: _OURS.get(name, "string") for name, column in names.items()}
-    schema = arrow.schema([(name, getattr(arrow, kind)()) for name, kind in kinds.items()])
+    types = {name: found[0] if found and name in seen else "string" for name, found in possible.items()}
+    types |= {column: _OURS.get(name, "string") for name, column in names.items()}
+    schema = arrow.schema([(name, getattr(arrow, kind)()) for name, kind in types.items()])
+    records = results.records()
     with cast("BinaryIO", tempfile.TemporaryFile()) as file:
         with parquet.ParquetWriter(file, schema) as writer:
             while some := list(islice(records, _AT_ONCE)):
-                rows = [_typed(_flat(record, columns, names), kinds) for record in some]
+                rows = [_typed(_flat(record, columns, names), types) for record in some]
                 writer.write_table(arrow.Table.from_pylist(rows, schema))
         file.seek(0)
         yield from iter(partial(file.read, 1 << 20), b"")
 
 
-def _typed(cells: dict[str, Any], kinds: Mapping[str, str]) -> dict[str, Any]:
-    return {name: _utf_8(_text(value)) if kinds[name] == "string" else value for name, value in cells.items()}
-
-
-def _utf_8(text: str | None) -> str | None:
-    return text if text is None or text.isascii() else text.encode("utf-8", "backslashreplace").decode()
-
-
-def answer_line(record: Record) -> str:
-    """Return a record as a line for stdout."""
-    return as_json(_exits.without_key(record))
+def _typed(cells: dict[str, Any], types: Mapping[str, str]) -> dict[str, Any]:
+    texts = {name: _text(value) for name, value in cells.items() if types[name] == "string"}
+    valid = {name: text and text.encode("utf-8", "backslashreplace").decode() for name, text in texts.items()}
+    return cells | valid

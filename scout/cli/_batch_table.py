@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scout._pictures import display_width
@@ -25,16 +26,12 @@ class Numbers(NamedTuple):
         journal: The path of its journal; `None` for none.
         summary: The summary of its batch.
         agreement: The share of its outputs that are those of the first variant; `None` when nothing can be compared.
-        resumed: The rows that come from an earlier batch.
-        seconds: The seconds that it took.
     """
 
     variant: str
     journal: str | None
     summary: BatchSummary
     agreement: float | None
-    resumed: int
-    seconds: float
 
 
 def lines(all_numbers: list[Numbers]) -> Iterator[str]:
@@ -53,23 +50,25 @@ def lines(all_numbers: list[Numbers]) -> Iterator[str]:
 def _rows(all_numbers: list[Numbers]) -> Iterator[list[str]]:
     every = [numbers.summary for numbers in all_numbers]
     yield ["rows", *map(_of_all, every)]
-    yield ["done", *(f"{each.done:,}" for each in every)]
-    yield ["failed", *(f"{each.failed:,}" for each in every)]
-    yield ["unknown", *(f"{each.unknown:,}" for each in every)]
-    if any(numbers.resumed for numbers in all_numbers):
-        yield ["from the journal", *(f"{numbers.resumed:,}" for numbers in all_numbers)]
+    for name in ("done", "failed", "unknown"):
+        yield [name, *(f"{getattr(each, name):,}" for each in every)]
+    if any(each.resumed for each in every):
+        yield ["from the journal", *(f"{each.resumed:,}" for each in every)]
     if len(all_numbers) > 1:
-        name = all_numbers[0].variant
         shares = (numbers.agreement for numbers in all_numbers[1:])
-        yield [f"same output as {name}", "", *("-" if share is None else f"{share:.0%}" for share in shares)]
+        yield [
+            f"same output as {all_numbers[0].variant}",
+            "",
+            *("-" if share is None else f"{share:.0%}" for share in shares),
+        ]
     if any(each.price is not None for each in every):
-        yield ["price", *(_price(each.price) for each in every)]
-    if any(each.input_tokens or each.output_tokens for each in every):
-        yield ["tokens in", *(f"{each.input_tokens:,}" for each in every)]
-        yield ["tokens out", *(f"{each.output_tokens:,}" for each in every)]
-    yield ["median of a run", *(_time(each.percentile(50)) for each in every)]
-    yield ["95 % of the runs", *(_time(each.percentile(95)) for each in every)]
-    yield ["time", *(_time(numbers.seconds) for numbers in all_numbers)]
+        yield ["price", *("-" if each.price is None else f"{each.price:.6f}" for each in every)]
+    for name in ("input_tokens", "output_tokens"):
+        if any(getattr(each, name) for each in every):
+            yield [name.replace("_", " "), *(f"{getattr(each, name):,}" for each in every)]
+    yield ["run time, median", *(_time(each.percentile(50)) for each in every)]
+    yield ["run time, 95 %", *(_time(each.percentile(95)) for each in every)]
+    yield ["total time", *(_time(each.seconds) for each in every)]
 
 
 def _of_all(summary: BatchSummary) -> str:
@@ -77,19 +76,10 @@ def _of_all(summary: BatchSummary) -> str:
     return f"{summary.rows:,} of {summary.total:,}" if has_rest else f"{summary.rows:,}"
 
 
-def _price(price: float | None) -> str:
-    if price is None:
-        return "-"
-    return f"{price:.4f}" if price >= 0.001 or price == 0 else f"{price:.2g}"
-
-
 def _time(seconds: float | None) -> str:
     if seconds is None:
         return "-"
-    if seconds < 60:
-        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02} h" if minutes >= 60 else f"{minutes}:{rest:02} min"
+    return f"{seconds:.2f} s" if seconds < 60 else f"{timedelta(seconds=round(seconds))} h"
 
 
 def _causes(numbers: Numbers) -> Iterator[str]:
@@ -114,8 +104,7 @@ def as_objects(all_numbers: Iterable[Numbers]) -> list[dict[str, Any]]:
             "journal": numbers.journal,
             "agreement": numbers.agreement,
             **numbers.summary.to_dict(),
-            "resumed": numbers.resumed,
-            "seconds": numbers.seconds,
+            "causes": {in_options(cause): number for cause, number in numbers.summary.causes.items()},
         }
         for numbers in all_numbers
     ]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +26,16 @@ from scout.cli._spelling import OneOf
 from scout.cli._terminal import talk
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from scout import DaskEngine, Scout
     from scout.cli._batch_job import Variant
 
 DESCRIPTION = """\
-Run a workflow once for each row of a file, many at a time. With --output the results are written when the batch has
-ended, and a journal beside them notes each run before it is sent, so that --resume goes on after an interruption and
-sends nothing twice. Without it each result is a line of JSON on stdout.
+Run a workflow once for each row of a file, many at a time. Columns that have the name of an input are sent. Without
+--output each result is a line of JSON on stdout. With it the results are written when the batch has ended, and a
+journal beside them notes each run before it is sent, so that --resume goes on after an interruption and sends nothing
+twice.
 
 examples:
   scout batch workflow.yml rows.csv -o results.csv --local
@@ -52,11 +58,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _variants.add_named(parser)
     group = parser.add_argument_group("output")
     group.add_argument(
-        "-o", "--output", metavar="OUT", help="the file of the results: .jsonl, .csv, or .parquet, which needs pyarrow"
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="write the results to this file, which ends in .jsonl, .csv or .parquet (that needs pyarrow; "
+        "default: JSON Lines on stdout)",
     )
-    group.add_argument("--overwrite", action="store_true", help="begin anew, in place of results and a journal")
+    group.add_argument("--overwrite", action="store_true", help="begin anew, and replace results and journal")
     group.add_argument("--runs", action="store_true", help="write the whole run into each result of JSON Lines")
-    group.add_argument("--json", action="store_true", help="print the numbers at the end as one JSON object")
+    group.add_argument(
+        "--json", action="store_true", help="with --output, print the numbers at the end as one JSON object"
+    )
     _add_pace(parser.add_argument_group("batch"))
     request = _execution.add_request(parser)
     request.add_argument("--workflow-key", metavar="KEY", help="the key of the workflow to which runs are attributed")
@@ -69,19 +81,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_pace(group: Any) -> None:
     group.add_argument("--concurrency", type=int, default=32, metavar="N", help="runs at the same time (default: 32)")
-    group.add_argument("--rate", type=float, metavar="N", help="requests per second at most")
-    group.add_argument("--resume", action="store_true", help="go on with the journal, or begin where there is none")
-    group.add_argument("--journal", metavar="PATH", help=f"the journal (default: the name of --output and {_JOURNAL})")
+    group.add_argument("--rate", type=float, metavar="N", help="requests per second at most (default: no limit)")
+    group.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with an earlier batch, and send only what has not ended; without a journal, begin",
+    )
+    group.add_argument("--journal", metavar="PATH", help=f"the journal (default: OUT{_JOURNAL}; without --output none)")
     group.add_argument(
         "--unknown",
         metavar="WHAT",
         type=OneOf("ask", "skip", "rerun"),
         default="ask",
-        help="with --resume, rows whose run may have started before: ask on a terminal (default), skip them for good, "
-        "or rerun them",
+        help="with --resume, what becomes of rows whose run may have started in an earlier batch: ask on a terminal, "
+        "elsewhere leave them open (default); skip them for good; or rerun them",
     )
     group.add_argument(
-        "--stop-after-failures", type=int, metavar="N", help="send no more after N rows that are not done"
+        "--stop-after-failures", type=int, metavar="N", help="send no more when N rows have failed (default: never)"
     )
     group.add_argument(
         "--stream", action="store_true", help="stream the runs underneath, so that --timeout is from event to event"
@@ -106,19 +122,41 @@ def _prepare(args: argparse.Namespace) -> int:
     _check_options(args, is_stored=stored)
     target = None if args.output is None else _batch_results.Target(args.output)
     variants = _load(args, is_stored=stored)
-    _check_files(args, target, variants)
-    with _batch_rows.Source(args.rows, args.limit, again=len(variants) > 1) as source:
-        found = _batch_rows.survey(source, args.column)
+    _check_files(args, variants)
+    with _batch_rows.opened(args.rows, args.limit, args.column, again=len(variants) > 1) as rows:
         first = variants[0].workflow
-        sending = _batch_rows.decide(args, None if isinstance(first, str) else first, found, source)
-        if found.total == 0:
-            talk(f"{source.name} has no rows")
+        sending = _batch_rows.decide(args, None if isinstance(first, str) else first, rows)
+        if rows.total == 0:
+            talk(f"{rows.name} has no rows")
         folder = Path(args.file).parent
         with (
             _connection.connected(lambda: _local_options.connect(args, folder), many=True) as client,
-            _batch_results.Results(len(variants), found.columns) as results,
+            _engine(args.dask) as engine,
         ):
-            return _batch_job.BatchJob(args, client, variants, target, source, found, sending, results).carry_out()
+            if args.overwrite:
+                _discard_journals(client, variants)
+            return _batch_job.carry_out(_batch_job.Setup(args, client, engine, variants, rows, sending, target))
+
+
+def _engine(address: str | None) -> AbstractContextManager[DaskEngine | None]:
+    if address is None:
+        return contextlib.nullcontext()
+    from scout import DaskEngine
+
+    return DaskEngine.connect(address)
+
+
+def _discard_journals(client: Scout, variants: list[Variant]) -> None:
+    """Remove the journals of an earlier batch. Its results stay until there are new ones.
+
+    Raises:
+        JournalError: one of them is not a journal, or another process has it open.
+    """
+    for variant in variants:
+        if variant.journal is not None and os.path.lexists(variant.journal):
+            for _ in client.batch(variant.workflow, [], journal=variant.journal):
+                pass  # there are no rows: this opens the journal, which raises the error
+            Path(variant.journal).unlink()
 
 
 def _is_stored_id(word: str) -> bool:
@@ -146,10 +184,9 @@ def _check_options(args: argparse.Namespace, *, is_stored: bool) -> None:
     for message, applies in refusals.items():
         if applies:
             raise _exits.UsageError(message)
-    names = [variant.name for variant in args.variant]
-    double = next((name for name in names if names.count(name) > 1), None)
-    if double is not None:
-        raise _exits.UsageError(f"--variant {double} is given twice; give each another name")
+    for name, count in Counter(variant.name for variant in args.variant).items():
+        if count > 1:
+            raise _exits.UsageError(f"--variant {name} is given twice; give each another name")
     _inputs.one_reader_of_stdin(
         ("FILE", args.file),
         ("ROWS", args.rows),
@@ -166,43 +203,27 @@ def _load(args: argparse.Namespace, *, is_stored: bool) -> list[Variant]:
         return [_batch_job.Variant("", args.file, journal)]
     workflow = _variants.vary(_workflow.load(args.file), args.set)
     variants: list[Variant] = []
+    said: set[str] = set()
     for each in args.variant or [_variants.Variant("", "")]:
         varied = _variants.vary(workflow, _variants.read_patch(each, workflow))
-        # The journal tells rows apart by what is sent; so a variant that sends the same needs another one.
-        is_new = all(
-            varied.config != other.workflow.config for other in variants if not isinstance(other.workflow, str)
-        )
-        own = journal if is_new or journal is None else f"{journal}.{each.name}"
+        _checks.passed(varied, args, said)
+        own = f"{journal}.{each.name}" if journal is not None and each.name else journal
         variants.append(_batch_job.Variant(each.name, varied, own))
-    said: set[str] = set()
-    for variant in variants:
-        if not isinstance(variant.workflow, str):
-            _checks.passed(variant.workflow, args, said)
-            if variant.workflow.output_block_id is None:
-                message = (
-                    "warning: the workflow has no output block, so results have no output; mark one with is_output"
-                )
-                if message not in said and not args.no_check:
-                    said.add(message)
-                    talk(message)
+    if workflow.output_block_id is None and not args.no_check:
+        talk("warning: the workflow has no output block, so results have no output; mark one with is_output")
     return variants
 
 
-def _check_files(args: argparse.Namespace, target: _batch_results.Target | None, variants: list[Variant]) -> None:
+def _check_files(args: argparse.Namespace, variants: list[Variant]) -> None:
     """Refuse to write over what is there, and to begin anew what could go on."""
     files = {"ROWS": args.rows, "FILE": args.file, "--output": args.output}
-    journals = list(dict.fromkeys(each.journal for each in variants if each.journal is not None))
-    files |= {"the journal": journals[0]} if journals else {}
+    journals = [each.journal for each in variants]
     named: dict[str, str] = {}
-    for what, name in files.items():
+    for what, name in [*files.items(), *(("the journal", journal) for journal in journals)]:
         if name is not None and name != "-":
             other = named.setdefault(os.path.realpath(name), what)
             if other != what:
                 raise _exits.UsageError(f"{other} and {what} are the same file, {name}")
-    if args.resume or args.overwrite:
-        return
-    there = [name for name in journals if os.path.lexists(name)]
-    if target is not None and target.exists:
-        there.insert(0, target.name)
-    if there:
+    there = [name for name in (args.output, *journals) if name is not None and os.path.lexists(name)]
+    if there and not args.resume and not args.overwrite:
         raise _exits.UsageError(f"{there[0]} exists already; --resume goes on with that batch, --overwrite begins anew")
