@@ -51,6 +51,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "RunFailedError": {"run": RUN},
     "RunNotFinishedError": {"run": RUN},
     "RunOutputError": {"run": RUN},
+    "RunUnknownError": {"session_id": "sess_1"},
+    "JournalError": {"path": "batch.journal", "line": 3, "run_may_have_started": True},
 }
 
 ATTEMPTS = (
@@ -178,7 +180,7 @@ def test_only_what_was_never_sent_is_certainly_not_started(name: str) -> None:
 
     error = CLASSES[name]("it went wrong", **plain)
 
-    assert error.run_may_have_started is (name not in ("ConfigurationError", "WorkflowFileError"))
+    assert error.run_may_have_started is (name not in ("ConfigurationError", "WorkflowFileError", "JournalError"))
     assert error.attempts == ()
 
 
