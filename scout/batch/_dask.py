@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import copyreg
-import functools
 import logging
 import math
 import pickle
@@ -26,7 +24,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from scout import __version__, errors
+from scout import __version__
 from scout._json import json_fault, shorten
 from scout.errors import APIConnectionError, ConfigurationError, RunUnknownError, ScoutError
 
@@ -120,17 +118,7 @@ def _distributed() -> Any:
         raise ConfigurationError(
             f"a batch on a Dask cluster needs the extra `dask`: pip install 'scout-workflows[dask]' ({error})"
         ) from None
-    _keep_pickles_of_errors()
     return distributed
-
-
-@functools.cache
-def _keep_pickles_of_errors() -> None:
-    """Have our errors pickled as always, without a cause that may not pickle. Dask changes that for all exceptions."""
-    for name in errors.__all__:
-        kind: Any = getattr(errors, name)
-        if issubclass(kind, ScoutError):
-            copyreg.pickle(kind, kind.__reduce__)
 
 
 def _address(client: Any) -> str:
