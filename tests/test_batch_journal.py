@@ -71,6 +71,10 @@ def write(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
+def remove(path: Path) -> None:
+    path.unlink()
+
+
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
@@ -261,6 +265,42 @@ async def test_a_forked_process_does_not_keep_the_lock(path: Path) -> None:
 
         assert content(path).count(b"\n") == 1
         other.communicate("")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_process_that_is_forked_while_another_thread_reads_goes_on(path: Path) -> None:
+    text = """
+        import signal, threading
+        from scout.batch._journal_file import JournalFile
+
+        file = JournalFile(sys.argv[1])
+        stop = threading.Event()
+
+        def read():
+            while not stop.is_set():
+                file.record_at(51)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        signal.signal(signal.SIGALRM, lambda *_: os.kill(child, signal.SIGKILL))
+        ends = []
+        for _ in range(5):
+            child = os.fork()
+            if child == 0:
+                os._exit(0)
+            signal.alarm(5)
+            ends.append(os.waitpid(child, 0)[1])
+            if ends[-1]:
+                break
+        stop.set()
+        reader.join()
+        print(*ends)
+        """
+    write(path, HEADER + write_json({"skipped": "k" * 1_000_000}).encode() + b"\n")
+    with program(text, path) as other:
+        output, _ = other.communicate(timeout=20)
+
+    assert output.split() == ["0"] * 5
 
 
 async def test_a_journal_is_neither_pickled_nor_copied(path: Path) -> None:
@@ -567,7 +607,16 @@ async def test_an_error_that_is_not_known_is_one_of_ours(path: Path, change: dic
 
 
 @pytest.mark.parametrize(
-    "change", [{"run": {}}, {"session_id": 1}, {"attempts": None}, {"seconds": "1"}, {"error": {"message": 1}}], ids=str
+    "change",
+    [
+        {"run": {}},
+        {"session_id": 1},
+        {"attempts": None},
+        {"seconds": "1"},
+        {"seconds": 10**400},
+        {"error": {"message": 1}},
+    ],
+    ids=lambda change: str(change)[:30],
 )
 async def test_a_record_that_does_not_hold_what_it_should_is_named(path: Path, change: dict[str, Any]) -> None:
     write(path, records({"started": "b"}, finished("k") | change))
@@ -809,6 +858,32 @@ async def test_closing_says_that_what_was_left_could_not_be_written(path: Path, 
     disk.failing = False
 
     assert await states(path, "a") == {"a": "unknown"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be deleted there")
+async def test_a_journal_that_is_deleted_ends_the_starts(path: Path) -> None:
+    journal = Journal(path, resume=True)
+    await journal.started("a", 0, None)
+    remove(path)
+
+    with pytest.raises(JournalError, match=r"no further rows are sent.*: it was deleted, or replaced by another"):
+        await journal.started("b", 1, None)
+    with pytest.raises(JournalError, match="it was deleted") as caught:
+        await journal.finished(done("a"))
+    assert caught.value.run_may_have_started
+    await journal.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be renamed there")
+async def test_a_journal_whose_folder_is_renamed_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    journal = Journal(tmp_path / "old" / "journal", resume=True)
+    await journal.started("a", 0, None)
+    (tmp_path / "old").rename(tmp_path / "new")
+    await journal.finished(done("a"))
+    await journal.close()
+
+    assert await states(tmp_path / "new" / "journal", "a") == {"a": "finished"}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no limits of file sizes")

@@ -161,8 +161,8 @@ class Journal:
             self._file.refuse_record(past.place, "it is not the record that was there when the batch began")
         try:
             return item_in(record, index, inputs)
-        except ConfigurationError as error:
-            self._file.refuse_record(past.place, error.message)
+        except (ConfigurationError, OverflowError) as error:
+            self._file.refuse_record(past.place, str(error))
 
     # --- Writing --------------------------------------------------------------------------------------------------
 

@@ -215,6 +215,8 @@ class JournalFile:
                 left = left[self._out.write(left) :]
             if data:
                 _sync(self._out.fileno())
+            if not os.fstat(self._out.fileno()).st_nlink:
+                raise FileNotFoundError(errno.ENOENT, "it was deleted, or replaced by another file")
         except OSError:
             self._is_torn = True
             with contextlib.suppress(OSError):  # tried again before the next writing, and when it is opened again
@@ -245,7 +247,7 @@ class JournalFile:
         """Close the file, and leave the lock to the other process that has it."""
         _OPEN.discard(self)
         self._out.close()
-        self._in.close()
+        self._in.raw.close()  # not the buffer: another thread may have been reading at the fork, and holds its lock
 
     # --- Errors ---------------------------------------------------------------------------------------------------
 
