@@ -848,6 +848,24 @@ async def test_a_failing_disk_ends_the_starts_and_lets_results_try_again(path: P
     assert await states(path, "abcd") == {"a": "finished", "b": "unknown", "c": "never", "d": "never"}
 
 
+async def test_a_write_that_ends_with_any_exception_leaves_whole_lines(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(number: int) -> None:
+        os.write(number, b'{"fini')
+        raise MemoryError
+
+    journal = Journal(path, resume=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(_journal_file, "_sync", fail)
+        with pytest.raises(JournalError, match="MemoryError"):
+            await journal.finished(done("a"))
+    await journal.finished(done("b"))
+    await journal.close()
+
+    assert await states(path, "ab") == {"a": "never", "b": "finished"}
+
+
 async def test_closing_says_that_what_was_left_could_not_be_written(path: Path, disk: Disk) -> None:
     journal = Journal(path, resume=True)
     await journal.started("a", 0, None)

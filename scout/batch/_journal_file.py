@@ -209,6 +209,7 @@ class JournalFile:
         """
         if self._is_torn:
             self._cut()
+        self._is_torn = True  # until all of it is there, whatever happens
         try:
             left = memoryview(data)
             while left:
@@ -218,10 +219,10 @@ class JournalFile:
             if not os.fstat(self._out.fileno()).st_nlink:
                 raise FileNotFoundError(errno.ENOENT, "it was deleted, or replaced by another file")
         except OSError:
-            self._is_torn = True
             with contextlib.suppress(OSError):  # tried again before the next writing, and when it is opened again
                 self._cut()
             raise
+        self._is_torn = False
         self._size += len(data)
 
     def _cut(self) -> None:
