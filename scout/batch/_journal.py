@@ -26,7 +26,7 @@ from scout._json import shorten
 from scout.errors import ConfigurationError, JournalError
 
 from ._journal_file import JournalFile
-from ._records import Kind, as_line, batch_record, finished_record, item_in, key_of, kind_of, redacted, started_record
+from ._records import Kind, as_line, batch_record, finished_record, item_in, redacted, started_record
 
 if TYPE_CHECKING:
     import os
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._items import BatchItem
+    from ._records import Record
 
 __all__ = ["Journal", "Past"]
 
@@ -100,7 +101,7 @@ class Journal:
         self._file = JournalFile(path)
         self._index: _Index | None = None
         try:
-            if not resume and any(kind_of(record) != Kind.BATCH for _, record in self._file.records()):
+            if not resume and any(record.kind != Kind.BATCH for _, record in self._file.records()):
                 raise JournalError(
                     "it has the records of an earlier batch; resume it, use another journal, or delete this one",
                     path=self._file.path,
@@ -157,7 +158,7 @@ class Journal:
         """
         self._open_index()
         record = self._file.record_at(past.place)
-        if key_of(record) != past.key:
+        if record.key != past.key:
             self._file.refuse_record(past.place, "it is not the record that was there when the batch began")
         try:
             return item_in(record, index, inputs)
@@ -388,17 +389,16 @@ class _Index:
             """
         )
 
-    def read(self, records: Iterator[tuple[int, dict[str, Any]]]) -> None:
+    def read(self, records: Iterator[tuple[int, Record]]) -> None:
         """Note the records of a journal, of which later ones count more."""
         scope = ""
         for place, record in records:
-            kind = kind_of(record)
-            if kind == Kind.BATCH:
-                scope = key_of(record)
-            elif kind is not None and scope == self._scope:
-                key = _hashed(key_of(record))
+            if record.kind == Kind.BATCH:
+                scope = record.key
+            elif scope == self._scope:
+                key = _hashed(record.key)
                 found = self._database.execute("SELECT known, place, older FROM rows WHERE key = ?", (key,)).fetchone()
-                state = _after(found or (_NEW, 0, 0), kind, place)
+                state = _after(found or (_NEW, 0, 0), record.kind, place)
                 self._database.execute("REPLACE INTO rows VALUES (?, 0, ?, ?, ?)", (key, *state))
 
     def claim(self, key: str) -> tuple[int, Past | None]:

@@ -16,7 +16,7 @@ from scout._json import NOT_JSON, is_dict, parse_json
 from scout._retry import foreign
 from scout.errors import ConfigurationError, JournalError
 
-from ._records import read_record
+from ._records import Record, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,7 +143,7 @@ class JournalFile:
             self.append(b"\n")
             self._in.seek(self._size)
 
-    def records(self) -> Iterator[tuple[int, dict[str, Any]]]:
+    def records(self) -> Iterator[tuple[int, Record]]:
         """Yield every record with its place in the file, and at last repair the end of the file.
 
         Raises:
@@ -174,7 +174,7 @@ class JournalFile:
 
     # --- Reading and writing --------------------------------------------------------------------------------------
 
-    def record_at(self, place: int) -> dict[str, Any]:
+    def record_at(self, place: int) -> Record:
         """Return the record at a place that `records` named.
 
         Raises:

@@ -9,7 +9,7 @@ import base64
 from datetime import UTC, datetime
 from enum import IntEnum
 from types import NoneType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scout import errors
 from scout._json import NOT_JSON, is_dict, is_list, parse_json, shorten, write_json
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Kind",
+    "Record",
     "as_line",
     "batch_record",
     "finished_record",
     "item_in",
-    "key_of",
-    "kind_of",
     "read_record",
     "redacted",
     "started_record",
 ]
 
-Record = dict[str, Any]
+Fields = dict[str, Any]
+"""The object in a line."""
 
 
 class Kind(IntEnum):
@@ -54,10 +54,18 @@ class Kind(IntEnum):
     """A batch begins; its key says what its rows share."""
 
 
+class Record(NamedTuple):
+    """A line that was read: what it says, the key of the row that it is about, and all of it."""
+
+    kind: Kind
+    key: str
+    fields: Fields
+
+
 # --- Writing ------------------------------------------------------------------------------------------------------
 
 
-def as_line(record: Record) -> bytes:
+def as_line(record: Fields) -> bytes:
     """Return a record as one line.
 
     Raises:
@@ -79,17 +87,17 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def batch_record(scope: str) -> Record:
+def batch_record(scope: str) -> Fields:
     """Return the record of a batch that begins."""
     return {"batch": scope, "at": now()}
 
 
-def started_record(key: str, index: int, session_id: str | None) -> Record:
+def started_record(key: str, index: int, session_id: str | None) -> Fields:
     """Return the record of a run that is about to be sent."""
     return {"started": key, "index": index, "at": now(), "session_id": session_id}
 
 
-def finished_record(item: BatchItem) -> Record:
+def finished_record(item: BatchItem) -> Fields:
     """Return the record of a row whose call has ended."""
     return {
         "finished": item.key,
@@ -103,7 +111,7 @@ def finished_record(item: BatchItem) -> Record:
     }
 
 
-def redacted(record: Record, redact: Callable[[Any], Any]) -> Record:
+def redacted(record: Fields, redact: Callable[[Any], Any]) -> Fields:
     """Return a record without what `redact` replaces: a server may echo the API key, also in a run."""
     clean = dict(record)
     for part in ("run", "error"):
@@ -121,29 +129,18 @@ _NAMES = "finished", *_KINDS
 def read_record(line: bytes) -> Record | None:
     """Return the record in a line; `None` when there is none."""
     try:
-        record = parse_json(line.decode())
+        fields = parse_json(line.decode())
     except NOT_JSON:
         return None
-    return record if is_dict(record) and kind_of(record) is not None else None
-
-
-def key_of(record: Record) -> str:
-    """Return the key of the row that a record is about, or what the rows of a batch share."""
-    return str(record[_name_of(record)])
-
-
-def _name_of(record: Record) -> str:
-    return next((name for name in _NAMES if name in record), "")
-
-
-def kind_of(record: Record) -> Kind | None:
-    """Return what a record says about its row; `None` when it is not a record."""
-    name = _name_of(record)
-    if not isinstance(record.get(name), str):
+    if not is_dict(fields):
         return None
-    if name != "finished":
-        return _KINDS.get(name)
-    run, error = record.get("run"), record.get("error")
+    name = next((name for name in _NAMES if name in fields), "")
+    kind = _kind_of_end(fields.get("run"), fields.get("error")) if name == "finished" else _KINDS.get(name)
+    key = fields.get(name)
+    return None if kind is None or not isinstance(key, str) else Record(kind, key, fields)
+
+
+def _kind_of_end(run: Any, error: Any) -> Kind | None:
     if error is None:
         return Kind.ENDED if is_dict(run) else None
     if not is_dict(error):
@@ -159,17 +156,18 @@ def item_in(record: Record, index: int, inputs: Mapping[str, Any]) -> BatchItem:
     Raises:
         ConfigurationError: the record does not hold what it should.
     """
-    key, session_id = key_of(record), record.get("session_id")
+    kind, key, fields = record
+    session_id = fields.get("session_id")
     if not isinstance(session_id, str | None):
         raise ConfigurationError("the session_id is not text")
-    if "started" in record:
+    if kind == Kind.STARTED:
         error = RunUnknownError(_unknown(session_id), session_id=session_id)
         return BatchItem(index, key, inputs, error=error, session_id=session_id, resumed=True)
-    attempts, seconds = record.get("attempts"), record.get("seconds")
+    attempts, seconds = fields.get("attempts"), fields.get("seconds")
     if not isinstance(attempts, int) or not isinstance(seconds, int | float):
         raise ConfigurationError("attempts and seconds are not numbers")
-    run = None if record.get("run") is None else Run.from_dict(record["run"])
-    failure = None if record.get("error") is None else _error_from_dict(record["error"], run)
+    run = None if fields.get("run") is None else Run.from_dict(fields["run"])
+    failure = None if fields.get("error") is None else _error_from_dict(fields["error"], run)
     return BatchItem(index, key, inputs, run, failure, attempts, float(seconds), session_id, resumed=True)
 
 
@@ -216,7 +214,7 @@ def _attributes(kind: type[ScoutError]) -> dict[str, tuple[type, ...]]:
     }
 
 
-def _error_to_dict(error: ScoutError, run: Run | None) -> Record:
+def _error_to_dict(error: ScoutError, run: Run | None) -> Fields:
     kind = next(each for each in type(error).__mro__ if _ERRORS.get(each.__name__) is each)
     attributes = {name: getattr(error, name) for name in _attributes(kind)}
     own_run: Run | None = getattr(error, "run", None)
@@ -237,7 +235,7 @@ def _bytes_as_text(value: Any) -> Any:
     return {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
 
 
-def _error_from_dict(data: Record, run: Run | None) -> ScoutError:
+def _error_from_dict(data: Fields, run: Run | None) -> ScoutError:
     """Return the error that was recorded; a `ScoutError` where its class or its attributes are not known."""
     message = data.get("message")
     if not isinstance(message, str):
