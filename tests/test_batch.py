@@ -102,7 +102,7 @@ def run_batch(
     raise `Break`; `meanwhile` is called in another thread.
     """
     result = Result()
-    settings = {"base_url": url, "retries": 0, "timeout": 10.0} | (client or {})
+    settings: dict[str, Any] = {"api_key": KEY, "base_url": url, "retries": 0, "timeout": 10.0} | (client or {})
 
     def begin(batch: Any) -> None:
         result.summary = batch.summary
@@ -111,14 +111,14 @@ def run_batch(
             threading.Thread(target=meanwhile, args=(batch,)).start()
 
     def sync_batch() -> None:
-        with Scout(KEY, **settings) as scout, scout.batch(workflow, rows, **options) as batch:
+        with Scout(**settings) as scout, scout.batch(workflow, rows, **options) as batch:
             begin(batch)
             for item in batch:
                 result.items.append(item)
                 each(batch, item)
 
     async def async_batch() -> None:
-        async with AsyncScout(KEY, **settings) as scout, scout.batch(workflow, rows, **options) as batch:
+        async with AsyncScout(**settings) as scout, scout.batch(workflow, rows, **options) as batch:
             begin(batch)
             async for item in batch:
                 result.items.append(item)
@@ -1309,6 +1309,23 @@ def test_a_journal_with_records_is_not_begun_anew(call: Caller, tmp_path: Path) 
     assert isinstance(result.error, JournalError)
     assert journal.read_bytes() == before
     assert server.runs == {0: 1, 1: 1}
+
+
+def test_no_key_of_those_that_a_function_returns_is_in_the_journal(call: Caller, tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    numbers = count()
+
+    def echo(asked: Any) -> Reply:
+        return Reply(body=run_of(asked.n, state={"answer": {"output": asked.headers["authorization"]}}))
+
+    with BatchServer(echo) as server:
+        client = {"api_key": lambda: f"a-rotating-key-{next(numbers) // 3}"}
+        result = run_batch(call, server.url, rows(9), journal=journal, concurrency=2, client=client).checked()
+
+    assert len({item.run.output for item in result.items}) > 2
+    text = journal.read_text("utf-8")
+    assert "Bearer [redacted]" in text
+    assert "rotating" not in text
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, Generator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from scout._config import Config
+from scout._config import Config, Secret
 from scout._http import AsyncHttp, Http
+from scout._json import redact
 from scout._options import RunOptions
 from scout.errors import JournalError
 from scout.workflow_files import WorkflowSource
@@ -139,6 +141,30 @@ class Exchange:
         self.tally.refused += 1
 
 
+_MOST_KEYS = 1000  # of a function that returns another key each time
+
+
+class UsedKeys:
+    """The API keys that the calls of a batch have used, none of which may be in its journal: keys may rotate."""
+
+    def __init__(self, key: Secret) -> None:
+        self._key = key
+        self._used: dict[str, None] = {}  # the oldest first; calls may be made by several threads
+        self.current()
+
+    def current(self) -> str:
+        """Return the key for the next request."""
+        secret = self._key.now()
+        self._used[secret.reveal()] = None
+        if len(self._used) > _MOST_KEYS:
+            self._used.pop(next(iter(self._used)), None)
+        return secret.reveal()
+
+    def redact(self, value: Any) -> Any:
+        """Return text, bytes or JSON without the keys."""
+        return redact(value, tuple(self._used))
+
+
 class Work:
     """The part of a batch that runs in an event loop.
 
@@ -174,7 +200,11 @@ class Work:
         settings = self.settings
         job = await self._target.job(http, self._blocking)
         identity = identity_of(job)
-        journal = await self._journal(identity)
+        keys: UsedKeys | None = None
+        if settings.journal is not None and job.config.api_key is not None:
+            keys = UsedKeys(job.config.api_key)
+            job = replace(job, config=job.config.changed(api_key=Secret(keys.current)))
+        journal = await self._journal(identity, keys)
         try:
             plan = Plan(
                 identity,
@@ -196,9 +226,9 @@ class Work:
             if journal is not None:
                 await journal.close()
 
-    async def _journal(self, identity: str) -> Journal | None:
+    async def _journal(self, identity: str, keys: UsedKeys | None) -> Journal | None:
         """Open the journal, in a thread, because a long one takes time to read."""
-        path, key = self.settings.journal, self.config.api_key
+        path = self.settings.journal
         if path is None:
             return None
         opening = asyncio.ensure_future(
@@ -207,7 +237,7 @@ class Work:
                 path,
                 resume=self.settings.resume,
                 scope=identity,
-                redact=None if key is None else key.now().redact,
+                redact=None if keys is None else keys.redact,
             )
         )
         try:
