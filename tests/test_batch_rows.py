@@ -1,11 +1,13 @@
 """The rows of a batch: iterables, tables, CSV and JSON Lines, and what is said of those that are wrong."""
 
+import contextlib
 import csv
 import gc
 import io
 import itertools
 import json
 import os
+import sqlite3
 import threading
 import tracemalloc
 from collections import OrderedDict
@@ -107,6 +109,12 @@ class Point(NamedTuple):
     x: int
 
 
+def row_of_sqlite() -> object:
+    with contextlib.closing(sqlite3.connect(":memory:")) as database:
+        database.row_factory = sqlite3.Row
+        return database.execute("SELECT 'x' AS a").fetchone()
+
+
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
@@ -115,6 +123,7 @@ class Point(NamedTuple):
         (None, "row 2 is nothing; each row"),
         (["x"], "row 2 is a list; each row"),
         (Point(1), "row 2 is a list; each row is a mapping of input names to values; pass its _asdict()"),
+        (row_of_sqlite(), "row 2 is Row; each row is a mapping of input names to values; pass dict(row)"),
         ({1: "x"}, "row 2: the key 1 is not text"),
     ],
 )

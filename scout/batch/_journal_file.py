@@ -205,7 +205,7 @@ class JournalFile:
         """Write whole lines at the end. They are durable when this returns; if it fails, the file is as it was before.
 
         Raises:
-            OSError: it is not possible.
+            OSError: it is not possible, or the file is not there any more.
         """
         if self._is_torn:
             self._cut()

@@ -105,7 +105,8 @@ async def _checked_async(rows: Any) -> AsyncGenerator[Row]:
 
 def _row(row: Any, number: int) -> Row:
     if not (is_dict(row) or is_mapping(row)):
-        advice = next((f"; pass its {method}()" for method in _AS_MAPPING if hasattr(row, method)), "")
+        others = "; pass dict(row)" if hasattr(row, "keys") else ""  # as those of sqlite3
+        advice = next((f"; pass its {method}()" for method in _AS_MAPPING if hasattr(row, method)), others)
         raise ConfigurationError(
             f"row {number} is {kind_of(row)}; each row is a mapping of input names to values{advice}"
         )
