@@ -563,7 +563,7 @@ def redact(value: Any, secrets: Iterable[str], mark: str = "[redacted]", *, shor
     encoding), parts of a secret, and secrets of fewer than `shortest` characters.
 
     Args:
-        value: Text, bytes, or JSON. A value that is nested too deeply is replaced as a whole.
+        value: Text, bytes, or JSON. A part of it that is nested too deeply is replaced as a whole.
         secrets: The texts to replace.
         mark: The replacement.
         shortest: The length, in characters, from which a text counts as a secret.
@@ -571,10 +571,7 @@ def redact(value: Any, secrets: Iterable[str], mark: str = "[redacted]", *, shor
     forms = {form for secret in secrets if len(secret) >= shortest for form in _escaped(secret)}
     if not forms:
         return value
-    try:
-        return _redacted(value, sorted(forms, key=len, reverse=True), mark)
-    except RecursionError:
-        return "[nested too deeply to be cleaned of the API key]"
+    return _redacted(value, sorted(forms, key=len, reverse=True), mark)
 
 
 def _escaped(secret: str) -> list[str]:
@@ -592,8 +589,11 @@ def _redacted(value: Any, forms: list[str], mark: str) -> Any:
         for form in forms:
             value = value.replace(form.encode("utf-8", "surrogatepass"), mark.encode())
         return value
-    if is_mapping(value):
-        return {_redacted(key, forms, mark): _redacted(each, forms, mark) for key, each in value.items()}
-    if is_list(value):
-        return type(value)(_redacted(each, forms, mark) for each in value)
+    try:
+        if is_mapping(value):
+            return {_redacted(key, forms, mark): _redacted(each, forms, mark) for key, each in value.items()}
+        if is_list(value):
+            return type(value)(_redacted(each, forms, mark) for each in value)
+    except RecursionError:
+        return "[nested too deeply to be cleaned of the API key]"
     return value

@@ -644,6 +644,19 @@ async def test_the_key_is_not_in_the_file(path: Path) -> None:
     assert again.error.message == "no: [redacted]"
 
 
+async def test_a_key_deep_in_a_result_does_no_harm(path: Path) -> None:
+    output: Any = "a-secret-key"
+    for _ in range(600):
+        output = [output]
+    run = Run("run_1", None, None, RunStatus.COMPLETED, {"a": {"output": output, "more": "a-secret-key"}})
+
+    again = await read_back(path, BatchItem(0, "k", {}, run), redact=Secret("a-secret-key").redact)
+
+    assert "a-secret-key" not in content(path).decode()
+    assert again.run is not None
+    assert again.run.state["a"]["more"] == "[redacted]"
+
+
 async def test_a_key_that_is_a_word_of_the_format_does_no_harm(path: Path) -> None:
     for secret in ("finished", "attempts", "run_may_have_started"):
         again = await read_back(path.with_name(secret), done("k"), redact=Secret(secret).redact)
