@@ -316,11 +316,11 @@ async def test_a_journal_is_neither_pickled_nor_copied(path: Path) -> None:
 
 async def test_a_journal_cut_at_every_byte_says_what_is_left(path: Path) -> None:
     journal = Journal(path, resume=True)
-    await journal.started_many([("a", 0, None), ("b", 1, "sess_b")])
+    await journal.started([("a", 0, None), ("b", 1, "sess_b")])
     small = Run("run_1", None, None, RunStatus.COMPLETED, {"a": "\xe9"})
     await journal.finished(BatchItem(0, "a", {}, small))
     await journal.finished(BatchItem(1, "b", {}, None, APIConnectionError("it broke")))
-    await journal.started("c", 2, None)
+    await journal.started([("c", 2, None)])
     await journal.finished(BatchItem(2, "c", {}, small))
     journal.refused("c")
     await journal.close()
@@ -380,7 +380,7 @@ def test_a_bad_line_in_the_middle_is_named_and_nothing_changed(path: Path) -> No
 async def test_acknowledged_records_survive_kill(path: Path) -> None:
     text = """
         async def row(journal, number):
-            await journal.started(str(number), number, None)
+            await journal.started([(str(number), number, None)])
             print(number, flush=True)
 
         async def main():
@@ -469,7 +469,7 @@ async def test_keys_are_any_text(path: Path) -> None:
     keys = ["", "é", "\ud800", 'a"\n', "x" * 100_000, "a", "A"]
     journal = Journal(path, resume=True)
     for key in keys:
-        await journal.started(key, 0, None)
+        await journal.started([(key, 0, None)])
     await journal.close()
 
     journal = Journal(path, resume=True)
@@ -563,7 +563,7 @@ async def test_an_error_of_its_own_run_keeps_that(path: Path) -> None:
 )
 async def test_a_row_that_was_never_sent_is_sent_again(path: Path, error: ScoutError) -> None:
     journal = Journal(path, resume=True)
-    await journal.started("k", 0, None)
+    await journal.started([("k", 0, None)])
     await journal.finished(BatchItem(0, "k", {}, None, error))
     await journal.close()
 
@@ -715,7 +715,7 @@ async def test_many_rows_share_one_fsync(path: Path, disk: Disk) -> None:
     journal = Journal(path, resume=True)
     before = disk.count
 
-    await asyncio.gather(*(journal.started(str(number), number, None) for number in range(100)))
+    await asyncio.gather(*(journal.started([(str(number), number, None)]) for number in range(100)))
     assert disk.count == before + 1
 
     await journal.close()
@@ -725,13 +725,13 @@ async def test_many_rows_share_one_fsync(path: Path, disk: Disk) -> None:
 
 async def test_what_nobody_waits_for_goes_with_the_next_record(path: Path, disk: Disk) -> None:
     journal = Journal(path, resume=True)
-    await journal.started_many([])
-    await journal.started_many([(key, 0, None) for key in "abc"])
+    await journal.started([])
+    await journal.started([(key, 0, None) for key in "abc"])
     before = disk.count
     journal.skipped("b")
     await asyncio.sleep(0)
     assert disk.count == before
-    await journal.started("d", 0, None)
+    await journal.started([("d", 0, None)])
     assert disk.count == before + 1
     journal.skipped("a")
     await journal.close()
@@ -741,7 +741,7 @@ async def test_what_nobody_waits_for_goes_with_the_next_record(path: Path, disk:
 
 async def test_a_refusal_is_written_although_nobody_waits_for_it(path: Path, disk: Disk) -> None:
     journal = Journal(path, resume=True)
-    await journal.started_many([(key, 0, None) for key in "abc"])
+    await journal.started([(key, 0, None) for key in "abc"])
     before = disk.count
     disk.reached.clear()
     for key in "abc":
@@ -772,7 +772,7 @@ async def test_many_records_that_nobody_waits_for_do_not_wait_for_ever(path: Pat
 async def test_callers_that_are_cancelled_disturb_nobody(path: Path, disk: Disk) -> None:
     journal = Journal(path, resume=True)
     disk.gate.clear()
-    rows = [asyncio.create_task(journal.started(str(number), number, None)) for number in range(8)]
+    rows = [asyncio.create_task(journal.started([(str(number), number, None)])) for number in range(8)]
     await asyncio.sleep(0.01)
     more = [asyncio.create_task(journal.finished(done(str(number)))) for number in range(8)]
     await asyncio.sleep(0.01)
@@ -790,9 +790,9 @@ async def test_callers_that_are_cancelled_disturb_nobody(path: Path, disk: Disk)
 async def test_closing_writes_what_is_left_also_when_it_is_cancelled(path: Path, disk: Disk) -> None:
     journal = Journal(path, resume=True)
     disk.gate.clear()
-    first = asyncio.create_task(journal.started("a", 0, None))
+    first = asyncio.create_task(journal.started([("a", 0, None)]))
     await asyncio.sleep(0.01)
-    second = asyncio.create_task(journal.started("b", 0, None))
+    second = asyncio.create_task(journal.started([("b", 0, None)]))
     await asyncio.sleep(0)
     journal.refused("a")
     closing = asyncio.create_task(journal.close())
@@ -813,7 +813,7 @@ async def test_a_closed_journal_refuses(path: Path) -> None:
     await journal.close()
 
     with pytest.raises(JournalError, match="the journal is closed"):
-        await journal.started("a", 0, None)
+        await journal.started([("a", 0, None)])
     with pytest.raises(JournalError, match="the journal is closed"):
         journal.refused("a")
 
@@ -823,7 +823,7 @@ async def test_another_thread_may_use_it(path: Path) -> None:
 
     async def use() -> str:
         name, _ = journal.claim("a", unique=True)
-        await journal.started(name, 0, None)
+        await journal.started([(name, 0, None)])
         await journal.close()
         return name
 
@@ -836,11 +836,14 @@ async def test_another_thread_may_use_it(path: Path) -> None:
 
 async def test_a_failing_disk_ends_the_starts_and_lets_results_try_again(path: Path, disk: Disk) -> None:
     journal = Journal(path, resume=True)
-    await journal.started_many([("a", 0, None), ("b", 1, None)])
+    await journal.started([("a", 0, None), ("b", 1, None)])
     before = content(path)
     disk.failing = True
     outcomes = await asyncio.gather(
-        journal.started("c", 2, None), journal.finished(done("a")), journal.finished(done("b")), return_exceptions=True
+        journal.started([("c", 2, None)]),
+        journal.finished(done("a")),
+        journal.finished(done("b")),
+        return_exceptions=True,
     )
 
     assert [type(outcome) for outcome in outcomes] == [JournalError] * 3
@@ -850,13 +853,13 @@ async def test_a_failing_disk_ends_the_starts_and_lets_results_try_again(path: P
     assert content(path) == before
     count = disk.count
     with pytest.raises(JournalError, match="Input/output error"):
-        await journal.started("d", 3, None)
+        await journal.started([("d", 3, None)])
     assert disk.count == count
 
     disk.failing = False
     await journal.finished(done("a"))
     with pytest.raises(JournalError):
-        await journal.started("d", 3, None)
+        await journal.started([("d", 3, None)])
     await journal.close()
     assert await states(path, "abcd") == {"a": "finished", "b": "unknown", "c": "never", "d": "never"}
 
@@ -881,7 +884,7 @@ async def test_a_write_that_ends_with_any_exception_leaves_whole_lines(
 
 async def test_closing_says_that_what_was_left_could_not_be_written(path: Path, disk: Disk) -> None:
     journal = Journal(path, resume=True)
-    await journal.started("a", 0, None)
+    await journal.started([("a", 0, None)])
     journal.refused("a")
     disk.failing = True
     with pytest.raises(JournalError, match="Input/output error"):
@@ -894,11 +897,11 @@ async def test_closing_says_that_what_was_left_could_not_be_written(path: Path, 
 @pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be deleted there")
 async def test_a_journal_that_is_deleted_ends_the_starts(path: Path) -> None:
     journal = Journal(path, resume=True)
-    await journal.started("a", 0, None)
+    await journal.started([("a", 0, None)])
     remove(path)
 
     with pytest.raises(JournalError, match=r"no further rows are sent.*: it was deleted, or replaced by another"):
-        await journal.started("b", 1, None)
+        await journal.started([("b", 1, None)])
     with pytest.raises(JournalError, match="it was deleted") as caught:
         await journal.finished(done("a"))
     assert caught.value.run_may_have_started
@@ -909,7 +912,7 @@ async def test_a_journal_that_is_deleted_ends_the_starts(path: Path) -> None:
 async def test_a_journal_whose_folder_is_renamed_goes_on(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     journal = Journal(tmp_path / "old" / "journal", resume=True)
-    await journal.started("a", 0, None)
+    await journal.started([("a", 0, None)])
     (tmp_path / "old").rename(tmp_path / "new")
     await journal.finished(done("a"))
     await journal.close()
@@ -936,7 +939,7 @@ async def test_a_full_disk_leaves_whole_lines(path: Path) -> None:
             errors = []
             for round in range(1000):
                 keys = [f"{round}-{number}" for number in range(5)]
-                errors = await asyncio.gather(*(attempt(journal.started(key, 0, None)) for key in keys))
+                errors = await asyncio.gather(*(attempt(journal.started([(key, 0, None)])) for key in keys))
                 if any(errors):
                     break
                 print("started", *keys, flush=True)
@@ -1013,7 +1016,7 @@ def test_the_same_key_of_another_workflow_is_another_row(path: Path) -> None:
     async def run(scope: str) -> list[bool]:
         journal = Journal(path, resume=True, scope=scope)
         key, past = journal.claim("a", unique=True)
-        await journal.started(key, 0, None)
+        await journal.started([(key, 0, None)])
         await journal.finished(BatchItem(0, key, {}, run=Run("run_1", None, None, RunStatus.COMPLETED)))
         await journal.close()
         return [past is not None]

@@ -175,7 +175,7 @@ class Dispatcher:
         left, is_noted = deque(rows), True
         try:
             if self._journal is not None:
-                await self._journal.started_many([(row.key, row.index, row.session_id) for row in rows])
+                await self._journal.started([(row.key, row.index, row.session_id) for row in rows])
             while left and not self._is_ending():
                 now = time.monotonic()
                 if (seconds := self._pace.wait(now)) > 0:

@@ -167,16 +167,14 @@ class Journal:
 
     # --- Writing --------------------------------------------------------------------------------------------------
 
-    async def started(self, key: str, index: int, session_id: str | None) -> None:
-        """Record that a row is about to be sent. The record is durable when this returns.
+    async def started(self, rows: Sequence[tuple[str, int, str | None]]) -> None:
+        """Record that some rows, each a key, an index and a session, are about to be sent.
+
+        The records are durable when this returns.
 
         Raises:
-            JournalError: it could not be written, now or at an earlier time, or the journal is closed.
+            JournalError: they could not be written, or an earlier record could not, or the journal is closed.
         """
-        await self.started_many([(key, index, session_id)])
-
-    async def started_many(self, rows: Sequence[tuple[str, int, str | None]]) -> None:
-        """Record that some rows, each a key, an index and a session, are about to be sent; as `started`."""
         self._open_index()
         if self._failure is not None:
             raise self._cannot_write(self._failure, is_start=True)
