@@ -28,7 +28,7 @@ from scout import __version__
 from scout._json import json_fault, shorten
 from scout.errors import APIConnectionError, ConfigurationError, RunUnknownError, ScoutError
 
-from ._dask_worker import Order, Result, end_batch, run_partition
+from ._dask_worker import Result, end_batch, run_partition
 from ._job import Job, Outcome, Runner
 
 if TYPE_CHECKING:
@@ -383,8 +383,8 @@ class _Cluster:
         try:
             queue = await _distributed().Queue(name, client=self._client)
             await queue.put(parcels)
-            order = Order(__version__, self._batch, self._job, name, self._batch)
-            task = self._client.submit(run_partition, pickle.dumps(tuple(order)), pure=False, retries=0)
+            order = (__version__, self._batch, self._job, name)
+            task = self._client.submit(run_partition, *order, pure=False, retries=0)
             problem = await self._problem_of(task, queue)
             self.check()
             left: list[list[bytes]] = await queue.get(batch=True)  # nobody can take them any more

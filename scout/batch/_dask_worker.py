@@ -8,7 +8,7 @@ import pickle
 import threading
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from scout import __version__
 from scout._http import AsyncHttp
@@ -19,7 +19,7 @@ from ._job import HttpRunner, Job, Outcome
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
 
-__all__ = ["Order", "Result", "Row", "end_batch", "run_partition"]
+__all__ = ["Result", "Row", "end_batch", "run_partition"]
 
 _IDLE = 30.0
 """Seconds after which unused connections of a batch are closed, because its driver may have died."""
@@ -31,32 +31,17 @@ Result: TypeAlias = "tuple[int, Outcome | str]"
 """The number of a row and its outcome; text is an exception that is not of this package, which may not pickle."""
 
 
-class Order(NamedTuple):
-    """The argument of a task.
-
-    Attributes:
-        version: The version of this package that the driver has.
-        batch: The name of the batch.
-        job: The job, pickled.
-        rows: The name of the queue that holds the rows of the partition.
-        results: The name of the queue for the results of all partitions.
-    """
-
-    version: str
-    batch: str
-    job: bytes
-    rows: str
-    results: str
-
-
-def run_partition(order: bytes) -> int:
+def run_partition(version: str, batch: str, job: bytes, name: str) -> int:
     """Run the rows of a partition, all at once, and send each result as soon as it is there.
 
     Dask runs a task again when its worker dies, or when its result is lost. So the task does not hold the rows: it
     takes them from a queue of the scheduler, in one step, and a second run of the task finds none.
 
     Args:
-        order: The fields of an `Order`, pickled: a plain tuple, which any version of this package can read.
+        version: The version of this package that the driver has.
+        batch: The name of the batch, and of the queue for the results of all its partitions.
+        job: The job, pickled.
+        name: The name of the queue that holds the rows of the partition.
 
     Returns:
         The number of rows that were run.
@@ -67,17 +52,15 @@ def run_partition(order: bytes) -> int:
     import distributed  # of the extra `dask`
 
     dask: Any = distributed
-    fields = pickle.loads(order)
     worker = f"the Dask worker at {dask.get_worker().address}"
-    if fields[0] != __version__:
+    if version != __version__:
         raise ConfigurationError(
-            f"{worker} has version {__version__} of scout-workflows, and this batch comes from version {fields[0]}; "
+            f"{worker} has version {__version__} of scout-workflows, and this batch comes from version {version}; "
             "install the same version on the workers and where the batch is started"
         )
-    _, batch, job, name, results_name = Order(*fields)
     client = dask.get_client()
     dask.secede()  # waiting needs no slot of the worker; the batch decides how many rows run at once
-    with _pool(batch, job, worker) as pool, contextlib.closing(dask.Queue(results_name, client=client)) as results:
+    with _pool(batch, job, worker) as pool, contextlib.closing(dask.Queue(batch, client=client)) as results:
         with contextlib.closing(dask.Queue(name, client=client)) as queue:
             taken: list[list[bytes]] = queue.get(batch=True)
         rows: list[Row] = [pickle.loads(row) for part in taken for row in part]
