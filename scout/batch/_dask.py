@@ -32,7 +32,7 @@ from ._dask_worker import Result, end_batch, run_partition
 from ._job import Job, Outcome, Runner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
 __all__ = ["DaskEngine"]
 
@@ -42,7 +42,6 @@ _logger = logging.getLogger("scout")
 
 _WINDOW = 0.01  # seconds for which rows are collected; a run takes longer
 _MOST_ROWS = 100  # of a partition
-_MOST_BYTES = 4_000_000
 _PATIENCE = 10.0  # seconds for a cluster that does not answer
 _LOOK = 0.5  # seconds between two looks at the connection to the scheduler
 _COUNT = 2.0  # seconds between two counts of the workers
@@ -153,20 +152,6 @@ def _not_started(why: str) -> ScoutError:
     return APIConnectionError(f"{why} before this row was sent; its run has not started", run_may_have_started=False)
 
 
-def _partitions(rows: Sequence[_Row], most: int) -> Iterator[list[_Row]]:
-    """Divide rows into partitions of at most so many rows, and not too many bytes."""
-    part: list[_Row] = []
-    size = 0
-    for row in rows:
-        if part and (len(part) == most or size + len(row.parcel) > _MOST_BYTES):
-            yield part
-            part, size = [], 0
-        part.append(row)
-        size += len(row.parcel)
-    if part:
-        yield part
-
-
 # --- The runner ---------------------------------------------------------------------------------------------------
 
 
@@ -249,8 +234,9 @@ class _DaskRunner:
         rows = [row for row in self._waiting if not row.outcome.done()]
         self._waiting.clear()
         share = math.ceil(len(self._rows) / max(self._workers, 1))
-        for part in _partitions(rows, min(max(share, 1), _MOST_ROWS)):
-            task = self._begin(self._carry(part))
+        most = min(max(share, 1), _MOST_ROWS)
+        for first in range(0, len(rows), most):
+            task = self._begin(self._carry(rows[first : first + most]))
             self._carrying.add(task)
             task.add_done_callback(self._carrying.discard)
 
