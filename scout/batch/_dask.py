@@ -43,8 +43,7 @@ _logger = logging.getLogger("scout")
 _WINDOW = 0.01  # seconds for which rows are collected; a run takes longer
 _MOST_ROWS = 100  # of a partition
 _PATIENCE = 10.0  # seconds for a cluster that does not answer
-_LOOK = 0.5  # seconds between two looks at the connection to the scheduler
-_COUNT = 2.0  # seconds between two counts of the workers
+_LOOK = 1.0  # seconds between two looks at the cluster
 _LONELY = 10.0  # seconds without workers after which a warning is logged
 _END = ""  # the mark behind the last results
 _GRACE = 0.5  # seconds for results that a worker sent just before it died
@@ -292,17 +291,13 @@ class _DaskRunner:
     async def _watch(self) -> None:
         """Notice that the client is closed, or has lost its scheduler, or that there are no workers."""
         lonely = 0.0
-        counting = self._loop.time()
         while True:
             await asyncio.sleep(_LOOK)
             self._cluster.check()
-            if self._loop.time() - counting < _COUNT:
-                continue
-            counting = self._loop.time()
             with contextlib.suppress(TimeoutError):  # a scheduler that is busy
                 self._workers = await asyncio.wait_for(self._on_cluster(self._cluster.count), _PATIENCE)
-            lonely = 0.0 if self._workers or not self._rows else lonely + _COUNT
-            if _LONELY <= lonely < _LONELY + _COUNT:
+            lonely = 0.0 if self._workers or not self._rows else lonely + _LOOK
+            if _LONELY <= lonely < _LONELY + _LOOK:
                 _logger.warning(
                     "the Dask cluster at %s has no workers; %d rows of a batch wait for one",
                     self._cluster.address,
