@@ -357,15 +357,24 @@ def test_workers_with_another_version_send_nothing(client: Any, monkeypatch: pyt
     assert all("from version 0.0.7" in str(item.error) and not item.error.run_may_have_started for item in items)
 
 
-def test_workers_that_cannot_import_the_package_say_so(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(*order: object) -> int:
-        raise ModuleNotFoundError("No module named 'scout'")
+@pytest.mark.parametrize(
+    ("problem", "kind", "message"),
+    [
+        (ModuleNotFoundError("No module named 'scout'"), ConfigurationError, "they need scout-workflows[dask]"),
+        (OSError("Stream is closed"), APIConnectionError, "has lost its scheduler (OSError: Stream is closed)"),
+    ],
+)
+def test_workers_that_cannot_begin_say_why(
+    client: Any, monkeypatch: pytest.MonkeyPatch, problem: Exception, kind: type[Exception], message: str
+) -> None:
+    def fail(*order: object) -> int:
+        raise problem
 
-    monkeypatch.setattr("scout.batch._dask.run_partition", missing)
-    with Server(json_answer(run_answer())) as server:
-        (item,) = Scout(KEY, base_url=server.url).batch(WORKFLOW, rows(1), engine=DaskEngine(client))
-    assert isinstance(item.error, ConfigurationError)
-    assert "they need scout-workflows[dask]" in str(item.error)
+    monkeypatch.setattr("scout.batch._dask.run_partition", fail)
+    (item,) = Scout(KEY, base_url="http://127.0.0.1:9").batch(WORKFLOW, rows(1), engine=DaskEngine(client))
+    assert isinstance(item.error, kind)
+    assert message in str(item.error)
+    assert not item.error.run_may_have_started
 
 
 def test_a_cluster_without_workers_is_reported_and_can_be_left(

@@ -424,7 +424,9 @@ def _reason(problem: BaseException | None) -> ScoutError:
         return _not_started("the task of this row was cancelled")
     if isinstance(problem, _distributed().KilledWorker):
         return _not_started("the Dask workers that were to run this row died")
+    said = f"{type(problem).__name__}: {shorten(str(problem), 200)}"
+    if isinstance(problem, OSError):  # a timeout is one, too
+        return _not_started(f"a Dask worker has lost its scheduler ({said})")
     return ConfigurationError(
-        f"the Dask workers cannot run rows; they need scout-workflows[dask] {__version__} "
-        f"({type(problem).__name__}: {shorten(str(problem), 200)})"
+        f"the Dask workers cannot run rows; they need scout-workflows[dask] {__version__} ({said})"
     )
