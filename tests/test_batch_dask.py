@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import copyreg
 import importlib.util
+import json
 import os
 import signal
 import socket
@@ -377,15 +378,16 @@ def test_workers_that_cannot_begin_say_why(
     assert not item.error.run_may_have_started
 
 
-def test_a_cluster_without_workers_is_reported_and_can_be_left(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_cluster_without_workers_is_reported_and_left_without_a_row_that_is_unknown(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     for name, seconds in (("_LOOK", 0.02), ("_LONELY", 0.04)):
         monkeypatch.setattr(f"scout.batch._dask.{name}", seconds)
+    journal = tmp_path / "journal.jsonl"
 
     async def wait_and_leave(client: Any) -> None:
         async with AsyncScout(KEY, base_url="http://127.0.0.1:9") as scout:
-            batch = scout.batch(WORKFLOW, rows(1), engine=DaskEngine(client))
+            batch = scout.batch(WORKFLOW, rows(3), engine=DaskEngine(client), key="n", journal=journal)
             taking = asyncio.create_task(anext(batch))
             assert await asyncio.to_thread(settled, lambda: "has no workers" in caplog.text)
             taking.cancel()
@@ -395,6 +397,9 @@ def test_a_cluster_without_workers_is_reported_and_can_be_left(
     with threads(0) as client:
         asyncio.run(wait_and_leave(client))
         assert has_no_queues(client)
+    noted = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert {line["started"] for line in noted if "started" in line} == {"0", "1", "2"}
+    assert {line["refused"] for line in noted if "refused" in line} == {"0", "1", "2"}
 
 
 def test_a_client_that_is_closed_ends_the_batch(client: Any, tmp_path: Path) -> None:

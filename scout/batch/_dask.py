@@ -132,7 +132,7 @@ class _Row:
     session_id: str | None
     parcel: bytes  # a `Row` of `_dask_worker`
     outcome: asyncio.Future[Outcome]
-    is_sent: bool = False
+    partition: str = ""  # empty before it is sent
 
     def fail(self, error: ScoutError) -> None:
         if not self.outcome.done():
@@ -140,7 +140,7 @@ class _Row:
 
     def lose(self, why: str) -> None:
         """End the row after `why`: its run may have started if the row was sent, and has not otherwise."""
-        if self.is_sent:
+        if self.partition:
             message = f"{why} while this row ran; its run may have started"
             self.fail(RunUnknownError(message, session_id=self.session_id))
         else:
@@ -166,6 +166,7 @@ class _DaskRunner:
         self._workers = 1
         self._carrying: set[asyncio.Task[None]] = set()
         self._marks: dict[str, asyncio.Event] = {}
+        self._taken_back: dict[str, asyncio.Future[list[int]]] = {}
         self._lost: str | None = None
 
     async def __aenter__(self) -> Self:
@@ -223,6 +224,10 @@ class _DaskRunner:
         self._waiting.append(row)
         try:
             return await row.outcome
+        except asyncio.CancelledError:  # the batch is closed
+            if not row.partition or number in await self._take_back(row.partition):
+                raise _not_started("the batch was closed") from None
+            raise
         finally:
             self._rows.pop(number, None)
 
@@ -244,7 +249,7 @@ class _DaskRunner:
         self._partitions_so_far += 1
         name = f"{self._name}-{self._partitions_so_far}"
         for row in rows:
-            row.is_sent = True
+            row.partition = name
         left, error = await self._on_cluster(lambda: self._cluster.run(name, [row.parcel for row in rows]))
         for number in left:
             if number in self._rows:
@@ -263,6 +268,16 @@ class _DaskRunner:
         mark = self._marks[name] = asyncio.Event()
         await self._on_cluster(lambda: self._cluster.mark(name))
         await mark.wait()
+
+    async def _take_back(self, name: str) -> list[int]:
+        """Return the numbers of the rows of a partition that no worker took, and none can take any more."""
+        try:
+            self._cluster.check()
+            if name not in self._taken_back:
+                self._taken_back[name] = self._on_cluster(lambda: self._cluster.take_back(name))
+            return await asyncio.wait_for(asyncio.shield(self._taken_back[name]), _PATIENCE)
+        except (OSError, RuntimeError, ConfigurationError):  # as in __aexit__
+            return []
 
     # --- Results ---
 
@@ -368,14 +383,21 @@ class _Cluster:
             task = self._client.submit(run_partition, *order, pure=False, retries=0)
             problem = await self._problem_of(task, queue)
             self.check()
-            left: list[list[bytes]] = await queue.get(batch=True)  # nobody can take them any more
-            return [pickle.loads(row)[0] for part in left for row in part], _reason(problem)
+            return await _rest(queue), _reason(problem)
         finally:
             if task is not None and not task.done():
                 await task.cancel()
             if queue is not None:
                 _forget(queue)
             self._runs.discard(current)
+
+    async def take_back(self, name: str) -> list[int]:
+        """Take the rows of a partition that are still in its queue, and return their numbers."""
+        queue = await _distributed().Queue(name, client=self._client)
+        try:
+            return await _rest(queue)
+        finally:
+            _forget(queue)
 
     async def _problem_of(self, task: Any, queue: Any) -> BaseException | None:
         """Wait until a task has ended, or until its rows were taken and no worker is left; return its error."""
@@ -408,6 +430,12 @@ class _Cluster:
     async def close(self) -> None:
         """Remove the queue of the results."""
         _forget(self._results)
+
+
+async def _rest(queue: Any) -> list[int]:
+    """Take what is left out of the queue of a partition, so that no worker can, and return the numbers of the rows."""
+    left: list[list[bytes]] = await queue.get(batch=True)
+    return [pickle.loads(row)[0] for part in left for row in part]
 
 
 def _forget(queue: Any) -> None:
