@@ -89,6 +89,12 @@ def slow(seconds: float) -> Any:
     return delayed(seconds, json_answer(run_answer()))
 
 
+def noted(journal: Path, event: str) -> set[str]:
+    """Return the keys of the rows of which the journal says this."""
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    return {line[event] for line in lines if event in line}
+
+
 def has_no_pools(client: Any) -> bool:
     found = client.run(lambda: [each.name for each in threading.enumerate() if each.name == "scout-batch"])
     return not any(found.values())
@@ -290,16 +296,19 @@ def test_an_error_of_a_row_comes_back_as_it_was_raised(client: Any) -> None:
     assert items[1].error.body == {"detail": "gone"}
 
 
-async def test_closing_a_batch_cancels_what_runs_on_the_workers(client: Any) -> None:
+async def test_closing_a_batch_cancels_what_runs_on_the_workers(client: Any, tmp_path: Path) -> None:
+    journal = tmp_path / "journal.jsonl"
     with Server(slow(20), keep_alive=True) as server:
         async with AsyncScout(KEY, base_url=server.url) as scout:
-            batch = scout.batch(WORKFLOW, rows(4), engine=DaskEngine(client))
+            batch = scout.batch(WORKFLOW, rows(4), engine=DaskEngine(client), key="n", journal=journal)
             taking = asyncio.create_task(anext(batch))
             await asyncio.to_thread(server.wait_for_hits, 4)
             taking.cancel()
             await asyncio.wait([taking])
             await batch.close()
         server.wait_until(lambda: len(server.hangups) == 4)
+    assert noted(journal, "started") == {"0", "1", "2", "3"}
+    assert noted(journal, "refused") == set()  # their runs may have started
     assert await asyncio.to_thread(has_no_pools, client)
     assert await asyncio.to_thread(has_no_queues, client)
 
@@ -310,14 +319,14 @@ def test_a_task_that_dask_runs_again_finds_no_rows(client: Any) -> None:
     sent: list[bytes | str] = []
     submit = client.submit
 
-    def noted(function: Any, *order: Any, **options: Any) -> Any:
+    def submit_twice(function: Any, *order: Any, **options: Any) -> Any:
         assert options == {"pure": False, "retries": 0}
         sent.extend(order)
         # As Dask does when a result is lost: the task runs twice, and only the first one may run the rows.
         return submit(lambda: [run_partition(*order), run_partition(*order)], **options)
 
     with Server(json_answer(run_answer()), keep_alive=True) as server, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(client, "submit", noted)
+        patch.setattr(client, "submit", submit_twice)
         items = list(Scout(KEY, base_url=server.url).batch(WORKFLOW, rows(10), engine=DaskEngine(client)))
     assert all(item.ok for item in items)
     assert len(items) == 10
@@ -397,9 +406,8 @@ def test_a_cluster_without_workers_is_reported_and_left_without_a_row_that_is_un
     with threads(0) as client:
         asyncio.run(wait_and_leave(client))
         assert has_no_queues(client)
-    noted = [json.loads(line) for line in journal.read_text().splitlines()]
-    assert {line["started"] for line in noted if "started" in line} == {"0", "1", "2"}
-    assert {line["refused"] for line in noted if "refused" in line} == {"0", "1", "2"}
+    assert noted(journal, "started") == {"0", "1", "2"}
+    assert noted(journal, "refused") == {"0", "1", "2"}
 
 
 def test_a_client_that_is_closed_ends_the_batch(client: Any, tmp_path: Path) -> None:
