@@ -43,6 +43,7 @@ _logger = logging.getLogger("scout")
 _WINDOW = 0.01  # seconds for which rows are collected; a run takes longer
 _MOST_ROWS = 100  # of a partition
 _PATIENCE = 10.0  # seconds for a cluster that does not answer
+_MOMENT = 2.0  # seconds for what it says of its rows when a batch is closed
 _LOOK = 1.0  # seconds between two looks at the cluster
 _LONELY = 10.0  # seconds without workers after which a warning is logged
 _END = ""  # the mark behind the last results
@@ -275,7 +276,7 @@ class _DaskRunner:
             self._cluster.check()
             if name not in self._taken_back:
                 self._taken_back[name] = self._on_cluster(lambda: self._cluster.take_back(name))
-            return await asyncio.wait_for(asyncio.shield(self._taken_back[name]), _PATIENCE)
+            return await asyncio.wait_for(asyncio.shield(self._taken_back[name]), _MOMENT)
         except (OSError, RuntimeError, ConfigurationError):  # as in __aexit__
             return []
 
@@ -365,7 +366,7 @@ class _Cluster:
 
     async def open(self) -> int:
         """Make the queue of the results, and return the number of workers."""
-        self._results = await _distributed().Queue(self._batch, client=self._client)
+        self._results = await _queue(self._batch, self._client)
         return await self.count()
 
     async def count(self) -> int:
@@ -377,7 +378,7 @@ class _Cluster:
         self._runs.add(current := asyncio.current_task())
         queue = task = None
         try:
-            queue = await _distributed().Queue(name, client=self._client)
+            queue = await _queue(name, self._client)
             await queue.put(parcels)
             order = (__version__, self._batch, self._job, name)
             task = self._client.submit(run_partition, *order, pure=False, retries=0)
@@ -388,16 +389,16 @@ class _Cluster:
             if task is not None and not task.done():
                 await task.cancel()
             if queue is not None:
-                _forget(queue)
+                queue.close()
             self._runs.discard(current)
 
     async def take_back(self, name: str) -> list[int]:
         """Take the rows of a partition that are still in its queue, and return their numbers."""
-        queue = await _distributed().Queue(name, client=self._client)
+        queue = await _queue(name, self._client)
         try:
             return await _rest(queue)
         finally:
-            _forget(queue)
+            queue.close()
 
     async def _problem_of(self, task: Any, queue: Any) -> BaseException | None:
         """Wait until a task has ended, or until its rows were taken and no worker is left; return its error."""
@@ -429,19 +430,25 @@ class _Cluster:
 
     async def close(self) -> None:
         """Remove the queue of the results."""
-        _forget(self._results)
+        self._results.close()
+
+
+async def _queue(name: str, client: Any) -> Any:
+    """Return a queue of the scheduler.
+
+    A new queue registers itself in a task of its own, and once more when it is awaited. So the task is awaited: nobody
+    else would notice that it failed, and to be removed the queue would have to be closed twice.
+    """
+    others = asyncio.all_tasks()
+    queue = _distributed().Queue(name, client=client)
+    await asyncio.gather(*(asyncio.all_tasks() - others))
+    return queue
 
 
 async def _rest(queue: Any) -> list[int]:
     """Take what is left out of the queue of a partition, so that no worker can, and return the numbers of the rows."""
     left: list[list[bytes]] = await queue.get(batch=True)
     return [pickle.loads(row)[0] for part in left for row in part]
-
-
-def _forget(queue: Any) -> None:
-    """Have the scheduler remove a queue of which nobody needs what is in it."""
-    queue.close()
-    queue.close()  # awaiting a new queue registers its user twice; closing one that is gone does nothing
 
 
 def _reason(problem: BaseException | None) -> ScoutError:
