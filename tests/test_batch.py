@@ -1137,9 +1137,10 @@ def test_the_rate_is_kept(call: Caller) -> None:
         run_batch(call, server.url, rows(25), rate=100).checked()
 
     times = [asked.time for asked in server.asked]
-    assert times[-1] - times[0] >= 19 / 100 * 0.95  # five may come at once
-    for first, last in zip(times, times[12:], strict=False):
-        assert last - first > 0.04  # no dozen in one burst
+    # Up to five may come at once, at the beginning and, where the machine is late, to make up for that.
+    assert times[-1] - times[0] >= (24 - 10) / 100
+    for first, last in zip(times, times[18:], strict=False):
+        assert last - first > 0.04  # not all in one burst
 
 
 def test_a_rate_below_one_a_second_is_kept() -> None:

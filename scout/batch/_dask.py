@@ -174,7 +174,8 @@ class _DaskRunner:
         self._loop = asyncio.get_running_loop()
         self._cluster.check()
         try:
-            self._workers = await asyncio.wait_for(self._on_cluster(self._cluster.open), _PATIENCE)
+            async with asyncio.timeout(_PATIENCE):  # asyncio.wait_for of Python 3.11 may swallow that this is cancelled
+                self._workers = await self._on_cluster(self._cluster.open)
         except TimeoutError:
             raise ConfigurationError(
                 f"the Dask client does not answer within {_PATIENCE:g} s; one whose event loop is that of this program "
@@ -276,7 +277,8 @@ class _DaskRunner:
             self._cluster.check()
             if name not in self._taken_back:
                 self._taken_back[name] = self._on_cluster(lambda: self._cluster.take_back(name))
-            return await asyncio.wait_for(asyncio.shield(self._taken_back[name]), _MOMENT)
+            async with asyncio.timeout(_MOMENT):
+                return await asyncio.shield(self._taken_back[name])
         except (OSError, RuntimeError, ConfigurationError):  # as in __aexit__
             return []
 
@@ -311,7 +313,8 @@ class _DaskRunner:
             await asyncio.sleep(_LOOK)
             self._cluster.check()
             with contextlib.suppress(TimeoutError):  # a scheduler that is busy
-                self._workers = await asyncio.wait_for(self._on_cluster(self._cluster.count), _PATIENCE)
+                async with asyncio.timeout(_PATIENCE):
+                    self._workers = await self._on_cluster(self._cluster.count)
             lonely = 0.0 if self._workers or not self._rows else lonely + _LOOK
             if _LONELY <= lonely < _LONELY + _LOOK:
                 _logger.warning(
