@@ -62,7 +62,7 @@ def rows_of(number: int) -> Iterator[Row]:
 
 @dataclass(frozen=True)
 class Work:
-    """What all clients get."""
+    """Settings that all clients have."""
 
     url: str
     under_way: int

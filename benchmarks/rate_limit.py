@@ -181,7 +181,7 @@ def ideal_time(rows: int, workers: int, rate: float, is_storm: bool) -> float:
 
 @dataclass
 class Result:
-    """What became of the rows."""
+    """Numbers of rows by what became of them."""
 
     done: list[int] = field(default_factory=list)  # in the order of the items
     unknown: list[int] = field(default_factory=list)
@@ -308,7 +308,7 @@ def runs_of(port: int) -> dict[int, int]:
 
 @dataclass(frozen=True)
 class Weather:
-    """What a server does."""
+    """Behaviour of a server."""
 
     rate: float
     asks: bool

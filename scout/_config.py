@@ -127,7 +127,7 @@ class Config:
         check_seconds("deadline", self.deadline)
         check_retries(self.retries)
         check_seconds("rate_limit_timeout", self.rate_limit_timeout, least=0)
-        check_connections(self.max_connections)
+        check_count("max_connections", self.max_connections)
         check_flag("at_least_once", self.at_least_once)
         check_flag("allow_http", self.allow_http)
         check_headers("headers", self.headers)
@@ -263,10 +263,10 @@ def check_retries(retries: object) -> None:
         raise ConfigurationError(f"retries must be a whole number, 0 or more, not {retries!r}")
 
 
-def check_connections(number: object) -> None:
+def check_count(name: str, number: object) -> None:
     """Raise `ConfigurationError` for a value that is not a whole number, 1 or more."""
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        raise ConfigurationError(f"max_connections must be a whole number, 1 or more, not {number!r}")
+        raise ConfigurationError(f"{name} must be a whole number, 1 or more, not {number!r}")
 
 
 def check_flag(name: str, flag: object) -> None:

@@ -295,7 +295,7 @@ class _Workflows(Generic[HttpT]):
             prepare: A function that returns the call for an id.
         """
         prepared = prepare(id)
-        key = _key_in(id)
+        key = key_in(id)
         return _done(prepared) if key is None else self._to_key(key, options, prepared, prepare)
 
     def _to_key(
@@ -330,7 +330,7 @@ class _Workflows(Generic[HttpT]):
         begun = time.monotonic()
         loaded = load_workflow(workflow)
         workflow_id = id
-        if key is None and (key := _key_in(id)) is not None:
+        if key is None and (key := key_in(id)) is not None:
             workflow_id = None  # the API itself finds the workflow of a revision by its key
         if workflow_id is None and key is None:
             key = loaded.key
@@ -483,7 +483,7 @@ _OF_A_LOOK_UP = ("timeout", "deadline", "retries", "extra_headers")
 """The options of a call that apply to the search for its workflow as well."""
 
 
-def _key_in(id: object) -> str | None:
+def key_in(id: object) -> str | None:
     """Return the key in `key:NAME`; `None` for an id.
 
     Raises:

@@ -10,13 +10,13 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from scout._config import Config, check_flag, is_loopback
+from scout._config import Config, check_count, check_flag, is_loopback
 from scout._json import is_mapping, parse_json, write_json
 from scout._options import RUN_OPTIONS, CallOptions, RunOptions, apply_options
 from scout._requests import execute_request, execute_stored_request
 from scout.errors import ConfigurationError
 from scout.workflow_files import LoadedWorkflow, WorkflowSource, is_workflow_id, load_workflow
-from scout.workflows import AsyncWorkflows, Workflows
+from scout.workflows import AsyncWorkflows, Workflows, key_in
 
 from ._job import BatchEngine, Job
 
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from ._items import BatchSummary
 
 __all__ = ["Settings", "Target", "identity_of"]
-
-_KEY = "key:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +49,9 @@ class Settings:
     on_progress: Callable[[BatchSummary], object] | None
 
     def __post_init__(self) -> None:
-        _check_number("concurrency", self.concurrency)
+        check_count("concurrency", self.concurrency)
         if self.stop_after_failures is not None:
-            _check_number("stop_after_failures", self.stop_after_failures)
+            check_count("stop_after_failures", self.stop_after_failures)
         for name in ("resume", "ordered", "stream"):
             check_flag(name, getattr(self, name))
         rate: Any = self.rate
@@ -83,11 +81,6 @@ class Settings:
             )
 
 
-def _check_number(name: str, number: object) -> None:
-    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        raise ConfigurationError(f"{name} must be a whole number, 1 or more, not {number!r}")
-
-
 # --- What is sent -------------------------------------------------------------------------------------------------
 
 
@@ -109,7 +102,7 @@ class Target:
         has_session = self._parts.get("session_id") or (is_mapping(query) and "session_id" in query)
         self._loaded: LoadedWorkflow | None = None
         self._stored = ""
-        if isinstance(workflow, str) and (workflow.startswith(_KEY) or is_workflow_id(workflow)):
+        if isinstance(workflow, str) and (key_in(workflow) is not None or is_workflow_id(workflow)):
             self._stored = workflow
         else:
             self._loaded = load_workflow(workflow)
@@ -123,7 +116,7 @@ class Target:
             NotFoundError: no workflow has the key.
         """
         stored = self._stored
-        if stored.startswith(_KEY):
+        if key_in(stored) is not None:
             options: CallOptions = {"extra_headers": self._parts.get("extra_headers") or {}}
             if blocking is None:
                 found = await AsyncWorkflows(http, lambda: self.config).get(stored, **options)

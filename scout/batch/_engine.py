@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
 
-from scout._json import is_mapping, json_fault, write_json
+from scout._json import json_fault, write_json
 from scout.errors import ConfigurationError, JournalError, RateLimitError, ScoutError
 
 from ._items import BatchItem
@@ -245,8 +245,6 @@ class Dispatcher:
 
     def _key_of(self, row: _Row) -> str:
         name = self._plan.key
-        if not is_mapping(row.inputs):
-            raise ConfigurationError(f"rows[{row.index}] must be a mapping, not {type(row.inputs).__name__}")
         if name is None:
             return hash_of(self._plan.identity, row.inputs)
         value: Any = row.inputs.get(name)

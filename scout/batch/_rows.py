@@ -69,7 +69,8 @@ def rows_of(rows: Any) -> Generator[Row] | AsyncGenerator[Row]:
     """
     if isinstance(rows, str | os.PathLike):
         name: str = os.fsdecode(rows)  # pyright: ignore[reportUnknownArgumentType] -- of a path of text or bytes
-        return _rows_of_file(name, _kind_of_file(name))
+        _check_path(name)
+        return _rows_of_file(name)
     if hasattr(rows, "readline"):
         raise ConfigurationError("rows must not be an open file; pass its path, or a csv.DictReader of it")
     if not isinstance(rows, _NO_ROWS):
@@ -218,10 +219,14 @@ def _from_numpy(value: Any) -> Any:
 # --- Files --------------------------------------------------------------------------------------------------------
 
 
-def _kind_of_file(name: str) -> Kind | None:
-    """Return what a file is read as; `None` for a pipe or a device whose name does not say it."""
-    suffix = Path(name).suffix.lower()
-    kind = _KINDS.get(suffix)
+def _kind_of(name: str) -> Kind | None:
+    """Return what a file is read as; `None` when its name does not say it."""
+    return _KINDS.get(Path(name).suffix.lower())
+
+
+def _check_path(name: str) -> None:
+    """Refuse what is not the path of a file of rows, or of a pipe or a device, whose names may be any."""
+    suffix, kind = Path(name).suffix.lower(), _kind_of(name)
     if not name or "\n" in name:
         raise ConfigurationError(f"rows must not be {'the text of a file' if name else 'empty text'}; {_SOURCES}")
     try:
@@ -234,13 +239,12 @@ def _kind_of_file(name: str) -> Kind | None:
         _refuse(name, "is a folder; give a file in it")
     if kind is None and stat.S_ISREG(mode) and not name.startswith("/dev/"):  # /dev/stdin may be a file
         _refuse(name, f"{_SUFFIXES}{_INSTEAD.get(suffix, '')}")
-    return kind
 
 
-def _rows_of_file(name: str, kind: Kind | None) -> Generator[Row]:
+def _rows_of_file(name: str) -> Generator[Row]:
     try:
         with Path(name).open("rb") as file:
-            yield from read_rows(file, name, kind)
+            yield from read_rows(file, name)
     except OSError as error:
         _cannot_be_read(name, error)
 
@@ -252,12 +256,14 @@ def read_rows(stream: Iterable[bytes], name: str, kind: Kind | None = None) -> G
         stream: A binary file in UTF-8, with or without a byte order mark.
         name: The name of the file in errors.
         kind: `"csv"`, whose delimiter is what divides the first line most (comma, semicolon or tab), `"tsv"`, or
-            `"jsonl"`. `None`: JSON Lines when the first character is a bracket, else CSV.
+            `"jsonl"`. `None`: by the ending of the name, else JSON Lines when the first character is a bracket, else
+            CSV.
 
     Raises:
         ConfigurationError: it cannot be read, is not UTF-8, or a line is wrong, which the message names.
     """
     lines = _text_lines(stream, name)
+    kind = kind or _kind_of(name)
     if kind is None:
         head: list[str] = []
         for line in lines:

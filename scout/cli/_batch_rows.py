@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-_KINDS: dict[str, Any] = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
-"""The formats by the ending of a file. Others are told from the first line, as on stdin."""
-
 
 class Column(NamedTuple):
     """A column that is sent as an input."""
@@ -157,12 +154,12 @@ def opened(name: str, limit: int | None, named: list[Column], *, again: bool) ->
             kept = cast("BinaryIO", stack.enter_context(tempfile.TemporaryFile()))  # memory may be too small
             shutil.copyfileobj(file, kept)
             file, is_stream = kept, False
-        shown, kind = STDIN if name == "-" else name, _KINDS.get(Path(name).suffix.lower())
+        shown = STDIN if name == "-" else name
 
         def read() -> Iterator[Row]:
             if not is_stream:
                 file.seek(0)
-            return islice(read_rows(file, shown, kind), limit)
+            return islice(read_rows(file, shown), limit)
 
         yield Rows(shown, read, named, is_stream=is_stream)
 
