@@ -61,7 +61,17 @@ if TYPE_CHECKING:
     )
     from .formatting import format_workflow
     from .graph import Graph, GraphNode
-    from .results import BlockRun, Run, RunStatus, StoredWorkflow, WorkflowPage
+    from .results import (
+        BlockRun,
+        EnvironmentDeployment,
+        Run,
+        RunRecord,
+        RunRecordPage,
+        RunStatus,
+        StoredWorkflow,
+        WorkflowEnvironment,
+        WorkflowPage,
+    )
     from .streaming import AsyncRunStream, RunStream
     from .timeline import Bar, Timeline
     from .workflow_files import LoadedWorkflow, WorkflowSource, is_workflow_id, load_workflow, save_workflow
@@ -99,6 +109,7 @@ __all__ = [
     "Deployment",
     "Difference",
     "Environment",
+    "EnvironmentDeployment",
     "Event",
     "Graph",
     "GraphNode",
@@ -117,6 +128,8 @@ __all__ = [
     "RunNotFinishedError",
     "RunOptions",
     "RunOutputError",
+    "RunRecord",
+    "RunRecordPage",
     "RunStatus",
     "RunStream",
     "RunUnknownError",
@@ -132,6 +145,7 @@ __all__ = [
     "UnknownEvent",
     "UnprocessableEntityError",
     "WorkflowConfig",
+    "WorkflowEnvironment",
     "WorkflowFileError",
     "WorkflowList",
     "WorkflowPage",
@@ -206,7 +220,10 @@ def _home_of(name: str) -> object:
             from . import formatting
 
             return formatting
-        case "BlockRun" | "Run" | "RunStatus" | "StoredWorkflow" | "WorkflowPage":
+        case (
+            "BlockRun" | "EnvironmentDeployment" | "Run" | "RunRecord" | "RunRecordPage" | "RunStatus"
+            | "StoredWorkflow" | "WorkflowEnvironment" | "WorkflowPage"
+        ):  # fmt: skip
             from . import results
 
             return results

@@ -89,7 +89,7 @@ def execute_request(
         ConfigurationError: an argument cannot be sent.
         WorkflowFileError: the workflow cannot be sent.
     """
-    from scout_generated.api.workflows.execute_workflow_config import get_kwargs
+    from scout_generated.operations.execute_workflow_config import get_kwargs
 
     key = workflow_key if workflow_key is not None else workflow.key
     _check_text("workflow_key", key)
@@ -101,7 +101,7 @@ def execute_stored_request(
     workflow_id: str, inputs: Mapping[str, Any] | None, *, workflow_key: None = None, **options: Any
 ) -> Request:
     """Build `POST /v2/workflows/{workflow_id}/execute`. Raises as `execute_request`."""
-    from scout_generated.api.workflows.execute_workflow import get_kwargs
+    from scout_generated.operations.execute_workflow import get_kwargs
 
     if workflow_key is not None:
         raise ConfigurationError(
@@ -165,7 +165,7 @@ def list_request(
     **extra: Any,
 ) -> Request:
     """Build `GET /v2/workflows`. Raises as `execute_request`."""
-    from scout_generated.api.workflows.list_workflows import get_kwargs
+    from scout_generated.operations.list_workflows import get_kwargs
 
     texts: dict[str, Any] = {"query": query, "sort": sort, "direction": direction, "tags": tags, "start_at": start_at}
     for name, text in texts.items():
@@ -183,14 +183,14 @@ def _check_limit(limit: object) -> None:
 
 def get_request(workflow_id: str, **extra: Any) -> Request:
     """Build `GET /v2/workflows/{workflow_id}`. Raises as `execute_request`."""
-    from scout_generated.api.workflows.get_workflow import get_kwargs
+    from scout_generated.operations.get_workflow import get_kwargs
 
     return _request(get_kwargs(_segment(workflow_id)), repeatable=True, **extra)
 
 
 def create_request(workflow: LoadedWorkflow, key: str | None, **extra: Any) -> Request:
     """Build `POST /v2/workflows`. Raises as `execute_request`."""
-    from scout_generated.api.workflows.create_workflow import get_kwargs
+    from scout_generated.operations.create_workflow import get_kwargs
 
     _check_name("key", key)
     parts = get_kwargs(body=_body(workflow.config, is_config=True), workflow_key=key)
@@ -200,7 +200,7 @@ def create_request(workflow: LoadedWorkflow, key: str | None, **extra: Any) -> R
 
 def revision_request(workflow: LoadedWorkflow, *, workflow_id: str | None, key: str | None, **extra: Any) -> Request:
     """Build `POST /v2/workflows/revisions`. Raises as `execute_request`."""
-    from scout_generated.api.workflows.create_workflow_revision import get_kwargs
+    from scout_generated.operations.create_workflow_revision import get_kwargs
 
     _check_name("id", workflow_id)
     _check_name("key", key)
@@ -211,7 +211,7 @@ def revision_request(workflow: LoadedWorkflow, *, workflow_id: str | None, key: 
 
 def update_request(workflow_id: str, workflow: LoadedWorkflow, **extra: Any) -> Request:
     """Build `PUT /v2/workflows/{workflow_id}`. Raises as `execute_request`."""
-    from scout_generated.api.workflows.update_workflow import get_kwargs
+    from scout_generated.operations.update_workflow import get_kwargs
 
     parts = get_kwargs(_segment(workflow_id), body=_body(workflow.config, is_config=True))
     outcome = "the workflow may have been updated"
@@ -220,7 +220,7 @@ def update_request(workflow_id: str, workflow: LoadedWorkflow, **extra: Any) -> 
 
 def delete_request(workflow_id: str, **extra: Any) -> Request:
     """Build `DELETE /v2/workflows/{workflow_id}`. Raises as `execute_request`."""
-    from scout_generated.api.workflows.delete_workflow import get_kwargs
+    from scout_generated.operations.delete_workflow import get_kwargs
 
     parts = get_kwargs(_segment(workflow_id))
     return _request(parts, repeatable=True, unknown_outcome="the workflow may have been deleted", **extra)

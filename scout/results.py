@@ -31,9 +31,13 @@ from .errors import ConfigurationError, RunFailedError, RunNotFinishedError, Run
 
 __all__ = [
     "BlockRun",
+    "EnvironmentDeployment",
     "Run",
+    "RunRecord",
+    "RunRecordPage",
     "RunStatus",
     "StoredWorkflow",
+    "WorkflowEnvironment",
     "WorkflowPage",
     "as_number",
     "as_text",
@@ -332,6 +336,121 @@ class WorkflowPage:
     """
 
     workflows: list[StoredWorkflow]
+    next_cursor: str | None
+    raw: Any = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentDeployment:
+    """What an environment of a stored workflow runs, or a part of it.
+
+    Attributes:
+        revision_id: The id of the revision; `None` when it is always the newest one.
+        follows_latest: True when it is always the newest revision.
+        traffic: The share of the requests that it gets, as the server says it, presumably in per cent; `None` when it
+            says nothing.
+        raw: The parsed object, with all fields of the response.
+    """
+
+    revision_id: str | None
+    follows_latest: bool
+    traffic: int | None = None
+    raw: Any = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowEnvironment:
+    """An environment of a stored workflow. Every workflow has three: development, staging and production.
+
+    Attributes:
+        id: The id of the environment.
+        name: The name, such as `production`.
+        description: What it is for; empty when nothing is told.
+        deployments: What it runs. Usually this is one; several share the requests.
+        created_at: The time when it was made, as an aware `datetime`; `None` when it is not known.
+        last_updated_at: The time of the last change, as an aware `datetime`; `None` when it is not known.
+        raw: The parsed object, with all fields of the response.
+    """
+
+    id: str
+    name: str
+    description: str
+    deployments: tuple[EnvironmentDeployment, ...]
+    created_at: datetime | None = None
+    last_updated_at: datetime | None = None
+    raw: Any = field(default=None, compare=False, repr=False)
+
+    @property
+    def revision_id(self) -> str | None:
+        """The only revision that it runs; `None` when it follows the newest, runs several, or runs none."""
+        return self.deployments[0].revision_id if len(self.deployments) == 1 else None
+
+    @property
+    def follows_latest(self) -> bool:
+        """True when a new revision of the workflow runs there at once, for all requests or for some."""
+        return any(each.follows_latest for each in self.deployments)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What the server noted of one run of a stored workflow: an entry of its run logs.
+
+    Attributes:
+        run: The run, with its blocks, their times and prices, as far as the log tells them.
+        cost: What the run cost, in the unit of the API's price list; `None` when it is not known.
+        environment: The environment it ran in.
+        revision_id: The revision that was run.
+        message: Why it failed; empty when the log says nothing.
+        workflow_name: The name of the workflow that people see.
+        started: The time when the run began, as an aware `datetime`.
+        ended: The time when it ended, as an aware `datetime`; `None` for a run that goes on.
+        duration: The seconds from its beginning to its end; `None` when it is not known.
+        raw: The parsed object, with all fields of the response.
+    """
+
+    run: Run
+    cost: float | None = None
+    environment: str | None = None
+    revision_id: str | None = None
+    message: str = ""
+    workflow_name: str | None = None
+    started: datetime | None = None
+    ended: datetime | None = None
+    duration: float | None = None
+    raw: Any = field(default=None, compare=False, repr=False)
+
+    @property
+    def id(self) -> str | None:
+        """The id of the run."""
+        return self.run.id
+
+    @property
+    def session_id(self) -> str | None:
+        """The session of the run."""
+        return self.run.session_id
+
+    @property
+    def workflow_id(self) -> str | None:
+        """The workflow that was run."""
+        return self.run.workflow_id
+
+    @property
+    def status(self) -> RunStatus:
+        """The status of the run: `RunStatus.STARTED` while it goes on, which the log calls `running`."""
+        return self.run.status
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecordPage:
+    """One page of the run logs of a workflow.
+
+    Attributes:
+        records: The runs of the page.
+        next_cursor: The `cursor` of the next page; `None` on the last.
+        raw: The parsed last row of the page.
+    """
+
+    records: list[RunRecord]
     next_cursor: str | None
     raw: Any = field(default=None, compare=False, repr=False)
 

@@ -76,7 +76,24 @@ def generate(target: Path) -> bool:
     shutil.copyfile(GENERATOR / "pytest_plugin.py", target / "pytest_plugin.py")
     spec = YAML(typ="safe").load(SPEC)
     (target / "openapi.json").write_text(json.dumps(spec, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_operations(target)
     return True
+
+
+def write_operations(target: Path) -> None:
+    """Write a module for each operation that makes its request, by the name of the operation alone.
+
+    The generator puts an operation into the folder of its first tag. Tags are for readers of the spec, and a change of
+    them must not be a change of the facade.
+    """
+    operations = target / "operations"
+    operations.mkdir()
+    (operations / "__init__.py").write_text('"""Makers of requests, by the name of the operation."""\n')
+    for module in sorted((target / "api").glob("*/*.py")):
+        if module.name != "__init__.py":
+            tag, name = module.parent.name, module.stem
+            line = f"from ..api.{tag}.{name} import get_kwargs as get_kwargs\n"
+            (operations / module.name).write_text(line)
 
 
 def report(present: Path, expected: Path) -> int:

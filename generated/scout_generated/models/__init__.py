@@ -23,9 +23,13 @@ if TYPE_CHECKING:
     from .block_state_updated import BlockStateUpdated
     from .block_state_updated_data import BlockStateUpdatedData
     from .delete_workflow_response import DeleteWorkflowResponse
+    from .delete_workflow_revision_response import DeleteWorkflowRevisionResponse
     from .dependency import Dependency
     from .dimensions import Dimensions
     from .edge_ui import EdgeUi
+    from .environment_config import EnvironmentConfig
+    from .environment_deployment import EnvironmentDeployment
+    from .environment_deployment_config import EnvironmentDeploymentConfig
     from .error_body import ErrorBody
     from .execute_workflow_config_request import ExecuteWorkflowConfigRequest
     from .execute_workflow_request import ExecuteWorkflowRequest
@@ -33,6 +37,9 @@ if TYPE_CHECKING:
     from .http_validation_error import HttpValidationError
     from .identity import Identity
     from .json_object import JsonObject
+    from .list_run_logs_response_200 import ListRunLogsResponse200
+    from .list_workflow_environments_response import ListWorkflowEnvironmentsResponse
+    from .list_workflow_revisions_response import ListWorkflowRevisionsResponse
     from .list_workflows_response import ListWorkflowsResponse
     from .node_ui import NodeUi
     from .placeholder import Placeholder
@@ -40,16 +47,26 @@ if TYPE_CHECKING:
     from .position import Position
     from .prompt import Prompt
     from .prompt_role import PromptRole
+    from .rename_workflow_revision_request import RenameWorkflowRevisionRequest
+    from .revision_lookup import RevisionLookup
+    from .run_log import RunLog
+    from .run_log_block import RunLogBlock
+    from .run_log_blocks_type_0 import RunLogBlocksType0
+    from .run_log_page_end import RunLogPageEnd
     from .select_option_item import SelectOptionItem
     from .stop_reason import StopReason
     from .update_type import UpdateType
+    from .update_workflow_environment_request import UpdateWorkflowEnvironmentRequest
+    from .update_workflow_environment_response import UpdateWorkflowEnvironmentResponse
     from .user_identity import UserIdentity
     from .validation_error import ValidationError
     from .workflow import Workflow
     from .workflow_actor import WorkflowActor
     from .workflow_config import WorkflowConfig
+    from .workflow_environment import WorkflowEnvironment
     from .workflow_note import WorkflowNote
     from .workflow_response import WorkflowResponse
+    from .workflow_revision_response import WorkflowRevisionResponse
     from .workflow_run import WorkflowRun
     from .workflow_run_completed import WorkflowRunCompleted
     from .workflow_run_completed_data import WorkflowRunCompletedData
@@ -79,9 +96,13 @@ _MODULES = {
     "BlockStateUpdated": ".block_state_updated",
     "BlockStateUpdatedData": ".block_state_updated_data",
     "DeleteWorkflowResponse": ".delete_workflow_response",
+    "DeleteWorkflowRevisionResponse": ".delete_workflow_revision_response",
     "Dependency": ".dependency",
     "Dimensions": ".dimensions",
     "EdgeUi": ".edge_ui",
+    "EnvironmentConfig": ".environment_config",
+    "EnvironmentDeployment": ".environment_deployment",
+    "EnvironmentDeploymentConfig": ".environment_deployment_config",
     "ErrorBody": ".error_body",
     "ExecuteWorkflowConfigRequest": ".execute_workflow_config_request",
     "ExecuteWorkflowRequest": ".execute_workflow_request",
@@ -89,6 +110,9 @@ _MODULES = {
     "HttpValidationError": ".http_validation_error",
     "Identity": ".identity",
     "JsonObject": ".json_object",
+    "ListRunLogsResponse200": ".list_run_logs_response_200",
+    "ListWorkflowEnvironmentsResponse": ".list_workflow_environments_response",
+    "ListWorkflowRevisionsResponse": ".list_workflow_revisions_response",
     "ListWorkflowsResponse": ".list_workflows_response",
     "NodeUi": ".node_ui",
     "Placeholder": ".placeholder",
@@ -96,16 +120,26 @@ _MODULES = {
     "Position": ".position",
     "Prompt": ".prompt",
     "PromptRole": ".prompt_role",
+    "RenameWorkflowRevisionRequest": ".rename_workflow_revision_request",
+    "RevisionLookup": ".revision_lookup",
+    "RunLog": ".run_log",
+    "RunLogBlock": ".run_log_block",
+    "RunLogBlocksType0": ".run_log_blocks_type_0",
+    "RunLogPageEnd": ".run_log_page_end",
     "SelectOptionItem": ".select_option_item",
     "StopReason": ".stop_reason",
     "UpdateType": ".update_type",
+    "UpdateWorkflowEnvironmentRequest": ".update_workflow_environment_request",
+    "UpdateWorkflowEnvironmentResponse": ".update_workflow_environment_response",
     "UserIdentity": ".user_identity",
     "ValidationError": ".validation_error",
     "Workflow": ".workflow",
     "WorkflowActor": ".workflow_actor",
     "WorkflowConfig": ".workflow_config",
+    "WorkflowEnvironment": ".workflow_environment",
     "WorkflowNote": ".workflow_note",
     "WorkflowResponse": ".workflow_response",
+    "WorkflowRevisionResponse": ".workflow_revision_response",
     "WorkflowRun": ".workflow_run",
     "WorkflowRunCompleted": ".workflow_run_completed",
     "WorkflowRunCompletedData": ".workflow_run_completed_data",
@@ -136,9 +170,13 @@ __all__ = (
     "BlockStateUpdated",
     "BlockStateUpdatedData",
     "DeleteWorkflowResponse",
+    "DeleteWorkflowRevisionResponse",
     "Dependency",
     "Dimensions",
     "EdgeUi",
+    "EnvironmentConfig",
+    "EnvironmentDeployment",
+    "EnvironmentDeploymentConfig",
     "ErrorBody",
     "ExecuteWorkflowConfigRequest",
     "ExecuteWorkflowRequest",
@@ -146,6 +184,9 @@ __all__ = (
     "HttpValidationError",
     "Identity",
     "JsonObject",
+    "ListRunLogsResponse200",
+    "ListWorkflowEnvironmentsResponse",
+    "ListWorkflowRevisionsResponse",
     "ListWorkflowsResponse",
     "NodeUi",
     "Placeholder",
@@ -153,16 +194,26 @@ __all__ = (
     "Position",
     "Prompt",
     "PromptRole",
+    "RenameWorkflowRevisionRequest",
+    "RevisionLookup",
+    "RunLog",
+    "RunLogBlock",
+    "RunLogBlocksType0",
+    "RunLogPageEnd",
     "SelectOptionItem",
     "StopReason",
     "UpdateType",
+    "UpdateWorkflowEnvironmentRequest",
+    "UpdateWorkflowEnvironmentResponse",
     "UserIdentity",
     "ValidationError",
     "Workflow",
     "WorkflowActor",
     "WorkflowConfig",
+    "WorkflowEnvironment",
     "WorkflowNote",
     "WorkflowResponse",
+    "WorkflowRevisionResponse",
     "WorkflowRun",
     "WorkflowRunCompleted",
     "WorkflowRunCompletedData",

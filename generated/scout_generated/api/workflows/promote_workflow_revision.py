@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from ... import errors
+from ...types import Response, http_status
+
+if TYPE_CHECKING:
+    import httpx
+
+    from ...client import AuthenticatedClient, Client
+    from ...models.error_body import ErrorBody
+    from ...models.http_validation_error import HttpValidationError
+    from ...models.workflow_revision_response import WorkflowRevisionResponse
+
+
+def get_kwargs(
+    workflow_id: str,
+    revision_id: str,
+) -> dict[str, Any]:
+
+    _kwargs: dict[str, Any] = {
+        "method": "put",
+        "url": "/v2/workflows/{workflow_id}/revisions/{revision_id}/promote".format(
+            workflow_id=quote(str(workflow_id), safe=""),
+            revision_id=quote(str(revision_id), safe=""),
+        ),
+    }
+
+    return _kwargs
+
+
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> ErrorBody | HttpValidationError | WorkflowRevisionResponse | None:
+    from ...models.error_body import ErrorBody
+    from ...models.http_validation_error import HttpValidationError
+    from ...models.workflow_revision_response import WorkflowRevisionResponse
+
+    if response.status_code == 200:
+        response_200 = WorkflowRevisionResponse.from_dict(response.json())
+
+        return response_200
+
+    if response.status_code == 400:
+        response_400 = ErrorBody.from_dict(response.json())
+
+        return response_400
+
+    if response.status_code == 401:
+        response_401 = ErrorBody.from_dict(response.json())
+
+        return response_401
+
+    if response.status_code == 403:
+        response_403 = ErrorBody.from_dict(response.json())
+
+        return response_403
+
+    if response.status_code == 404:
+        response_404 = ErrorBody.from_dict(response.json())
+
+        return response_404
+
+    if response.status_code == 409:
+        response_409 = ErrorBody.from_dict(response.json())
+
+        return response_409
+
+    if response.status_code == 422:
+        response_422 = HttpValidationError.from_dict(response.json())
+
+        return response_422
+
+    if response.status_code == 429:
+        response_429 = ErrorBody.from_dict(response.json())
+
+        return response_429
+
+    if 500 <= response.status_code <= 599:
+        response_5xx = ErrorBody.from_dict(response.json())
+
+        return response_5xx
+
+    if client.raise_on_unexpected_status:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    else:
+        return None
+
+
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[ErrorBody | HttpValidationError | WorkflowRevisionResponse]:
+    try:
+        parsed = _parse_response(client=client, response=response)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        # An event stream, a page of HTML, JSON of another shape: `content` holds what came.
+        parsed = None
+    return Response(
+        status_code=http_status(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=parsed,
+    )
+
+
+def sync_detailed(
+    workflow_id: str,
+    revision_id: str,
+    *,
+    client: AuthenticatedClient,
+) -> Response[ErrorBody | HttpValidationError | WorkflowRevisionResponse]:
+    """Promote a revision
+
+     Makes a revision the current one. What that means for each environment is not documented.
+
+    Args:
+        workflow_id (str):
+        revision_id (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorBody | HttpValidationError | WorkflowRevisionResponse]
+    """
+
+    kwargs = get_kwargs(
+        workflow_id=workflow_id,
+        revision_id=revision_id,
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+
+def sync(
+    workflow_id: str,
+    revision_id: str,
+    *,
+    client: AuthenticatedClient,
+) -> ErrorBody | HttpValidationError | WorkflowRevisionResponse | None:
+    """Promote a revision
+
+     Makes a revision the current one. What that means for each environment is not documented.
+
+    Args:
+        workflow_id (str):
+        revision_id (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorBody | HttpValidationError | WorkflowRevisionResponse
+    """
+
+    return sync_detailed(
+        workflow_id=workflow_id,
+        revision_id=revision_id,
+        client=client,
+    ).parsed
+
+
+async def asyncio_detailed(
+    workflow_id: str,
+    revision_id: str,
+    *,
+    client: AuthenticatedClient,
+) -> Response[ErrorBody | HttpValidationError | WorkflowRevisionResponse]:
+    """Promote a revision
+
+     Makes a revision the current one. What that means for each environment is not documented.
+
+    Args:
+        workflow_id (str):
+        revision_id (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[ErrorBody | HttpValidationError | WorkflowRevisionResponse]
+    """
+
+    kwargs = get_kwargs(
+        workflow_id=workflow_id,
+        revision_id=revision_id,
+    )
+
+    response = await client.get_async_httpx_client().request(**kwargs)
+
+    return _build_response(client=client, response=response)
+
+
+async def asyncio(
+    workflow_id: str,
+    revision_id: str,
+    *,
+    client: AuthenticatedClient,
+) -> ErrorBody | HttpValidationError | WorkflowRevisionResponse | None:
+    """Promote a revision
+
+     Makes a revision the current one. What that means for each environment is not documented.
+
+    Args:
+        workflow_id (str):
+        revision_id (str):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        ErrorBody | HttpValidationError | WorkflowRevisionResponse
+    """
+
+    return (
+        await asyncio_detailed(
+            workflow_id=workflow_id,
+            revision_id=revision_id,
+            client=client,
+        )
+    ).parsed

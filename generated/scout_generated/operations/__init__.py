@@ -1,0 +1,1 @@
+"""Makers of requests, by the name of the operation."""

@@ -1,0 +1,1 @@
+from ..api.workflows.delete_workflow_revision import get_kwargs as get_kwargs

@@ -1,0 +1,1 @@
+from ..api.workflows.get_workflow import get_kwargs as get_kwargs

@@ -1,0 +1,1 @@
+from ..api.runs.list_run_logs import get_kwargs as get_kwargs
