@@ -5,8 +5,8 @@ from __future__ import annotations
 import builtins
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Generic, NamedTuple, Self, TypeVar, Unpack, cast
 
@@ -44,7 +44,16 @@ from ._requests import (
     revisions_request,
     update_request,
 )
-from ._revisions import check_environment, deployment_of, environment_named
+from ._revisions import (
+    check_deployable,
+    check_environment,
+    deployment_of,
+    environment_named,
+    followers,
+    newest_of,
+    pinned_to,
+    runs_only,
+)
 from .environments import Environment
 from .errors import (
     APIError,
@@ -70,7 +79,11 @@ class Deployment:
         revision_id: The id of the revision with the deployed config.
         created: True when the workflow is new.
         workflow: The stored workflow.
-        changed: True when something was stored; `False` when the newest revision had the same config already.
+        changed: True when something was stored or set; `False` when the newest revision had the same config already,
+            and ran in the environment.
+        environment: The name of the environment that runs this revision from now on; `None` when none was given.
+        pinned: The names of the other environments that followed the newest revision, and were set to the one that they
+            ran until then, so that this deployment did not change what they run.
     """
 
     workflow_id: str
@@ -78,6 +91,8 @@ class Deployment:
     created: bool
     workflow: StoredWorkflow
     changed: bool = True
+    environment: str | None = None
+    pinned: tuple[str, ...] = ()
 
 
 class _Prepared(NamedTuple):
@@ -159,7 +174,7 @@ def _shown(value: object) -> str:
 _LONGEST_SHOWN = 300
 
 
-def _reword(error: APIError, message: str) -> None:
+def _reword(error: ScoutError, message: str) -> None:
     error.message = message
     error.args = (message, *error.args[1:])
 
@@ -378,40 +393,100 @@ class _Workflows(Generic[HttpT]):
         return self._to(id, options, prepare)
 
     def _deploy(
-        self, workflow: WorkflowSource, key: str | None, options: CallOptions, *, force: bool
+        self,
+        workflow: WorkflowSource,
+        key: str | None,
+        options: CallOptions,
+        *,
+        force: bool,
+        environment: str | None,
     ) -> _Plan[Deployment]:
         begun = time.monotonic()
+        if environment is not None:
+            check_deployable(environment)
         loaded = load_workflow(workflow, require_fields=True)
         key = key if key is not None else loaded.key
         if key is None:
             raise ConfigurationError(_no_key(loaded))
-        # The body is the config, so extra_body is part of the comparison; and the list request has no body.
+        # The body is the config, so extra_body is part of the comparison; and the other requests do not have it.
         options = options.copy()
         source = LoadedWorkflow({**loaded.config, **checked_body(options.pop("extra_body", None))}, key)
-        create = partial(create_request, source, key)
-        revise = partial(revision_request, source, workflow_id=None, key=key)
+        job = _Job(source, key, force, environment, options, begun)
+        try:
+            return (yield from self._store(job))
+        except ScoutError as error:
+            job.note_in(error)
+            raise
+
+    def _store(self, job: _Job) -> _Plan[Deployment]:
+        create = partial(create_request, job.source, job.key)
         tries_left = _TRIES
         while True:
             tries_left -= 1
             try:
-                created: StoredWorkflow = yield self._call(create, read_workflow, options, begun)
-                return Deployment(created.id, created.revision_id, True, created)
+                created: StoredWorkflow = yield self._call(create, read_workflow, job.options, job.begun)
             except ConflictError as error:
                 conflict = error
-            if not force:
-                purpose = f"what is stored under {key!r}, without force=True"
-                searched = yield from self._search([key], options, begun, purpose)
-                found = next(iter(searched.workflows.get(key, ())), None)
-                if found is not None and found.matches(source.config):
-                    return Deployment(found.id, found.revision_id, False, found, changed=False)
-            try:
-                revised: StoredWorkflow = yield self._call(revise, read_workflow, options, begun)
-                return Deployment(revised.id, revised.revision_id, False, revised)
-            except NotFoundError as error:
-                # Either the workflow was deleted in the meantime, or the conflict has another reason, and remains.
-                if not tries_left:
-                    _reword(conflict, f"{conflict.message}; and for a revision of {key!r}: {error.message}")
-                    raise conflict from None
+            else:
+                job.pinned.clear()  # those of a workflow that has been deleted since
+                return (yield from self._release(job, Deployment(created.id, created.revision_id, True, created)))
+            renewed = yield from self._renew(job)
+            if isinstance(renewed, Deployment):
+                return (yield from self._release(job, renewed))
+            # Either the workflow was deleted in the meantime, or the conflict has another reason, and remains.
+            if not tries_left:
+                _reword(conflict, f"{conflict.message}; and for a revision of {job.key!r}: {renewed.message}")
+                raise conflict
+
+    def _renew(self, job: _Job) -> _Plan[Deployment | NotFoundError]:
+        """Store a revision, unless the newest one is the same. Return the error of a workflow that is not there."""
+        key, options, begun = job.key, job.options, job.begun
+        found: StoredWorkflow | None = None
+        if not job.force or job.environment is not None:
+            purpose = f"what is stored under {key!r}" + ("" if job.force else ", without force=True")
+            searched = yield from self._search([key], options, begun, purpose)
+            found = next(iter(searched.workflows.get(key, ())), None)
+        if found is not None and not job.force and found.matches(job.source.config):
+            return Deployment(found.id, found.revision_id, False, found, changed=False)
+        revise = partial(revision_request, job.source, workflow_id=None, key=key)
+        if job.environment is not None:
+            if found is None:
+                return _no_workflow_with(key, [])
+            yield from self._keep_others(job, job.environment, found)
+            revise = partial(revision_request, job.source, workflow_id=found.id, key=None)
+        try:
+            revised: StoredWorkflow = yield self._call(revise, read_workflow, options, begun)
+        except NotFoundError as error:
+            return error
+        return Deployment(revised.id, revised.revision_id, False, revised)
+
+    def _keep_others(self, job: _Job, environment: str, stored: StoredWorkflow) -> _Plan[None]:
+        """Pin each other environment that follows the newest revision to the one that it runs now."""
+        options, begun = job.options, job.begun
+        every = yield self._call(partial(environments_request, stored.id), read_environments, options, begun)
+        others = followers(every, environment_named(environment, every))
+        newest = stored.revision_id
+        if others and stored.is_draft is not False:
+            revisions = yield self._call(partial(revisions_request, stored.id), read_revisions, options, begun)
+            newest = newest_of(revisions, others)
+        for each in others:
+            yield self._change(stored.id, each, pinned_to(each, newest), options, begun)
+            job.pinned.append(each.name)
+
+    def _release(self, job: _Job, deployment: Deployment) -> _Plan[Deployment]:
+        """Set the environment of a deployment to its revision, unless nothing else runs there."""
+        if job.environment is None:
+            return deployment
+        if deployment.changed:
+            job.stored = deployment
+        workflow_id, revision_id = deployment.workflow_id, deployment.revision_id
+        reading = self._call(partial(environments_request, workflow_id), read_environments, job.options, job.begun)
+        target = environment_named(job.environment, (yield reading))
+        changed = deployment.changed or not runs_only(target, revision_id)
+        if changed:
+            runs = [deployment_of(revision_id, latest=False)]
+            yield self._change(workflow_id, target, runs, job.options, job.begun)
+        return replace(deployment, changed=changed, environment=target.name, pinned=tuple(job.pinned))
 
     def _set_environment(
         self, id: str, environment: str, revision_id: str | None, latest: bool, options: CallOptions
@@ -430,7 +505,7 @@ class _Workflows(Generic[HttpT]):
         self,
         id: str,
         environment: WorkflowEnvironment,
-        deployments: list[Mapping[str, Any]],
+        deployments: Sequence[Mapping[str, Any]],
         options: CallOptions,
         begun: float,
     ) -> _Prepared:
@@ -560,6 +635,46 @@ def _no_workflow_with(key: str, keys: list[str]) -> NotFoundError:
     return NotFoundError(
         f"no workflow has the key {key!r}{hint}", status=404, body=None, headers={}, run_may_have_started=False
     )
+
+
+@dataclass(slots=True)
+class _Job:
+    """A deployment under way.
+
+    Attributes:
+        source: The config, with its key.
+        key: The key to store it under.
+        force: Store a revision even if the config has not changed.
+        environment: The environment to deploy to; `None` to leave the environments alone.
+        options: The options of each request.
+        begun: The time when the call of the user began.
+        pinned: The names of the environments that were pinned.
+        stored: What was stored.
+    """
+
+    source: LoadedWorkflow
+    key: str
+    force: bool
+    environment: str | None
+    options: CallOptions
+    begun: float
+    pinned: list[str] = field(default_factory=list[str])
+    stored: Deployment | None = None
+
+    def note_in(self, error: ScoutError) -> None:
+        """Add to an error what was done before it."""
+        done: list[str] = []
+        if self.pinned:
+            names = " and ".join(map(repr, self.pinned))
+            done.append(f"before that, what follows the newest revision was pinned in {names}")
+        if self.stored is not None:
+            error.run_may_have_started = True
+            done.append(
+                f"the revision {self.stored.revision_id!r} of the workflow {self.stored.workflow_id!r} is stored; "
+                f"set_environment makes it run in {self.environment!r}"
+            )
+        if done:
+            _reword(error, "; ".join([error.message, *done]))
 
 
 _TRIES = 2
@@ -862,24 +977,35 @@ class Workflows(_Workflows["Http"]):
         *,
         key: str | None = None,
         force: bool = False,
+        environment: Environment | str | None = None,
         **options: Unpack[CallOptions],
     ) -> Deployment:
         """Store a config under a key: as a new workflow, or as a new revision if it differs from the newest one.
 
-        Simultaneous deployments of one key create one workflow.
+        Without `environment`, a new revision runs at once in all environments that follow the newest one, and in no
+        other. Simultaneous deployments of one key create one workflow.
+
+        With `environment`, it runs there and nowhere else. Other environments that follow the newest revision are first
+        set to the one that they run now, and stay there (`pinned`; `set_environment(latest=True)` undoes it). Then the
+        revision is stored, and the environment is set to it. What the other environments of a new workflow run is up to
+        the server. After an error, which says what was done until then, the same call goes on from there. Between the
+        requests another program must not deploy the same workflow, or set its environments.
 
         Args:
             workflow: As for `Scout.execute`.
             key: The key of the workflow; by default the `workflow_key` in the file.
             force: Store a revision even if the config has not changed.
+            environment: The environment in which the revision is to run: `development`, `staging` or `production`. That
+                of the client is for runs, and does not count here.
             **options: See `CallOptions`. `deadline` applies to all calls together.
 
         Raises:
-            ConfigurationError: the key is missing; nothing was sent.
+            ConfigurationError: the key is missing, or the environment is none of the three; nothing was sent.
             WorkflowFileError: the workflow cannot be read, or has none of the fields of a workflow; nothing was sent.
+            APIResponseError: the server does not tell what another environment runs now, and nothing was changed.
             ScoutError: as `create`.
         """
-        return self._carry_out(self._deploy(workflow, key, options, force=force))
+        return self._carry_out(self._deploy(workflow, key, options, force=force, environment=environment))
 
     def execute(
         self,
@@ -1059,10 +1185,11 @@ class AsyncWorkflows(_Workflows["AsyncHttp"]):
         *,
         key: str | None = None,
         force: bool = False,
+        environment: Environment | str | None = None,
         **options: Unpack[CallOptions],
     ) -> Deployment:
         """Store a config under a key. As `Workflows.deploy`."""
-        return await self._carry_out(self._deploy(workflow, key, options, force=force))
+        return await self._carry_out(self._deploy(workflow, key, options, force=force, environment=environment))
 
     async def execute(
         self,
