@@ -46,6 +46,7 @@ FLOORS = [
     "timeline",
     "results",
     "workflow_files",
+    "_logs",
     "differences",
     "formatting",
     "_config",
