@@ -1,6 +1,6 @@
 """Compares openapi.yaml with the vendor's Python SDK.
 
-_drift.py [--sdk FOLDER | --latest | --live [--yes]]
+_drift.py [--sdk FOLDER | --latest | --live [--yes] [--keep FOLDER]]
 
 Known differences stand in drift.toml, each with a reason. Exit code 0: there is no other one. 1: there is. 2: something
 could not be read.
@@ -217,14 +217,17 @@ def main(arguments: list[str] | None = None) -> int:
     )
     which.add_argument("--live", action="store_true", help="compare with the API: two small runs, which may cost money")
     parser.add_argument("--yes", action="store_true", help="do not ask before the two runs of --live")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="write the answers of --live to this folder")
     options = parser.parse_args(arguments)
+    if not options.live and (options.yes or options.keep):
+        parser.error("--yes and --keep are for --live")
     with tempfile.TemporaryDirectory() as scratch:
         try:
             spec = json.loads(SPEC.read_text("utf-8"))
             if options.live:
                 import _drift_live  # loads an HTTP library
 
-                return _drift_live.main(spec, yes=options.yes)
+                return _drift_live.main(spec, yes=options.yes, keep=options.keep)
             if options.latest:
                 pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", scratch, "scoutos"]
                 if subprocess.run(pip, check=False).returncode:

@@ -200,7 +200,7 @@ class Spec:
         for status, answer in operation["responses"].items():
             for media_type, content in answer.get("content", {}).items():
                 is_stream = media_type == "text/event-stream"
-                schema = _content_schema(content["schema"], read.place) if is_stream else content["schema"]
+                schema = content_schema(content["schema"], read.place) if is_stream else content["schema"]
                 read.answers[f"{'stream' if is_stream else 'answer'} {status}"] = self._type(schema)
         return read
 
@@ -243,7 +243,7 @@ class Spec:
                 return frozenset({kind})
 
 
-def _content_schema(schema: Any, place: str) -> Json:
+def content_schema(schema: Any, place: str) -> Json:
     """Find the schema of the data of a server-sent event, wherever it is in the schema of the event."""
     parts: list[Any] = [schema]
     for each in parts:

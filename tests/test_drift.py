@@ -1,15 +1,21 @@
 """scripts/drift: what it finds in a changed copy of the vendor's SDK, and that it finds nothing in the real one."""
 
+import dataclasses
 import importlib
+import io
 import json
 import shutil
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from servers import Received, Server, json_answer, route, run_answer
+
+from scout import Scout
+from scout.local import LocalScout
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = ROOT / "scripts"
@@ -24,7 +30,7 @@ def load(name: str) -> Any:
 
 
 pytest.importorskip("scoutos", reason="a development tool")
-drift = load("_drift")
+drift, live = load("_drift"), load("_drift_live")
 SPEC: dict[str, Any] = json.loads(drift.SPEC.read_text("utf-8"))
 ACCEPTED: dict[str, Any] = tomllib.loads(drift.ACCEPTED.read_text("utf-8"))
 
@@ -124,8 +130,10 @@ FIVE = [
     (changed_type, "RunLogBlock.block_inputs: the SDK says [string], the spec says {any}"),
     (
         new_enum_value,
-        'EnvironmentDeploymentConfig.revision_lookup: the SDK says "latest" | "revision_id" | "tag", '
-        'the spec says "latest" | "revision_id"',
+        (
+            'EnvironmentDeploymentConfig.revision_lookup: the SDK says "latest" | "revision_id" | "tag", the spec says '
+            '"latest" | "revision_id"'
+        ),
     ),
     (new_operation, "GET /v2/workflows/{workflow_id}/compare: only in the SDK: an operation"),
 ]
@@ -171,8 +179,10 @@ def test_five_changes_are_found_at_once(sdk: Copy, capsys: pytest.CaptureFixture
             "        name: str,\n",
             "        name: typing.Optional[str] = OMIT,\n",
             [
-                "PUT /v2/workflows/{workflow_id}/environments/{environment_id} body name: the SDK says optional, "
-                "the spec says required"
+                (
+                    "PUT /v2/workflows/{workflow_id}/environments/{environment_id} body name: the SDK says optional, "
+                    "the spec says required"
+                )
             ],
         ),
         (
@@ -200,8 +210,10 @@ def test_five_changes_are_found_at_once(sdk: Copy, capsys: pytest.CaptureFixture
             "Union[RunLog, RunLogPagination]",
             "Union[RunLog, RunLogPagination, str]",
             [
-                "GET /v2/run_logs stream 200: the SDK says RunLog | RunLogPageEnd | string, "
-                "the spec says RunLog | RunLogPageEnd"
+                (
+                    "GET /v2/run_logs stream 200: the SDK says RunLog | RunLogPageEnd | string, "
+                    "the spec says RunLog | RunLogPageEnd"
+                )
             ],
         ),
         (
@@ -216,7 +228,7 @@ def test_five_changes_are_found_at_once(sdk: Copy, capsys: pytest.CaptureFixture
         (
             "types/environment_deployment_config.py",
             "revision_lookup: EnvironmentDeploymentConfigRevisionLookup",
-            "revision_lookup: typing.Optional[EnvironmentDeploymentConfigRevisionLookup] = pydantic.Field(default=None)",
+            "revision_lookup: typing.Optional[EnvironmentDeploymentConfigRevisionLookup] = None  #",
             ["EnvironmentDeploymentConfig.revision_lookup: the SDK says optional, the spec says required"],
         ),
         (
@@ -386,3 +398,163 @@ def test_a_kind_is_not_accepted_in_what_a_caller_sends(sdk: Copy) -> None:
 def test_an_entry_needs_all_of_its_parts(entry: dict[str, Any]) -> None:
     with pytest.raises(drift.UnreadableError, match=r"drift\.toml: an entry "):
         drift.Accepted({"accepted": [entry]})
+
+
+# --- The API itself -----------------------------------------------------------------------------------------------
+
+LIVE_KEY = "secret_of_the_live_test"
+
+
+@pytest.fixture(scope="module")
+def recorded() -> Any:
+    with LocalScout() as local, Scout(LIVE_KEY, base_url=local.url) as scout:
+        return live.record(scout.raw.get_httpx_client())
+
+
+def test_two_runs_of_the_local_scout_fit_the_spec(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with LocalScout() as local:
+        monkeypatch.setenv("SCOUT_API_KEY", LIVE_KEY)
+        monkeypatch.setenv("SCOUT_BASE_URL", local.url)
+        code = drift.main(["--live", "--yes", "--keep", str(tmp_path / "kept")])
+        requests = [(each.method, each.path) for each in local.requests]
+
+    said = capsys.readouterr().out.splitlines()
+    assert code == 0, said
+    assert requests == [("GET", live.MISSING), ("POST", live.EXECUTE), ("POST", live.EXECUTE)]
+    assert said[-1] == "drift: one run and one stream compared with the spec, 0 faults"
+    assert {
+        'Is there an output_block_id? "answer"',
+        "Is there `meta` in the state? no",
+        "How does an error other than 422 look? 404: {detail: text}",
+        "Does [DONE] come? no",
+        "What is the price beside `data`? text (11)",
+        "What is the price inside `data`? absent (8), number (3)",
+        'Is update_type sent? "partial" (4), "complete" (1)',
+    } <= set(said)
+    assert json.loads((tmp_path / "kept" / "run.json").read_bytes())["run"]["stop_reason"] == "workflow_run_completed"
+    assert (tmp_path / "kept" / "stream.txt").read_bytes().startswith(b"event: workflow_run_started\n")
+
+
+def test_nothing_is_sent_without_a_yes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with LocalScout() as local:
+        monkeypatch.setenv("SCOUT_API_KEY", LIVE_KEY)
+        monkeypatch.setenv("SCOUT_BASE_URL", local.url)
+        monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))  # not a terminal
+        assert drift.main(["--live"]) == 2
+        assert local.requests == []
+    assert f"twice at {local.url}, which may cost money" in capsys.readouterr().err
+
+
+def test_a_key_is_needed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv("SCOUT_API_KEY", raising=False)
+    assert drift.main(["--live", "--yes"]) == 2
+    assert "SCOUT_API_KEY" in capsys.readouterr().err
+
+
+def test_the_key_is_not_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    echo = {"detail": f"The key {LIVE_KEY} is not known."}
+    with Server(json_answer(echo, 401)) as server:
+        monkeypatch.setenv("SCOUT_API_KEY", LIVE_KEY)
+        monkeypatch.setenv("SCOUT_BASE_URL", server.url)
+        assert drift.main(["--live", "--yes", "--keep", str(tmp_path)]) == 1
+
+    said = capsys.readouterr()
+    assert 'the run: status 401, application/json: {"detail": "The key [key] is not known."}' in said.out
+    assert LIVE_KEY not in said.out + said.err + "".join(each.read_text() for each in tmp_path.iterdir())
+
+
+def test_a_config_with_an_unknown_field_may_be_refused() -> None:
+    def strict(request: Received) -> Any:
+        if live.UNKNOWN in request.body.decode():
+            return json_answer({"detail": []}, 422)
+        return json_answer(run_answer())
+
+    with Server(route(strict)) as server, Scout(LIVE_KEY, base_url=server.url) as scout:
+        recorded = live.record(scout.raw.get_httpx_client())
+
+    assert recorded.run.status == 200
+    assert dict(live.answers(recorded))["Does a config with an unknown field pass?"] == "no, 422"
+
+
+def edited(recorded: Any, part: str, change: Callable[[str], str]) -> Any:
+    reply = getattr(recorded, part)
+    body = change(reply.body.decode()).encode()
+    assert body != reply.body
+    return dataclasses.replace(recorded, **{part: dataclasses.replace(reply, body=body)})
+
+
+@pytest.mark.parametrize(
+    ("part", "old", "new", "lines"),
+    [
+        ("run", '"errors":[]', '"errors":[],"seed":1', ["the run has a field that the spec does not know: $.run.seed"]),
+        ("run", '"errors":[]', '"errors":[1]', ["the run does not fit: "]),
+        ("run", '"errors":[]', '"errors":null', []),
+        (
+            "stream",
+            '"update_type":"partial"',
+            '"update_type":"partial","part":1',
+            ["the event block_state_updated has a field that the spec does not know: $.data.part"],
+        ),
+        ("stream", "block_run_started", "block_run_began", ["the spec does not know the event block_run_began"]),
+        (
+            "stream",
+            '"inputs":{"word":"lighthouse"},"session_id"',
+            '"inputs":[],"session_id"',
+            ["the event workflow_run_started does not fit: $.data.inputs"],
+        ),
+        ("stream", '"actor":{"id"', '"actor":{"role":1,"id"', ["the event workflow_run_started has a field that"]),
+        ("stream", "\n", "\r\n", []),
+        ("stream", "event: workflow_run_completed\n", "data: [DONE]\n\nevent: workflow_run_completed\n", []),
+        (
+            "stream",
+            "event: workflow_run_completed\n",
+            "data: Bye\n\nevent: workflow_run_completed\n",
+            ["an event is not"],
+        ),
+    ],
+)
+def test_what_does_not_fit_is_found(part: str, old: str, new: str, lines: list[str], recorded: Any) -> None:
+    assert live.faults(recorded, SPEC) == []
+
+    found = live.faults(edited(recorded, part, lambda text: text.replace(old, new)), SPEC)
+
+    assert len(found) == len(lines)
+    assert all(each.startswith(line) for each, line in zip(found, lines, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "question", "answer"),
+    [
+        ("\n", "\r\n", "How do lines of a stream end?", "CRLF (33)"),
+        ("\n\n", "\n\n: still here\n\n", "Are there heartbeats (comments)?", "yes"),
+        ("event: workflow_run_c", "data: [DONE]\n\nevent: workflow_run_c", "Does [DONE] come?", "yes"),
+        ("event: ", "id: 1\nevent: ", "Which fields do its events have?", "id (11), event (11), data (11)"),
+        ("event: block_", "event: bloc_", "Is the `event:` of the stream the name?", "no, bloc_"),
+        (',"update_type":"partial"', "", "Is update_type sent?", 'absent (4), "complete" (1)'),
+        ('"price":0.0', '"price":"0.0"', "What is the price inside `data`?", "absent (8), text (2), number (1)"),
+        ('"version":"1.0"', '"version":"2.0"', "Which version do events have?", '"2.0" (11)'),
+    ],
+)
+def test_a_stream_answers_open_questions(old: str, new: str, question: str, answer: str, recorded: Any) -> None:
+    given = dict(live.answers(edited(recorded, "stream", lambda text: text.replace(old, new))))
+
+    assert answer in given[question]
+
+
+def test_a_run_answers_open_questions(recorded: Any) -> None:
+    def change(text: str) -> str:
+        run = json.loads(text)
+        del run["output_block_id"]
+        run["run"]["state"]["answer"]["meta"] = {"model": "m", "input_tokens": 21}
+        run["run"] |= {"stop_reason": "workflow_run_failed", "errors": ["no"]}
+        return json.dumps(run)
+
+    given = dict(live.answers(edited(recorded, "run", change)))
+
+    assert given["Is there an output_block_id?"] == "no"
+    assert given["Is there `meta` in the state?"] == "{model: text, input_tokens: integer}"
+    assert given["Which status has a run that failed?"] == '200, with the errors ["no"]'
