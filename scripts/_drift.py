@@ -211,7 +211,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(prog="scripts/drift", description="Compare openapi.yaml with the vendor's SDK.")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--sdk", type=Path, metavar="FOLDER", help="compare with the package `scoutos` in this folder")
+    which.add_argument("--sdk", type=Path, metavar="FOLDER", help="compare with the package `scoutos` that is here")
     which.add_argument(
         "--latest", action="store_true", help="compare with the newest version, installed for this alone"
     )
@@ -235,6 +235,8 @@ def main(arguments: list[str] | None = None) -> int:
                 folder = Path(scratch) / "scoutos"
             else:
                 folder = options.sdk or installed()
+                if (folder / "scoutos").is_dir():
+                    folder /= "scoutos"
             faults, summary = drift(folder, spec, tomllib.loads(ACCEPTED.read_text("utf-8")))
         except UnreadableError as problem:
             print(f"drift: {problem}", file=sys.stderr)

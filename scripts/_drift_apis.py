@@ -425,13 +425,13 @@ class Sdk:
         answers = {f"{'stream' if depth else 'answer'} 200": self.type_of(module, answer)}
         for each in ast.walk(function):
             match each:
-                case ast.If(ast.Compare(left, [ast.Eq()], [ast.Constant(int() as status)])) if (
-                    _last(left) == "status_code"
+                case ast.If(
+                    ast.Compare(ast.Attribute(attr="status_code"), [ast.Eq()], [ast.Constant(int() as status)])
                 ):
-                    for call in ast.walk(each):
-                        if isinstance(call, ast.Call) and _last(call.func) == "cast":
-                            answers[f"answer {status}"] = self.type_of(module, call.args[0])
-                            break
+                    calls = [call for call in ast.walk(each) if isinstance(call, ast.Call)]
+                    bodies = [call.args[0] for call in calls if _last(call.func) == "cast"]
+                    if bodies:
+                        answers[f"answer {status}"] = self.type_of(module, bodies[0])
         return answers
 
     def type_of(self, module: Module, node: ast.expr) -> Type:

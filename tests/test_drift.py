@@ -5,6 +5,7 @@ import importlib
 import io
 import json
 import shutil
+import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
@@ -152,7 +153,7 @@ def test_five_changes_are_found_at_once(sdk: Copy, capsys: pytest.CaptureFixture
     for change, _ in FIVE:
         change(sdk)
 
-    assert drift.main(["--sdk", str(sdk.folder)]) == 1
+    assert drift.main(["--sdk", str(sdk.folder.parent)]) == 1
     said = capsys.readouterr().out.splitlines()
     assert sorted(said[:-1]) == sorted(line for _, line in FIVE)
     assert said[-1].endswith(", 5 faults")
@@ -300,6 +301,31 @@ def test_what_cannot_be_read_is_named_and_not_left_out(
         sdk.faults()
     assert drift.main(["--sdk", str(sdk.folder)]) == 2
     assert capsys.readouterr().err.startswith("drift: ")
+
+
+def test_the_newest_sdk_is_installed_apart(
+    copied: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands: list[list[str]] = []
+
+    def pip(command: list[str], *, check: bool) -> Any:
+        commands.append(command)
+        target = Path(command[command.index("--target") + 1])
+        (target / "scoutos-99.1.0.dist-info").mkdir()
+        shutil.copytree(copied, target / "scoutos")
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(drift.subprocess, "run", pip)
+    assert drift.main(["--latest"]) == 0
+    assert capsys.readouterr().out.startswith("drift: scoutos 99.1.0: 16 operations and ")
+    [command] = commands
+    assert command[1:4] == ["-m", "pip", "install"]
+    assert command[-1] == "scoutos"
+    assert not Path(command[-2]).exists()
+
+    monkeypatch.setattr(drift.subprocess, "run", lambda command, check: subprocess.CompletedProcess(command, 1))
+    assert drift.main(["--latest"]) == 2
+    assert "could not be installed" in capsys.readouterr().err
 
 
 def test_a_folder_without_an_sdk_is_not_a_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

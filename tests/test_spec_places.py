@@ -16,13 +16,14 @@ from typing import Any, get_args
 
 import pytest
 from commands import run_here
+from servers import Server, json_answer
 from starlette.applications import Starlette
 
 import scout
 from scout import Environment, RunStatus, Scout, UnknownEvent
 from scout._sse import ServerSentEvent
 from scout.events import Accumulator, Event, decode
-from scout.local import LocalScout
+from scout.local import LocalScout, run_logs
 
 Json = dict[str, Any]
 
@@ -366,3 +367,46 @@ def test_the_local_scout_sends_every_kind_of_event_and_update() -> None:
     names = SPEC["components"]["schemas"]["WorkflowEvent"]["discriminator"]["mapping"]
     same(names, seen, "scout/local/engine.py")
     same(values("UpdateType"), kinds, "scout/local/engine.py")
+
+
+def test_a_workflow_of_the_local_scout_has_the_environments_of_the_spec() -> None:
+    with Scout.local(workflows={"question": CONFIG}) as client:
+        names = [each.name for each in client.workflows.environments("key:question")]
+
+    same(values("ExecutionEnvironment"), [*names, Environment.CONSOLE], "scout/local/store.py")
+
+
+LOOKUPS: dict[str, dict[str, Any]] = {"latest": {"latest": True}, "revision_id": {"revision_id": "rev_1"}}
+
+
+def test_every_way_to_choose_a_revision_is_read_and_sent() -> None:
+    same(values("RevisionLookup"), LOOKUPS, "scout/_answers.py, which reads deployments, and LOOKUPS here")
+    for lookup, option in LOOKUPS.items():
+        deployment = {"deployment_config": {"revision_lookup": lookup, "revision_id": option.get("revision_id")}}
+        staging = {"environment_id": "e", "environment_config": {"name": "staging"}, "deployments": [deployment]}
+        with (
+            Server(json_answer({"data": [staging], "success": True})) as server,
+            Scout("key", base_url=server.url) as client,
+        ):
+            [read] = client.workflows.environments("wf")
+            client.workflows.set_environment("wf", "staging", **option)
+        assert (read.follows_latest, read.revision_id) == (lookup == "latest", option.get("revision_id"))
+        assert server.requests[-1].json()["deployments"][0]["revision_lookup"] == lookup
+
+
+def test_the_statuses_in_run_logs_are_those_that_the_spec_names() -> None:
+    """In a description, because no source lists them."""
+    named = re.findall("`([a-z]+)`", SPEC["components"]["schemas"]["RunLog"]["properties"]["status"]["description"])
+
+    same(named, run_logs.STATUSES, "scout/local/run_logs.py")
+    read: list[RunStatus] = []
+    for each in named:
+        log = {"workflow_run_id": "run", "workflow_id": "wf", "session_id": "s", "status": each}
+        with Server(json_answer(log)) as server, Scout("key", base_url=server.url) as client:
+            read.append(client.runs.get("wf", run_id="run").status)
+    same(RunStatus, read, "scout/_logs.py")
+    with LocalScout() as local:
+        environment = {"SCOUT_API_KEY": "key", "SCOUT_BASE_URL": local.url, "TERM": "dumb"}
+        for each in named:
+            said = run_here("runs", "list", "wf_1", "--status", each, env=environment)
+            assert "--status" not in said.stderr, f"open scout/cli/runs.py: {said.stderr}"
