@@ -73,12 +73,12 @@ class Reply:
 
 @dataclass(frozen=True)
 class Recorded:
-    """What was sent and received. `takes_unknown`: a config with a field that no server knows was accepted."""
+    """What was received. `takes_unknown`: whether a config with a field that no server knows ran, if that is known."""
 
     run: Reply
     stream: Reply
     missing: Reply
-    takes_unknown: bool
+    takes_unknown: bool | None
 
 
 def record(client: httpx.Client) -> Recorded:
@@ -91,10 +91,9 @@ def record(client: httpx.Client) -> Recorded:
 
     with client.stream("GET", MISSING) as response:
         missing = _reply(response)
-    run = execute({**CONFIG, UNKNOWN: True}, streaming=False)
-    takes_unknown = run.status != 422
-    if not takes_unknown:  # which did not start a run
-        run = execute(CONFIG, streaming=False)
+    first = execute({**CONFIG, UNKNOWN: True}, streaming=False)
+    run = first if first.status != 422 else execute(CONFIG, streaming=False)  # 422 did not start a run
+    takes_unknown = run is first if run.status == 200 else None
     return Recorded(run, execute(CONFIG, streaming=True), missing, takes_unknown)
 
 
@@ -125,7 +124,7 @@ class Schemas:
         """Return the schema of the event with a name, or `None` when the spec does not know it."""
         schema = content_schema(self.answers["text/event-stream"]["schema"], EXECUTE)
         events = self.spec["components"]["schemas"][schema["$ref"].rsplit("/", 1)[-1]]["discriminator"]["mapping"]
-        return {"$ref": events[name]} if name in events else None
+        return {"$ref": events[name]} if isinstance(name, str) and name in events else None
 
     def faults(self, value: Any, schema: Json, name: str) -> Iterator[str]:
         """Give a line for what does not fit, and one for each field that the spec does not know."""
@@ -163,7 +162,7 @@ class Stream:
     body: bytes
 
     def __post_init__(self) -> None:
-        text = self.body.decode()
+        text = self.body.decode(errors="replace")
         self.line_ends = Counter(
             {"\r\n": "CRLF", "\r": "CR", "\n": "LF"}[each] for each in re.findall("\r\n|\r|\n", text)
         )
@@ -201,7 +200,7 @@ def faults(recorded: Recorded, spec: Json) -> list[str]:
         ("the run", recorded.run, "application/json"),
         ("the stream", recorded.stream, "text/event-stream"),
     ):
-        if reply.status != 200 or reply.content_type.partition(";")[0] != media_type:
+        if reply.status != 200 or reply.content_type.partition(";")[0].lower() != media_type:
             found.append(
                 f"{name}: status {reply.status}, {reply.content_type}: {reply.body[:300].decode(errors='replace')}"
             )
@@ -223,7 +222,8 @@ def faults(recorded: Recorded, spec: Json) -> list[str]:
 
 def answers(recorded: Recorded) -> Iterator[tuple[str, str]]:
     """Give the open questions that can be answered, each with its answer. A question without evidence is left out."""
-    yield "Does a config with an unknown field pass?", "yes" if recorded.takes_unknown else "no, 422"
+    if recorded.takes_unknown is not None:
+        yield "Does a config with an unknown field pass?", "yes" if recorded.takes_unknown else "no, 422"
     yield "How does an error other than 422 look?", f"{recorded.missing.status}: {_shape(recorded.missing.json)}"
     if recorded.run.status == 200 and isinstance(recorded.run.json, dict):
         yield "Is an environment needed for a config that is sent along?", "no"
@@ -233,8 +233,8 @@ def answers(recorded: Recorded) -> Iterator[tuple[str, str]]:
 
 
 def _of_run(answer: Json) -> Iterator[tuple[str, str]]:
-    run = answer.get("run", {})
-    state = run.get("state") or {}
+    run = _object(answer.get("run"))
+    state = _object(run.get("state"))
     yield (
         "What is the answer of `streaming: false`?",
         f"a run with {', '.join(run)}" if run else f"an object with {', '.join(answer)}",
@@ -277,24 +277,28 @@ def _of_stream(stream: Stream) -> Iterator[tuple[str, str]]:
             )
         ),
     )
-    inner = [each.get("data") or {} for each in events]
+    inner = [_object(each.get("data")) for each in events]
     yield "Which environment do events have?", _values(events, "environment")
     yield "Which version do events have?", _values(events, "version")
     yield "What is the price beside `data`?", _types(events, "price")
     yield "What is the price inside `data`?", _types(inner, "price")
     yield "What is the cost inside `data`?", _types(inner, "cost")
-    updates = [each.get("data") or {} for each in events if each.get("name") == "block_state_updated"]
+    updates = [_object(each.get("data")) for each in events if each.get("name") == "block_state_updated"]
     if updates:
         yield "Is update_type sent?", _values(updates, "update_type")
         yield "What is in update_data?", _counted(Counter(_shape(each.get("update_data")) for each in updates))
     for each in events:
         if each.get("name") == "workflow_run_completed":
-            output = each.get("data", {}).get("output")
+            output = _object(each.get("data")).get("output")
             is_state = isinstance(output, dict) and BLOCK in output
             yield (
                 "Is the output of a run's last event the state or the answer?",
-                (f"the state: {_shape(output)}" if is_state else f"not the state: {_shape(output)}"),
+                f"the state: {_shape(output)}" if is_state else f"not the state: {_shape(output)}",
             )
+
+
+def _object(value: Any) -> Json:
+    return value if isinstance(value, dict) else {}
 
 
 def _shape(value: Any) -> str:
@@ -332,7 +336,7 @@ def main(spec: Json, *, yes: bool, keep: Path | None = None) -> int:
         yes: Do not ask whether it may cost money.
         keep: A folder to write the answers to.
     """
-    key = os.environ.get("SCOUT_API_KEY", "")
+    key = os.environ.get("SCOUT_API_KEY", "").strip()
     try:
         with Scout() as scout:
             if not yes and not _asked(scout.base_url):

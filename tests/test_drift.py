@@ -584,3 +584,24 @@ def test_a_run_answers_open_questions(recorded: Any) -> None:
     assert given["Is there an output_block_id?"] == "no"
     assert given["Is there `meta` in the state?"] == "{model: text, input_tokens: integer}"
     assert given["Which status has a run that failed?"] == '200, with the errors ["no"]'
+
+
+@pytest.mark.parametrize(
+    ("status", "content_type", "body"),
+    [
+        (200, "application/json", b'{"run": [1], "workflow_id": 5}'),
+        (200, "application/json", b'{"run": {"state": "x", "stop_reason": []}}'),
+        (200, "application/json", b"[]"),
+        (200, "text/html", b"<html>"),
+        (500, "application/json", b"\xff"),
+        (200, "text/event-stream", b'data: {"name": [], "data": 5}\n\ndata: [1]\n\ndata: \xff\n\n'),
+        (200, "text/event-stream", b'data: {"name": "workflow_run_completed", "data": null}\n\n'),
+    ],
+)
+def test_an_odd_answer_is_a_fault_and_no_crash(status: int, content_type: str, body: bytes) -> None:
+    """Two runs were paid for; what they gave is compared, whatever it is."""
+    reply = live.Reply(status, content_type, body)
+    odd = live.Recorded(reply, reply, reply, None)
+
+    assert len(live.faults(odd, SPEC)) > 1
+    assert dict(live.answers(odd))["How does an error other than 422 look?"].startswith(str(status))
