@@ -122,7 +122,7 @@ class Operation:
 
     method: str
     path: str
-    parameters: Fields = field(default_factory=dict)  # named "query limit", "header x"
+    parameters: Fields = field(default_factory=dict)  # named "query limit", "header x", "path 1"
     body: Fields = field(default_factory=dict)
     answers: dict[str, Type] = field(default_factory=dict)  # by "answer 200", "stream 200"
 
@@ -135,6 +135,11 @@ class Operation:
     def key(self) -> str:
         """Method and path without the names of its parameters, which are not sent."""
         return re.sub(r"\{\w+\}", "{}", self.place)
+
+
+def _in_path(path: str) -> list[str]:
+    """Return the names of the parameters in a path, in their order. The names are not sent."""
+    return re.findall(r"\{(\w+)\}", path)
 
 
 @dataclass
@@ -187,10 +192,10 @@ class Spec:
 
     def _operation(self, method: str, path: str, parameters: list[Json], operation: Json) -> Operation:
         read = Operation(method, path)
+        in_path = _in_path(path)
         for each in parameters:
-            if each["in"] != "path":
-                place = f"{each['in']} {each['name']}"
-                read.parameters[place] = Field(self._type(each["schema"]), each.get("required", False))
+            name = in_path.index(each["name"]) + 1 if each["in"] == "path" else each["name"]
+            read.parameters[f"{each['in']} {name}"] = Field(self._type(each["schema"]), each.get("required", False))
         body = operation.get("requestBody", {}).get("content", {}).get("application/json")
         if body:
             schema = self._resolved(body["schema"])
@@ -370,6 +375,8 @@ class Sdk:
             raise self.fail(module, calls[0], "a request without a path or a method")
         read = Operation(str(method.value), _path(calls[0].args[0]))
         arguments = _arguments(function)
+        for number, name in enumerate(_in_path(read.path), 1):
+            read.parameters[f"path {number}"] = self._argument(module, ast.Name(name), arguments)
         for kind, keyword in (("query", "params"), ("header", "headers")):
             for name, value in self._members(module, keywords.get(keyword)).items():
                 if name.lower() not in NOT_PARAMETERS:

@@ -142,8 +142,6 @@ FIVE = [
 
 @pytest.mark.parametrize(("change", "line"), FIVE, ids=lambda each: getattr(each, "__name__", ""))
 def test_a_change_of_the_sdk_is_found(change: Any, line: str, sdk: Copy) -> None:
-    assert sdk.faults() == []
-
     change(sdk)
 
     assert sdk.faults() == [line]
@@ -194,6 +192,18 @@ def test_five_changes_are_found_at_once(sdk: Copy, capsys: pytest.CaptureFixture
                 "GET /v2/workflows query limit: the SDK says required, the spec says optional",
                 "GET /v2/workflows query limit: the SDK says string, the spec says integer",
                 "GET /v2/workflows query limit: the SDK says never null, the spec says null is allowed",
+            ],
+        ),
+        (
+            "revisions/raw_client.py",
+            "self, workflow_id: str, revision_id: str, *,",
+            "self, workflow_id: str, revision_id: int, *,",
+            [
+                f"{method} path 2: the SDK says integer, the spec says string"
+                for method in (
+                    "DELETE /v2/workflows/{workflow_id}/revisions/{revision_id}",
+                    "PUT /v2/workflows/{workflow_id}/revisions/{revision_id}/promote",
+                )
             ],
         ),
         (
