@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
@@ -11,7 +12,17 @@ from typing import Any, Generic, NamedTuple, Self, TypeVar, Unpack, cast
 
 import scout  # its names are imported when they are first used, which only `typing.get_type_hints` does here
 
-from ._answers import Answer, read_any_run, read_deletion, read_page, read_workflow
+from ._answers import (
+    Answer,
+    read_any_run,
+    read_change,
+    read_deletion,
+    read_environments,
+    read_page,
+    read_revision,
+    read_revisions,
+    read_workflow,
+)
 from ._config import Config
 from ._http import AsyncBody, AsyncHttp, Http
 from ._json import json_fault, shorten
@@ -21,12 +32,20 @@ from ._requests import (
     checked_body,
     create_request,
     delete_request,
+    delete_revision_request,
+    environment_request,
+    environments_request,
     execute_stored_request,
     get_request,
     list_request,
+    promote_request,
+    rename_revision_request,
     revision_request,
+    revisions_request,
     update_request,
 )
+from ._revisions import check_environment, deployment_of, environment_named
+from .environments import Environment
 from .errors import (
     APIError,
     APIResponseError,
@@ -36,7 +55,7 @@ from .errors import (
     NotFoundError,
     ScoutError,
 )
-from .results import Run, StoredWorkflow, WorkflowPage
+from .results import Run, StoredWorkflow, WorkflowEnvironment, WorkflowPage
 from .workflow_files import LoadedWorkflow, WorkflowSource, load_workflow
 
 __all__ = ["AsyncWorkflowList", "AsyncWorkflows", "Deployment", "WorkflowList", "Workflows"]
@@ -264,11 +283,11 @@ class _Workflows(Generic[HttpT]):
         config, extra = apply_options(self._settings(), options, CALL_OPTIONS)
         return _Prepared(make(**extra), config, read, begun)
 
-    def _get(self, id: str, options: CallOptions) -> _Plan[_Prepared]:
-        return self._to(id, options, lambda found: self._call(partial(get_request, found), read_workflow, options))
-
-    def _delete(self, id: str, options: CallOptions) -> _Plan[_Prepared]:
-        return self._to(id, options, lambda found: self._call(partial(delete_request, found), read_deletion, options))
+    def _at(
+        self, id: str, make: Callable[..., Request], read: Callable[[Answer], Any], options: CallOptions
+    ) -> _Plan[_Prepared]:
+        """Return the plan of a call whose request is made of the id of the workflow."""
+        return self._to(id, options, lambda found: self._call(partial(make, found), read, options))
 
     def _run(
         self, id: str, inputs: Mapping[str, Any] | None, options: RunOptions, *, streaming: bool
@@ -295,21 +314,27 @@ class _Workflows(Generic[HttpT]):
             prepare: A function that returns the call for an id.
         """
         prepared = prepare(id)
-        key = key_in(id)
-        return _done(prepared) if key is None else self._to_key(key, options, prepared, prepare)
+        return _done(prepared) if key_in(id) is None else self._to_key(id, options, prepared, prepare)
 
     def _to_key(
         self,
-        key: str,
+        id: str,
         options: RunOptions | CallOptions,
         prepared: _Prepared,
         prepare: Callable[[str], _Prepared],
     ) -> _Plan[_Prepared]:
-        of_a_list = cast("CallOptions", {name: value for name, value in options.items() if name in _OF_A_LOOK_UP})
-        found = yield from self._search([key], of_a_list, prepared.begun, f"the workflow with the key {key!r}")
+        found = yield from self._id_of(id, options, prepared.begun)
+        return prepare(found)._replace(begun=prepared.begun)
+
+    def _id_of(self, id: str, options: RunOptions | CallOptions, begun: float) -> _Plan[str]:
+        """Return the id of a workflow that was given by its id, or by `key:NAME`, which is searched."""
+        key = key_in(id)
+        if key is None:
+            return id
+        found = yield from self._search([key], _of_a_look_up(options), begun, f"the workflow with the key {key!r}")
         if key not in found.workflows:
             raise _no_workflow_with(key, found.keys)
-        return prepare(_only(key, found.workflows[key]).id)._replace(begun=prepared.begun)
+        return _only(key, found.workflows[key]).id
 
     def _walk(
         self, start_at: str | None, options: CallOptions, begun: float | None = None, **filters: Any
@@ -387,6 +412,32 @@ class _Workflows(Generic[HttpT]):
                 if not tries_left:
                     _reword(conflict, f"{conflict.message}; and for a revision of {key!r}: {error.message}")
                     raise conflict from None
+
+    def _set_environment(
+        self, id: str, environment: str, revision_id: str | None, latest: bool, options: CallOptions
+    ) -> _Plan[None]:
+        begun = time.monotonic()
+        check_environment(environment)
+        deployment = deployment_of(revision_id, latest=latest)
+        unknown = WorkflowEnvironment(id="-", name=environment, description="", deployments=())
+        self._change(id, unknown, [deployment], options, begun)  # so that an invalid argument raises here
+        found = yield from self._id_of(id, options, begun)
+        reading = self._call(partial(environments_request, found), read_environments, _of_a_look_up(options), begun)
+        named = environment_named(environment, (yield reading))
+        yield self._change(found, named, [deployment], options, begun)
+
+    def _change(
+        self,
+        id: str,
+        environment: WorkflowEnvironment,
+        deployments: list[Mapping[str, Any]],
+        options: CallOptions,
+        begun: float,
+    ) -> _Prepared:
+        runs = " and ".join(str(each.get("revision_id", "the newest revision")) for each in deployments)
+        asked = f"that the environment {environment.name!r} of the workflow {id!r} runs {runs}"
+        make = partial(environment_request, id, environment, deployments)
+        return self._call(make, partial(read_change, asked=asked), options, begun)
 
     def _find(self, keys: Iterable[str], options: CallOptions) -> _Plan[dict[str, StoredWorkflow]]:
         if isinstance(keys, str):
@@ -480,7 +531,11 @@ _KEY = "key:"
 """The beginning of `key:NAME`, which stands for the id of the workflow with the key NAME. No id begins with it."""
 
 _OF_A_LOOK_UP = ("timeout", "deadline", "retries", "extra_headers")
-"""The options of a call that apply to the search for its workflow as well."""
+"""The options of a call that apply to the reads before it as well."""
+
+
+def _of_a_look_up(options: RunOptions | CallOptions) -> CallOptions:
+    return cast("CallOptions", {name: value for name, value in options.items() if name in _OF_A_LOOK_UP})
 
 
 def key_in(id: object) -> str | None:
@@ -589,7 +644,7 @@ class Workflows(_Workflows["Http"]):
             NotFoundError: the workflow does not exist.
             ScoutError: as `Scout.execute`.
         """
-        workflow: StoredWorkflow = self._http.call(*self._carry_out(self._get(id, options)))
+        workflow: StoredWorkflow = self._http.call(*self._carry_out(self._at(id, get_request, read_workflow, options)))
         return workflow
 
     def find(self, keys: Iterable[str], **options: Unpack[CallOptions]) -> dict[str, StoredWorkflow]:
@@ -651,7 +706,7 @@ class Workflows(_Workflows["Http"]):
             ScoutError: as `Scout.execute`.
         """
         try:
-            said: str = self._http.call(*self._carry_out(self._delete(id, options)))
+            said: str = self._http.call(*self._carry_out(self._at(id, delete_request, read_deletion, options)))
         except NotFoundError as error:
             _note_earlier_attempt(error)
             raise
@@ -681,6 +736,125 @@ class Workflows(_Workflows["Http"]):
         """
         stored: StoredWorkflow = self._http.call(*self._revise(workflow, id, key, options))
         return stored
+
+    def revisions(self, id: str, **options: Unpack[CallOptions]) -> builtins.list[StoredWorkflow]:
+        """Return a workflow in each of its revisions, in the order in which the server gives them.
+
+        The order is not documented, nor whether drafts are among them (see `StoredWorkflow.is_draft`).
+        Source: version 12.3.0 of the vendor's SDK, `revisions.list`.
+
+        Raises:
+            NotFoundError: the workflow does not exist.
+            ScoutError: as `Scout.execute`.
+        """
+        plan = self._at(id, revisions_request, read_revisions, options)
+        revisions: builtins.list[StoredWorkflow] = self._http.call(*self._carry_out(plan))
+        return revisions
+
+    def rename_revision(
+        self,
+        id: str,
+        revision_id: str,
+        name: str,
+        *,
+        description: str | None = None,
+        **options: Unpack[CallOptions],
+    ) -> StoredWorkflow | None:
+        """Give a revision a name, and return the workflow in this revision; `None` when the server does not tell it.
+
+        What the revision does stays as it is, and so does what each environment runs.
+
+        Args:
+            id: The workflow.
+            revision_id: The revision.
+            name: The name.
+            description: What is new in the revision; by default none is sent.
+            **options: See `CallOptions`.
+
+        Raises:
+            NotFoundError: the workflow or the revision does not exist.
+            ScoutError: as `Scout.execute`.
+        """
+        make = partial(rename_revision_request, revision_id=revision_id, name=name, description=description)
+        plan = self._at(id, make, read_revision, options)
+        revision: StoredWorkflow | None = self._http.call(*self._carry_out(plan))
+        return revision
+
+    def delete_revision(self, id: str, revision_id: str, **options: Unpack[CallOptions]) -> str:
+        """Delete a revision, and return the message of the server.
+
+        What an environment runs whose revision is deleted is not documented: see `environments` first.
+
+        Raises:
+            NotFoundError: the workflow or the revision does not exist. When an earlier attempt of this call may have
+                deleted it, the message says so.
+            ScoutError: as `Scout.execute`.
+        """
+        plan = self._at(id, partial(delete_revision_request, revision_id=revision_id), read_deletion, options)
+        try:
+            said: str = self._http.call(*self._carry_out(plan))
+        except NotFoundError as error:
+            _note_earlier_attempt(error)
+            raise
+        return said
+
+    def promote(self, id: str, revision_id: str, **options: Unpack[CallOptions]) -> StoredWorkflow | None:
+        """Promote a revision, and return the workflow in this revision; `None` when the server does not tell it.
+
+        Which environments run the revision after this is not documented: look at `environments`. `set_environment` says
+        exactly what changes.
+
+        Raises:
+            NotFoundError: the workflow or the revision does not exist.
+            ScoutError: as `Scout.execute`.
+        """
+        plan = self._at(id, partial(promote_request, revision_id=revision_id), read_revision, options)
+        revision: StoredWorkflow | None = self._http.call(*self._carry_out(plan))
+        return revision
+
+    def environments(self, id: str, **options: Unpack[CallOptions]) -> builtins.list[WorkflowEnvironment]:
+        """Return the environments of a workflow, and what each of them runs.
+
+        Every workflow has three: development, staging and production.
+
+        Raises:
+            NotFoundError: the workflow does not exist.
+            ScoutError: as `Scout.execute`.
+        """
+        plan = self._at(id, environments_request, read_environments, options)
+        environments: builtins.list[WorkflowEnvironment] = self._http.call(*self._carry_out(plan))
+        return environments
+
+    def set_environment(
+        self,
+        id: str,
+        environment: Environment | str,
+        *,
+        revision_id: str | None = None,
+        latest: bool = False,
+        **options: Unpack[CallOptions],
+    ) -> None:
+        """Set what an environment of a workflow runs: one revision, or always the newest.
+
+        This is live at once, for all requests to the environment, and changes no other. The environment is read first,
+        because its name and its description have to be sent back: a change of those in between is lost.
+
+        Args:
+            id: The workflow.
+            environment: The name of the environment, or its id. A name is compared exactly first, and then without
+                regard to case.
+            revision_id: The revision to run. It stays there, whatever is deployed afterwards.
+            latest: Run the newest revision, also when a newer one is made. Pass either this or `revision_id`.
+            **options: See `CallOptions`. `deadline` applies to all requests together.
+
+        Raises:
+            ConfigurationError: an argument is invalid, and nothing was sent; or several environments have the name, and
+                nothing was changed.
+            NotFoundError: the workflow, the environment or the revision does not exist.
+            APIResponseError: the server answered that it was not done.
+            ScoutError: as `Scout.execute`.
+        """
+        self._carry_out(self._set_environment(id, environment, revision_id, latest, options))
 
     def deploy(
         self,
@@ -780,7 +954,9 @@ class AsyncWorkflows(_Workflows["AsyncHttp"]):
 
     async def get(self, id: str, **options: Unpack[CallOptions]) -> StoredWorkflow:
         """Return the newest saved state of a workflow. As `Workflows.get`."""
-        workflow: StoredWorkflow = await self._http.call(*(await self._carry_out(self._get(id, options))))
+        workflow: StoredWorkflow = await self._http.call(
+            *(await self._carry_out(self._at(id, get_request, read_workflow, options)))
+        )
         return workflow
 
     async def find(self, keys: Iterable[str], **options: Unpack[CallOptions]) -> dict[str, StoredWorkflow]:
@@ -802,7 +978,9 @@ class AsyncWorkflows(_Workflows["AsyncHttp"]):
     async def delete(self, id: str, **options: Unpack[CallOptions]) -> str:
         """Delete a workflow and its revisions. As `Workflows.delete`."""
         try:
-            said: str = await self._http.call(*(await self._carry_out(self._delete(id, options))))
+            said: str = await self._http.call(
+                *(await self._carry_out(self._at(id, delete_request, read_deletion, options)))
+            )
         except NotFoundError as error:
             _note_earlier_attempt(error)
             raise
@@ -819,6 +997,61 @@ class AsyncWorkflows(_Workflows["AsyncHttp"]):
         """Store a new revision of a workflow. As `Workflows.create_revision`."""
         stored: StoredWorkflow = await self._http.call(*self._revise(workflow, id, key, options))
         return stored
+
+    async def revisions(self, id: str, **options: Unpack[CallOptions]) -> builtins.list[StoredWorkflow]:
+        """Return a workflow in each of its revisions. As `Workflows.revisions`."""
+        plan = self._at(id, revisions_request, read_revisions, options)
+        revisions: builtins.list[StoredWorkflow] = await self._http.call(*(await self._carry_out(plan)))
+        return revisions
+
+    async def rename_revision(
+        self,
+        id: str,
+        revision_id: str,
+        name: str,
+        *,
+        description: str | None = None,
+        **options: Unpack[CallOptions],
+    ) -> StoredWorkflow | None:
+        """Give a revision a name. As `Workflows.rename_revision`."""
+        make = partial(rename_revision_request, revision_id=revision_id, name=name, description=description)
+        plan = self._at(id, make, read_revision, options)
+        revision: StoredWorkflow | None = await self._http.call(*(await self._carry_out(plan)))
+        return revision
+
+    async def delete_revision(self, id: str, revision_id: str, **options: Unpack[CallOptions]) -> str:
+        """Delete a revision. As `Workflows.delete_revision`."""
+        plan = self._at(id, partial(delete_revision_request, revision_id=revision_id), read_deletion, options)
+        try:
+            said: str = await self._http.call(*(await self._carry_out(plan)))
+        except NotFoundError as error:
+            _note_earlier_attempt(error)
+            raise
+        return said
+
+    async def promote(self, id: str, revision_id: str, **options: Unpack[CallOptions]) -> StoredWorkflow | None:
+        """Promote a revision. As `Workflows.promote`."""
+        plan = self._at(id, partial(promote_request, revision_id=revision_id), read_revision, options)
+        revision: StoredWorkflow | None = await self._http.call(*(await self._carry_out(plan)))
+        return revision
+
+    async def environments(self, id: str, **options: Unpack[CallOptions]) -> builtins.list[WorkflowEnvironment]:
+        """Return the environments of a workflow, and what each of them runs. As `Workflows.environments`."""
+        plan = self._at(id, environments_request, read_environments, options)
+        environments: builtins.list[WorkflowEnvironment] = await self._http.call(*(await self._carry_out(plan)))
+        return environments
+
+    async def set_environment(
+        self,
+        id: str,
+        environment: Environment | str,
+        *,
+        revision_id: str | None = None,
+        latest: bool = False,
+        **options: Unpack[CallOptions],
+    ) -> None:
+        """Set what an environment of a workflow runs. As `Workflows.set_environment`."""
+        await self._carry_out(self._set_environment(id, environment, revision_id, latest, options))
 
     async def deploy(
         self,

@@ -61,6 +61,7 @@ FLOORS = [
     "_transports",
     "_http",
     "streaming",
+    "_revisions",
     "workflows",
     "runs",
     "batch",
