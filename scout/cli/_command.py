@@ -39,7 +39,7 @@ COMMANDS = {
     "stubs": (_WRITE, "write a stubs.yml for the blocks that the local Scout cannot run"),
     "diff": (_LOOK, "compare two workflows, files or stored ones"),
     "deploy": (_STORED, "store workflow files: show what would change, ask, and do it"),
-    "promote": (_STORED, "make what one environment runs what another one runs: staging, production"),
+    "promote": (_STORED, "make one environment run what another one runs now"),
     "workflows": (_STORED, "list, get, pull, deploy, delete and run them, their revisions and environments"),
     "doctor": (_SETUP, "find out why the key, the address or the network does not work"),
     "completion": (_SETUP, "print the completion script for a shell"),

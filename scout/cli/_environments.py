@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from scout.cli._spelling import OneOf
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from scout import StoredWorkflow, WorkflowEnvironment, Workflows
 
@@ -26,26 +26,16 @@ class Live:
 
     Attributes:
         newest: The newest revision that is deployed; `None` when it is not known.
-        by_name: The environments, by name.
+        by_name: The environments, by name in small letters; the client finds them by these as well.
     """
 
     newest: str | None
     by_name: Mapping[str, WorkflowEnvironment]
 
-    def changed_in(self, now: Live, *, only: str | None = None) -> str:
-        """Return what is different now, as a part of a message; empty for nothing.
-
-        Args:
-            now: What the environments of the same workflow run now.
-            only: The only environment that matters; `None` when all do.
-        """
-        for name in self.by_name.keys() | now.by_name.keys() if only is None else {only}:
-            before, after = self.by_name.get(name), now.by_name.get(name)
-            if after is None:
-                return f"there is no {name}"
-            if before is None or before.deployments != after.deployments:
-                return f"{name} runs {now.text(name)}"
-        return ""
+    def changed_in(self, now: Live, names: Iterable[str]) -> str:
+        """Return what is different now in some environments, as a part of a message; empty for nothing."""
+        texts = ((name, self.text(name), now.text(name)) for name in names)
+        return ", ".join(f"{name} runs {after} now" for name, before, after in texts if before != after)
 
     def revision_in(self, name: str) -> str | None:
         """Return the revision that an environment runs now; `None` when that is not one, or not known."""
@@ -56,13 +46,11 @@ class Live:
     def text(self, name: str) -> str:
         """Return what an environment runs, as a part of a message."""
         parts: list[str] = []
-        for each in self.by_name[name].deployments:
+        deployments = self.by_name[name].deployments if name in self.by_name else ()
+        for each in deployments:
             what = f"the newest revision, now {self.newest or 'unknown'}" if each.follows_latest else each.revision_id
-            parts.append(f"{what or 'unknown'}{f' (traffic {each.traffic})' if self._is_shared(name) else ''}")
+            parts.append(f"{what or 'unknown'}{f' (traffic {each.traffic})' if len(deployments) > 1 else ''}")
         return " and ".join(parts) or "nothing"
-
-    def _is_shared(self, name: str) -> bool:
-        return len(self.by_name[name].deployments) > 1
 
     def followers(self, name: str) -> list[str]:
         """Return the other environments that would run a new revision at once."""
@@ -91,7 +79,7 @@ def read(workflows: Workflows, stored: StoredWorkflow, options: Mapping[str, Any
     Raises:
         ScoutError: a request failed.
     """
-    found = {each.name: each for each in workflows.environments(stored.id, **options)}
+    found = {each.name.lower(): each for each in workflows.environments(stored.id, **options)}
     newest: str | None = stored.revision_id
     if stored.is_draft is True:
         newest = newest_of(workflows.revisions(stored.id, **options))
@@ -110,3 +98,24 @@ def newest_of(revisions: list[StoredWorkflow]) -> str | None:
 def revision(revision_id: str, revisions: list[StoredWorkflow]) -> StoredWorkflow | None:
     """Return the revision with an id, if it is among these."""
     return next((each for each in revisions if each.revision_id == revision_id), None)
+
+
+def author(environment: Any) -> str | None:
+    """Return who changed an environment last: an address, a name, or at least the kind of the identity.
+
+    Args:
+        environment: The environment as received. Every part may be missing, or be something else.
+    """
+    identity = _part(environment, "last_updated_by")
+    details = _part(identity, "details")
+    found = (
+        _part(_part(details, "email"), "primary"),
+        _part(_part(details, "api_key"), "name"),
+        _part(details, "user_id"),
+        _part(identity, "type"),
+    )
+    return next((each for each in found if isinstance(each, str) and each), None)
+
+
+def _part(value: Any, name: str) -> Any:
+    return cast("Mapping[str, Any]", value).get(name) if isinstance(value, dict) else None

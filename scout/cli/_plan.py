@@ -334,8 +334,11 @@ def _state(workflow: StoredWorkflow) -> tuple[Any, ...]:
 
 
 def _check_live(step: Step, planned: StoredWorkflow, workflows: Workflows, options: dict[str, Any]) -> None:
-    if step.live is not None and (changed := step.live.changed_in(_environments.read(workflows, planned, options))):
-        raise ChangedError(f"the environments have been changed since the plan was made: {changed}; nothing was sent")
+    if step.live is None:
+        return
+    now = _environments.read(workflows, planned, options)
+    if changed := step.live.changed_in(now, step.live.by_name):
+        raise ChangedError(f"this has been changed since the plan was made: {changed}; nothing was sent")
 
 
 def _pin(step: Step, planned: StoredWorkflow, workflows: Workflows, options: dict[str, Any]) -> bool:
@@ -366,10 +369,10 @@ def _set(step: Step, workflows: Workflows, options: dict[str, Any], outcome: Out
         if step.action is not Action.SET:
             step.outcome = step.certain = Outcome.STORED
             now = _environments.read(workflows, stored, options)
-            if step.live is not None and (changed := step.live.changed_in(now, only=to)):
+            if step.live is not None and step.live.by_name[to].deployments != now.by_name[to].deployments:
                 raise ChangedError(
                     f"revision {stored.revision_id} is stored, and not set, because {to} has been changed since the "
-                    f"plan was made: {changed}"
+                    f"plan was made: it runs {now.text(to)}"
                 )
             step.live = step.live or now
         step.outcome = Outcome.UNKNOWN

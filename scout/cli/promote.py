@@ -1,4 +1,4 @@
-"""The command `scout promote`: what one environment of stored workflows runs becomes what another one runs."""
+"""The command `scout promote`: make one environment of stored workflows run what another one runs now."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from scout.cli._environments import Live
 
 DESCRIPTION = """\
-Make what one environment of stored workflows runs now what another one runs, after a plan of what would change.
+Make one environment run what another one runs now, after a plan of what would change.
 
 examples:
   scout promote hello staging production --dry-run
   scout promote hello staging production
   scout promote hello goodbye staging production --yes
 
-The other environment is pinned to that revision. To go back, pin it to the one before:
+TO is pinned to the revision that FROM runs. To go back, pin it to the one before:
 `scout workflows set-environment hello production REVISION`.
 """
 
@@ -155,9 +155,7 @@ def _plan_of(
     return [_plan_one(stored, workflows, options, args) for stored in by_id.values()]
 
 
-def _plan_one(
-    stored: StoredWorkflow, workflows: Workflows, options: dict[str, Any], args: argparse.Namespace
-) -> _Step:
+def _plan_one(stored: StoredWorkflow, workflows: Workflows, options: dict[str, Any], args: argparse.Namespace) -> _Step:
     live = _environments.read(workflows, stored, options)
     name = _steps.word(stored.key or stored.id)
     for environment in (args.source, args.target):
@@ -206,9 +204,8 @@ def _change(step: _Step, workflows: Workflows, options: dict[str, Any]) -> None:
         ScoutError: a request failed.
     """
     now = _environments.read(workflows, workflows.get(step.stored.id, **options), options)
-    for name in (step.source, step.target):
-        if changed := step.live.changed_in(now, only=name):
-            raise ChangedError(f"this has been changed since the plan was made: {changed}; nothing was sent")
+    if changed := step.live.changed_in(now, (step.source, step.target)):
+        raise ChangedError(f"this has been changed since the plan was made: {changed}; nothing was sent")
     step.outcome = Outcome.UNKNOWN
     workflows.set_environment(step.stored.id, step.target, revision_id=step.revision_id, **options)
     step.outcome = Outcome.SET
