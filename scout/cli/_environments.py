@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from scout.cli._exits import UsageError
 from scout.cli._spelling import OneOf
 
 if TYPE_CHECKING:
@@ -36,6 +37,15 @@ class Live:
         """Return what is different now in some environments, as a part of a message; empty for nothing."""
         texts = ((name, self.text(name), now.text(name)) for name in names)
         return ", ".join(f"{name} runs {after} now" for name, before, after in texts if before != after)
+
+    def check(self, name: str, workflow: str) -> None:
+        """Check that a workflow, which messages call by a name, has an environment.
+
+        Raises:
+            UsageError: it has not.
+        """
+        if name not in self.by_name:
+            raise UsageError(f"{workflow} has no environment {name}; it has {', '.join(self.by_name) or 'none'}")
 
     def revision_in(self, name: str) -> str | None:
         """Return the revision that an environment runs now; `None` when that is not one, or not known."""
@@ -81,18 +91,17 @@ def read(workflows: Workflows, stored: StoredWorkflow, options: Mapping[str, Any
     """
     found = {each.name.lower(): each for each in workflows.environments(stored.id, **options)}
     newest: str | None = stored.revision_id
-    if stored.is_draft is True:
-        newest = newest_of(workflows.revisions(stored.id, **options))
+    if stored.is_draft is not False:
+        newest = _newest_of(workflows.revisions(stored.id, **options))
     return Live(newest, found)
 
 
-def newest_of(revisions: list[StoredWorkflow]) -> str | None:
-    """Return the newest revision that is not a draft. The order of the list is not documented, so the times decide."""
-    deployed = [each for each in revisions if each.is_draft is not True]
-    times = [each.last_updated_at for each in deployed]
-    if not deployed or None in times:
-        return None
-    return max(deployed, key=lambda each: str(each.last_updated_at)).revision_id
+def _newest_of(revisions: list[StoredWorkflow]) -> str | None:
+    """Return the newest revision that is certainly deployed, if the times tell it: their order is not documented."""
+    deployed = [each for each in revisions if each.is_draft is False]
+    times = [each.created_at for each in deployed if each.created_at is not None]
+    last = [each for each in deployed if len(times) == len(deployed) and each.created_at == max(times)]
+    return last[0].revision_id if len(last) == 1 else None
 
 
 def revision(revision_id: str, revisions: list[StoredWorkflow]) -> StoredWorkflow | None:

@@ -132,7 +132,7 @@ class Step(_steps.Step):
 
 
 _UNKNOWN = "it is not known whether it was deployed; with --dry-run the command shows what is stored by then"
-_NEW = "what the other environments of a new workflow run, Scout decides; it is shown afterwards"
+_NEW = "Scout decides what the other environments of a new workflow run; it is shown afterwards"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -254,8 +254,7 @@ def _check_environments(step: Step, live: Live, to: str) -> None:
     Raises:
         UsageError: there is no such environment, or one cannot be pinned.
     """
-    if to not in live.by_name:
-        raise _exits.UsageError(f"{step.name} has no environment {to}; it has {', '.join(live.by_name)}")
+    live.check(to, step.name)
     for name in live.followers(to):
         if live.revision_in(name) is None:
             raise _exits.UsageError(

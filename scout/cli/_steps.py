@@ -25,6 +25,7 @@ class Outcome(StrEnum):
 
     CREATED = "created"
     REVISED = "revised"
+    PROMOTED = "promoted"
     SET = "set"  # an environment runs another revision, which was stored before
     UNCHANGED = "unchanged"
     STORED = "stored"  # the revision is stored, and the environment does not run it

@@ -82,7 +82,8 @@ class _Step(_steps.Step):
 
     def done(self) -> str:
         """Return the line for a workflow that was promoted."""
-        return f"promoted {self.name}: {self.target} runs {self.revision_id}"
+        before = f", and ran {self.before} before" if self.before is not None else ""
+        return f"promoted {self.name}: {self.target} runs {self.revision_id}{before}"
 
     def undone(self) -> str:
         """Return the message for a workflow that was not promoted, or perhaps not."""
@@ -159,8 +160,7 @@ def _plan_one(stored: StoredWorkflow, workflows: Workflows, options: dict[str, A
     live = _environments.read(workflows, stored, options)
     name = _steps.word(stored.key or stored.id)
     for environment in (args.source, args.target):
-        if environment not in live.by_name:
-            raise _exits.UsageError(f"{name} has no environment {environment}; it has {', '.join(live.by_name)}")
+        live.check(environment, name)
     revision_id = live.revision_in(args.source)
     if revision_id is None:
         raise _exits.UsageError(
@@ -208,7 +208,7 @@ def _change(step: _Step, workflows: Workflows, options: dict[str, Any]) -> None:
         raise ChangedError(f"this has been changed since the plan was made: {changed}; nothing was sent")
     step.outcome = Outcome.UNKNOWN
     workflows.set_environment(step.stored.id, step.target, revision_id=step.revision_id, **options)
-    step.outcome = Outcome.SET
+    step.outcome = Outcome.PROMOTED
 
 
 # --- Output -------------------------------------------------------------------------------------------------------

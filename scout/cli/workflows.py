@@ -27,7 +27,6 @@ examples:
   scout workflows list --query hello
   scout workflows pull wf_0011223344556677 -o workflow.yml
   scout workflows run hello --input user_message=Hi
-  scout workflows environments hello
   scout workflows set-environment hello production rev_8899aabb
 """
 
