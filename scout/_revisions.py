@@ -7,10 +7,21 @@ from typing import Any
 
 from ._json import json_fault
 from .environments import Environment
-from .errors import ConfigurationError, NotFoundError
-from .results import WorkflowEnvironment
+from .errors import APIResponseError, ConfigurationError, NotFoundError
+from .results import StoredWorkflow, WorkflowEnvironment
 
-__all__ = ["check_environment", "deployment_of", "environment_named"]
+__all__ = [
+    "check_deployable",
+    "check_environment",
+    "deployment_of",
+    "environment_named",
+    "followers",
+    "newest_of",
+    "pinned_to",
+    "runs_only",
+]
+
+_DEPLOYABLE = [each.value for each in Environment if each is not Environment.CONSOLE]
 
 
 def check_environment(name: object) -> None:
@@ -26,11 +37,21 @@ def check_environment(name: object) -> None:
     if not name:
         raise ConfigurationError("environment must not be empty")
     if name.casefold() == Environment.CONSOLE:
-        there_are = ", ".join(each for each in Environment if each is not Environment.CONSOLE)
         raise ConfigurationError(
             f"environment must not be {name!r}, which is always the newest saved state of a workflow, so that no "
-            f"revision can be deployed there; it may be one of {there_are}"
+            f"revision can be deployed there; it may be one of {', '.join(_DEPLOYABLE)}"
         )
+
+
+def check_deployable(name: object) -> None:
+    """Check the environment of a deployment, before there is a workflow whose environments could be listed.
+
+    Raises:
+        ConfigurationError: no workflow has an environment with this name.
+    """
+    check_environment(name)
+    if str(name).casefold() not in _DEPLOYABLE:
+        raise ConfigurationError(f"environment is {name!r}, which is none of {', '.join(_DEPLOYABLE)}")
 
 
 def deployment_of(revision_id: object, *, latest: bool) -> dict[str, Any]:
@@ -75,3 +96,67 @@ def environment_named(name: str, environments: Iterable[WorkflowEnvironment]) ->
         headers={},
         run_may_have_started=False,
     )
+
+
+def runs_only(environment: WorkflowEnvironment, newest: str) -> bool:
+    """Return True when the newest revision, and nothing else, runs in an environment."""
+    return len(environment.deployments) == 1 and (environment.follows_latest or environment.revision_id == newest)
+
+
+def followers(environments: Iterable[WorkflowEnvironment], target: WorkflowEnvironment) -> list[WorkflowEnvironment]:
+    """Return the environments, except for one, in which a new revision would run at once.
+
+    Raises:
+        APIResponseError: of one of them this cannot be told.
+    """
+    others = [each for each in environments if each.id != target.id]
+    for each in others:
+        for deployment in each.deployments:
+            if deployment.revision_id is None and not deployment.follows_latest:
+                raise _unclear(f"whether a new revision would run in the environment {each.name!r}", [each.name])
+    return [each for each in others if each.follows_latest]
+
+
+def newest_of(revisions: Iterable[StoredWorkflow], for_environments: Iterable[WorkflowEnvironment]) -> str:
+    """Return the id of the newest revision that is deployed: the only one, or the one that was made last.
+
+    The order of the list is not documented, and the time of the last change may be that of a new name.
+
+    Args:
+        revisions: All revisions of the workflow.
+        for_environments: The environments that follow the newest one, for the message of an error.
+
+    Raises:
+        APIResponseError: the server does not tell which one it is.
+    """
+    every = list(revisions)
+    deployed = [each for each in every if each.is_draft is False]
+    times = [each.created_at for each in deployed if each.created_at is not None]
+    if len(deployed) > 1:
+        is_complete = len(times) == len(deployed)
+        deployed = [each for each in deployed if is_complete and each.created_at == max(times)]
+    if len(deployed) != 1 or any(each.is_draft is None for each in every):
+        raise _unclear("which revision is the newest one that is deployed", [each.name for each in for_environments])
+    return deployed[0].revision_id
+
+
+def pinned_to(environment: WorkflowEnvironment, newest: str) -> list[dict[str, Any]]:
+    """Return the deployments of an environment, those that follow the newest revision set to the one that it is now."""
+    pinned: list[dict[str, Any]] = []
+    for each in environment.deployments:
+        config = {name: value for name, value in each.raw["deployment_config"].items() if value is not None}
+        if each.follows_latest:
+            config |= {"revision_lookup": "revision_id", "revision_id": newest}
+        pinned.append(config)
+    return pinned
+
+
+def _unclear(what: str, names: Iterable[str]) -> APIResponseError:
+    error = APIResponseError(
+        f"the server does not tell {what}, so nothing was changed; set what runs in {' and '.join(map(repr, names))} "
+        "with set_environment(revision_id=...), and deploy again",
+        status=200,
+        body=b"",
+    )
+    error.run_may_have_started = False
+    return error

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import builtins
-import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Generic, NamedTuple, Self, TypeVar, Unpack, cast
+from typing import Any, TypeVar, Unpack
 
 import scout  # its names are imported when they are first used, which only `typing.get_type_hints` does here
 
 from ._answers import (
-    Answer,
     read_any_run,
     read_change,
     read_deletion,
@@ -23,12 +21,11 @@ from ._answers import (
     read_revisions,
     read_workflow,
 )
-from ._config import Config
 from ._http import AsyncBody, AsyncHttp, Http
-from ._json import json_fault, shorten
-from ._options import CALL_OPTIONS, RUN_OPTIONS, CallOptions, RunOptions, apply_options
+from ._keys import Calls, key_in, no_workflow_with, of_a_look_up, only
+from ._options import RUN_OPTIONS, CallOptions, RunOptions, apply_options
+from ._plans import AsyncPagedList, PagedList, Plan, Prepared, carry_out, carry_out_async, done, reword
 from ._requests import (
-    Request,
     checked_body,
     create_request,
     delete_request,
@@ -44,17 +41,18 @@ from ._requests import (
     revisions_request,
     update_request,
 )
-from ._revisions import check_environment, deployment_of, environment_named
-from .environments import Environment
-from .errors import (
-    APIError,
-    APIResponseError,
-    APIStatusError,
-    ConfigurationError,
-    ConflictError,
-    NotFoundError,
-    ScoutError,
+from ._revisions import (
+    check_deployable,
+    check_environment,
+    deployment_of,
+    environment_named,
+    followers,
+    newest_of,
+    pinned_to,
+    runs_only,
 )
+from .environments import Environment
+from .errors import ConfigurationError, ConflictError, NotFoundError, ScoutError
 from .results import Run, StoredWorkflow, WorkflowEnvironment, WorkflowPage
 from .workflow_files import LoadedWorkflow, WorkflowSource, load_workflow
 
@@ -70,7 +68,11 @@ class Deployment:
         revision_id: The id of the revision with the deployed config.
         created: True when the workflow is new.
         workflow: The stored workflow.
-        changed: True when something was stored; `False` when the newest revision had the same config already.
+        changed: True when something was stored or set; `False` when the newest revision had the same config already,
+            and ran in the environment.
+        environment: The name of the environment that runs this revision from now on; `None` when none was given.
+        pinned: The names of the other environments that followed the newest revision, and were set to the one that they
+            ran until then, so that this deployment did not change what they run.
     """
 
     workflow_id: str
@@ -78,93 +80,11 @@ class Deployment:
     created: bool
     workflow: StoredWorkflow
     changed: bool = True
+    environment: str | None = None
+    pinned: tuple[str, ...] = ()
 
 
-class _Prepared(NamedTuple):
-    """One call that is ready to send: the arguments of `Http.call`."""
-
-    request: Request
-    config: Config
-    read: Callable[[Answer], Any]
-    begun: float
-
-
-T = TypeVar("T")
-
-_Plan = Generator[_Prepared, Any, T]
-"""A plan of several calls: yields one call after the other. The caller sends each, and sends its result back in."""
-
-
-# --- Pages --------------------------------------------------------------------------------------------------------
-
-
-class _Walk:
-    """The position in the pages of a list. No I/O."""
-
-    def __init__(self, prepare: Callable[[str | None], _Prepared], start_at: str | None) -> None:
-        self._prepare = prepare
-        self._cursor = start_at
-        self._number = 1
-        self._seen = {start_at}
-        self._is_over = False
-        self._problem: str | None = None
-
-    def next(self) -> _Prepared | None:
-        """Return the call for the next page; `None` after the last.
-
-        Raises:
-            APIResponseError: the cursor of the page before is invalid.
-        """
-        if self._problem is not None:
-            raise self._failure(self._problem)
-        return None if self._is_over else self._prepare(self._cursor)
-
-    def follow(self, page: WorkflowPage) -> WorkflowPage:
-        """Follow the cursor of a page. A bad one raises on the next request, so that this page is still delivered."""
-        cursor: Any = page.raw.get("next_cursor") or None  # from a server, so it may be anything
-        has_more = page.raw.get("has_more")
-        if has_more is False or (cursor is None and has_more is not True):
-            self._is_over = True
-        elif cursor is None:
-            self._problem = "says that more follow (has_more), and not where (next_cursor)"
-        elif not isinstance(cursor, str) or json_fault(cursor):
-            self._problem = f"has a next_cursor that is no text, {_shown(cursor)}"
-        elif cursor in self._seen:
-            self._problem = f"leads back to {_shown(cursor)} (next_cursor), so that the list would never end"
-        else:
-            self._seen.add(cursor)
-            self._cursor = cursor
-            self._number += 1
-        return page
-
-    def note_in(self, error: APIError) -> None:
-        """Add the number of the page to the error of its request."""
-        if not error.message.startswith(self._name()):
-            _reword(error, f"{self._name()}: {error.message}")
-
-    def _name(self) -> str:
-        where = f" (start_at={_shown(self._cursor)})" if self._cursor is not None else ""
-        return f"page {self._number} of the list{where}"
-
-    def _failure(self, what: str) -> APIResponseError:
-        error = APIResponseError(f"{self._name()} {what}", status=200, body=b"")
-        error.run_may_have_started = False
-        return error
-
-
-def _shown(value: object) -> str:
-    return shorten(repr(value), _LONGEST_SHOWN)
-
-
-_LONGEST_SHOWN = 300
-
-
-def _reword(error: APIError, message: str) -> None:
-    error.message = message
-    error.args = (message, *error.args[1:])
-
-
-class WorkflowList:
+class WorkflowList(PagedList[WorkflowPage, StoredWorkflow]):
     """Iterator over stored workflows. Each page is requested when it is needed.
 
     After an error, the next step requests the same page again, so that a loop can continue. (After an invalid cursor,
@@ -174,184 +94,46 @@ class WorkflowList:
         APIError: the request of a page failed; the message has the number of the page and its `start_at`.
     """
 
-    def __init__(self, http: Http, walk: Callable[[], _Walk]) -> None:
-        self._http = http
-        self._new_walk = walk
-        self._pages = self.pages()
-        self._items: Iterator[StoredWorkflow] = iter(())
-
-    def pages(self) -> Iterator[WorkflowPage]:
-        """Return an iterator over the pages, from the first. Raises as the iteration over workflows."""
-        return _Pages(self._http, self._new_walk())
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> StoredWorkflow:
-        while (workflow := next(self._items, None)) is None:
-            self._items = iter(next(self._pages).workflows)
-        return workflow
+    def _items_of(self, page: WorkflowPage) -> list[StoredWorkflow]:
+        return page.workflows
 
 
-class _Pages:
-    def __init__(self, http: Http, walk: _Walk) -> None:
-        self._http = http
-        self._walk = walk
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> WorkflowPage:
-        prepared = self._walk.next()
-        if prepared is None:
-            raise StopIteration
-        try:
-            page: WorkflowPage = self._http.call(*prepared)
-        except APIError as error:
-            self._walk.note_in(error)
-            raise
-        return self._walk.follow(page)
-
-
-class AsyncWorkflowList:
+class AsyncWorkflowList(AsyncPagedList[WorkflowPage, StoredWorkflow]):
     """Asynchronous iterator over stored workflows. As `WorkflowList`."""
 
-    def __init__(self, http: AsyncHttp, walk: Callable[[], _Walk]) -> None:
-        self._http = http
-        self._new_walk = walk
-        self._pages = self.pages()
-        self._items: Iterator[StoredWorkflow] = iter(())
-
-    def pages(self) -> AsyncIterator[WorkflowPage]:
-        """Return an asynchronous iterator over the pages, from the first. As `WorkflowList.pages`."""
-        return _AsyncPages(self._http, self._new_walk())
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> StoredWorkflow:
-        while (workflow := next(self._items, None)) is None:
-            self._items = iter((await anext(self._pages)).workflows)
-        return workflow
-
-
-class _AsyncPages:
-    def __init__(self, http: AsyncHttp, walk: _Walk) -> None:
-        self._http = http
-        self._walk = walk
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> WorkflowPage:
-        prepared = self._walk.next()
-        if prepared is None:
-            raise StopAsyncIteration
-        try:
-            page: WorkflowPage = await self._http.call(*prepared)
-        except APIError as error:
-            self._walk.note_in(error)
-            raise
-        return self._walk.follow(page)
+    def _items_of(self, page: WorkflowPage) -> list[StoredWorkflow]:
+        return page.workflows
 
 
 # --- Calls --------------------------------------------------------------------------------------------------------
 
 HttpT = TypeVar("HttpT")
+T = TypeVar("T")
 
 
-class _Workflows(Generic[HttpT]):
-    """The part of `Workflows` that needs no I/O.
-
-    Args:
-        http: Sends the calls.
-        settings: A function that returns the settings of the client, or raises when the client is closed.
-    """
-
-    def __init__(self, http: HttpT, settings: Callable[[], Config]) -> None:
-        self._http = http
-        self._settings = settings
-
-    def _call(
-        self,
-        make: Callable[..., Request],
-        read: Callable[[Answer], Any],
-        options: CallOptions,
-        begun: float | None = None,
-    ) -> _Prepared:
-        begun = time.monotonic() if begun is None else begun
-        config, extra = apply_options(self._settings(), options, CALL_OPTIONS)
-        return _Prepared(make(**extra), config, read, begun)
-
-    def _at(
-        self, id: str, make: Callable[..., Request], read: Callable[[Answer], Any], options: CallOptions
-    ) -> _Plan[_Prepared]:
-        """Return the plan of a call whose request is made of the id of the workflow."""
-        return self._to(id, options, lambda found: self._call(partial(make, found), read, options))
+class _Workflows(Calls[HttpT]):
+    """The part of `Workflows` that needs no I/O."""
 
     def _run(
         self, id: str, inputs: Mapping[str, Any] | None, options: RunOptions, *, streaming: bool
-    ) -> _Plan[_Prepared]:
-        def prepare(found: str) -> _Prepared:
+    ) -> Plan[Prepared]:
+        def prepare(found: str) -> Prepared:
             begun = time.monotonic()
             config, parts = apply_options(self._settings(), options, RUN_OPTIONS)
             request = execute_stored_request(
                 found, inputs, environment=config.environment, streaming=streaming, **parts
             )
-            return _Prepared(request, config, partial(read_any_run, workflow=None), begun)
+            return Prepared(request, config, partial(read_any_run, workflow=None), begun)
 
         return self._to(id, options, prepare)
 
-    def _to(self, id: str, options: RunOptions | CallOptions, prepare: Callable[[str], _Prepared]) -> _Plan[_Prepared]:
-        """Return a plan whose result is the call for the workflow with an id, ready to be sent.
-
-        It has calls only for `key:NAME`, where the workflow has to be found first. An invalid argument of the call
-        raises here, before anything is sent.
-
-        Args:
-            id: The id, or `key:NAME`.
-            options: The options of the call.
-            prepare: A function that returns the call for an id.
-        """
-        prepared = prepare(id)
-        return _done(prepared) if key_in(id) is None else self._to_key(id, options, prepared, prepare)
-
-    def _to_key(
-        self,
-        id: str,
-        options: RunOptions | CallOptions,
-        prepared: _Prepared,
-        prepare: Callable[[str], _Prepared],
-    ) -> _Plan[_Prepared]:
-        found = yield from self._id_of(id, options, prepared.begun)
-        return prepare(found)._replace(begun=prepared.begun)
-
-    def _id_of(self, id: str, options: RunOptions | CallOptions, begun: float) -> _Plan[str]:
-        """Return the id of a workflow that was given by its id, or by `key:NAME`, which is searched."""
-        key = key_in(id)
-        if key is None:
-            return id
-        found = yield from self._search([key], _of_a_look_up(options), begun, f"the workflow with the key {key!r}")
-        if key not in found.workflows:
-            raise _no_workflow_with(key, found.keys)
-        return _only(key, found.workflows[key]).id
-
-    def _walk(
-        self, start_at: str | None, options: CallOptions, begun: float | None = None, **filters: Any
-    ) -> Callable[[], _Walk]:
-        def prepare(cursor: str | None) -> _Prepared:
-            return self._call(partial(list_request, start_at=cursor, **filters), read_page, options, begun)
-
-        prepare(start_at)  # so that an invalid argument raises here, and not in the loop
-        return lambda: _Walk(prepare, start_at)
-
-    def _create(self, workflow: WorkflowSource, key: str | None, options: CallOptions) -> _Prepared:
+    def _create(self, workflow: WorkflowSource, key: str | None, options: CallOptions) -> Prepared:
         begun = time.monotonic()
         loaded = load_workflow(workflow)
         make = partial(create_request, loaded, key if key is not None else loaded.key)
         return self._call(make, read_workflow, options, begun)
 
-    def _revise(self, workflow: WorkflowSource, id: str | None, key: str | None, options: CallOptions) -> _Prepared:
+    def _revise(self, workflow: WorkflowSource, id: str | None, key: str | None, options: CallOptions) -> Prepared:
         begun = time.monotonic()
         loaded = load_workflow(workflow)
         workflow_id = id
@@ -368,61 +150,121 @@ class _Workflows(Generic[HttpT]):
             partial(revision_request, loaded, workflow_id=workflow_id, key=key), read_workflow, options, begun
         )
 
-    def _update(self, id: str, workflow: WorkflowSource, options: CallOptions) -> _Plan[_Prepared]:
+    def _update(self, id: str, workflow: WorkflowSource, options: CallOptions) -> Plan[Prepared]:
         begun = time.monotonic()
         loaded = load_workflow(workflow)
 
-        def prepare(found: str) -> _Prepared:
+        def prepare(found: str) -> Prepared:
             return self._call(partial(update_request, found, loaded), read_workflow, options, begun)
 
         return self._to(id, options, prepare)
 
     def _deploy(
-        self, workflow: WorkflowSource, key: str | None, options: CallOptions, *, force: bool
-    ) -> _Plan[Deployment]:
+        self,
+        workflow: WorkflowSource,
+        key: str | None,
+        options: CallOptions,
+        *,
+        force: bool,
+        environment: str | None,
+    ) -> Plan[Deployment]:
         begun = time.monotonic()
+        if environment is not None:
+            check_deployable(environment)
         loaded = load_workflow(workflow, require_fields=True)
         key = key if key is not None else loaded.key
         if key is None:
             raise ConfigurationError(_no_key(loaded))
-        # The body is the config, so extra_body is part of the comparison; and the list request has no body.
+        # The body is the config, so extra_body is part of the comparison; and the other requests do not have it.
         options = options.copy()
         source = LoadedWorkflow({**loaded.config, **checked_body(options.pop("extra_body", None))}, key)
-        create = partial(create_request, source, key)
-        revise = partial(revision_request, source, workflow_id=None, key=key)
+        job = _Job(source, key, force, environment, options, begun)
+        try:
+            return (yield from self._store(job))
+        except ScoutError as error:
+            job.note_in(error)
+            raise
+
+    def _store(self, job: _Job) -> Plan[Deployment]:
+        create = partial(create_request, job.source, job.key)
         tries_left = _TRIES
         while True:
             tries_left -= 1
             try:
-                created: StoredWorkflow = yield self._call(create, read_workflow, options, begun)
-                return Deployment(created.id, created.revision_id, True, created)
+                created: StoredWorkflow = yield self._call(create, read_workflow, job.options, job.begun)
             except ConflictError as error:
                 conflict = error
-            if not force:
-                purpose = f"what is stored under {key!r}, without force=True"
-                searched = yield from self._search([key], options, begun, purpose)
-                found = next(iter(searched.workflows.get(key, ())), None)
-                if found is not None and found.matches(source.config):
-                    return Deployment(found.id, found.revision_id, False, found, changed=False)
-            try:
-                revised: StoredWorkflow = yield self._call(revise, read_workflow, options, begun)
-                return Deployment(revised.id, revised.revision_id, False, revised)
-            except NotFoundError as error:
-                # Either the workflow was deleted in the meantime, or the conflict has another reason, and remains.
-                if not tries_left:
-                    _reword(conflict, f"{conflict.message}; and for a revision of {key!r}: {error.message}")
-                    raise conflict from None
+            else:
+                job.pinned.clear()  # those of a workflow that has been deleted since
+                return (yield from self._release(job, Deployment(created.id, created.revision_id, True, created)))
+            renewed = yield from self._renew(job)
+            if isinstance(renewed, Deployment):
+                return (yield from self._release(job, renewed))
+            # Either the workflow was deleted in the meantime, or the conflict has another reason, and remains.
+            if not tries_left:
+                reword(conflict, f"{conflict.message}; and for a revision of {job.key!r}: {renewed.message}")
+                raise conflict
+
+    def _renew(self, job: _Job) -> Plan[Deployment | NotFoundError]:
+        """Store a revision, unless the newest one is the same. Return the error of a workflow that is not there."""
+        key, options, begun = job.key, job.options, job.begun
+        found: StoredWorkflow | None = None
+        if not job.force or job.environment is not None:
+            purpose = f"what is stored under {key!r}" + ("" if job.force else ", without force=True")
+            searched = yield from self._search([key], options, begun, purpose)
+            found = next(iter(searched.workflows.get(key, ())), None)
+        if found is not None and not job.force and found.matches(job.source.config):
+            return Deployment(found.id, found.revision_id, False, found, changed=False)
+        revise = partial(revision_request, job.source, workflow_id=None, key=key)
+        if job.environment is not None:
+            if found is None:
+                return no_workflow_with(key, [])
+            yield from self._keep_others(job, job.environment, found)
+            revise = partial(revision_request, job.source, workflow_id=found.id, key=None)
+        try:
+            revised: StoredWorkflow = yield self._call(revise, read_workflow, options, begun)
+        except NotFoundError as error:
+            return error
+        return Deployment(revised.id, revised.revision_id, False, revised)
+
+    def _keep_others(self, job: _Job, environment: str, stored: StoredWorkflow) -> Plan[None]:
+        """Pin each other environment that follows the newest revision to the one that it runs now."""
+        options, begun = job.options, job.begun
+        every = yield self._call(partial(environments_request, stored.id), read_environments, options, begun)
+        others = followers(every, environment_named(environment, every))
+        newest = stored.revision_id
+        if others and stored.is_draft is not False:
+            revisions = yield self._call(partial(revisions_request, stored.id), read_revisions, options, begun)
+            newest = newest_of(revisions, others)
+        for each in others:
+            yield self._change(stored.id, each, pinned_to(each, newest), options, begun)
+            job.pinned.append(each.name)
+
+    def _release(self, job: _Job, deployment: Deployment) -> Plan[Deployment]:
+        """Set the environment of a deployment to its revision, unless nothing else runs there."""
+        if job.environment is None:
+            return deployment
+        if deployment.changed:
+            job.stored = deployment
+        workflow_id, revision_id = deployment.workflow_id, deployment.revision_id
+        reading = self._call(partial(environments_request, workflow_id), read_environments, job.options, job.begun)
+        target = environment_named(job.environment, (yield reading))
+        changed = deployment.changed or not runs_only(target, revision_id)
+        if changed:
+            runs = [deployment_of(revision_id, latest=False)]
+            yield self._change(workflow_id, target, runs, job.options, job.begun)
+        return replace(deployment, changed=changed, environment=target.name, pinned=tuple(job.pinned))
 
     def _set_environment(
         self, id: str, environment: str, revision_id: str | None, latest: bool, options: CallOptions
-    ) -> _Plan[None]:
+    ) -> Plan[None]:
         begun = time.monotonic()
         check_environment(environment)
         deployment = deployment_of(revision_id, latest=latest)
         unknown = WorkflowEnvironment(id="-", name=environment, description="", deployments=())
         self._change(id, unknown, [deployment], options, begun)  # so that an invalid argument raises here
         found = yield from self._id_of(id, options, begun)
-        reading = self._call(partial(environments_request, found), read_environments, _of_a_look_up(options), begun)
+        reading = self._call(partial(environments_request, found), read_environments, of_a_look_up(options), begun)
         named = environment_named(environment, (yield reading))
         yield self._change(found, named, [deployment], options, begun)
 
@@ -430,16 +272,16 @@ class _Workflows(Generic[HttpT]):
         self,
         id: str,
         environment: WorkflowEnvironment,
-        deployments: list[Mapping[str, Any]],
+        deployments: Sequence[Mapping[str, Any]],
         options: CallOptions,
         begun: float,
-    ) -> _Prepared:
+    ) -> Prepared:
         runs = " and ".join(str(each.get("revision_id", "the newest revision")) for each in deployments)
         asked = f"that the environment {environment.name!r} of the workflow {id!r} runs {runs}"
         make = partial(environment_request, id, environment, deployments)
         return self._call(make, partial(read_change, asked=asked), options, begun)
 
-    def _find(self, keys: Iterable[str], options: CallOptions) -> _Plan[dict[str, StoredWorkflow]]:
+    def _find(self, keys: Iterable[str], options: CallOptions) -> Plan[dict[str, StoredWorkflow]]:
         if isinstance(keys, str):
             raise ConfigurationError("keys must be several texts, such as a list, and not one text")
         begun = time.monotonic()
@@ -448,118 +290,49 @@ class _Workflows(Generic[HttpT]):
             self._call(partial(list_request, query=key), read_page, options, begun)  # so that a bad key raises here
         return self._all_with(wanted, options, begun)
 
-    def _all_with(self, keys: list[str], options: CallOptions, begun: float) -> _Plan[dict[str, StoredWorkflow]]:
+    def _all_with(self, keys: list[str], options: CallOptions, begun: float) -> Plan[dict[str, StoredWorkflow]]:
         found = yield from self._search(keys, options, begun, "the workflows with these keys")
-        return {key: _only(key, found.workflows[key]) for key in keys if key in found.workflows}
-
-    def _search(self, keys: list[str], options: CallOptions, begun: float, purpose: str) -> _Plan[_Found]:
-        """Find the workflows with some keys.
-
-        The API has no call for this, so the lists are searched: first, for a few keys, the first pages of the server's
-        search, which may or may not cover keys (not documented), then all workflows. No page is requested after the one
-        that has the last of the keys.
-
-        Args:
-            keys: The keys, to the letter.
-            options: The options of the requests.
-            begun: The time when the call of the user began.
-            purpose: The object of the search, for the message of an error.
-        """
-        found: dict[str, list[StoredWorkflow]] = {}
-        seen: list[str] = []
-        for query in (*(keys if len(keys) <= _FEW else ()), None):
-            wanted = {query} if query is not None else set(keys)
-            wanted -= found.keys()
-            if not wanted:
-                continue
-            walk = self._walk(None, options, begun, query=query)()
-            pages = itertools.count() if query is None else range(_PAGES)
-            try:
-                for _ in pages:
-                    if not wanted or (prepared := walk.next()) is None:
-                        break
-                    page = walk.follow((yield prepared))
-                    seen += (each.key for each in page.workflows if each.key is not None)
-                    for each in page.workflows:
-                        if each.key is not None and each.key in wanted:
-                            found.setdefault(each.key, []).append(each)
-                    wanted -= found.keys()
-            except APIError as error:
-                if query is not None and isinstance(error, APIStatusError) and error.status in _CANNOT_SEARCH:
-                    continue  # a server that cannot search for this key
-                walk.note_in(error)
-                _reword(error, f"{error.message}; this was to find {purpose}")
-                raise
-        return _Found(found, seen)
+        return {key: only(key, found.workflows[key]) for key in keys if key in found.workflows}
 
 
-class _Found(NamedTuple):
-    """The result of a search: the workflows by key, several where a page had several, and all keys on the way."""
+@dataclass(slots=True)
+class _Job:
+    """A deployment under way.
 
-    workflows: dict[str, list[StoredWorkflow]]
-    keys: list[str]
-
-
-_FEW = 5
-"""The most keys that are searched one by one. For more, to go through all workflows once takes fewer requests."""
-
-_PAGES = 3
-"""The most pages of the results of one search. A server that ignores it would give all workflows, for each key."""
-
-_CANNOT_SEARCH = (400, 414, 422, 431)  # 414 and 431: the key is too long for an address
-
-
-def _only(key: str, workflows: list[StoredWorkflow]) -> StoredWorkflow:
-    """Return the workflow with a key.
-
-    Raises:
-        ConfigurationError: several have it.
+    Attributes:
+        source: The config, with its key.
+        key: The key to store it under.
+        force: Store a revision even if the config has not changed.
+        environment: The environment to deploy to; `None` to leave the environments alone.
+        options: The options of each request.
+        begun: The time when the call of the user began.
+        pinned: The names of the environments that were pinned.
+        stored: What was stored.
     """
-    if len(workflows) > 1:
-        ids = ", ".join(_shown(each.id) for each in workflows)
-        raise ConfigurationError(f"{len(workflows)} workflows have the key {key!r}: {ids}; give the id of one of them")
-    return workflows[0]
 
+    source: LoadedWorkflow
+    key: str
+    force: bool
+    environment: str | None
+    options: CallOptions
+    begun: float
+    pinned: list[str] = field(default_factory=list[str])
+    stored: Deployment | None = None
 
-def _done(result: T) -> _Plan[T]:
-    """Return a plan without calls."""
-    return result
-    yield
-
-
-_KEY = "key:"
-"""The beginning of `key:NAME`, which stands for the id of the workflow with the key NAME. No id begins with it."""
-
-_OF_A_LOOK_UP = ("timeout", "deadline", "retries", "extra_headers")
-"""The options of a call that apply to the reads before it as well."""
-
-
-def _of_a_look_up(options: RunOptions | CallOptions) -> CallOptions:
-    return cast("CallOptions", {name: value for name, value in options.items() if name in _OF_A_LOOK_UP})
-
-
-def key_in(id: object) -> str | None:
-    """Return the key in `key:NAME`; `None` for an id.
-
-    Raises:
-        ConfigurationError: the key is empty.
-    """
-    if not isinstance(id, str) or not id.startswith(_KEY):
-        return None
-    if id == _KEY:
-        raise ConfigurationError(f"id must have a key after {_KEY!r}, such as 'key:hello'")
-    return id.removeprefix(_KEY)
-
-
-def _no_workflow_with(key: str, keys: list[str]) -> NotFoundError:
-    from difflib import get_close_matches  # only after a mistake
-
-    near = get_close_matches(key, keys, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    # The server has answered with lists in which it is not, and not with a 404 of its own.
-    return NotFoundError(
-        f"no workflow has the key {key!r}{hint}", status=404, body=None, headers={}, run_may_have_started=False
-    )
+    def note_in(self, error: ScoutError) -> None:
+        """Add to an error what was done before it."""
+        done: list[str] = []
+        if self.pinned:
+            names = " and ".join(map(repr, self.pinned))
+            done.append(f"before that, what follows the newest revision was pinned in {names}")
+        if self.stored is not None:
+            error.run_may_have_started = True
+            done.append(
+                f"the revision {self.stored.revision_id!r} of the workflow {self.stored.workflow_id!r} is stored; "
+                f"set_environment makes it run in {self.environment!r}"
+            )
+        if done:
+            reword(error, "; ".join([error.message, *done]))
 
 
 _TRIES = 2
@@ -568,7 +341,7 @@ _TRIES = 2
 
 def _note_earlier_attempt(error: NotFoundError) -> None:
     if len(error.attempts) > 1:
-        _reword(error, f"{error.message}; an earlier attempt of this call may have deleted it")
+        reword(error, f"{error.message}; an earlier attempt of this call may have deleted it")
 
 
 def _no_key(loaded: LoadedWorkflow) -> str:
@@ -578,7 +351,7 @@ def _no_key(loaded: LoadedWorkflow) -> str:
     return f"a deployment needs a key: {advice}; a workflow without one gets revisions by create_revision(id=...)"
 
 
-class Workflows(_Workflows["Http"]):
+class Workflows(_Workflows[Http]):
     """Stored workflows: the methods of `Scout.workflows`. Configs are sent and returned unchanged.
 
     Every parameter `id` takes the id of a workflow, or `key:NAME` for the workflow with the key NAME, which is found in
@@ -591,19 +364,8 @@ class Workflows(_Workflows["Http"]):
     and `extra_headers`.
     """
 
-    def _carry_out(self, plan: _Plan[T]) -> T:
-        try:
-            prepared = next(plan)
-            while True:
-                try:
-                    answer = self._http.call(*prepared)
-                except ScoutError as error:
-                    prepared = plan.throw(error)
-                else:
-                    prepared = plan.send(answer)
-        except StopIteration as end:
-            result: T = end.value
-            return result
+    def _carry_out(self, plan: Plan[T]) -> T:
+        return carry_out(self._http, plan)
 
     def list(
         self,
@@ -633,7 +395,8 @@ class Workflows(_Workflows["Http"]):
             ConfigurationError: an argument is invalid; nothing was sent. See `WorkflowList` for later errors.
         """
         filters: dict[str, Any] = {"query": query, "sort": sort, "direction": direction, "tags": tags, "limit": limit}
-        return WorkflowList(self._http, self._walk(start_at, options, **filters))
+        walk = self._walk(start_at, options, **filters)
+        return WorkflowList(self._http, lambda: done(walk()))
 
     def get(self, id: str, **options: Unpack[CallOptions]) -> StoredWorkflow:
         """Return the newest saved state of a workflow.
@@ -862,24 +625,35 @@ class Workflows(_Workflows["Http"]):
         *,
         key: str | None = None,
         force: bool = False,
+        environment: Environment | str | None = None,
         **options: Unpack[CallOptions],
     ) -> Deployment:
         """Store a config under a key: as a new workflow, or as a new revision if it differs from the newest one.
 
-        Simultaneous deployments of one key create one workflow.
+        Without `environment`, a new revision runs at once in all environments that follow the newest one, and in no
+        other. Simultaneous deployments of one key create one workflow.
+
+        With `environment`, it runs there and nowhere else. Other environments that follow the newest revision are first
+        set to the one that they run now, and stay there (`pinned`; `set_environment(latest=True)` undoes it). Then the
+        revision is stored, and the environment is set to it. What the other environments of a new workflow run is up to
+        the server. After an error, which says what was done until then, the same call goes on from there. Between the
+        requests another program must not deploy the same workflow, or set its environments.
 
         Args:
             workflow: As for `Scout.execute`.
             key: The key of the workflow; by default the `workflow_key` in the file.
             force: Store a revision even if the config has not changed.
+            environment: The environment in which the revision is to run: `development`, `staging` or `production`. That
+                of the client is for runs, and does not count here.
             **options: See `CallOptions`. `deadline` applies to all calls together.
 
         Raises:
-            ConfigurationError: the key is missing; nothing was sent.
+            ConfigurationError: the key is missing, or the environment is none of the three; nothing was sent.
             WorkflowFileError: the workflow cannot be read, or has none of the fields of a workflow; nothing was sent.
+            APIResponseError: the server does not tell what another environment runs now, and nothing was changed.
             ScoutError: as `create`.
         """
-        return self._carry_out(self._deploy(workflow, key, options, force=force))
+        return self._carry_out(self._deploy(workflow, key, options, force=force, environment=environment))
 
     def execute(
         self,
@@ -920,22 +694,11 @@ class Workflows(_Workflows["Http"]):
         return RunStream(self._http.stream(request, config, begun), progress)
 
 
-class AsyncWorkflows(_Workflows["AsyncHttp"]):
+class AsyncWorkflows(_Workflows[AsyncHttp]):
     """Stored workflows, from asyncio. Arguments and methods are those of `Workflows`."""
 
-    async def _carry_out(self, plan: _Plan[T]) -> T:
-        try:
-            prepared = next(plan)
-            while True:
-                try:
-                    answer = await self._http.call(*prepared)
-                except ScoutError as error:
-                    prepared = plan.throw(error)
-                else:
-                    prepared = plan.send(answer)
-        except StopIteration as end:
-            result: T = end.value
-            return result
+    async def _carry_out(self, plan: Plan[T]) -> T:
+        return await carry_out_async(self._http, plan)
 
     def list(
         self,
@@ -950,7 +713,8 @@ class AsyncWorkflows(_Workflows["AsyncHttp"]):
     ) -> AsyncWorkflowList:
         """Return an asynchronous iterator over all stored workflows. As `Workflows.list`."""
         filters: dict[str, Any] = {"query": query, "sort": sort, "direction": direction, "tags": tags, "limit": limit}
-        return AsyncWorkflowList(self._http, self._walk(start_at, options, **filters))
+        walk = self._walk(start_at, options, **filters)
+        return AsyncWorkflowList(self._http, lambda: done(walk()))
 
     async def get(self, id: str, **options: Unpack[CallOptions]) -> StoredWorkflow:
         """Return the newest saved state of a workflow. As `Workflows.get`."""
@@ -1059,10 +823,11 @@ class AsyncWorkflows(_Workflows["AsyncHttp"]):
         *,
         key: str | None = None,
         force: bool = False,
+        environment: Environment | str | None = None,
         **options: Unpack[CallOptions],
     ) -> Deployment:
         """Store a config under a key. As `Workflows.deploy`."""
-        return await self._carry_out(self._deploy(workflow, key, options, force=force))
+        return await self._carry_out(self._deploy(workflow, key, options, force=force, environment=environment))
 
     async def execute(
         self,
