@@ -395,7 +395,6 @@ def test_revisions_are_listed_with_what_runs_them(client: Scout, server: LocalSc
     workflow_id, old = pinned(client)
     new = client.workflows.create_revision(config_of("new"), id=workflow_id).revision_id
     client.workflows.set_environment(workflow_id, "staging", latest=True)
-    assert scout("workflows", "rename-revision", "k", old, "The first", url=server.url).returncode == 0
     done = scout("workflows", "revisions", "k", url=server.url)
 
     assert (done.returncode, done.stderr) == (0, "")
@@ -403,10 +402,32 @@ def test_revisions_are_listed_with_what_runs_them(client: Scout, server: LocalSc
     assert heading.split() == ["REVISION", "UPDATED", "RUNS", "IN", "NAME"]
     by_id = {row.split()[0]: row for row in rows}
     assert by_id.keys() == {old, new}
-    assert by_id[old].endswith("development, production  The first")
+    assert by_id[old].endswith("development, production")
     assert by_id[new].endswith("staging")
     rows = json.loads(scout("workflows", "revisions", "k", "--json", url=server.url).stdout)
     assert [row["revision_id"] for row in rows] == [each.revision_id for each in client.workflows.revisions("key:k")]
+
+
+def test_a_revision_gets_a_name() -> None:
+    with Server(json_answer({})) as server:
+        words = ["rename-revision", "wf_1", "rev_1", "first", "--description", "of all"]
+        done = scout("workflows", *words, url=server.url)
+    (request,) = server.requests
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "scout: renamed rev_1\n")
+    assert (request.method, request.path) == ("PUT", "/v2/workflows/wf_1/revisions/rev_1")
+    assert json.loads(request.body) == {"name": "first", "description": "of all"}
+
+
+def test_a_name_is_shown() -> None:
+    def choose(request: Received) -> Behaviour:
+        if request.path.endswith("/environments"):
+            return json_answer({"data": []})
+        stored = {"workflow_id": "wf_1", **REVISION, "name": "The \x1b first"}
+        return json_answer({"data": [stored] if request.path.endswith("/revisions") else stored})
+
+    with Server(route(choose)) as server:
+        done = scout("workflows", "revisions", "wf_1", url=server.url)
+    assert done.stdout.splitlines()[1].split(maxsplit=1) == ["r1", "The \\x1b first"]
 
 
 def test_environments_are_listed_with_what_they_run(client: Scout, server: LocalScout) -> None:
@@ -475,6 +496,7 @@ def test_what_changes_something_asks_and_shows_what_runs(
 ) -> None:
     workflow_id, old = pinned(client)
     new = client.workflows.create_revision(config_of("new"), id=workflow_id).revision_id
+    client.workflows.create_revision(config_of("newest"), id=workflow_id)  # the newest one cannot be deleted
     before = len(changes(server))
     words = ["workflows", *(word.replace("REV", new) for word in args)]
 

@@ -97,11 +97,19 @@ def read(workflows: Workflows, stored: StoredWorkflow, options: Mapping[str, Any
 
 
 def _newest_of(revisions: list[StoredWorkflow]) -> str | None:
-    """Return the newest revision that is certainly deployed, if the times tell it: their order is not documented."""
+    """Return the newest revision that is certainly deployed; `None` when the times do not tell it.
+
+    The order of the list is not documented. The time of creation may be that of the workflow, and so the same for all.
+    """
     deployed = [each for each in revisions if each.is_draft is False]
-    times = [each.created_at for each in deployed if each.created_at is not None]
-    last = [each for each in deployed if len(times) == len(deployed) and each.created_at == max(times)]
-    return last[0].revision_id if len(last) == 1 else None
+    times = [
+        (each.created_at, each.last_updated_at)
+        for each in deployed
+        if each.created_at is not None and each.last_updated_at is not None
+    ]
+    if not times or len(times) < len(deployed) or times.count(max(times)) > 1:
+        return None
+    return deployed[times.index(max(times))].revision_id
 
 
 def revision(revision_id: str, revisions: list[StoredWorkflow]) -> StoredWorkflow | None:

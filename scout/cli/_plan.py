@@ -315,7 +315,7 @@ def carry_out(step: Step, workflows: Workflows, options: dict[str, Any]) -> None
         return
     if _pin(step, planned, workflows, options):
         _check_stored(planned, workflows, options)
-    step.outcome = Outcome.UNKNOWN
+    step.outcome, step.is_repeated = Outcome.UNKNOWN, False
     step.stored = workflows.create_revision(step.workflow, id=planned.id, **options)
     _set(step, workflows, options, Outcome.REVISED)
 
@@ -349,12 +349,12 @@ def _pin(step: Step, planned: StoredWorkflow, workflows: Workflows, options: dic
     followers = step.live.followers(step.to)
     for name in followers:
         pinned = f"pinned to {step.live.revision_in(name)}, and followed the newest revision before"
-        step.outcome = Outcome.FAILED
+        step.outcome, step.is_repeated = Outcome.FAILED, True
         step.warnings.append(f"it is not known whether {name} is {pinned}")
         try:
             workflows.set_environment(planned.id, name, revision_id=step.live.revision_in(name), **options)
         except ScoutError as error:
-            if not error.run_may_have_started:
+            if not _steps.may_be_done(step, error):
                 step.warnings.pop()
             raise
         step.warnings[-1] = f"{name} is {pinned}"
@@ -374,6 +374,6 @@ def _set(step: Step, workflows: Workflows, options: dict[str, Any], outcome: Out
                     f"plan was made: it runs {now.text(to)}"
                 )
             step.live = step.live or now
-        step.outcome = Outcome.UNKNOWN
+        step.outcome, step.is_repeated = Outcome.UNKNOWN, True
         workflows.set_environment(stored.id, to, revision_id=stored.revision_id, **options)
     step.outcome = outcome

@@ -45,12 +45,15 @@ class Step(ABC):
     Attributes:
         outcome: The outcome; `None` before the plan is carried out, and `UNCHANGED` where there is nothing to do.
         certain: The outcome if the request that is sent now has done nothing.
+        is_repeated: True while that request is one that is repeated after any transient failure, so that only a refusal
+            says that it has done nothing.
         error: The reason why it failed.
         warnings: What has been done beside the outcome, or may have been.
     """
 
     outcome: Outcome | None = None
     certain: Outcome = Outcome.FAILED
+    is_repeated: bool = False
     error: str | None = None
     warnings: list[str] = field(default_factory=list[str])
 
@@ -118,7 +121,7 @@ def _attempt(step: StepT, change: Callable[[StepT], None]) -> tuple[int, bool]:
         _warn(step)
         return _exits.USAGE, True
     except ScoutError as error:
-        if step.outcome is not Outcome.UNKNOWN or not error.run_may_have_started:
+        if step.outcome is not Outcome.UNKNOWN or not may_be_done(step, error):
             step.outcome = step.certain
         step.error = str(error)
         talk(step.undone())
@@ -153,6 +156,17 @@ def word(name: str) -> str:
     return name if name.isprintable() and " " not in name else as_json(name)
 
 
+def may_be_done(step: Step, error: ScoutError) -> bool:
+    """Return True unless it is certain that the request that failed has done nothing."""
+    from scout import APIStatusError, ConfigurationError
+
+    if not step.is_repeated:
+        return error.run_may_have_started
+    is_refusal = isinstance(error, APIStatusError) and error.status < 500 and error.status != _TIMED_OUT
+    return not (is_refusal or isinstance(error, ConfigurationError))
+
+
+_TIMED_OUT = 408
 _ABOUT_THE_WORKFLOW = (400, 404, 409, 413, 422)
 
 

@@ -206,7 +206,7 @@ def _change(step: _Step, workflows: Workflows, options: dict[str, Any]) -> None:
     now = _environments.read(workflows, workflows.get(step.stored.id, **options), options)
     if changed := step.live.changed_in(now, (step.source, step.target)):
         raise ChangedError(f"this has been changed since the plan was made: {changed}; nothing was sent")
-    step.outcome = Outcome.UNKNOWN
+    step.outcome, step.is_repeated = Outcome.UNKNOWN, True
     workflows.set_environment(step.stored.id, step.target, revision_id=step.revision_id, **options)
     step.outcome = Outcome.PROMOTED
 

@@ -313,7 +313,7 @@ def _revisions(workflows: Workflows, args: argparse.Namespace) -> int:
             _plain(each.revision_id),
             _updated(each),
             _plain(", ".join(live.that_run(each.revision_id))),
-            _plain(each.raw.get("revision_name") or each.raw.get("name") or None),
+            _plain(each.raw.get("name") or None),
         )
         for each in workflows.revisions(stored.id, **options)
     )
