@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import builtins
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, TypeVar, Unpack
 
@@ -13,7 +12,6 @@ import scout  # its names are imported when they are first used, which only `typ
 
 from ._answers import (
     read_any_run,
-    read_change,
     read_deletion,
     read_environments,
     read_page,
@@ -21,16 +19,15 @@ from ._answers import (
     read_revisions,
     read_workflow,
 )
+from ._deployments import Deployments
 from ._http import AsyncBody, AsyncHttp, Http
-from ._keys import Calls, key_in, no_workflow_with, of_a_look_up, only
+from ._keys import key_in, only
 from ._options import RUN_OPTIONS, CallOptions, RunOptions, apply_options
 from ._plans import AsyncPagedList, PagedList, Plan, Prepared, carry_out, carry_out_async, done, reword
 from ._requests import (
-    checked_body,
     create_request,
     delete_request,
     delete_revision_request,
-    environment_request,
     environments_request,
     execute_stored_request,
     get_request,
@@ -41,47 +38,12 @@ from ._requests import (
     revisions_request,
     update_request,
 )
-from ._revisions import (
-    check_deployable,
-    check_environment,
-    deployment_of,
-    environment_named,
-    followers,
-    newest_of,
-    pinned_to,
-    runs_only,
-)
 from .environments import Environment
-from .errors import ConfigurationError, ConflictError, NotFoundError, ScoutError
-from .results import Run, StoredWorkflow, WorkflowEnvironment, WorkflowPage
-from .workflow_files import LoadedWorkflow, WorkflowSource, load_workflow
+from .errors import ConfigurationError, NotFoundError
+from .results import Deployment, Run, StoredWorkflow, WorkflowEnvironment, WorkflowPage
+from .workflow_files import WorkflowSource, load_workflow
 
-__all__ = ["AsyncWorkflowList", "AsyncWorkflows", "Deployment", "WorkflowList", "Workflows"]
-
-
-@dataclass(frozen=True, slots=True)
-class Deployment:
-    """The result of `deploy`.
-
-    Attributes:
-        workflow_id: The id of the workflow.
-        revision_id: The id of the revision with the deployed config.
-        created: True when the workflow is new.
-        workflow: The stored workflow.
-        changed: True when something was stored or set; `False` when the newest revision had the same config already,
-            and ran in the environment.
-        environment: The name of the environment that runs this revision from now on; `None` when none was given.
-        pinned: The names of the other environments that followed the newest revision, and were set to the one that they
-            ran until then, so that this deployment did not change what they run.
-    """
-
-    workflow_id: str
-    revision_id: str
-    created: bool
-    workflow: StoredWorkflow
-    changed: bool = True
-    environment: str | None = None
-    pinned: tuple[str, ...] = ()
+__all__ = ["AsyncWorkflowList", "AsyncWorkflows", "WorkflowList", "Workflows"]
 
 
 class WorkflowList(PagedList[WorkflowPage, StoredWorkflow]):
@@ -111,7 +73,7 @@ HttpT = TypeVar("HttpT")
 T = TypeVar("T")
 
 
-class _Workflows(Calls[HttpT]):
+class _Workflows(Deployments[HttpT]):
     """The part of `Workflows` that needs no I/O."""
 
     def _run(
@@ -159,128 +121,6 @@ class _Workflows(Calls[HttpT]):
 
         return self._to(id, options, prepare)
 
-    def _deploy(
-        self,
-        workflow: WorkflowSource,
-        key: str | None,
-        options: CallOptions,
-        *,
-        force: bool,
-        environment: str | None,
-    ) -> Plan[Deployment]:
-        begun = time.monotonic()
-        if environment is not None:
-            check_deployable(environment)
-        loaded = load_workflow(workflow, require_fields=True)
-        key = key if key is not None else loaded.key
-        if key is None:
-            raise ConfigurationError(_no_key(loaded))
-        # The body is the config, so extra_body is part of the comparison; and the other requests do not have it.
-        options = options.copy()
-        source = LoadedWorkflow({**loaded.config, **checked_body(options.pop("extra_body", None))}, key)
-        job = _Job(source, key, force, environment, options, begun)
-        try:
-            return (yield from self._store(job))
-        except ScoutError as error:
-            job.note_in(error)
-            raise
-
-    def _store(self, job: _Job) -> Plan[Deployment]:
-        create = partial(create_request, job.source, job.key)
-        tries_left = _TRIES
-        while True:
-            tries_left -= 1
-            try:
-                created: StoredWorkflow = yield self._call(create, read_workflow, job.options, job.begun)
-            except ConflictError as error:
-                conflict = error
-            else:
-                job.pinned.clear()  # those of a workflow that has been deleted since
-                return (yield from self._release(job, Deployment(created.id, created.revision_id, True, created)))
-            renewed = yield from self._renew(job)
-            if isinstance(renewed, Deployment):
-                return (yield from self._release(job, renewed))
-            # Either the workflow was deleted in the meantime, or the conflict has another reason, and remains.
-            if not tries_left:
-                reword(conflict, f"{conflict.message}; and for a revision of {job.key!r}: {renewed.message}")
-                raise conflict
-
-    def _renew(self, job: _Job) -> Plan[Deployment | NotFoundError]:
-        """Store a revision, unless the newest one is the same. Return the error of a workflow that is not there."""
-        key, options, begun = job.key, job.options, job.begun
-        found: StoredWorkflow | None = None
-        if not job.force or job.environment is not None:
-            purpose = f"what is stored under {key!r}" + ("" if job.force else ", without force=True")
-            searched = yield from self._search([key], options, begun, purpose)
-            found = next(iter(searched.workflows.get(key, ())), None)
-        if found is not None and not job.force and found.matches(job.source.config):
-            return Deployment(found.id, found.revision_id, False, found, changed=False)
-        revise = partial(revision_request, job.source, workflow_id=None, key=key)
-        if job.environment is not None:
-            if found is None:
-                return no_workflow_with(key, [])
-            yield from self._keep_others(job, job.environment, found)
-            revise = partial(revision_request, job.source, workflow_id=found.id, key=None)
-        try:
-            revised: StoredWorkflow = yield self._call(revise, read_workflow, options, begun)
-        except NotFoundError as error:
-            return error
-        return Deployment(revised.id, revised.revision_id, False, revised)
-
-    def _keep_others(self, job: _Job, environment: str, stored: StoredWorkflow) -> Plan[None]:
-        """Pin each other environment that follows the newest revision to the one that it runs now."""
-        options, begun = job.options, job.begun
-        every = yield self._call(partial(environments_request, stored.id), read_environments, options, begun)
-        others = followers(every, environment_named(environment, every))
-        newest = stored.revision_id
-        if others and stored.is_draft is not False:
-            revisions = yield self._call(partial(revisions_request, stored.id), read_revisions, options, begun)
-            newest = newest_of(revisions, others)
-        for each in others:
-            yield self._change(stored.id, each, pinned_to(each, newest), options, begun)
-            job.pinned.append(each.name)
-
-    def _release(self, job: _Job, deployment: Deployment) -> Plan[Deployment]:
-        """Set the environment of a deployment to its revision, unless nothing else runs there."""
-        if job.environment is None:
-            return deployment
-        if deployment.changed:
-            job.stored = deployment
-        workflow_id, revision_id = deployment.workflow_id, deployment.revision_id
-        reading = self._call(partial(environments_request, workflow_id), read_environments, job.options, job.begun)
-        target = environment_named(job.environment, (yield reading))
-        changed = deployment.changed or not runs_only(target, revision_id)
-        if changed:
-            runs = [deployment_of(revision_id, latest=False)]
-            yield self._change(workflow_id, target, runs, job.options, job.begun)
-        return replace(deployment, changed=changed, environment=target.name, pinned=tuple(job.pinned))
-
-    def _set_environment(
-        self, id: str, environment: str, revision_id: str | None, latest: bool, options: CallOptions
-    ) -> Plan[None]:
-        begun = time.monotonic()
-        check_environment(environment)
-        deployment = deployment_of(revision_id, latest=latest)
-        unknown = WorkflowEnvironment(id="-", name=environment, description="", deployments=())
-        self._change(id, unknown, [deployment], options, begun)  # so that an invalid argument raises here
-        found = yield from self._id_of(id, options, begun)
-        reading = self._call(partial(environments_request, found), read_environments, of_a_look_up(options), begun)
-        named = environment_named(environment, (yield reading))
-        yield self._change(found, named, [deployment], options, begun)
-
-    def _change(
-        self,
-        id: str,
-        environment: WorkflowEnvironment,
-        deployments: Sequence[Mapping[str, Any]],
-        options: CallOptions,
-        begun: float,
-    ) -> Prepared:
-        runs = " and ".join(str(each.get("revision_id", "the newest revision")) for each in deployments)
-        asked = f"that the environment {environment.name!r} of the workflow {id!r} runs {runs}"
-        make = partial(environment_request, id, environment, deployments)
-        return self._call(make, partial(read_change, asked=asked), options, begun)
-
     def _find(self, keys: Iterable[str], options: CallOptions) -> Plan[dict[str, StoredWorkflow]]:
         if isinstance(keys, str):
             raise ConfigurationError("keys must be several texts, such as a list, and not one text")
@@ -295,60 +135,9 @@ class _Workflows(Calls[HttpT]):
         return {key: only(key, found.workflows[key]) for key in keys if key in found.workflows}
 
 
-@dataclass(slots=True)
-class _Job:
-    """A deployment under way.
-
-    Attributes:
-        source: The config, with its key.
-        key: The key to store it under.
-        force: Store a revision even if the config has not changed.
-        environment: The environment to deploy to; `None` to leave the environments alone.
-        options: The options of each request.
-        begun: The time when the call of the user began.
-        pinned: The names of the environments that were pinned.
-        stored: What was stored.
-    """
-
-    source: LoadedWorkflow
-    key: str
-    force: bool
-    environment: str | None
-    options: CallOptions
-    begun: float
-    pinned: list[str] = field(default_factory=list[str])
-    stored: Deployment | None = None
-
-    def note_in(self, error: ScoutError) -> None:
-        """Add to an error what was done before it."""
-        done: list[str] = []
-        if self.pinned:
-            names = " and ".join(map(repr, self.pinned))
-            done.append(f"before that, what follows the newest revision was pinned in {names}")
-        if self.stored is not None:
-            error.run_may_have_started = True
-            done.append(
-                f"the revision {self.stored.revision_id!r} of the workflow {self.stored.workflow_id!r} is stored; "
-                f"set_environment makes it run in {self.environment!r}"
-            )
-        if done:
-            reword(error, "; ".join([error.message, *done]))
-
-
-_TRIES = 2
-"""Tries of a deployment whose workflow is deleted between two of its calls."""
-
-
 def _note_earlier_attempt(error: NotFoundError) -> None:
     if len(error.attempts) > 1:
         reword(error, f"{error.message}; an earlier attempt of this call may have deleted it")
-
-
-def _no_key(loaded: LoadedWorkflow) -> str:
-    advice = "pass key=, or put workflow_key into the file"
-    if "workflow_key" in loaded.config:
-        advice = "workflow_key stands inside of the config; it belongs beside it: {workflow_key, workflow_config}"
-    return f"a deployment needs a key: {advice}; a workflow without one gets revisions by create_revision(id=...)"
 
 
 class Workflows(_Workflows[Http]):
@@ -633,11 +422,12 @@ class Workflows(_Workflows[Http]):
         Without `environment`, a new revision runs at once in all environments that follow the newest one, and in no
         other. Simultaneous deployments of one key create one workflow.
 
-        With `environment`, it runs there and nowhere else. Other environments that follow the newest revision are first
-        set to the one that they run now, and stay there (`pinned`; `set_environment(latest=True)` undoes it). Then the
-        revision is stored, and the environment is set to it. What the other environments of a new workflow run is up to
-        the server. After an error, which says what was done until then, the same call goes on from there. Between the
-        requests another program must not deploy the same workflow, or set its environments.
+        With `environment`, a new revision runs there and nowhere else. Other environments that follow the newest
+        revision are first set to the one that they run now (`Deployment.pinned`). Then the revision is stored, and the
+        environment is set to it. All of them stay at these revisions until they are set again, and
+        `set_environment(latest=True)` makes one follow the newest. What the other environments of a new workflow run is
+        up to the server. After an error, which says what was done until then, the same call goes on from there.
+        Meanwhile, no other program may deploy the same workflow or set its environments.
 
         Args:
             workflow: As for `Scout.execute`.

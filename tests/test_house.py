@@ -63,7 +63,7 @@ FLOORS = [
     "streaming",
     "_plans",
     "_keys",
-    "_revisions",
+    "_deployments",
     "runs",
     "workflows",
     "batch",

@@ -1,11 +1,9 @@
 """Revisions and environments of stored workflows, in both clients: what is sent, read, and changed by a deployment."""
 
-import copy
 from typing import Any
 
 import pytest
 from servers import (
-    KEY,
     WORKFLOW,
     Behaviour,
     Caller,
@@ -22,15 +20,13 @@ from servers import (
 from test_workflows import ask, page, script_of, single, stored
 
 from scout import (
-    APIConnectionError,
     APIResponseError,
     APIStatusError,
     APITimeoutError,
-    BadRequestError,
     ConfigurationError,
     ConflictError,
+    Environment,
     NotFoundError,
-    Scout,
     ScoutError,
     StoredWorkflow,
     WorkflowEnvironment,
@@ -144,7 +140,7 @@ def test_an_error_says_what_may_have_been_done(method: str, call: Caller) -> Non
 @pytest.mark.parametrize("method", ["rename_revision", "delete_revision", "promote"])
 def test_a_revision_is_one_segment_of_text(method: str, bad: Any, call: Caller) -> None:
     _, args, options, _, good, _ = CALLS[method]
-    with Server(good) as server, pytest.raises(ConfigurationError, match="^revision_id must "):
+    with Server(good) as server, pytest.raises(ConfigurationError, match=r"^revision_id must "):
         ask(call, server.url, method, "key:mine", bad, *args[1:], **options)
     assert server.hits == 0
 
@@ -361,8 +357,8 @@ def test_a_server_that_did_not_do_it(call: Caller) -> None:
     with Server([ENVIRONMENTS, json_answer({"success": False})]) as server, pytest.raises(APIResponseError) as raised:
         ask(call, server.url, "set_environment", "wf_2", "staging", revision_id="rev_7")
     assert raised.value.message == (
-        "the server says that this was not done (success: false): "
-        "that the environment 'staging' of the workflow 'wf_2' runs rev_7"
+        "the server answered that it did not do what was asked (success: false): "
+        "to run rev_7 in the environment 'staging' of the workflow 'wf_2'"
     )
     assert (raised.value.run_may_have_started, server.hits) == (False, 2)
 
@@ -381,3 +377,367 @@ def test_the_deadline_is_for_all_of_its_requests(call: Caller) -> None:
     with Server([ENVIRONMENTS, silent()]) as server, pytest.raises(APITimeoutError):
         ask(call, server.url, "set_environment", "wf_2", "staging", latest=True, deadline=0.4)
     assert server.hits == 2
+
+
+# --- Deploy to one environment ------------------------------------------------------------------------------------
+
+NEW: Json = {"tags": ["new"]}
+
+
+class Backend:
+    """A server with one stored workflow. Every revision of it is made by a deployment, and `latest` is the last one.
+
+    Attributes:
+        revisions: The revisions, in the order in which they were made.
+        draft: The newest saved state, when it is a draft.
+        lists_drafts: Whether it is among the revisions.
+        environments: The environments, as they are listed.
+        broken: What happens to the request with this number, from 0, instead of an answer: before it is carried out
+            (`False`) or after that (`True`).
+    """
+
+    def __init__(self, *configs: Json, environments: list[Json] | None = None) -> None:
+        self.revisions: list[Json] = []
+        for config in configs:
+            self.add(config)
+        self.draft: Json | None = None
+        self.lists_drafts = True
+        self.environments = three(LATEST, LATEST, LATEST) if environments is None else environments
+        self.broken: dict[int, bool] = {}
+        self.lines: list[str] = []
+
+    def add(self, config: Json) -> Json:
+        number = len(self.revisions) + 1
+        made = stored(2, config, workflow_key="mine", revision_id=f"rev_{number}", is_draft=False)
+        self.revisions.append({**made, "created_at": f"2026-01-0{number}T00:00:00Z"})
+        return self.revisions[-1]
+
+    @property
+    def newest(self) -> Json:
+        return self.revisions[-1]
+
+    def live(self) -> dict[str, list[tuple[str, Any]]]:
+        """What runs in each environment, with its share of the traffic."""
+        return {
+            each["environment_config"]["name"]: [
+                (self.newest["revision_id"] if config["revision_lookup"] == "latest" else config["revision_id"],
+                 config.get("traffic"))
+                for config in (deployment["deployment_config"] for deployment in each["deployments"])
+            ]
+            for each in self.environments
+        }  # fmt: skip
+
+    def __call__(self, request: Received) -> Behaviour:
+        number = len(self.lines)
+        self.lines.append(f"{request.method} {request.path}")
+        if self.broken.get(number) is False:
+            return answer(500)
+        good = json_answer(*self.answer(request))
+        return close_unanswered if number in self.broken else good
+
+    def answer(self, request: Received) -> tuple[Any, int]:
+        match request.method, request.path.removeprefix("/v2/workflows").split("/")[1:]:
+            case "GET", []:
+                return page(*([self.draft or self.newest] if self.revisions else [])), 200
+            case "POST", []:
+                if self.revisions:
+                    return {"detail": "the key is taken"}, 409
+                return {"data": self.add(request.json())}, 200  # type: ignore[arg-type]
+            case "POST", ["revisions"]:
+                return {"data": self.add(request.json())}, 200  # type: ignore[arg-type]
+            case "GET", ["wf_2", "revisions"]:
+                drafts = [self.draft] if self.draft and self.lists_drafts else []
+                return {"data": [*drafts, *self.revisions]}, 200
+            case "GET", ["wf_2", "environments"]:
+                return {"data": self.environments}, 200
+            case "PUT", ["wf_2", "environments", environment_id]:
+                (found,) = (each for each in self.environments if each["environment_id"] == environment_id)
+                body: Any = request.json()
+                assert body["name"] == found["environment_config"]["name"]
+                assert body["description"] == found["environment_config"]["description"]
+                found["deployments"] = [{"deployment_config": each} for each in body["deployments"]]
+                return {"success": True}, 200
+        raise AssertionError(f"not expected: {request.method} {request.target}")
+
+
+def deploy(call: Caller, backend: Backend, workflow: Any = NEW, environment: Any = "staging", **options: Any) -> Any:
+    """Deploy, and check that no other environment runs anything else than before, whatever happens."""
+    before = backend.live() if backend.revisions else {}
+    backend.lines.clear()
+    try:
+        with Server(route(backend)) as server:
+            return ask(call, server.url, "deploy", workflow, key="mine", environment=environment, **options)
+    finally:
+        after = backend.live() if backend.revisions else {}
+        chosen = str(environment).lower()
+        assert [after[name] for name in before if name != chosen] == [before[name] for name in before if name != chosen]
+
+
+CREATE, LIST, REVISE = "POST /v2/workflows", "GET /v2/workflows", "POST /v2/workflows/revisions"
+ENVS, REVS = "GET /v2/workflows/wf_2/environments", "GET /v2/workflows/wf_2/revisions"
+
+
+def put(name: str) -> str:
+    return f"PUT /v2/workflows/wf_2/environments/env_{name}"
+
+
+@pytest.mark.parametrize("name", ["staging", "Staging", Environment.STAGING])
+def test_a_new_revision_runs_there_and_nowhere_else(name: Any, call: Caller) -> None:
+    backend = Backend(WORKFLOW)
+    done = deploy(call, backend, environment=name)
+    assert (done.created, done.changed, done.revision_id) == (False, True, "rev_2")
+    assert (done.environment, done.pinned) == ("staging", ("development", "production"))
+    assert backend.live() == {
+        "development": [("rev_1", None)],
+        "staging": [("rev_2", None)],
+        "production": [("rev_1", None)],
+    }
+    assert backend.lines == [CREATE, LIST, ENVS, put("development"), put("production"), REVISE, ENVS, put("staging")]
+    # From now on nothing has to be pinned.
+    again = deploy(call, backend, {"tags": ["newer"]}, "production")
+    assert (again.environment, again.pinned, again.revision_id) == ("production", (), "rev_3")
+    assert backend.live()["production"] == [("rev_3", None)]
+    assert backend.lines == [CREATE, LIST, ENVS, REVISE, ENVS, put("production")]
+
+
+def test_what_runs_there_already_is_left_alone(call: Caller) -> None:
+    backend = Backend(WORKFLOW, NEW, environments=three(LATEST, LATEST, runs("rev_1")))
+    done = deploy(call, backend)
+    assert (done.changed, done.environment, done.pinned, done.revision_id) == (False, "staging", (), "rev_2")
+    assert backend.lines == [CREATE, LIST, ENVS]
+    # The same config in another environment: the revision is there, and only has to be set.
+    done = deploy(call, backend, environment="production")
+    assert (done.changed, done.environment, done.pinned, done.revision_id) == (True, "production", (), "rev_2")
+    assert backend.lines == [CREATE, LIST, ENVS, put("production")]
+    assert len(backend.revisions) == 2
+    assert deploy(call, backend, environment="production").changed is False
+
+
+def test_by_force_the_same_becomes_a_revision(call: Caller) -> None:
+    backend = Backend(WORKFLOW, NEW)
+    done = deploy(call, backend, force=True)
+    assert (done.changed, done.revision_id, done.pinned) == (True, "rev_3", ("development", "production"))
+
+
+def test_a_new_workflow(call: Caller) -> None:
+    backend = Backend()
+    done = deploy(call, backend)
+    assert (done.created, done.changed, done.environment, done.pinned) == (True, True, "staging", ())
+    assert backend.lines == [CREATE, ENVS, put("staging")]
+    assert backend.environments[1]["deployments"] == [{"deployment_config": runs("rev_1")}]
+
+
+def test_shared_traffic_is_kept(call: Caller) -> None:
+    shared = environment(
+        "production", runs("rev_1", traffic=90), {**LATEST, "traffic": 10, "revision_id": None, "color": "red"}
+    )
+    backend = Backend(
+        WORKFLOW, WORKFLOW, environments=[environment("staging", LATEST, runs("rev_1", traffic=5)), shared]
+    )
+    done = deploy(call, backend)
+    assert done.pinned == ("production",)
+    assert [each["deployment_config"] for each in shared["deployments"]] == [
+        runs("rev_1", traffic=90),
+        runs("rev_2", traffic=10, color="red"),
+    ]
+    assert backend.live()["staging"] == [("rev_3", None)]
+
+
+def test_an_environment_that_shares_its_traffic_does_not_run_one_revision(call: Caller) -> None:
+    both = environment("staging", runs("rev_2", traffic=50), {**LATEST, "traffic": 50})
+    backend = Backend(WORKFLOW, NEW, environments=[both])
+    assert deploy(call, backend).changed is True
+    assert backend.live() == {"staging": [("rev_2", None)]}
+
+
+def test_an_environment_that_runs_nothing_is_left_alone(call: Caller) -> None:
+    backend = Backend(WORKFLOW, environments=[environment("staging", LATEST), environment("production")])
+    assert deploy(call, backend).pinned == ()
+    assert backend.live() == {"staging": [("rev_2", None)], "production": []}
+
+
+def test_of_a_draft_the_newest_revision_is_looked_for(call: Caller) -> None:
+    backend = Backend(WORKFLOW, WORKFLOW, WORKFLOW)
+    backend.draft = {**backend.newest, "revision_id": "draft", "is_draft": True, "created_at": "2026-02-01T00:00:00Z"}
+    backend.revisions[0]["last_updated_at"] = "2026-03-01T00:00:00Z"  # somebody has given it a name
+    done = deploy(call, backend)
+    assert done.pinned == ("development", "production")
+    assert backend.live()["production"] == [("rev_3", None)]
+    assert backend.lines[:4] == [CREATE, LIST, ENVS, REVS]
+
+
+def test_a_draft_counts_only_when_something_has_to_be_pinned(call: Caller) -> None:
+    backend = Backend(WORKFLOW, WORKFLOW, environments=three(runs("rev_1"), LATEST, runs("rev_2")))
+    backend.draft = {**backend.newest, "revision_id": "draft", "is_draft": True}
+    assert deploy(call, backend).pinned == ()
+    assert REVS not in backend.lines
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        [{"created_at": "2026-01-01T00:00:00Z"}, {"created_at": "2026-01-01T00:00:00Z"}],  # that of the workflow
+        [{"created_at": None}, {}],
+        [{}, {"created_at": "yesterday"}],
+        [{"is_draft": None}, {}],
+        [{}, {"is_draft": None}],
+        [{"is_draft": True}, {"is_draft": True}],
+    ],
+)
+def test_a_newest_revision_that_is_not_certain_changes_nothing(more: list[Json], call: Caller) -> None:
+    backend = Backend(WORKFLOW, WORKFLOW)
+    for revision, each in zip(backend.revisions, more, strict=True):
+        revision |= each
+    backend.draft = {**backend.newest, "revision_id": "draft", "is_draft": True}
+    with pytest.raises(APIResponseError) as raised:
+        deploy(call, backend)
+    assert raised.value.message == (
+        "the server does not tell which revision is the newest one that is deployed, so nothing was changed; set what "
+        "runs in 'development' and 'production' with set_environment(revision_id=...), and deploy again"
+    )
+    assert raised.value.run_may_have_started is False
+    assert backend.lines == [CREATE, LIST, ENVS, REVS]
+
+
+def test_a_state_that_may_be_a_draft_is_not_pinned(call: Caller) -> None:
+    backend = Backend(WORKFLOW)
+    backend.lists_drafts = False
+    backend.draft = {**backend.newest, "revision_id": "draft", "is_draft": None}
+    assert deploy(call, backend).pinned == ("development", "production")
+    assert backend.live()["production"] == [("rev_1", None)]
+
+
+def test_a_way_of_looking_up_that_is_not_known_changes_nothing(call: Caller) -> None:
+    tagged = {"revision_lookup": "tag", "revision_id": "rev_1"}
+    backend = Backend(WORKFLOW, environments=three(LATEST, LATEST, tagged))
+    with pytest.raises(APIResponseError, match="whether a new revision would run in the environment 'production'"):
+        deploy(call, backend)
+    assert backend.lines == [CREATE, LIST, ENVS]
+    assert deploy(call, backend, environment="production").pinned == ("development", "staging")
+
+
+def test_an_environment_that_the_workflow_does_not_have_changes_nothing(call: Caller) -> None:
+    backend = Backend(WORKFLOW, environments=[environment("production", LATEST)])
+    with pytest.raises(NotFoundError, match="no environment 'staging'; there are 'production'") as raised:
+        deploy(call, backend)
+    assert raised.value.run_may_have_started is False
+    assert backend.lines == [CREATE, LIST, ENVS]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("console", "environment must not be 'console', which is always the newest saved state of a workflow"),
+        (Environment.CONSOLE, "environment must not be 'console'"),
+        ("prod", "environment is 'prod', which is none of production, staging, development"),
+        ("", "environment must not be empty"),
+        (5, "environment must be text, not int"),
+    ],
+)
+def test_a_bad_environment_sends_nothing(name: Any, said: str, call: Caller) -> None:
+    with Server(json_answer({})) as server, pytest.raises(ConfigurationError, match=said):
+        ask(call, server.url, "deploy", NEW, key="mine", environment=name)
+    assert server.hits == 0
+
+
+def test_the_environment_of_the_client_does_not_count(call: Caller) -> None:
+    backend = Backend(WORKFLOW)
+    with Server(route(backend)) as server:
+        done = ask(call, server.url, "deploy", NEW, key="mine", client={"environment": "staging"})
+    assert (done.environment, done.pinned, backend.lines) == (None, (), [CREATE, LIST, REVISE])
+
+
+def test_options_go_to_all_requests(call: Caller) -> None:
+    backend = Backend(WORKFLOW)
+    with Server(route(backend)) as server:
+        ask(
+            call, server.url, "deploy", WORKFLOW, key="mine", environment="staging",
+            extra_body={"tags": ["new"]}, extra_headers={"x-a": "b"},
+        )  # fmt: skip
+    assert {request.headers["x-a"] for request in server.requests} == {"b"}
+    assert backend.newest["workflow_config"] == {**WORKFLOW, "tags": ["new"]}
+
+
+# --- ... and when it fails ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["not carried out", "carried out and not answered"])
+@pytest.mark.parametrize("step", range(8))
+def test_after_a_failure_the_same_call_goes_on(step: int, done: bool, call: Caller) -> None:
+    backend = Backend(WORKFLOW)
+    backend.broken = {step: done}
+    with pytest.raises(ScoutError) as raised:
+        deploy(call, backend, retries=0)
+    last = backend.lines[-1]
+    assert len(backend.lines) == step + 1
+    # Reads change nothing, a pinned environment runs what it ran; from the revision on something may be stored.
+    assert raised.value.run_may_have_started is (step >= 5 or last == CREATE)
+    said = raised.value.message
+    assert ("before that, what follows the newest revision was pinned in 'development'" in said) is (step >= 4)
+    assert ("pinned in 'development' and 'production'" in said) is (step >= 5)
+    stored_and_known = (
+        "the revision 'rev_2' of the workflow 'wf_2' is stored; set_environment makes it run in 'staging'"
+    )
+    assert (stored_and_known in said) is (step >= 6)
+    backend.broken = {}
+    deploy(call, backend)
+    assert backend.live() == {
+        "development": [("rev_1", None)],
+        "staging": [("rev_2", None)],
+        "production": [("rev_1", None)],
+    }
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_failure_after_a_workflow_was_created(step: int, call: Caller) -> None:
+    backend = Backend()
+    backend.broken = {step: False}
+    with pytest.raises(APIStatusError, match="the revision 'rev_1' of the workflow 'wf_2' is stored") as raised:
+        deploy(call, backend, retries=0)
+    assert raised.value.run_may_have_started is True
+    backend.broken = {}
+    assert deploy(call, backend).revision_id == "rev_1"
+
+
+def test_transient_failures_are_repeated_except_for_the_revision(call: Caller) -> None:
+    for step in (1, 2, 3, 4, 6, 7):
+        backend = Backend(WORKFLOW)
+        backend.broken = {step: True}
+        assert deploy(call, backend).revision_id == "rev_2"
+        assert backend.lines.count(REVISE) == 1
+
+
+def test_a_workflow_that_is_deleted_between_its_calls_is_created_anew(call: Caller) -> None:
+    backend = Backend(WORKFLOW)
+
+    def choose(request: Received) -> Behaviour:
+        if (request.method, request.path) == ("POST", "/v2/workflows/revisions"):
+            backend.__init__()  # type: ignore[misc]
+            return json_answer({"detail": "no such workflow"}, 404)
+        return backend(request)
+
+    with Server(route(choose)) as server:
+        done = ask(call, server.url, "deploy", NEW, key="mine", environment="staging")
+    assert (done.created, done.pinned, done.revision_id) == (True, (), "rev_1")
+
+
+def test_a_conflict_without_a_workflow_is_raised(call: Caller) -> None:
+    taken = json_answer({"detail": "the organisation is locked"}, 409)
+    with (
+        Server([taken, json_answer(page()), json_answer(page())] * 2) as server,
+        pytest.raises(ConflictError, match=r"locked; .*'mine': no workflow has the key 'mine'") as raised,
+    ):
+        ask(call, server.url, "deploy", NEW, key="mine", environment="staging")
+    assert raised.value.run_may_have_started is False
+    assert REVISE not in script_of(server)
+
+
+def test_the_deadline_of_a_deployment_is_for_all_of_its_requests(call: Caller) -> None:
+    backend = Backend(WORKFLOW)
+
+    def choose(request: Received) -> Behaviour:
+        return silent() if request.method == "PUT" else backend(request)
+
+    with Server(route(choose)) as server, pytest.raises(APITimeoutError, match="deadline"):
+        ask(call, server.url, "deploy", NEW, key="mine", environment="staging", deadline=0.4)
+    assert script_of(server)[-1] == put("development")
