@@ -304,7 +304,7 @@ def test_when_somebody_has_deployed_or_promoted_meanwhile(
     assert f"scout: deploy 4 workflows to staging at {server.url}? [y/N]" in done.stderr
     assert done.returncode == 2
     assert re.search(
-        r"a: wf_\w+ has been changed since the plan was made: it is revision rev_\w+ now; noth", done.stderr
+        r"a: wf_\w+ has been changed since the plan was made: it is revision rev_\w+ now; the f", done.stderr
     )
     for key, name in (("b", "production"), ("c", "staging")):
         now = f"{name} runs the newest revision, now {ids[key][1]} now; nothing was sent; run the command again"
@@ -313,11 +313,34 @@ def test_when_somebody_has_deployed_or_promoted_meanwhile(
     assert len(changes(server)) == before[0]
 
 
+def test_when_somebody_promotes_while_the_revision_is_stored(file: Path) -> None:
+    stored = {"workflow_id": "wf_1", "workflow_key": "k", **REVISION}
+
+    def choose(request: Received) -> Behaviour:
+        is_stored = any(each.method == "POST" for each in server.requests)
+        if request.method == "POST":
+            return json_answer({"data": {**stored, "revision_id": "r2"}})
+        if request.path.endswith("/environments"):
+            theirs = as_sent("staging", [("latest" if is_stored else "revision_id", 100)])
+            return json_answer({"data": [theirs]})
+        is_list = request.path == "/v2/workflows"
+        return json_answer({"data": [stored], "has_more": False} if is_list else {"data": stored})
+
+    with Server(route(choose)) as server:
+        done = deploy("k.json", "--to", "staging", "--yes", "--json", url=server.url)
+        sent = [each.method for each in server.requests if each.method != "GET"]
+
+    (step,) = json.loads(done.stdout)["workflows"]
+    assert (done.returncode, step["outcome"], step["revision_id"], sent) == (2, "stored", "r2", ["POST"])
+    changed = "because staging has been changed since the plan was made: it runs the newest revision, now r2"
+    assert f"scout: k: revision r2 is stored, and not set, {changed}; run the command again" in done.stderr
+
+
 @pytest.mark.parametrize("status", [404, 500])
 def test_an_environment_that_cannot_be_set_says_what_is_stored(
     status: int, client: Scout, server: LocalScout, file: Path
 ) -> None:
-    _, old = pinned(client)
+    workflow_id, old = pinned(client)
     write(file.parent / "l.json", "new")
     server.fail_next(Fault(status=status, match="revision_lookup"))
     done = deploy("k.json", "l.json", "--to", "staging", "--yes", "--json", "--retries", "0", url=server.url)
@@ -328,7 +351,7 @@ def test_an_environment_that_cannot_be_set_says_what_is_stored(
     assert second["outcome"] == ("not begun" if status == 500 else "created")
     assert done.returncode == (3 if status == 500 else 2)
     runs_it = "it is not known whether staging runs it" if status == 500 else "staging does not run it"
-    how = f"`scout workflows set-environment k staging {stored}` sets it"
+    how = f"`scout workflows set-environment {workflow_id} staging {stored}` sets it"
     assert f"scout: k: revision {stored} is stored, and {runs_it}; {how}\n" in done.stderr
     assert runs(client)["staging"] == old
 

@@ -306,7 +306,7 @@ def test_a_failure_in_the_middle(
     assert json.loads(done.stdout)["workflows"][1]["error"]
     if outcome == "unknown":
         assert f"b: it is not known whether production runs {ids['b'][2]}" in done.stderr
-        assert "`scout workflows environments b` tells" in done.stderr
+        assert f"`scout workflows environments {ids['b'][0]}` tells" in done.stderr
     else:
         assert "scout: b was not promoted\n" in done.stderr
     assert ("scout: not begun: c\n" in done.stderr) is (rest == "not begun")

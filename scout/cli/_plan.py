@@ -89,7 +89,7 @@ class Step(_steps.Step):
             return f"{self.name}: {_UNKNOWN}"
         is_unknown = "it is not known whether " if self.outcome is Outcome.UNKNOWN else ""
         runs = f"{is_unknown}{self.to} {'runs' if is_unknown else 'does not run'} it"
-        how = f"scout workflows set-environment {self.name} {self.to} {self.stored.revision_id}"
+        how = f"scout workflows set-environment {self.stored.id} {self.to} {self.stored.revision_id}"
         return f"{self.name}: revision {self.stored.revision_id} is stored, and {runs}; `{how}` sets it"
 
     def environments(self) -> list[dict[str, Any]]:
@@ -221,7 +221,7 @@ def compare(steps: Iterable[Step], workflows: Workflows, options: dict[str, Any]
         step.stored = before = stored
         if step.to is not None:
             step.live = _environments.read(workflows, stored, options)
-            _check_environments(step, step.live, step.to)
+            _check_environments(step, step.live, step.to, stored.id)
             before = _running(step.live, step.to, stored, workflows, options) or stored
         is_live = step.live is None or step.to is None or step.live.revision_in(step.to) == before.revision_id
         if before.matches(step.workflow.config) and is_live and not force:
@@ -248,7 +248,7 @@ def _running(
     return _environments.revision(revision_id, workflows.revisions(stored.id, **options))
 
 
-def _check_environments(step: Step, live: Live, to: str) -> None:
+def _check_environments(step: Step, live: Live, to: str, workflow_id: str) -> None:
     """Check that a file can be deployed to an environment, and that the others can be left as they are.
 
     Raises:
@@ -259,7 +259,7 @@ def _check_environments(step: Step, live: Live, to: str) -> None:
         if live.revision_in(name) is None:
             raise _exits.UsageError(
                 f"{step.name}: {name} runs {live.text(name)}, and would run a new revision at once; "
-                f"say first which one it is to run: `scout workflows set-environment {step.name} {name} REVISION`"
+                f"say first which one it is to run: `scout workflows set-environment {workflow_id} {name} REVISION`"
             )
 
 
@@ -324,7 +324,7 @@ def _check_stored(planned: StoredWorkflow, workflows: Workflows, options: dict[s
     now = workflows.get(planned.id, **options)
     if _state(now) != _state(planned):
         what = f": it is revision {now.revision_id} now" if now.revision_id != planned.revision_id else ""
-        raise ChangedError(f"{planned.id} has been changed since the plan was made{what}; nothing was sent")
+        raise ChangedError(f"{planned.id} has been changed since the plan was made{what}; the file was not sent")
 
 
 def _state(workflow: StoredWorkflow) -> tuple[Any, ...]:
@@ -368,7 +368,8 @@ def _set(step: Step, workflows: Workflows, options: dict[str, Any], outcome: Out
         if step.action is not Action.SET:
             step.outcome = step.certain = Outcome.STORED
             now = _environments.read(workflows, stored, options)
-            if step.live is not None and step.live.by_name[to].deployments != now.by_name[to].deployments:
+            after = now.by_name.get(to)
+            if step.live is not None and (after is None or after.deployments != step.live.by_name[to].deployments):
                 raise ChangedError(
                     f"revision {stored.revision_id} is stored, and not set, because {to} has been changed since the "
                     f"plan was made: it runs {now.text(to)}"

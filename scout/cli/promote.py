@@ -89,10 +89,8 @@ class _Step(_steps.Step):
         """Return the message for a workflow that was not promoted, or perhaps not."""
         if self.outcome is Outcome.FAILED:
             return f"{self.name} was not promoted"
-        return f"{self.name}: it is not known whether {self.target} runs {self.revision_id}; {_LOOK} {self.name}` tells"
-
-
-_LOOK = "`scout workflows environments"
+        how = f"scout workflows environments {self.stored.id}"
+        return f"{self.name}: it is not known whether {self.target} runs {self.revision_id}; `{how}` tells"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -163,9 +161,10 @@ def _plan_one(stored: StoredWorkflow, workflows: Workflows, options: dict[str, A
         live.check(environment, name)
     revision_id = live.revision_in(args.source)
     if revision_id is None:
+        how = f"scout workflows set-environment {stored.id} {args.target} REVISION"
         raise _exits.UsageError(
             f"{name}: {args.source} runs {live.text(args.source)}, which is not one revision; "
-            f"`scout workflows set-environment {name} {args.target} REVISION` says which one {args.target} is to run"
+            f"`{how}` says which one {args.target} is to run"
         )
     step = _Step(stored, live, args.source, args.target, revision_id, live.revision_in(args.target))
     if step.is_change:
