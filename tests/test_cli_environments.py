@@ -196,6 +196,13 @@ def test_what_the_environment_runs_already_is_unchanged(client: Scout, server: L
     assert "it has not changed, and --force stores it again" in found.stdout
     assert runs(client)["staging"] not in (old, None)
 
+    write(file, "new")
+    client.workflows.set_environment(workflow_id, "staging", revision_id=old)
+    found = deploy("k.json", "--to", "staging", "--dry-run", url=server.url)
+    newest = client.workflows.get(workflow_id).revision_id
+    note = f"the newest revision, {newest}, is another one than staging runs; scout diff shows what is different there"
+    assert f"    {note}\n    block a" in found.stdout
+
 
 def test_a_new_workflow_says_afterwards_what_runs_it(client: Scout, server: LocalScout, file: Path) -> None:
     done = deploy("k.json", "--to", "staging", "--yes", url=server.url)
@@ -307,7 +314,7 @@ def test_when_somebody_has_deployed_or_promoted_meanwhile(
         r"a: wf_\w+ has been changed since the plan was made: it is revision rev_\w+ now; the f", done.stderr
     )
     for key, name in (("b", "production"), ("c", "staging")):
-        now = f"{name} runs the newest revision, now {ids[key][1]} now; nothing was sent; run the command again"
+        now = f"{name} runs the newest revision, now {ids[key][1]}; nothing was sent; run the command again"
         assert f"scout: {key}: this has been changed since the plan was made: {now}" in done.stderr
     assert done.stdout.endswith("4 failed\n")
     assert len(changes(server)) == before[0]

@@ -271,7 +271,7 @@ def test_what_was_changed_since_the_plan_is_left_alone(
     now = f"the newest revision, now {theirs[0]}" if what == "newest" else theirs[0]
     name = "staging" if what == "newest" else what
     assert (
-        f"scout: k: this has been changed since the plan was made: {name} runs {now} now; nothing was sent; run the "
+        f"scout: k: this has been changed since the plan was made: {name} runs {now}; nothing was sent; run the "
         in (done.stderr)
     )
     assert runs(client, "k")["production"] not in ((new, theirs[0]) if what != "production" else (new,))

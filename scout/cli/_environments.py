@@ -36,7 +36,7 @@ class Live:
     def changed_in(self, now: Live, names: Iterable[str]) -> str:
         """Return what is different now in some environments, as a part of a message; empty for nothing."""
         texts = ((name, self.text(name), now.text(name)) for name in names)
-        return ", ".join(f"{name} runs {after} now" for name, before, after in texts if before != after)
+        return ", ".join(f"{name} runs {after}" for name, before, after in texts if before != after)
 
     def check(self, name: str, workflow: str) -> None:
         """Check that a workflow, which messages call by a name, has an environment.

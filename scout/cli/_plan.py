@@ -232,10 +232,18 @@ def compare(steps: Iterable[Step], workflows: Workflows, options: dict[str, Any]
             step.note = "it has not changed, and --force stores it again" if force else ""
             continue
         step.differences, note = describe(before, step.workflow)
-        step.note = "; ".join(filter(None, [_DRAFT if stored.is_draft is True else "", note]))
+        step.note = "; ".join(filter(None, [_note_on_newest(step, stored, before), note]))
 
 
-_DRAFT = "the newest state is a draft, which is not deployed"
+def _note_on_newest(step: Step, stored: StoredWorkflow, before: StoredWorkflow) -> str:
+    if stored.is_draft is True:
+        return "the newest state is a draft, which is not deployed"
+    if before is stored or step.action is not Action.REVISE:
+        return ""
+    return (
+        f"the newest revision, {stored.revision_id}, is another one than {step.to} runs; "
+        "scout diff shows what is different there"
+    )
 
 
 def _running(

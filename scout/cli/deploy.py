@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Store workflow files, after a plan of what would change: each file creates a workflow, or a revision of the one with
-its key, or nothing. The key is workflow_key in the file; else the name of the folder of a file that is named workflow,
-and the name of any other file.
+its key, or nothing. With --to the revision becomes live in that environment and nowhere else. The key is workflow_key
+in the file; else the name of the folder of a file that is named workflow, and the name of any other file.
 
 examples:
   scout deploy flows --dry-run
   scout deploy flows --yes
+  scout deploy flows --to staging
   scout deploy flows --dry-run --exit-code
   scout deploy workflow.yml --key hello
 
