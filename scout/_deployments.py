@@ -26,7 +26,7 @@ from .errors import APIResponseError, ConfigurationError, ConflictError, NotFoun
 from .results import Deployment, StoredWorkflow, WorkflowEnvironment
 from .workflow_files import LoadedWorkflow, WorkflowSource, load_workflow
 
-__all__ = ["Deployments"]
+__all__ = ["Deployments", "newest_of"]
 
 HttpT = TypeVar("HttpT")
 
@@ -106,10 +106,13 @@ class Deployments(Calls[HttpT]):
         options, begun = job.options, job.begun
         every = yield self._call(partial(environments_request, stored.id), read_environments, options, begun)
         others = _followers(every, _environment_named(environment, every))
-        newest = stored.revision_id
+        newest: str | None = stored.revision_id
         if others and stored.is_draft is not False:
-            revisions = yield self._call(partial(revisions_request, stored.id), read_revisions, options, begun)
-            newest = _newest_of(revisions, others)
+            newest = newest_of(
+                (yield self._call(partial(revisions_request, stored.id), read_revisions, options, begun))
+            )
+        if newest is None:
+            raise _unclear("which revision is the newest one that is deployed", [each.name for each in others])
         for each in others:
             yield self._change(stored.id, each, _pinned_to(each, newest), options, begun)
             job.pinned.append(each.name)
@@ -307,27 +310,23 @@ def _followers(environments: Iterable[WorkflowEnvironment], target: WorkflowEnvi
     return [each for each in others if each.follows_latest]
 
 
-def _newest_of(revisions: Iterable[StoredWorkflow], for_environments: Iterable[WorkflowEnvironment]) -> str:
-    """Return the id of the newest revision that is deployed: the only one, or the one that was made last.
+def newest_of(revisions: Iterable[StoredWorkflow]) -> str | None:
+    """Return the id of the newest revision that is deployed: the only one, or else the one that was made last.
 
-    The order of the list is not documented, and the time of the last change may be that of a new name.
+    The order of a list is not documented, and the time of the last change may be that of a new name.
 
-    Args:
-        revisions: All revisions of the workflow.
-        for_environments: The environments that follow the newest one, for the message of an error.
-
-    Raises:
-        APIResponseError: the server does not tell which one it is.
+    Returns:
+        The id; `None` when the server does not tell which one it is.
     """
     every = list(revisions)
-    deployed = [each for each in every if each.is_draft is False]
+    if any(each.is_draft is None for each in every):
+        return None
+    deployed = [each for each in every if not each.is_draft]
     times = [each.created_at for each in deployed if each.created_at is not None]
     if len(deployed) > 1:
-        is_complete = len(times) == len(deployed)
-        deployed = [each for each in deployed if is_complete and each.created_at == max(times)]
-    if len(deployed) != 1 or any(each.is_draft is None for each in every):
-        raise _unclear("which revision is the newest one that is deployed", [each.name for each in for_environments])
-    return deployed[0].revision_id
+        is_known = len(times) == len(deployed)
+        deployed = [each for each in deployed if is_known and each.created_at == max(times)]
+    return deployed[0].revision_id if len(deployed) == 1 else None
 
 
 def _pinned_to(environment: WorkflowEnvironment, newest: str) -> list[dict[str, Any]]:
