@@ -1,9 +1,10 @@
-"""The local Scout's revisions and environments, asked with a bare HTTP client, and files that an older version wrote."""
+"""The local Scout's revisions and environments, asked with a bare HTTP client; files that an older version wrote."""
 
 import json
 import sqlite3
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -89,9 +90,7 @@ class TestRevisions:
         for method, path, body in (("PUT", "", {"name": "a"}), ("DELETE", "", None), ("PUT", "/promote", None)):
             url = f"{BASE}/{one['workflow_id']}/revisions/{draft['revision_id']}{path}"
             assert "is a draft" in refused(client.http.request(method, url, json=body), 404)
-        response = put(
-            client, one["workflow_id"], "staging", {**LATEST, "revision_lookup": "revision_id"} | _id(draft)
-        )
+        response = put(client, one["workflow_id"], "staging", {**LATEST, "revision_lookup": "revision_id"} | _id(draft))
         assert "is a draft" in refused(response, 404)
 
     def test_a_name_is_kept_and_the_description_with_it(self, client: Client) -> None:
@@ -325,22 +324,14 @@ class TestFilesOfTheFirstVersion:
         assert schemas[0] == schemas[1]
 
     def test_several_servers_may_open_it_at_once(self, old_file: Path) -> None:
-        problems: list[BaseException] = []
         start = threading.Barrier(4)
 
-        def open_it() -> None:
+        def open_it(_: int) -> None:
             start.wait(10)
-            try:
-                Store(old_file).close()
-            except BaseException as error:
-                problems.append(error)
+            Store(old_file).close()
 
-        threads = [threading.Thread(target=open_it) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(20)
-        assert problems == []
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(open_it, range(4), timeout=20))
         assert sqlite3.connect(old_file).execute("SELECT count(*) FROM environments").fetchone() == (6,)
 
     def test_a_file_that_cannot_be_changed_stays_as_it_is(self, old_file: Path) -> None:
