@@ -89,27 +89,13 @@ def read(workflows: Workflows, stored: StoredWorkflow, options: Mapping[str, Any
     Raises:
         ScoutError: a request failed.
     """
+    from scout._deployments import newest_of
+
     found = {each.name.lower(): each for each in workflows.environments(stored.id, **options)}
     newest: str | None = stored.revision_id
     if stored.is_draft is not False:
-        newest = _newest_of(workflows.revisions(stored.id, **options))
+        newest = newest_of(workflows.revisions(stored.id, **options))
     return Live(newest, found)
-
-
-def _newest_of(revisions: list[StoredWorkflow]) -> str | None:
-    """Return the newest revision that is certainly deployed; `None` when the times do not tell it.
-
-    The order of the list is not documented. The time of creation may be that of the workflow, and so the same for all.
-    """
-    deployed = [each for each in revisions if each.is_draft is False]
-    times = [
-        (each.created_at, each.last_updated_at)
-        for each in deployed
-        if each.created_at is not None and each.last_updated_at is not None
-    ]
-    if not times or len(times) < len(deployed) or times.count(max(times)) > 1:
-        return None
-    return deployed[times.index(max(times))].revision_id
 
 
 def revision(revision_id: str, revisions: list[StoredWorkflow]) -> StoredWorkflow | None:
