@@ -219,18 +219,19 @@ def test_the_plan_as_json(client: Scout, server: LocalScout, file: Path) -> None
     made = client.workflows.create(config_of("old"), key="k")
     client.workflows.set_environment(made.id, "development", revision_id=made.revision_id)
     plan = json.loads(deploy("k.json", "--to", "staging", "--dry-run", "--json", url=server.url).stdout)
+    done = json.loads(deploy("k.json", "--to", "staging", "--yes", "--json", url=server.url).stdout)
 
     assert (plan["to"], plan["plan"]) == ("staging", {"create": 0, "revise": 1, "set": 0, "unchanged": 0})
     facts = {"revision_id": made.revision_id, "follows_latest": True}
-    assert {each.pop("name"): each for each in plan["workflows"][0]["environments"]} == {
-        "development": {**facts, "follows_latest": False, "change": None},
-        "staging": {**facts, "change": "set"},
-        "production": {**facts, "change": "pinned"},
-    }
-    done = json.loads(deploy("k.json", "--to", "staging", "--yes", "--json", url=server.url).stdout)
-    assert done["workflows"][0]["environments"] == json.loads(json.dumps(plan))["workflows"][0]["environments"] or (
-        [each["change"] for each in done["workflows"][0]["environments"]].count("pinned") == 1
-    )
+    assert plan["workflows"][0]["environments"] == [
+        {"name": "development", **facts, "follows_latest": False, "change": None},
+        {"name": "staging", **facts, "change": "set"},
+        {"name": "production", **facts, "change": "pinned"},
+    ]
+    assert done["workflows"][0]["environments"] == plan["workflows"][0]["environments"]
+    assert done["workflows"][0]["warnings"] == [
+        f"production is pinned to {made.revision_id}, and followed the newest revision before"
+    ]
     assert done["workflows"][0]["outcome"] == "revised"
 
 
