@@ -1,6 +1,6 @@
-"""What a run of scripts/contract has seen: whether runs and streams succeeded, and not only refusals kept their form.
+"""What a run of scripts/contract has seen: whether every operation succeeded, and not only refusals kept their form.
 
-_contract_report.py REPORT    (Schemathesis's report as JSON Lines)
+_contract_report.py REPORT...    (Schemathesis's reports as JSON Lines)
 """
 
 import base64
@@ -9,22 +9,36 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 EXECUTE = re.compile(r"/v2/workflows/(?:([^/?]+)/)?execute(?:\?|$)")
 LAST = {"workflow_run_completed", "workflow_run_failed"}
+METHODS = {"get", "post", "put", "delete"}
 
 
 def main() -> int:
-    """Count the answers to runs; 1 when a kind of them never came, or a stream ended without its last event."""
+    """Count the successes; 1 when an operation or a kind of run had none, or a stream ended without its last event."""
+    operations = patterns()
     seen: Counter[str] = Counter({f"{door}, {kind}": 0 for door in ("config", "by id") for kind in ("JSON", "stream")})
+    seen.update(dict.fromkeys(operations, 0))
     problems: list[str] = []
-    for uri, response in answers(Path(sys.argv[1])):
-        match = EXECUTE.search(uri)
-        if match is None or response["status_code"] != 200:
+    for method, uri, response in (answer for report in sys.argv[1:] for answer in answers(Path(report))):
+        if response["status_code"] != 200 or method == "HEAD":
             continue
+        path = urlsplit(uri).path
+        for operation, (its_method, pattern) in operations.items():  # the first one that fits: `{id}` fits `execute`
+            if its_method == method and pattern.fullmatch(path):
+                seen[operation] += 1
+                break
         is_stream = response["headers"]["content-type"][0].startswith("text/event-stream")
+        if path == "/v2/run_logs" and not re.search(rb'^data: {"final":true[^\n]*\n\n\Z', body(response), re.MULTILINE):
+            problems.append(f"the page of {uri} has no end")
+        match = EXECUTE.search(uri)
+        if match is None:
+            continue
         seen[f"{'by id' if match[1] else 'config'}, {'stream' if is_stream else 'JSON'}"] += 1
         names = re.findall(rb"^event: (\S+)$", body(response), re.MULTILINE) if is_stream else []
         seen.update(f"event {name.decode()}" for name in names)
@@ -38,14 +52,25 @@ def main() -> int:
     return 1 if problems else 0
 
 
-def answers(report: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Address and answer of each request."""
+def patterns() -> dict[str, tuple[str, re.Pattern[str]]]:
+    """Method and path of each operation of the specification; paths without parameters come first."""
+    spec = json.loads((resources.files("scout_generated") / "openapi.json").read_text("utf-8"))
+    return {
+        operation["operationId"]: (method.upper(), re.compile(re.sub(r"{[^}]*}", "[^/]+", path)))
+        for path, item in sorted(spec["paths"].items(), key=lambda each: each[0].count("{"))
+        for method, operation in item.items()
+        if method in METHODS
+    }
+
+
+def answers(report: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Method, address and answer of each request."""
     with report.open(encoding="utf-8") as lines:
         for line in lines:
             recorder = json.loads(line).get("ScenarioFinished", {}).get("recorder", {})
             for exchange in (recorder.get("interactions") or {}).values():
                 if exchange["response"]:
-                    yield exchange["request"]["uri"], exchange["response"]
+                    yield exchange["request"]["method"], exchange["request"]["uri"], exchange["response"]
 
 
 def body(response: dict[str, Any]) -> bytes:
