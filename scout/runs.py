@@ -248,7 +248,9 @@ class _Runs(Calls[HttpT]):
         run_id, session_id, workflow_id = _ids(error, workflow_id)
         run_log_request(workflow_id, run_id=run_id, session_id=None if run_id else session_id, **extra)
         ends_at = math.inf if config.deadline is None else begun + config.deadline
-        found = yield from self._id_of(workflow_id, of_a_look_up(options), begun)
+        of_the_key = of_a_look_up(options)
+        of_the_key["deadline"] = min(max(within, _LEAST), ends_at - begun)
+        found = yield from self._id_of(workflow_id, of_the_key, begun)
         within = max(0.0, begun + within - time.monotonic())
         return (
             yield from ask_logs(
