@@ -13,6 +13,7 @@ from typing import Any, TypeVar, Unpack
 from ._answers import read_record, read_record_page
 from ._config import Config, check_seconds
 from ._http import AsyncHttp, Http
+from ._json import is_mapping
 from ._keys import Calls, of_a_look_up
 from ._logs import STATUSES
 from ._options import CALL_OPTIONS, CallOptions, RunOptions, apply_options
@@ -89,13 +90,12 @@ def ask_logs(
         if record is not None and _has_ended(record):
             return record
         asked = failure.retry_after if isinstance(failure, RateLimitError) else None
-        seconds = max(pause, asked or 0.0)
         left = min(until, ends_at - _LEAST / 2) - time.monotonic()
-        if left <= 0 or (asked or 0.0) > left:
+        if left <= 0 or (asked is not None and asked > left):
             if failure is not None and record is None:
                 raise failure
             return record
-        seconds = min(seconds, left)
+        seconds = min(max(pause, asked or 0.0), left)
         if failure is not None:
             facts = {"error": failure, "attempt": number, "wait": seconds}
             _log.info("attempt %d failed: %s; waiting %.1f s", number, failure.message, seconds, extra=facts)
@@ -114,7 +114,8 @@ def check_resolve(resolve: object, options: RunOptions) -> None:
         ConfigurationError: it is refused.
     """
     check_within("resolve", resolve)
-    if options.get("session_id") or "session_id" in options.get("extra_query", {}):
+    query: object = options.get("extra_query")
+    if options.get("session_id") or (is_mapping(query) and "session_id" in query):
         raise ConfigurationError(
             "resolve= is not possible together with a session_id of your own: when the session has several runs, the "
             "logs do not tell which of them is this one. Leave session_id away, or use scout.runs.find after the error"
@@ -157,17 +158,9 @@ def _found(failure: ScoutError, prepared: Prepared, within: float, **extra: Any)
     if time.monotonic() >= ends_at:
         failure.add_note("the run logs were not asked, because nothing was left of `deadline`")
         return None
-    asking = ask_logs(
-        workflow_id,
-        prepared.config,
-        run_id=run_id,
-        session_id=session_id,
-        within=within,
-        ends_at=ends_at,
-        **extra,
-    )
+    ids = {"run_id": run_id, "session_id": session_id}
     try:
-        record = yield from asking
+        record = yield from ask_logs(workflow_id, prepared.config, **ids, within=within, ends_at=ends_at, **extra)
     except ScoutError as problem:
         failure.add_note(f"the run logs could not be read: {problem.message}")
         return None
@@ -183,7 +176,6 @@ def _found(failure: ScoutError, prepared: Prepared, within: float, **extra: Any)
 # --- Calls --------------------------------------------------------------------------------------------------------
 
 HttpT = TypeVar("HttpT")
-T = TypeVar("T")
 
 
 class RunList(PagedList[RunRecordPage, RunRecord]):
