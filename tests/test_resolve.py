@@ -450,6 +450,7 @@ def test_an_answer_that_is_a_run_that_goes_on_is_resolved_as_well(check: bool, b
             assert both.execute(server.url, resolve=0.05, check=False).status == RunStatus.STARTED
 
 
+@pytest.mark.timing
 def test_the_deadline_holds_for_the_logs_as_well(both: Both) -> None:
     began = time.monotonic()
     with Stored(reset_after_request, silent()) as server:

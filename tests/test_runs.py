@@ -677,6 +677,7 @@ def test_a_log_that_is_silent_is_given_up_when_the_time_is_over(call: Caller, mo
     assert server.hits == 1
 
 
+@pytest.mark.timing
 def test_the_deadline_of_a_search_is_kept(call: Caller) -> None:
     began = time.monotonic()
     with logs(silent()) as server, pytest.raises(APITimeoutError):
