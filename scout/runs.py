@@ -158,9 +158,19 @@ def _found(failure: ScoutError, prepared: Prepared, within: float, **extra: Any)
     if time.monotonic() >= ends_at:
         failure.add_note("the run logs were not asked, because nothing was left of `deadline`")
         return None
-    ids = {"run_id": run_id, "session_id": session_id}
+    facts = {"error": failure, "within": within}
+    _log.info("%s; asking the run logs for up to %g s", failure.message, within, extra=facts)
+    asking = ask_logs(
+        workflow_id,
+        prepared.config,
+        run_id=run_id,
+        session_id=session_id,
+        within=within,
+        ends_at=ends_at,
+        **extra,
+    )
     try:
-        record = yield from ask_logs(workflow_id, prepared.config, **ids, within=within, ends_at=ends_at, **extra)
+        record = yield from asking
     except ScoutError as problem:
         failure.add_note(f"the run logs could not be read: {problem.message}")
         return None

@@ -373,6 +373,15 @@ def test_a_run_whose_answer_was_lost_is_returned(behaviour: Behaviour, both: Bot
     assert {each.headers["x-gateway"] for each in server.asked} == {"a"}
 
 
+def test_the_log_says_that_the_run_logs_are_asked(both: Both, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "scout")
+    with Stored(reset_after_request, json_answer(log())) as server:
+        both.execute(server.url, resolve=10)
+    (said,) = [record.getMessage() for record in caplog.records if record.name == "scout"]
+    assert said.endswith("the run may have started; asking the run logs for up to 10 s")
+    assert KEY not in said
+
+
 def test_a_run_that_goes_well_asks_nothing(both: Both) -> None:
     with Stored(json_answer(run_answer())) as server:
         assert both.execute(server.url, resolve=10).output == "Hello"
