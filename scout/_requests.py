@@ -143,8 +143,7 @@ def execute_stored_request(
             "and Scout.stream"
         )
     segment = _segment(workflow_id)
-    if session_id is None or session_id == "":
-        session_id = new_session_id()
+    session_id = session_id or new_session_id()
     return _run_request(
         partial(get_kwargs, segment), {}, inputs, session_id=session_id, workflow_id=workflow_id, **options
     )
@@ -173,9 +172,7 @@ def _run_request(
     )
     request = _request(parts, repeatable=False, unknown_outcome=RUN_MAY_HAVE_STARTED, **extra)
     sent: Any = request.query.get("session_id")  # that of extra_query, if it names one
-    return replace(
-        request, workflow_id=workflow_id, session_id=str(sent) if isinstance(sent, str | int) and sent != "" else None
-    )
+    return replace(request, workflow_id=workflow_id, session_id=str(sent) if isinstance(sent, str | int) else None)
 
 
 def with_inputs(request: Request, inputs: Mapping[str, Any], session_id: str | None) -> Request:
