@@ -90,7 +90,7 @@ def ask_logs(
         if record is not None and _has_ended(record):
             return record
         asked = failure.retry_after if isinstance(failure, RateLimitError) else None
-        left = min(until, ends_at - _LEAST / 2) - time.monotonic()
+        left = min(until, ends_at - _LEAST / 2) - time.monotonic()  # a request needs time before the deadline, too
         if left <= 0 or (asked is not None and asked > left):
             if failure is not None and record is None:
                 raise failure
