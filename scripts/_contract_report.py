@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 EXECUTE = re.compile(r"/v2/workflows/(?:([^/?]+)/)?execute(?:\?|$)")
 LAST = {"workflow_run_completed", "workflow_run_failed"}
+READ_OF_A_STREAM = 20  # events; Schemathesis reads no more
 METHODS = {"get", "post", "put", "delete"}
 
 
@@ -34,6 +35,8 @@ def main() -> int:
                 seen[operation] += 1
                 break
         is_stream = response["headers"]["content-type"][0].startswith("text/event-stream")
+        if is_stream and body(response).count(b"\n\n") >= READ_OF_A_STREAM:
+            continue
         if path == "/v2/run_logs" and not re.search(rb'^data: {"final":true[^\n]*\n\n\Z', body(response), re.MULTILINE):
             problems.append(f"the page of {uri} has no end")
         match = EXECUTE.search(uri)
