@@ -1,4 +1,4 @@
-"""The ASGI application of the local Scout: the eight workflow endpoints, authentication, and errors."""
+"""The ASGI application of the local Scout: the endpoints of the API, authentication, and errors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .middleware import FAULT, RUN_ERRORS, AccessReports, RequestMiddleware
 from .names import OwnNamesOnly
 from .plan import Detail, InvalidRequestError
 from .responses import EventStream, Json, RunResponse, json_bytes
-from .store import SORTS, Filters, KeyTakenError, NotThereError, as_time
+from .store import SORTS, Filters, InUseError, KeyTakenError, NotThereError, as_time
 from .validation import RequestRules, parse_body
 from .workers import Worker
 
@@ -33,12 +33,14 @@ if TYPE_CHECKING:
     from .access import Access
     from .faults import Faults
     from .history import History
-    from .store import Store, Stored
+    from .store import Store, Stored, StoredEnvironment
 
 # Bytes; larger bodies are parsed and checked in a thread, because that would delay other runs.
 _SMALL_BODY = 256 * 1024
 _USUAL_PAGE = 50
 _LARGEST_PAGE = 1_000
+_LATEST, _BY_ID = "latest", "revision_id"
+_ALL_TRAFFIC = 100
 _WHO = {"type": "api_key", "details": {"api_key": {"name": "local"}}}
 
 
@@ -72,10 +74,19 @@ def build_app(
             gate.route("/v2/workflows/revisions", {"POST": ends.create_revision}),
             gate.route("/v2/workflows/{workflow_id}", {"GET": ends.get, "PUT": ends.update, "DELETE": ends.delete}),
             gate.route("/v2/workflows/{workflow_id}/execute", {"POST": ends.execute}),
+            gate.route("/v2/workflows/{workflow_id}/revisions", {"GET": ends.list_revisions}),
+            gate.route(
+                "/v2/workflows/{workflow_id}/revisions/{revision_id}",
+                {"PUT": ends.rename_revision, "DELETE": ends.delete_revision},
+            ),
+            gate.route("/v2/workflows/{workflow_id}/revisions/{revision_id}/promote", {"PUT": ends.promote_revision}),
+            gate.route("/v2/workflows/{workflow_id}/environments", {"GET": ends.list_environments}),
+            gate.route("/v2/workflows/{workflow_id}/environments/{environment_id}", {"PUT": ends.update_environment}),
         ],
         exception_handlers={
             HTTPException: _http_problem,
             NotThereError: _not_there,
+            InUseError: _in_use,
             InvalidRequestError: _invalid_request,
             sqlite3.Error: _store_problem,
             Exception: _own_fault,
@@ -97,8 +108,12 @@ class _Asked:
 
     @property
     def workflow_id(self) -> str:
-        """The id in the path, decoded."""
-        return unquote(self.request.path_params["workflow_id"])
+        """The id of the workflow in the path."""
+        return self.in_path("workflow_id")
+
+    def in_path(self, name: str) -> str:
+        """Return a parameter of the path, decoded."""
+        return unquote(self.request.path_params[name])
 
 
 _Endpoint = Callable[[_Asked], Response]
@@ -225,7 +240,7 @@ class _Endpoints:
         return _workflow(self._store.get(asked.workflow_id))
 
     def update(self, asked: _Asked) -> Response:
-        """`PUT /v2/workflows/{workflow_id}`: save a state of a workflow without deploying it."""
+        """`PUT /v2/workflows/{workflow_id}`: save a draft of a workflow."""
         return _workflow(self._store.save(asked.body, asked.workflow_id, deploy=False))
 
     def delete(self, asked: _Asked) -> Response:
@@ -233,12 +248,43 @@ class _Endpoints:
         self._store.delete(asked.workflow_id)
         return Json({"detail": "Workflow deleted"})
 
+    def list_revisions(self, asked: _Asked) -> Response:
+        """`GET /v2/workflows/{workflow_id}/revisions`: the revisions of a workflow, newest first, without drafts."""
+        revisions = self._store.revisions(asked.workflow_id)
+        return _spliced(b'{"data":[', b",".join(map(_as_json, revisions)), b"]}")
+
+    def rename_revision(self, asked: _Asked) -> Response:
+        """`PUT /v2/workflows/{workflow_id}/revisions/{revision_id}`: name a revision."""
+        name, description = asked.body["name"], asked.body.get("description")
+        return _workflow(
+            self._store.rename_revision(asked.workflow_id, asked.in_path("revision_id"), name, description)
+        )
+
+    def delete_revision(self, asked: _Asked) -> Response:
+        """`DELETE /v2/workflows/{workflow_id}/revisions/{revision_id}`: delete a revision that nothing runs."""
+        self._store.delete_revision(asked.workflow_id, asked.in_path("revision_id"))
+        return Json({"detail": "Revision deleted"})
+
+    def promote_revision(self, asked: _Asked) -> Response:
+        """`PUT /v2/workflows/{workflow_id}/revisions/{revision_id}/promote`: let a revision run in production."""
+        return _workflow(self._store.promote(asked.workflow_id, asked.in_path("revision_id")))
+
+    def list_environments(self, asked: _Asked) -> Response:
+        """`GET /v2/workflows/{workflow_id}/environments`: the three environments of a workflow."""
+        return Json({"data": [_environment(each) for each in self._store.environments(asked.workflow_id)]})
+
+    def update_environment(self, asked: _Asked) -> Response:
+        """`PUT /v2/workflows/{workflow_id}/environments/{environment_id}`: set what an environment runs."""
+        environment = self._store.environment(asked.workflow_id, asked.in_path("environment_id"))
+        revision_id = _revision_to_deploy(asked.body, environment)
+        self._store.deploy(asked.workflow_id, environment.environment_id, asked.body["description"], revision_id)
+        return Json({"success": True})
+
     def execute(self, asked: _Asked) -> Response:
         """`POST /v2/workflows/{workflow_id}/execute`: run a stored workflow."""
-        # `console` runs the newest saved state; all other environments run the deployed revision.
-        is_deployed = asked.query.get("environment") != "console"
-        key, config = self._store.to_run(asked.workflow_id, asked.query.get("revision_id"), deployed=is_deployed)
-        return self._run(asked, config, key, asked.workflow_id)
+        environment = asked.query.get("environment", "production")
+        state = self._store.to_run(asked.workflow_id, asked.query.get("revision_id"), environment)
+        return self._run(asked, state.config, state.workflow_key, asked.workflow_id)
 
     def execute_config(self, asked: _Asked) -> Response:
         """`POST /v2/workflows/execute`: run the workflow that comes with the request."""
@@ -290,6 +336,42 @@ def _filters(query: Mapping[str, str]) -> Filters:
     )
 
 
+def _revision_to_deploy(body: Mapping[str, Any], environment: StoredEnvironment) -> str | None:
+    """Return the revision in the body of an update of an environment; `None` for the newest one.
+
+    Stricter than the specification: what a new name or several deployments would mean is not documented.
+
+    Raises:
+        InvalidRequestError: The local Scout cannot do it.
+    """
+    details: list[Detail] = []
+    if body["name"] != environment.name:
+        message = f"the local Scout does not rename environments, and this one is {environment.name}"
+        details.append(_of_body(("name",), message))
+    deployments = body["deployments"]
+    if len(deployments) != 1:
+        message = "an environment of the local Scout has one deployment, which gets all the traffic"
+        raise InvalidRequestError([*details, _of_body(("deployments",), message)])
+    (deployment,) = deployments
+    lookup, revision_id = deployment["revision_lookup"], deployment.get("revision_id")
+    place = ("deployments", 0)
+    if lookup not in (_LATEST, _BY_ID):
+        details.append(_of_body((*place, "revision_lookup"), f"it is {_LATEST} or {_BY_ID}"))
+    elif (revision_id is None) != (lookup == _LATEST):
+        message = f"it goes with the revision_lookup {_BY_ID}, and with no other"
+        details.append(_of_body((*place, "revision_id"), message))
+    if deployment.get("traffic") not in (None, _ALL_TRAFFIC):
+        message = f"the only deployment of an environment gets all the traffic, which is {_ALL_TRAFFIC}"
+        details.append(_of_body((*place, "traffic"), message))
+    if details:
+        raise InvalidRequestError(details)
+    return cast("str | None", revision_id)
+
+
+def _of_body(place: Sequence[str | int], message: str) -> Detail:
+    return {"type": "value_error", "loc": ["body", *place], "msg": f"Value error, {message}"}
+
+
 def _of_query(name: str, message: str, value: str) -> Detail:
     return {"type": "value_error", "loc": ["query", name], "msg": f"Value error, {message}", "input": value[:200]}
 
@@ -317,6 +399,28 @@ def _as_json(stored: Stored) -> bytes:
     return json_bytes(facts)[:-1] + b',"workflow_config":' + stored.config.encode() + b"}"
 
 
+def _environment(environment: StoredEnvironment) -> dict[str, Any]:
+    pinned = environment.pinned
+    by = {"revision_lookup": _LATEST} if pinned is None else {"revision_lookup": _BY_ID, "revision_id": pinned}
+    return {
+        "environment_id": environment.environment_id,
+        "environment_config": {"name": environment.name, "description": environment.description},
+        "created_at": environment.created_at,
+        "created_by": _WHO,
+        "last_updated_at": environment.last_updated_at,
+        "last_updated_by": _WHO,
+        "deployments": [
+            {
+                "deployment_id": environment.deployment_id,
+                "environment_id": environment.environment_id,
+                "deployment_config": {**by, "traffic": _ALL_TRAFFIC},
+                "created_at": environment.deployed_at,
+                "created_by": _WHO,
+            }
+        ],
+    }
+
+
 # --- Problems ------------------------------------------------------------------------------------------------------
 
 
@@ -327,6 +431,10 @@ async def _http_problem(_: Request, error: Exception) -> Response:
 
 async def _not_there(_: Request, error: Exception) -> Response:
     return Json({"detail": str(error)}, 404)
+
+
+async def _in_use(_: Request, error: Exception) -> Response:
+    return Json({"detail": str(error)}, 409)
 
 
 async def _invalid_request(_: Request, error: Exception) -> Response:
