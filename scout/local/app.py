@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hmac
+import re
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from .engine import Engine, RunRequest
@@ -21,9 +23,11 @@ from .history import LocalRun
 from .middleware import FAULT, RUN_ERRORS, AccessReports, RequestMiddleware
 from .names import OwnNamesOnly
 from .plan import Detail, InvalidRequestError
-from .responses import EventStream, Json, RunResponse, json_bytes
+from .responses import EventStream, Json, RunResponse
+from .run_logs import STATUSES, LogFilters, as_json
 from .store import SORTS, Filters, InUseError, KeyTakenError, NotThereError, as_time
-from .validation import RequestRules, parse_body
+from .text import json_bytes
+from .validation import BOOLEANS, RequestRules, parse_body
 from .workers import Worker
 
 if TYPE_CHECKING:
@@ -82,6 +86,8 @@ def build_app(
             gate.route("/v2/workflows/{workflow_id}/revisions/{revision_id}/promote", {"PUT": ends.promote_revision}),
             gate.route("/v2/workflows/{workflow_id}/environments", {"GET": ends.list_environments}),
             gate.route("/v2/workflows/{workflow_id}/environments/{environment_id}", {"PUT": ends.update_environment}),
+            gate.route("/v2/run_logs", {"GET": ends.list_run_logs}),
+            gate.route("/v2/run_logs/details", {"GET": ends.get_run_log}),
         ],
         exception_handlers={
             HTTPException: _http_problem,
@@ -110,6 +116,10 @@ class _Asked:
     def workflow_id(self) -> str:
         """The id of the workflow in the path."""
         return self.in_path("workflow_id")
+
+    def is_true(self, name: str) -> bool:
+        """Return True when a parameter of the query is given and true."""
+        return BOOLEANS.get(self.query.get(name, "").lower(), False)
 
     def in_path(self, name: str) -> str:
         """Return a parameter of the path, decoded."""
@@ -284,13 +294,54 @@ class _Endpoints:
         """`POST /v2/workflows/{workflow_id}/execute`: run a stored workflow."""
         environment = asked.query.get("environment", "production")
         state = self._store.to_run(asked.workflow_id, asked.query.get("revision_id"), environment)
-        return self._run(asked, state.config, state.workflow_key, asked.workflow_id)
+        return self._run(asked, state.config, state.workflow_key, asked.workflow_id, state.revision_id)
 
     def execute_config(self, asked: _Asked) -> Response:
         """`POST /v2/workflows/execute`: run the workflow that comes with the request."""
-        return self._run(asked, asked.body["workflow_config"], asked.body.get("workflow_key"), None)
+        return self._run(asked, asked.body["workflow_config"], asked.body.get("workflow_key"))
 
-    def _run(self, asked: _Asked, config: Mapping[str, Any], key: str | None, workflow_id: str | None) -> Response:
+    def list_run_logs(self, asked: _Asked) -> Response:
+        """`GET /v2/run_logs`: one page of the runs of a stored workflow, newest first, as a stream."""
+        filters = _log_filters(asked.query)
+        limit = min(int(asked.query.get("limit", _USUAL_PAGE)), _LARGEST_PAGE)
+        summary = asked.is_true("summary_only")
+        self._store.check(filters.workflow_id)
+        found = list(islice(self._history.logs.newest_first(filters), limit + 1))
+        next_cursor = str(found.pop().number) if len(found) > limit else None
+
+        async def rows() -> AsyncIterator[bytes]:
+            configs: dict[str, Mapping[str, Any] | None] = {}
+            for run in found:
+                revision_id = run.revision_id or ""
+                if revision_id not in configs:
+                    configs = {revision_id: self._store.config_of(run.workflow_id, revision_id)}
+                yield _row(as_json(run, configs[revision_id], summary=summary))
+            yield _row(json_bytes({"final": True, "next_cursor": next_cursor, "has_more": next_cursor is not None}))
+
+        return StreamingResponse(rows(), media_type="text/event-stream", headers={"cache-control": "no-cache"})
+
+    def get_run_log(self, asked: _Asked) -> Response:
+        """`GET /v2/run_logs/details`: one run of a stored workflow; the newest one of a session."""
+        workflow_id, query = asked.query["workflow_id"], asked.query
+        session_id, run_id = query.get("session_id"), query.get("workflow_run_id")
+        if (session_id is None) == (run_id is None):
+            raise HTTPException(400, "Give either session_id or workflow_run_id, to say which run it is.")
+        self._store.check(workflow_id)
+        filters = LogFilters(workflow_id, session_id=session_id, run_id=run_id)
+        run = next(self._history.logs.newest_first(filters), None)
+        if run is None:
+            raise NotThereError("The log has no such run of this workflow. It has the newest runs of this server.")
+        config = self._store.config_of(workflow_id, run.revision_id or "")
+        return _spliced(as_json(run, config))
+
+    def _run(
+        self,
+        asked: _Asked,
+        config: Mapping[str, Any],
+        key: str | None,
+        workflow_id: str | None = None,
+        revision_id: str | None = None,
+    ) -> Response:
         call = RunRequest(
             workflow_config=config,
             inputs=asked.body.get("inputs") or {},
@@ -298,14 +349,16 @@ class _Endpoints:
             environment=asked.query.get("environment", "production"),
             session_id=asked.query.get("session_id"),
             workflow_id=workflow_id,
+            revision_id=revision_id,
         )
         streaming = asked.body.get("streaming", False)
-        run = self._engine.run(call, partials=streaming)
-        runs = self._history.runs  # bound now, so that a reset during the run drops this run as well
+        # Both lists are bound now, so that a reset during the run drops this run as well.
+        runs, logs = self._history.runs, self._history.logs
+        run = self._engine.run(call, partials=streaming, on_start=logs.add)
 
-        def note(answer: bytes) -> None:
+        def note() -> None:
             asked.request.scope.get(RUN_ERRORS, []).extend(run.errors)
-            runs.add(LocalRun(call.workflow_key, call.environment, json_bytes(call.inputs), answer))
+            runs.add(LocalRun(call.workflow_key, call.environment, run.log.sent, run.log.content))
 
         fault = asked.request.scope.get(FAULT)
         return EventStream(run, fault, note) if streaming else RunResponse(run, fault, note)
@@ -321,8 +374,7 @@ def _filters(query: Mapping[str, str]) -> Filters:
         details.append(_of_query("direction", "it is asc or desc", direction))
     if start_at is not None:
         try:
-            moment = datetime.fromisoformat(start_at)
-            start_at = as_time(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+            start_at = as_time(_moment(start_at))
         except (ValueError, OverflowError):
             details.append(_of_query("start_at", "it is a time, and comes from the next_cursor of a page", start_at))
     if details:
@@ -334,6 +386,47 @@ def _filters(query: Mapping[str, str]) -> Filters:
         words=tuple(query.get("query", "").split()),
         tags=tuple(tag.strip() for tag in query.get("tags", "").split(",") if tag.strip()),
     )
+
+
+def _log_filters(query: Mapping[str, str]) -> LogFilters:
+    """Return the filters of a list of runs. Stricter than the specification, which does not define values."""
+    details: list[Detail] = []
+    times: dict[str, datetime | None] = {}
+    for name in ("start_date", "end_date"):
+        try:
+            times[name] = _moment(query[name]) if name in query else None
+        except (ValueError, OverflowError):
+            details.append(_of_query(name, "it is a time, such as 2025-01-10T15:33:04Z", query[name]))
+    status, cursor = query.get("status"), query.get("cursor")
+    if status not in (None, *STATUSES):
+        details.append(_of_query("status", f"it is one of {', '.join(STATUSES)}", str(status)))
+    if cursor is not None and not re.fullmatch(r"[0-9]{1,18}", cursor):
+        details.append(_of_query("cursor", "it comes from the next_cursor of a page", cursor))
+    if details:
+        raise InvalidRequestError(details)
+    return LogFilters(
+        query["workflow_id"],
+        since=times["start_date"],
+        until=times["end_date"],
+        status=status,
+        session_id=query.get("session_id"),
+        first=None if cursor is None else int(cursor),
+    )
+
+
+def _moment(text: str) -> datetime:
+    """Return a time; without a time zone it is UTC.
+
+    Raises:
+        ValueError: The text is not a time.
+        OverflowError: In UTC it is out of range.
+    """
+    moment = datetime.fromisoformat(text)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _row(content: bytes) -> bytes:
+    return b"data: %b\n\n" % content
 
 
 def _revision_to_deploy(body: Mapping[str, Any], environment: StoredEnvironment) -> str | None:
