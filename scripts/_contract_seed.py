@@ -29,23 +29,20 @@ def main() -> None:
     workflow_id = ask("POST", "/v2/workflows?workflow_key=contract", CONFIG)["data"]["workflow_id"]
     path = f"/v2/workflows/{workflow_id}"
     revisions = [ask("POST", f"/v2/workflows/revisions?workflow_id={workflow_id}", CONFIG) for _ in range(50)]
-    sessions = [f"sess_contract_{number}" for number in range(5)]
-    runs = [ask("POST", f"{path}/execute?session_id={each}", {"streaming": False}) for each in sessions]
     environments = {each["environment_config"]["name"]: each for each in ask("GET", f"{path}/environments")["data"]}
-    always = {"workflow_id": workflow_id, "environment_id": environments["staging"]["environment_id"]}
-    often = {
-        "revision_id": [each["data"]["revision_id"] for each in revisions],
-        "session_id": sessions,
-        "workflow_run_id": [each["run"]["workflow_run_id"] for each in runs],
+    run = ask("POST", f"{path}/execute", {"streaming": False})["run"]
+    known = {
+        "workflow_id": workflow_id,
+        "environment_id": environments["staging"]["environment_id"],
+        "workflow_run_id": run["workflow_run_id"],
     }
-    for name, values in often.items():
-        print(f"[dictionaries.{name}]\nvalues = {json.dumps(values)}")
+    print(f"[dictionaries.revisions]\nvalues = {json.dumps([each['data']['revision_id'] for each in revisions])}")
     print("[parameters]")
     for place in ("path", "query"):
-        for name, value in always.items():
+        for name, value in known.items():
             print(f'"{place}.{name}" = "{value}"')
-        for name in often:
-            print(f'"{place}.{name}" = {{ dictionary = "{name}", probability = 0.7 }}')
+        # Not always the same: they are deleted as well.
+        print(f'"{place}.revision_id" = {{ dictionary = "revisions", probability = 0.7 }}')
 
 
 def ask(method: str, path: str, body: Any = None) -> Any:
