@@ -183,7 +183,10 @@ def test_a_run_that_has_not_ended_may_go_on(file: Path) -> None:
     with Server(json_answer(STARTED)) as server:
         done = scout("run", file, url=server.url)
 
-    assert done.stderr.endswith("the run may go on, so make sure before you run it again\n")
+    assert done.stderr.splitlines()[-2:] == [
+        "scout: this is not the whole answer; the run may go on, so make sure before you run it again",
+        f"scout: to find out what became of it: scout runs find {STARTED['workflow_id']} {STARTED['run']['session_id']}",
+    ]
 
 
 # --- What is refused before it is sent --------------------------------------------------------------------------------

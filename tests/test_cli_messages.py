@@ -124,7 +124,15 @@ def log_of(server: Server) -> bytes:
             streamed(BEGIN, HEL, OTHER, LO, END),
             ["Hel", "scout: block other started", "lo", "scout: run run_1 completed in "],
         ),
-        (streamed(BEGIN, HEL), ["Hel", "scout: the stream ended before the run did", "scout: this is not the whole"]),
+        (
+            streamed(BEGIN, HEL),
+            [
+                "Hel",
+                "scout: the stream ended before the run did",
+                "scout: this is not the whole",
+                "scout: to find out what became of it: scout runs find wf_1 sess_1",
+            ],
+        ),
         (interrupted_stream, ["Hel", "scout: interrupted; if the run had started, it may go on"]),
     ],
     ids=["whole", "progress", "broken", "Ctrl-C"],

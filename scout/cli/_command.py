@@ -40,6 +40,7 @@ COMMANDS = {
     "diff": (_LOOK, "compare two workflows, files or stored ones"),
     "deploy": (_STORED, "store workflow files: show what would change, ask, and do it"),
     "workflows": (_STORED, "list, get, pull, deploy, delete and run them"),
+    "runs": (_STORED, "list runs of stored workflows, show them, find out what became of one"),
     "doctor": (_SETUP, "find out why the key, the address or the network does not work"),
     "completion": (_SETUP, "print the completion script for a shell"),
 }
@@ -97,6 +98,10 @@ def _module_of(command: str) -> ModuleType:
             from scout.cli import workflows
 
             return workflows
+        case "runs":
+            from scout.cli import runs
+
+            return runs
         case "doctor":
             from scout.cli import doctor
 

@@ -87,6 +87,8 @@ def carry_out(
     )
     inputs = _inputs.gather(args.input, args.inputs)
     keeper = _keeping.Keeper(args)
+    if not is_local and args.replay is None:
+        _exits.name_the_log(_connection.base_url_options(args))
 
     from scout import ScoutError, UnprocessableEntityError
 

@@ -11,10 +11,10 @@ from scout.cli._terminal import answer, as_json, talk
 TYPE_CHECKING = False  # as in `_command`
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator, Mapping, Sequence
     from typing import Any
 
-    from scout import ScoutError
+    from scout import Run, ScoutError
     from scout.cli._places import Place
 
 # The table in docs/command-line.md has more words.
@@ -51,6 +51,7 @@ class _State:
 
     as_json = False
     run: Mapping[str, Any] | None = None  # as far as it is known when the command is interrupted
+    connection: Sequence[str] | None = None  # the options with which `scout runs` reaches the log of the run
 
 
 _state = _State()
@@ -58,12 +59,21 @@ _state = _State()
 
 def begin(*, as_json: bool) -> None:
     """Begin a command, whose errors are printed as JSON as well when that was asked for with `--json`."""
-    _state.as_json, _state.run = as_json, None
+    _state.as_json, _state.run, _state.connection = as_json, None, None
 
 
 def keep(run: Mapping[str, Any]) -> None:
     """Keep what is known of a run, for the error of a command that is interrupted."""
     _state.run = run
+
+
+def name_the_log(connection: Sequence[str]) -> None:
+    """Name the command that asks the log in each error after which a run may have started.
+
+    Args:
+        connection: The options with which it reaches the server of the run.
+    """
+    _state.connection = connection
 
 
 def hold_in_result() -> None:
@@ -133,8 +143,22 @@ def explain(error: ScoutError, *places: Place, unknown_outcome: str = _UNKNOWN_O
     elif isinstance(error, APIError) and error.run_may_have_started:
         talk(unknown_outcome)
     facts = _facts(error, places)
+    if error.run_may_have_started:
+        _name_command(facts["workflow_id"], facts["session_id"])
     may_have_started = error.run_may_have_started
     return report(type(error).__name__, text, code_of(error), run_may_have_started=may_have_started, run=run, **facts)
+
+
+def _name_command(workflow_id: str | None, session_id: str | None) -> None:
+    """Print the command that asks the log what became of a run, if the log can be asked."""
+    if _state.connection is None or not workflow_id or not session_id:
+        return
+    import shlex
+
+    words = ["scout", "runs", "find", *_state.connection, workflow_id, session_id]
+    if workflow_id.startswith("-") or session_id.startswith("-"):
+        words.insert(-2, "--")
+    talk(f"to find out what became of it: {shlex.join(words)}")
 
 
 def code_of(error: ScoutError) -> int:
@@ -154,6 +178,9 @@ def _facts(error: ScoutError, places: tuple[Place, ...]) -> dict[str, Any]:
     """Return what an error knows beside its message; `None` for what it does not know."""
     names = ("status", "request_id", "retry_after", "path", "line", "column")
     facts = {name: getattr(error, name, None) for name in names}
+    run: Run | None = getattr(error, "run", None)
+    for name in ("workflow_id", "session_id"):
+        facts[name] = getattr(error, name, None) or getattr(run, name, None)
     if places:
         facts |= {name: getattr(places[0], name) for name in ("path", "line", "column")}
         facts["places"] = [place.as_json() for place in places]

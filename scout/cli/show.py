@@ -42,7 +42,13 @@ def _show(args: argparse.Namespace) -> int:
             return code
     if args.json:
         answer_json(run.to_dict(decimals=True))
-        return _exits.DONE
+    else:
+        display(run)
+    return _exits.DONE
+
+
+def display(run: Run) -> None:
+    """Print the output of a run, or why it has none, and its blocks over time."""
     if run.ok and run.output_block_id is None:
         talk(f"the run has no output block; its outputs are in --json: {', '.join(run.outputs)}")
     said = run.text if run.ok else "\n".join(run.errors) or run.text
@@ -50,7 +56,6 @@ def _show(args: argparse.Namespace) -> int:
         answer(escape(said))
         answer("")
     answer(escape(_keeping.text_of(run.timeline())))
-    return _exits.DONE
 
 
 def _read(name: str) -> Run:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import datetime
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from scout._pictures import display_width
 from scout.cli import _checks, _connection, _execution, _exits, _references, _storing
 from scout.cli._references import reference
-from scout.cli._terminal import agrees, answer, answer_array, answer_json, as_json, can_ask, escape, talk
+from scout.cli._table import Table as _Table
+from scout.cli._table import plain as _plain
+from scout.cli._table import time_of as _time
+from scout.cli._table import up_to
+from scout.cli._terminal import agrees, answer, answer_array, answer_json, as_json, can_ask, talk
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from scout import Scout, StoredWorkflow, WorkflowPage, Workflows
+    from scout import Scout, StoredWorkflow, Workflows
 
 DESCRIPTION = """\
 Manage and run stored workflows. Use --json in programs: tables and messages may
@@ -31,7 +33,6 @@ examples:
 """
 
 _LONGEST_NAME = 100  # bytes; file systems allow 255
-_WIDEST = 40  # columns of the terminal; a longer cell shifts the rest of its row
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,6 +89,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _execution.add_arguments(each)
     _connection.add_base_url(each)
     _connection.add_arguments(each)
+    each.add_argument_group("connection").add_argument(
+        "--resolve",
+        type=float,
+        metavar="SECONDS",
+        help="when the connection breaks after the run may have started: how long to ask the log for its result, "
+        "without --stream and --timeline (default: not at all)",
+    )
     _connection.add_cassettes(each)
     each.set_defaults(handler=_run)
 
@@ -135,7 +143,7 @@ def _add_json(parser: argparse.ArgumentParser, what: str) -> None:
 def _list(workflows: Workflows, args: argparse.Namespace) -> int:
     names = ("query", "tags", "sort", "direction", "limit", "start_at")
     pages = workflows.list(**_connection.given(args, *names)).pages()
-    found = _up_to(args.limit, pages)
+    found = up_to(args.limit, (page.workflows for page in pages))
     if args.json:
         answer_array(each.raw for several in found for each in several)
         return _exits.DONE
@@ -145,16 +153,6 @@ def _list(workflows: Workflows, args: argparse.Namespace) -> int:
     if not table.has_rows:
         talk("there are no workflows" if args.query is None and args.tags is None else "no workflow matches")
     return _exits.DONE
-
-
-def _up_to(limit: int | None, pages: Iterable[WorkflowPage]) -> Iterator[list[StoredWorkflow]]:
-    """Yield the workflows of each page, up to a total of `limit`."""
-    for page in pages:
-        yield page.workflows[:limit]
-        if limit is not None:
-            limit -= len(page.workflows)
-            if limit <= 0:
-                return
 
 
 def _get(workflows: Workflows, args: argparse.Namespace) -> int:
@@ -250,33 +248,12 @@ def _run(args: argparse.Namespace) -> int:
     def connect() -> Scout:
         return _connection.connect(args, transport=_connection.transport(args))
 
-    return _execution.carry_out(args, lambda: reference(args.id), connect, stored)
+    if args.resolve is not None and (args.stream or args.timeline is not None):
+        raise _exits.UsageError("--resolve goes without --stream and --timeline; after those, use `scout runs find`")
+    return _execution.carry_out(args, lambda: reference(args.id), connect, stored, "resolve")
 
 
 # --- Output -------------------------------------------------------------------------------------------------------
-
-
-class _Table:
-    """A table that is printed page by page, so that a long list begins at once. Columns can grow with each page."""
-
-    def __init__(self, *heading: str) -> None:
-        self._heading = heading
-        self._widths = [0] * len(heading)
-        self.has_rows = False
-
-    def add(self, rows: Iterable[tuple[str, ...]]) -> None:
-        """Print rows."""
-        new = list(rows)
-        if not new:
-            return
-        if not self.has_rows:
-            new.insert(0, self._heading)
-            self.has_rows = True
-        for place, width in enumerate(self._widths):
-            self._widths[place] = max(width, *(min(display_width(row[place]), _WIDEST) for row in new), 0)
-        for row in new:
-            cells = (cell + " " * (width - display_width(cell)) for cell, width in zip(row, self._widths, strict=True))
-            answer("  ".join(cells).rstrip())
 
 
 def _row(workflow: StoredWorkflow) -> tuple[str, str, str, str]:
@@ -296,19 +273,6 @@ def _block_ids(workflow: StoredWorkflow) -> list[object]:
         return []
     found = cast("Iterable[Any]", blocks)
     return [cast("Mapping[str, Any]", block).get("block_id") for block in found if isinstance(block, dict)]
-
-
-def _time(value: object) -> str:
-    """Return a time to the second, in the time zone of the server; anything else as `_plain`."""
-    if isinstance(value, datetime.datetime):
-        return value.isoformat(sep=" ", timespec="seconds")
-    return _plain(value or None)
-
-
-def _plain(value: object) -> str:
-    """Return a value of the server as one line: empty for `None`, JSON for a value that is not text."""
-    text = value if isinstance(value, str) else "" if value is None else as_json(value)
-    return escape(" ".join(text.split()))
 
 
 def _file_name(workflow: StoredWorkflow) -> str:
