@@ -170,7 +170,10 @@ def _run_command(argv: Sequence[str] | None) -> int:
     except KeyboardInterrupt as interrupt:
         message = "; ".join(["interrupted", *map(str, interrupt.args)])
         talk_of_interrupt(message)
-        return _exits.report("Interrupted", message, _exits.INTERRUPTED, run_may_have_started=bool(interrupt.args))
+        may_have_started, ids = bool(interrupt.args), _exits.ids_of_run()
+        if may_have_started:
+            _exits.name_command(**ids)
+        return _exits.report("Interrupted", message, _exits.INTERRUPTED, run_may_have_started=may_have_started, **ids)
     except OSError as error:
         if error.filename is None:
             raise

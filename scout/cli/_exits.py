@@ -52,6 +52,7 @@ class _State:
     as_json = False
     run: Mapping[str, Any] | None = None  # as far as it is known when the command is interrupted
     connection: Sequence[str] | None = None  # the options with which `scout runs` reaches the log of the run
+    ids: tuple[str | None, str | None] = (None, None)  # of the workflow and of the session that were sent
 
 
 _state = _State()
@@ -59,7 +60,7 @@ _state = _State()
 
 def begin(*, as_json: bool) -> None:
     """Begin a command, whose errors are printed as JSON as well when that was asked for with `--json`."""
-    _state.as_json, _state.run, _state.connection = as_json, None, None
+    _state.as_json, _state.run, _state.connection, _state.ids = as_json, None, None, (None, None)
 
 
 def keep(run: Mapping[str, Any]) -> None:
@@ -67,13 +68,15 @@ def keep(run: Mapping[str, Any]) -> None:
     _state.run = run
 
 
-def name_the_log(connection: Sequence[str]) -> None:
-    """Name the command that asks the log in each error after which a run may have started.
+def name_the_log(connection: Sequence[str], workflow_id: str | None, session_id: str | None) -> None:
+    """Name the command that asks the log, from now on, whenever a run may have started and there is no answer.
 
     Args:
-        connection: The options with which it reaches the server of the run.
+        connection: The options with which the command reaches the server of the run.
+        workflow_id: The workflow that is sent, as the command takes it; `None` for a config.
+        session_id: The session that is sent.
     """
-    _state.connection = connection
+    _state.connection, _state.ids = connection, (workflow_id, session_id)
 
 
 def hold_in_result() -> None:
@@ -144,12 +147,12 @@ def explain(error: ScoutError, *places: Place, unknown_outcome: str = _UNKNOWN_O
         talk(unknown_outcome)
     facts = _facts(error, places)
     if error.run_may_have_started:
-        _name_command(facts["workflow_id"], facts["session_id"])
+        name_command(facts["workflow_id"], facts["session_id"])
     may_have_started = error.run_may_have_started
     return report(type(error).__name__, text, code_of(error), run_may_have_started=may_have_started, run=run, **facts)
 
 
-def _name_command(workflow_id: str | None, session_id: str | None) -> None:
+def name_command(workflow_id: str | None, session_id: str | None) -> None:
     """Print the command that asks the log what became of a run, if the log can be asked."""
     if _state.connection is None or not workflow_id or not session_id:
         return
@@ -199,6 +202,12 @@ def _code_in(body: object) -> str | int | None:
     parts = (whole, whole.get("detail"), whole.get("error"))
     codes = (cast("Mapping[str, Any]", part).get("code") for part in parts if isinstance(part, Mapping))
     return next((code for code in codes if isinstance(code, str | int)), None)
+
+
+def ids_of_run() -> dict[str, str | None]:
+    """Return the ids of the workflow and the session of a run that is interrupted, as far as they are known."""
+    sent = dict(zip(("workflow_id", "session_id"), _state.ids, strict=True))
+    return {name: (_state.run or {}).get(name) or known for name, known in sent.items()}
 
 
 @contextlib.contextmanager

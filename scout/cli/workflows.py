@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -250,6 +251,8 @@ def _run(args: argparse.Namespace) -> int:
 
     if args.resolve is not None and (args.stream or args.timeline is not None):
         raise _exits.UsageError("--resolve goes without --stream and --timeline; after those, use `scout runs find`")
+    if args.session_id is None and args.record is None and args.replay is None:
+        args.session_id = f"sess_{uuid.uuid4().hex}"  # so that a run can be found after Ctrl-C
     return _execution.carry_out(args, lambda: reference(args.id), connect, stored, "resolve")
 
 
