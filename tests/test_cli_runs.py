@@ -450,16 +450,19 @@ class TestAfterAnUnknownOutcome:
             done = scout("workflows", "run", "wf_1", "--resolve", 0.2, url=server.url)
 
         assert done.returncode == 3
+        assert (
+            "scout: the run logs do not have this run yet, which does not mean that it did not start\n" in done.stderr
+        )
         assert command_in(done)[2] == "wf_1"
         assert sum("/execute" in request.path for request in server.requests) == 1
 
-    @pytest.mark.parametrize("option", ["--stream", "--timeline"])
-    def test_resolve_is_for_plain_runs(self, option: str) -> None:
+    @pytest.mark.parametrize("option", ["--stream", "--timeline", "--session-id=mine"])
+    def test_resolve_is_for_plain_runs_in_a_session_of_their_own(self, option: str) -> None:
         with refused_url() as url:
             done = scout("workflows", "run", "wf_1", "--resolve", 20, option, url=url)
 
         assert done.returncode == 2
-        assert "--resolve goes without --stream and --timeline" in done.stderr
+        assert "--resolve goes without --stream, --timeline and --session-id" in done.stderr
 
     @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
     def test_ctrl_c_names_the_session_that_was_sent(self) -> None:

@@ -141,6 +141,8 @@ def explain(error: ScoutError, *places: Place, unknown_outcome: str = _UNKNOWN_O
     talk(text)
     for place in places:
         talk(str(place))
+    for note in getattr(error, "__notes__", ()):
+        talk(note)
     if isinstance(error, StreamError) or getattr(error, "run", None) is not None:
         talk(_NOT_FINISHED)
     elif isinstance(error, APIError) and error.run_may_have_started:

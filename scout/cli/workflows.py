@@ -95,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar="SECONDS",
         help="when the connection breaks after the run may have started: how long to ask the log for its result, "
-        "without --stream and --timeline (default: not at all)",
+        "without --stream, --timeline and --session-id (default: not at all)",
     )
     _connection.add_cassettes(each)
     each.set_defaults(handler=_run)
@@ -249,10 +249,13 @@ def _run(args: argparse.Namespace) -> int:
     def connect() -> Scout:
         return _connection.connect(args, transport=_connection.transport(args))
 
-    if args.resolve is not None and (args.stream or args.timeline is not None):
-        raise _exits.UsageError("--resolve goes without --stream and --timeline; after those, use `scout runs find`")
-    if args.session_id is None and args.record is None and args.replay is None:
-        args.session_id = f"sess_{uuid.uuid4().hex}"  # so that a run can be found after Ctrl-C
+    if args.resolve is None:
+        if args.session_id is None and args.record is None and args.replay is None:
+            args.session_id = f"sess_{uuid.uuid4().hex}"  # so that a run can be found after Ctrl-C
+    elif args.stream or args.timeline is not None or args.session_id is not None:
+        raise _exits.UsageError(
+            "--resolve goes without --stream, --timeline and --session-id: those need `scout runs find`"
+        )
     return _execution.carry_out(args, lambda: reference(args.id), connect, stored, "resolve")
 
 
