@@ -13,7 +13,15 @@ from ._requests import RUN_MAY_HAVE_STARTED
 from ._retry import REFUSED, retry_after
 from ._sse import is_stream
 from .errors import APIResponseError, APIStatusError, ConfigurationError
-from .results import Run, StoredWorkflow, WorkflowPage, parse_timestamp, run_in_answer
+from .results import (
+    EnvironmentDeployment,
+    Run,
+    StoredWorkflow,
+    WorkflowEnvironment,
+    WorkflowPage,
+    parse_timestamp,
+    run_in_answer,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +31,12 @@ if TYPE_CHECKING:
 __all__ = [
     "Answer",
     "read_any_run",
+    "read_change",
     "read_deletion",
+    "read_environments",
     "read_page",
+    "read_revision",
+    "read_revisions",
     "read_run",
     "read_workflow",
     "status_error",
@@ -110,11 +122,8 @@ def read_workflow(answer: Answer) -> StoredWorkflow:
 def read_page(answer: Answer) -> WorkflowPage:
     """Read a page of stored workflows from a 2xx answer. Raises as `read_workflow`."""
     data = _decode(answer)
-    found = data.get("data")
-    if not is_list(found):
-        raise _not_understood(answer, "it holds no list of workflows (data)")
     return WorkflowPage(
-        workflows=[_stored(answer, each, f"its data[{number}]") for number, each in enumerate(found)],
+        workflows=[_stored(answer, each, name) for name, each in _listed(answer, data, "workflows")],
         next_cursor=text_or_none(data.get("next_cursor")),
         raw=data,
     )
@@ -126,6 +135,93 @@ def read_deletion(answer: Answer) -> str:
     if not isinstance(detail, str | None):
         raise _not_understood(answer, f"its detail is {type(detail).__name__} where text belongs")
     return detail or ""
+
+
+# --- Revisions and environments -----------------------------------------------------------------------------------
+
+
+def read_revisions(answer: Answer) -> list[StoredWorkflow]:
+    """Read the revisions of a workflow from a 2xx answer. Raises as `read_workflow`."""
+    return [_stored(answer, each, name) for name, each in _listed(answer, _decode(answer), "revisions")]
+
+
+def read_revision(answer: Answer) -> StoredWorkflow | None:
+    """Read a changed revision from a 2xx answer; `None` when it does not hold one. Raises as `read_workflow`."""
+    found = _decode(answer).get("data") if answer.body else None
+    return None if found is None else _stored(answer, found, "its data")
+
+
+def read_environments(answer: Answer) -> list[WorkflowEnvironment]:
+    """Read the environments of a workflow from a 2xx answer.
+
+    Raises:
+        APIResponseError: the answer does not hold them.
+    """
+    return [_environment(answer, each, name) for name, each in _listed(answer, _decode(answer), "environments")]
+
+
+def read_change(answer: Answer, asked: str) -> None:
+    """Read from a 2xx answer that a change was made. Without a word on it, the status says so.
+
+    Args:
+        answer: The answer.
+        asked: The change, for the message of an error.
+
+    Raises:
+        APIResponseError: the answer cannot be understood, or says that the change was not made.
+    """
+    if answer.body and _decode(answer).get("success") is False:
+        raise APIResponseError(
+            f"the server says that this was not done (success: false): {asked}",
+            status=answer.status,
+            body=answer.body,
+        )
+
+
+def _listed(answer: Answer, data: Mapping[str, Any], what: str) -> list[tuple[str, Any]]:
+    """Return the items of a list, each with its name for the message of an error."""
+    found = data.get("data")
+    if not is_list(found):
+        raise _not_understood(answer, f"it holds no list of {what} (data)")
+    return [(f"its data[{number}]", each) for number, each in enumerate(found)]
+
+
+def _environment(answer: Answer, found: Any, name: str) -> WorkflowEnvironment:
+    if not is_mapping(found):
+        raise _not_understood(answer, f"{name} is no environment: it is no object")
+    config, deployments = found.get("environment_config"), found.get("deployments")
+    environment_id = found.get("environment_id")
+    its_name = config.get("name") if is_mapping(config) else None
+    if isinstance(environment_id, str) and is_mapping(config) and isinstance(its_name, str) and is_list(deployments):
+        return WorkflowEnvironment(
+            id=environment_id,
+            name=its_name,
+            description=text_or_none(config.get("description")) or "",
+            deployments=tuple(
+                _deployment(answer, each, f"{name}.deployments[{number}]") for number, each in enumerate(deployments)
+            ),
+            created_at=parse_timestamp(found.get("created_at")),
+            last_updated_at=parse_timestamp(found.get("last_updated_at")),
+            raw=found,
+        )
+    lacking = [] if isinstance(environment_id, str) else ["environment_id"]
+    lacking += [] if isinstance(its_name, str) else ["environment_config.name"]
+    lacking += [] if is_list(deployments) else ["deployments"]
+    raise _not_understood(answer, f"{name} is no environment: it lacks {' and '.join(lacking)}")
+
+
+def _deployment(answer: Answer, found: Any, name: str) -> EnvironmentDeployment:
+    config = found.get("deployment_config") if is_mapping(found) else None
+    if not is_mapping(config):
+        raise _not_understood(answer, f"{name} does not say what runs: it lacks deployment_config")
+    lookup, traffic = config.get("revision_lookup"), config.get("traffic")
+    return EnvironmentDeployment(
+        # Another way of looking up, which is not known here, may find another revision than the one named beside it.
+        revision_id=text_or_none(config.get("revision_id")) if lookup in ("revision_id", None) else None,
+        follows_latest=lookup == "latest",
+        traffic=traffic if isinstance(traffic, int) and not isinstance(traffic, bool) else None,
+        raw=found,
+    )
 
 
 def _stored(answer: Answer, found: Any, name: str) -> StoredWorkflow:

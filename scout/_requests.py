@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from ._json import LONG, MAX_REPEATED, is_list, is_mapping, json_fault, write_json
 from ._retry import foreign
 from .errors import ConfigurationError, WorkflowFileError
-from .results import StoredWorkflow
+from .results import StoredWorkflow, WorkflowEnvironment
 from .workflow_files import LoadedWorkflow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from scout_generated import AuthenticatedClient
     from scout_generated.models.workflow_config import WorkflowConfig
@@ -30,12 +30,18 @@ __all__ = [
     "checked_body",
     "create_request",
     "delete_request",
+    "delete_revision_request",
+    "environment_request",
+    "environments_request",
     "execute_request",
     "execute_stored_request",
     "get_request",
     "list_request",
+    "promote_request",
     "raw_client",
+    "rename_revision_request",
     "revision_request",
+    "revisions_request",
     "update_request",
     "with_inputs",
 ]
@@ -226,6 +232,70 @@ def delete_request(workflow_id: str, **extra: Any) -> Request:
     return _request(parts, repeatable=True, unknown_outcome="the workflow may have been deleted", **extra)
 
 
+def revisions_request(workflow_id: str, **extra: Any) -> Request:
+    """Build `GET /v2/workflows/{workflow_id}/revisions`. Raises as `execute_request`."""
+    from scout_generated.operations.list_workflow_revisions import get_kwargs
+
+    return _request(get_kwargs(_segment(workflow_id)), repeatable=True, **extra)
+
+
+def rename_revision_request(
+    workflow_id: str, revision_id: str, name: str, description: str | None, **extra: Any
+) -> Request:
+    """Build `PUT /v2/workflows/{workflow_id}/revisions/{revision_id}`. Raises as `execute_request`."""
+    from scout_generated.operations.rename_workflow_revision import get_kwargs
+
+    if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError(f"name must be text, not {type(name).__name__}")
+    _check_name("name", name)
+    _check_text("description", description)
+    path = _segment(workflow_id), _segment(revision_id, "revision_id")
+    parts = get_kwargs(*path, body=_body({"name": name, "description": description}))
+    return _request(parts, repeatable=True, unknown_outcome="the revision may have been renamed", **extra)
+
+
+def delete_revision_request(workflow_id: str, revision_id: str, **extra: Any) -> Request:
+    """Build `DELETE /v2/workflows/{workflow_id}/revisions/{revision_id}`. Raises as `execute_request`."""
+    from scout_generated.operations.delete_workflow_revision import get_kwargs
+
+    parts = get_kwargs(_segment(workflow_id), _segment(revision_id, "revision_id"))
+    return _request(parts, repeatable=True, unknown_outcome="the revision may have been deleted", **extra)
+
+
+def promote_request(workflow_id: str, revision_id: str, **extra: Any) -> Request:
+    """Build `PUT /v2/workflows/{workflow_id}/revisions/{revision_id}/promote`. Raises as `execute_request`."""
+    from scout_generated.operations.promote_workflow_revision import get_kwargs
+
+    parts = get_kwargs(_segment(workflow_id), _segment(revision_id, "revision_id"))
+    return _request(parts, repeatable=True, unknown_outcome="the revision may have been promoted", **extra)
+
+
+def environments_request(workflow_id: str, **extra: Any) -> Request:
+    """Build `GET /v2/workflows/{workflow_id}/environments`. Raises as `execute_request`."""
+    from scout_generated.operations.list_workflow_environments import get_kwargs
+
+    return _request(get_kwargs(_segment(workflow_id)), repeatable=True, **extra)
+
+
+def environment_request(
+    workflow_id: str, environment: WorkflowEnvironment, deployments: Sequence[Mapping[str, Any]], **extra: Any
+) -> Request:
+    """Build `PUT /v2/workflows/{workflow_id}/environments/{environment_id}`. Raises as `execute_request`.
+
+    Args:
+        workflow_id: The workflow.
+        environment: The environment, as it is stored. Its name and its description are sent back.
+        deployments: What it is to run.
+        **extra: The options of the call that are parts of the request.
+    """
+    from scout_generated.operations.update_workflow_environment import get_kwargs
+
+    body = {"name": environment.name, "description": environment.description, "deployments": list(deployments)}
+    parts = get_kwargs(_segment(workflow_id), _segment(environment.id, "environment_id"), body=_body(body))
+    outcome = f"the environment {environment.name!r} may have been changed"
+    return _request(parts, repeatable=True, unknown_outcome=outcome, **extra)
+
+
 def _request(
     parts: Mapping[str, Any],
     *,
@@ -271,20 +341,26 @@ class _Body:
         return {name: value for name, value in self.members.items() if value is not None or self.is_config}
 
 
-def _segment(workflow_id: object) -> str:
-    """Check that an id is one path segment, and return it; the generated package encodes it."""
-    kind = type(workflow_id).__name__
-    if is_mapping(workflow_id) or isinstance(workflow_id, os.PathLike | LoadedWorkflow | StoredWorkflow):
+def _segment(id: object, name: str = "id") -> str:  # noqa: A002 - as in the public methods
+    """Check that an id is one path segment, and return it; the generated package encodes it.
+
+    Args:
+        id: The id.
+        name: The name of the argument; `id` is the id of a workflow.
+    """
+    kind = type(id).__name__
+    text = "the text of a workflow's id" if name == "id" else "text"
+    if name == "id" and (is_mapping(id) or isinstance(id, os.PathLike | LoadedWorkflow | StoredWorkflow)):
         raise ConfigurationError(
-            f"id must be the text of a workflow's id, not {kind}; this call is for stored "
+            f"id must be {text}, not {kind}; this call is for stored "
             "workflows, and a config or a file is run by Scout.execute or Scout.stream"
         )
-    _check_name("id", workflow_id)
-    if not isinstance(workflow_id, str):
-        raise ConfigurationError(f"id must be the text of a workflow's id, not {kind}")
-    if workflow_id in (".", ".."):
-        raise ConfigurationError(f"id must not be {workflow_id!r}, which in an address means another place")
-    return workflow_id
+    if not isinstance(id, str):
+        raise ConfigurationError(f"{name} must be {text}, not {kind}")
+    _check_name(name, id)
+    if id in (".", ".."):
+        raise ConfigurationError(f"{name} must not be {id!r}, which in an address means another place")
+    return id
 
 
 def _check_name(name: str, value: object) -> None:

@@ -948,6 +948,7 @@ def test_both_have_the_same_methods_and_parameters() -> None:
     assert shape(scout.Workflows) == shape(scout.AsyncWorkflows)
     assert set(shape(scout.Workflows)) == {
         *("list", "get", "find", "create", "update", "delete", "create_revision", "deploy", "execute", "stream"),
+        *("revisions", "rename_revision", "delete_revision", "promote", "environments", "set_environment"),
     }
 
 

@@ -12,11 +12,12 @@ from urllib.parse import urlsplit
 
 from scout._config import Config, check_count, check_flag, is_loopback
 from scout._json import is_mapping, parse_json, write_json
+from scout._keys import key_in
 from scout._options import RUN_OPTIONS, CallOptions, RunOptions, apply_options
 from scout._requests import execute_request, execute_stored_request
 from scout.errors import ConfigurationError
 from scout.workflow_files import LoadedWorkflow, WorkflowSource, is_workflow_id, load_workflow
-from scout.workflows import AsyncWorkflows, Workflows, key_in
+from scout.workflows import AsyncWorkflows, Workflows
 
 from ._job import BatchEngine, Job
 
