@@ -197,6 +197,7 @@ class TestList:
             (["--since", "2026-02-30"], "'2026-02-30' is not a time"),
             (["--since", "1h", "--until", "2h"], "is later than --until"),
             (["--status", "faild"], "none of completed, failed, running; did you mean failed?"),
+            (["--session", ""], "argument --session: must not be empty"),
             (["--limit", "0"], "--limit must be a whole number"),
             (["--limt", "1"], "there is no option --limt; did you mean --limit?"),
         ],

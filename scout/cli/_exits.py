@@ -156,14 +156,17 @@ def explain(error: ScoutError, *places: Place, unknown_outcome: str = _UNKNOWN_O
 
 def name_command(workflow_id: str | None, session_id: str | None) -> None:
     """Print the command that asks the log what became of a run, if the log can be asked."""
-    if _state.connection is None or not workflow_id or not session_id:
-        return
+    if _state.connection is not None and workflow_id and session_id:
+        talk(f"to find out what became of it: {find_command(_state.connection, workflow_id, session_id)}")
+
+
+def find_command(connection: Sequence[str], workflow_id: str, session_id: str) -> str:
+    """Return the command that asks the log what became of the run of a session, for a shell."""
     import shlex
 
-    words = ["scout", "runs", "find", *_state.connection, workflow_id, session_id]
-    if workflow_id.startswith("-") or session_id.startswith("-"):
-        words.insert(-2, "--")
-    talk(f"to find out what became of it: {shlex.join(words)}")
+    ids = [workflow_id, session_id]
+    end_of_options = ["--"] if any(each.startswith("-") for each in ids) else []
+    return shlex.join(["scout", "runs", "find", *connection, *end_of_options, *ids])
 
 
 def code_of(error: ScoutError) -> int:

@@ -59,17 +59,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=OneOf("completed", "failed", _RUNNING),
         help=f"only runs with this status: completed, failed or {_RUNNING}",
     )
-    group.add_argument("--session", metavar="ID", help="only runs of this session")
+    group.add_argument("--session", metavar="ID", type=_filled, help="only runs of this session")
     group.add_argument("--limit", type=int, metavar="N", help="the maximum number of runs")
     _add_json(each, "print a JSON array, with the whole log of one run per line")
 
     what = "show a run: output, blocks, prices and a timeline"
     examples = (f"hello {_RUN}", f"hello --session {_SESSION} --save run.json")
     each = _action(actions.add_parser, "show", what, _show, *examples)
-    each.add_argument("run_id", metavar="RUN_ID", nargs="?", help="the id of the run")
+    each.add_argument("run_id", metavar="RUN_ID", nargs="?", type=_filled, help="the id of the run")
     each.add_argument(
         "--session",
         metavar="ID",
+        type=_filled,
         help="the run of this session, instead of RUN_ID; which one of several is up to Scout",
     )
     group = each.add_argument_group("output")
@@ -84,7 +85,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         actions.add_parser, "find", what, _find, f"hello {_SESSION}", f"hello {_SESSION} --within 300 --json"
     )
     each.description = f"{each.description}\n\n{_FIND}"
-    each.add_argument("session", metavar="SESSION", help="the session of the run, as the error message names it")
+    each.add_argument(
+        "session", metavar="SESSION", type=_filled, help="the session of the run, as the error message names it"
+    )
     each.add_argument(
         "--within", type=float, default=30.0, metavar="SECONDS", help="how long to ask the log (default: 30)"
     )
@@ -139,6 +142,12 @@ def _moment(text: str) -> datetime:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a time such as 30m, 2h, 3d, 2026-11-27 or 2026-11-27T09:30:00Z"
         ) from None
+
+
+def _filled(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("must not be empty")
+    return text
 
 
 # --- Actions ------------------------------------------------------------------------------------------------------
@@ -236,11 +245,11 @@ def _facts(record: RunRecord) -> str:
     """Return one line about a run: what its output and its timeline do not tell."""
     took, cost = _seconds(record), _cost(record)
     facts = [
-        f"run {record.id} {_status(record)}{f' in {took}' if took else ''}",
+        f"run {plain(record.id)} {plain(_status(record))}{f' in {took}' if took else ''}",
         f"cost {cost}" if cost else None,
-        record.environment,
-        f"revision {record.revision_id}" if record.revision_id else None,
-        f"session {record.session_id}" if record.session_id else None,
+        plain(record.environment),
+        f"revision {plain(record.revision_id)}" if record.revision_id else None,
+        f"session {plain(record.session_id)}" if record.session_id else None,
     ]
     return ", ".join(filter(None, facts))
 
