@@ -72,6 +72,7 @@ if TYPE_CHECKING:
         WorkflowEnvironment,
         WorkflowPage,
     )
+    from .runs import AsyncRunList, AsyncRuns, RunList, Runs
     from .streaming import AsyncRunStream, RunStream
     from .timeline import Bar, Timeline
     from .workflow_files import LoadedWorkflow, WorkflowSource, is_workflow_id, load_workflow, save_workflow
@@ -84,7 +85,9 @@ __all__ = [
     "APIStatusError",
     "APITimeoutError",
     "AsyncBatch",
+    "AsyncRunList",
     "AsyncRunStream",
+    "AsyncRuns",
     "AsyncScout",
     "AsyncTransport",
     "AsyncWorkflowList",
@@ -125,6 +128,7 @@ __all__ = [
     "Rule",
     "Run",
     "RunFailedError",
+    "RunList",
     "RunNotFinishedError",
     "RunOptions",
     "RunOutputError",
@@ -133,6 +137,7 @@ __all__ = [
     "RunStatus",
     "RunStream",
     "RunUnknownError",
+    "Runs",
     "Scout",
     "ScoutError",
     "Severity",
@@ -227,6 +232,10 @@ def _home_of(name: str) -> object:
             from . import results
 
             return results
+        case "Runs" | "AsyncRuns" | "RunList" | "AsyncRunList":
+            from . import runs
+
+            return runs
         case "RunStream" | "AsyncRunStream":
             from . import streaming
 

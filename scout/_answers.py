@@ -9,18 +9,22 @@ from typing import TYPE_CHECKING, Any, cast
 
 from . import errors
 from ._json import NOT_JSON, is_dict, is_list, is_mapping, parse_json, sentence, shorten, text_or_none, without_halves
+from ._logs import record_in_log
 from ._requests import RUN_MAY_HAVE_STARTED
 from ._retry import REFUSED, retry_after
-from ._sse import is_stream
+from ._sse import END_MARKERS, SSEDecoder, is_stream
 from .errors import APIResponseError, APIStatusError, ConfigurationError
 from .results import (
     EnvironmentDeployment,
     Run,
+    RunRecord,
+    RunRecordPage,
     StoredWorkflow,
     WorkflowEnvironment,
     WorkflowPage,
     parse_timestamp,
     run_in_answer,
+    with_ids,
 )
 
 if TYPE_CHECKING:
@@ -35,6 +39,8 @@ __all__ = [
     "read_deletion",
     "read_environments",
     "read_page",
+    "read_record",
+    "read_record_page",
     "read_revision",
     "read_revisions",
     "read_run",
@@ -54,6 +60,8 @@ class Answer:
         unknown_outcome: As in `Request`.
         address: The method and the URL of the request, without its query; empty for a status of 2xx.
         attempts: The number of requests that the call has sent, this one included.
+        workflow_id: As in `Request`.
+        session_id: As in `Request`.
     """
 
     status: int
@@ -62,6 +70,8 @@ class Answer:
     unknown_outcome: str = RUN_MAY_HAVE_STARTED
     address: str = ""
     attempts: int = 1
+    workflow_id: str | None = None
+    session_id: str | None = None
 
 
 # --- Runs ---------------------------------------------------------------------------------------------------------
@@ -72,8 +82,10 @@ def read_any_run(answer: Answer, workflow: LoadedWorkflow | None) -> Run:
     if is_stream(answer.headers.get("content-type", ""), answer.body, is_whole=True):
         from .streaming import run_from_events  # rare: a server that streams without being asked
 
-        return run_from_events(answer, workflow)
-    return read_run(answer, workflow)
+        run = run_from_events(answer, workflow)
+    else:
+        run = read_run(answer, workflow)
+    return with_ids(run, answer.workflow_id, answer.session_id)
 
 
 def read_run(answer: Answer, workflow: LoadedWorkflow | None) -> Run:
@@ -245,6 +257,85 @@ def _stored(answer: Answer, found: Any, name: str) -> StoredWorkflow:
     raise _not_understood(answer, f"{name} is no stored workflow: it lacks {' and '.join(lacking)}")
 
 
+# --- Run logs -----------------------------------------------------------------------------------------------------
+
+
+def read_record(answer: Answer, run_id: str | None = None, session_id: str | None = None) -> RunRecord:
+    """Read the log of one run from a 2xx answer.
+
+    Args:
+        answer: The answer.
+        run_id: The run that was asked for, by its id.
+        session_id: The run that was asked for, by its session.
+
+    Raises:
+        NotFoundError: there is none, and the answer is `null`.
+        APIResponseError: the answer does not hold the log of this run.
+    """
+    # Not documented: what the answer is when there is no such run.
+    if answer.body.strip() == b"null":
+        raise errors.NotFoundError(
+            "the run logs have no such run", status=404, body=None, headers={}, run_may_have_started=False
+        )
+    record = _record(answer, without_halves(_decode(answer), answer.body), "it")
+    for what, asked, found in (("run", run_id, record.id), ("session", session_id, record.session_id)):
+        if asked is not None and found not in (asked, None):
+            raise _not_understood(answer, f"it is the log of another run, of the {what} {shorten(repr(found), 100)}")
+    return record
+
+
+def read_record_page(answer: Answer) -> RunRecordPage:
+    """Read a page of run logs from a 2xx answer, a stream of rows whose last one is the end of the page.
+
+    Raises:
+        APIResponseError: the answer does not hold a whole page.
+    """
+    if not is_stream(answer.headers.get("content-type", ""), answer.body, is_whole=True):
+        raise _not_understood(answer, f"it is no stream of run logs: {_start_of(answer)}")
+    decoder = SSEDecoder(len(answer.body) + 1)
+    rows = [(event.event, event.data) for event in decoder.feed(answer.body) if event.data.strip()]
+    records: list[RunRecord] = []
+    end: dict[str, Any] | None = None
+    for number, (kind, data) in enumerate(rows):
+        name = f"its row {number + 1}"
+        if data.strip() in END_MARKERS:
+            continue
+        row = _row(answer, data, name, kind)
+        # Not documented: whether `final` is true on each page, or only on the last. Only its name tells an end.
+        if "workflow_run_id" not in row and ("final" in row or "has_more" in row):
+            end = row
+        else:
+            end = None
+            records.append(_record(answer, row, name))
+    if end is None:
+        left = f", and {len(decoder.left())} bytes of another" if decoder.left() else ""
+        reason = f"it is cut short: after {len(records)} runs{left} there is no end of the page"
+        raise _not_understood(answer, reason, damaged=True)
+    return RunRecordPage(records, text_or_none(end.get("next_cursor")), end)
+
+
+def _row(answer: Answer, data: bytes, name: str, kind: str) -> dict[str, Any]:
+    try:
+        text = data.decode()
+        row = without_halves(parse_json(text), text)
+    except NOT_JSON as problem:
+        if kind != "error":
+            raise _not_understood(answer, f"{name} is not JSON: {problem}", damaged=True) from None
+        row = data.decode("utf-8", "replace")
+    if kind == "error":
+        raise _not_understood(answer, f"the server reports an error in it: {_server_words(row)}", damaged=True)
+    if not is_dict(row):
+        raise _not_understood(answer, f"{name} is {type(row).__name__} where an object belongs")
+    return row
+
+
+def _record(answer: Answer, found: dict[str, Any], name: str) -> RunRecord:
+    lacking = [each for each in ("workflow_run_id", "status") if not isinstance(found.get(each), str)]
+    if lacking:
+        raise _not_understood(answer, f"{name} is no log of a run: it lacks {' and '.join(lacking)}")
+    return record_in_log(found)
+
+
 # --- Errors -------------------------------------------------------------------------------------------------------
 
 
@@ -377,8 +468,11 @@ def _why_not_json(answer: Answer, problem: Exception) -> str:
     if isinstance(problem, RecursionError):
         return "its JSON is nested too deeply"
     kind = answer.headers.get("content-type", "no content type")
-    start = _quoted(_text_of_page(answer.body[:_LONGEST].decode("utf-8", "replace")))
-    return f"it is not whole JSON ({kind}; {problem}): {start}"
+    return f"it is not whole JSON ({kind}; {problem}): {_start_of(answer)}"
+
+
+def _start_of(answer: Answer) -> str:
+    return _quoted(_text_of_page(answer.body[:_LONGEST].decode("utf-8", "replace")))
 
 
 def _not_understood(answer: Answer, reason: str, *, damaged: bool = False) -> APIResponseError:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ._json import LONG, MAX_REPEATED, is_list, is_mapping, json_fault, write_json
+from ._logs import STATUSES
 from ._retry import foreign
 from .errors import ConfigurationError, WorkflowFileError
-from .results import StoredWorkflow, WorkflowEnvironment
+from .results import StoredWorkflow, WorkflowEnvironment, parse_timestamp
 from .workflow_files import LoadedWorkflow
 
 if TYPE_CHECKING:
@@ -37,13 +39,17 @@ __all__ = [
     "execute_stored_request",
     "get_request",
     "list_request",
+    "new_session_id",
     "promote_request",
     "raw_client",
     "rename_revision_request",
     "revision_request",
     "revisions_request",
+    "run_log_request",
+    "run_logs_request",
     "update_request",
     "with_inputs",
+    "without_session",
 ]
 
 
@@ -75,6 +81,8 @@ class Request:
         repeatable: True for an idempotent request, which may be repeated when its outcome is unknown.
         unknown_outcome: The part of an error message that says what the server may have done when the outcome is
             unknown; empty for a request that changes nothing.
+        workflow_id: For the run of a stored workflow, the id of the workflow.
+        session_id: For a run, the session that was named, by the caller or here.
     """
 
     method: str
@@ -84,6 +92,17 @@ class Request:
     headers: Mapping[str, str]
     repeatable: bool
     unknown_outcome: str
+    workflow_id: str | None = None
+    session_id: str | None = None
+
+
+def new_session_id() -> str:
+    """Return an id for the session of one run, by which the run can be found in the logs later."""
+    return f"{_SESSION}{os.urandom(16).hex()}"
+
+
+_SESSION = "scout-py-"
+"""The beginning of the session ids that are made here, for people who read the logs."""
 
 
 def execute_request(
@@ -104,9 +123,17 @@ def execute_request(
 
 
 def execute_stored_request(
-    workflow_id: str, inputs: Mapping[str, Any] | None, *, workflow_key: None = None, **options: Any
+    workflow_id: str,
+    inputs: Mapping[str, Any] | None,
+    *,
+    workflow_key: None = None,
+    session_id: str | None = None,
+    **options: Any,
 ) -> Request:
-    """Build `POST /v2/workflows/{workflow_id}/execute`. Raises as `execute_request`."""
+    """Build `POST /v2/workflows/{workflow_id}/execute`. Raises as `execute_request`.
+
+    A run without a session gets one of its own, so that its log can be found when its outcome is unknown.
+    """
     from scout_generated.operations.execute_workflow import get_kwargs
 
     if workflow_key is not None:
@@ -115,7 +142,10 @@ def execute_stored_request(
             "and Scout.stream"
         )
     segment = _segment(workflow_id)
-    return _run_request(partial(get_kwargs, segment), {}, inputs, **options)
+    session_id = session_id or new_session_id()
+    return _run_request(
+        partial(get_kwargs, segment), {}, inputs, session_id=session_id, workflow_id=workflow_id, **options
+    )
 
 
 def _run_request(
@@ -127,6 +157,7 @@ def _run_request(
     environment: Environment | None = None,
     revision_id: str | None = None,
     session_id: str | None = None,
+    workflow_id: str | None = None,
     **extra: Any,
 ) -> Request:
     _check_mapping("inputs", inputs)
@@ -138,7 +169,9 @@ def _run_request(
         revision_id=revision_id,
         session_id=session_id,
     )
-    return _request(parts, repeatable=False, unknown_outcome=RUN_MAY_HAVE_STARTED, **extra)
+    request = _request(parts, repeatable=False, unknown_outcome=RUN_MAY_HAVE_STARTED, **extra)
+    sent: Any = request.query.get("session_id")  # that of extra_query, if it names one
+    return replace(request, workflow_id=workflow_id, session_id=str(sent) if isinstance(sent, str | int) else None)
 
 
 def with_inputs(request: Request, inputs: Mapping[str, Any], session_id: str | None) -> Request:
@@ -156,8 +189,15 @@ def with_inputs(request: Request, inputs: Mapping[str, Any], session_id: str | N
     """
     _check_mapping("inputs", inputs)
     body = b"%s,%s" % (request.body[:-1], _encode({"inputs": inputs}, is_config=False)[1:])
-    query = request.query if session_id is None else {**request.query, "session_id": session_id}
-    return replace(request, query=query, body=body)
+    if session_id is None:
+        return replace(request, body=body)
+    return replace(request, query={**request.query, "session_id": session_id}, body=body, session_id=session_id)
+
+
+def without_session(request: Request) -> Request:
+    """Return the request of a run without a session, for `with_inputs`, which gives each run one of its own."""
+    query = {name: value for name, value in request.query.items() if name != "session_id"}
+    return replace(request, query=query, session_id=None)
 
 
 def list_request(
@@ -294,6 +334,70 @@ def environment_request(
     parts = get_kwargs(_segment(workflow_id), _segment(environment.id, "environment_id"), body=_body(body))
     outcome = f"the environment {environment.name!r} may have been changed"
     return _request(parts, repeatable=True, unknown_outcome=outcome, **extra)
+
+
+def run_log_request(
+    workflow_id: str, *, run_id: str | None = None, session_id: str | None = None, **extra: Any
+) -> Request:
+    """Build `GET /v2/run_logs/details`. Raises as `execute_request`."""
+    from scout_generated.operations.get_run_log import get_kwargs
+
+    _check_name("run_id", run_id)
+    _check_name("session_id", session_id)
+    if (run_id is None) == (session_id is None):
+        raise ConfigurationError("give either run_id= or session_id= to say which run it is")
+    parts = get_kwargs(workflow_id=_segment(workflow_id), workflow_run_id=run_id, session_id=session_id)
+    return _request(parts, repeatable=True, **extra)
+
+
+def run_logs_request(
+    workflow_id: str,
+    *,
+    since: datetime | str | None = None,
+    until: datetime | str | None = None,
+    status: str | None = None,
+    session_id: str | None = None,
+    limit: int | None = None,
+    cursor: str | None = None,
+    summary_only: bool = False,
+    **extra: Any,
+) -> Request:
+    """Build `GET /v2/run_logs`. Raises as `execute_request`."""
+    from scout_generated.operations.list_run_logs import get_kwargs
+
+    for name, text in {"status": status, "session_id": session_id}.items():
+        _check_name(name, text)
+    _check_text("cursor", cursor)
+    _check_limit(limit)
+    if not isinstance(summary_only, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError(f"summary_only must be True or False, not {summary_only!r}")
+    parts = get_kwargs(
+        workflow_id=_segment(workflow_id),
+        start_date=_moment("since", since),
+        end_date=_moment("until", until),
+        limit=limit,
+        session_id=session_id,
+        status=STATUSES.get(status, status) if status is not None else None,
+        cursor=cursor,
+        summary_only=summary_only or None,
+    )
+    return _request(parts, repeatable=True, **extra)
+
+
+def _moment(name: str, value: object) -> str | None:
+    """Return a time as the text that is sent; text is sent as it is."""
+    if value is None:
+        return None
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ConfigurationError(f"{name} must have a time zone, such as datetime.now(UTC), and {value} has none")
+        return value.isoformat()
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{name} must be a datetime, or text in ISO 8601, not {type(value).__name__}")
+    _check_text(name, value)
+    if parse_timestamp(value) is None:
+        raise ConfigurationError(f"{name} must be a time in ISO 8601, such as '2026-01-31T12:00:00Z', not {value!r}")
+    return value
 
 
 def _request(

@@ -49,6 +49,7 @@ from .errors import (
     NotFoundError,
 )
 from .results import Run, StoredWorkflow, WorkflowEnvironment, WorkflowPage
+from .runs import check_resolve, resolving
 from .workflow_files import LoadedWorkflow, WorkflowSource, load_workflow
 
 __all__ = ["AsyncWorkflowList", "AsyncWorkflows", "Deployment", "WorkflowList", "Workflows"]
@@ -115,6 +116,22 @@ class _Workflows(Calls[HttpT]):
             return Prepared(request, config, partial(read_any_run, workflow=None), begun)
 
         return self._to(id, options, prepare)
+
+    def _execute(
+        self, id: str, inputs: Mapping[str, Any] | None, options: RunOptions, *, check: bool, resolve: float | None
+    ) -> Plan[Run]:
+        if resolve is not None:
+            check_resolve(resolve, options)
+        prepared = yield from self._run(id, inputs, options, streaming=False)
+        run: Run
+        if resolve is None:
+            run = yield prepared
+        else:
+            extra_headers = options.get("extra_headers", {})
+            run = yield from resolving(prepared, resolve, check=check, extra_headers=extra_headers)
+        if check:
+            run.raise_for_status()
+        return run
 
     def _create(self, workflow: WorkflowSource, key: str | None, options: CallOptions) -> Prepared:
         begun = time.monotonic()
@@ -539,20 +556,29 @@ class Workflows(_Workflows[Http]):
         inputs: Mapping[str, Any] | None = None,
         *,
         check: bool = True,
+        resolve: float | None = None,
         **options: Unpack[RunOptions],
     ) -> Run:
         """Run a stored workflow and wait for its result. As `Scout.execute`, with an id instead of a config.
 
         The run is sent once, after the search for a key. Source: https://docs.scoutos.com, "Execute a workflow".
 
+        Args:
+            id: The workflow.
+            inputs: As for `Scout.execute`.
+            check: As for `Scout.execute`.
+            resolve: After an outcome that is unknown, such as a connection that broke, ask the run logs for up to so
+                many seconds, within `deadline`. A run that has completed is returned, with the log as its `raw`; one
+                that has failed is treated as `check` says. Otherwise the error is raised as without `resolve`, and a
+                note of it (`__notes__`) says what the logs said. The run is never sent again. Not together with
+                `session_id`, because the logs cannot tell the runs of one session apart.
+            **options: See `RunOptions`.
+
         Raises:
             NotFoundError: the workflow or the revision does not exist.
             ScoutError: as `Scout.execute`.
         """
-        run: Run = self._http.call(*self._carry_out(self._run(id, inputs, options, streaming=False)))
-        if check:
-            run.raise_for_status()
-        return run
+        return self._carry_out(self._execute(id, inputs, options, check=check, resolve=resolve))
 
     def stream(
         self,
@@ -712,13 +738,11 @@ class AsyncWorkflows(_Workflows[AsyncHttp]):
         inputs: Mapping[str, Any] | None = None,
         *,
         check: bool = True,
+        resolve: float | None = None,
         **options: Unpack[RunOptions],
     ) -> Run:
         """Run a stored workflow and wait for its result. As `Workflows.execute`."""
-        run: Run = await self._http.call(*(await self._carry_out(self._run(id, inputs, options, streaming=False))))
-        if check:
-            run.raise_for_status()
-        return run
+        return await self._carry_out(self._execute(id, inputs, options, check=check, resolve=resolve))
 
     def stream(
         self,
