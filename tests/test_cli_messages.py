@@ -339,6 +339,12 @@ NOT_OF_THE_COMMAND = (
     "a client with transport= sends from this process",
     "extra_body must not hold inputs",
     "the Dask client does not answer within",
+    "give either run_id= or session_id=",
+    "give either revision_id= or latest=True",
+    "summary_only must be True or False",
+    "X must have a time zone",
+    "resolve= is not possible together with a session_id",
+    "X must be a number of seconds, not None",
 )
 # Words of files, of answers and of `--fault`, which look like arguments.
 NOT_ARGUMENTS = re.compile(

@@ -254,15 +254,14 @@ class TestShow:
         with Server(json_answer(FAILED)) as server:
             done = runs("show", "wf_1", "run_1", url=server.url)
 
-        assert done.returncode == 0
-        assert "the model is gone" in done.stdout
+        assert (done.returncode, done.stdout) == (0, "the model is gone\n\n")
         assert done.stderr.startswith("scout: run run_1 failed in 1.50 s")
 
     def test_a_run_that_goes_on_is_shown(self) -> None:
         with Server(json_answer(RUNNING)) as server:
             done = runs("show", "wf_1", "run_1", url=server.url)
 
-        assert done.returncode == 0
+        assert (done.returncode, done.stdout) == (0, "")
         assert done.stderr == "scout: run run_1 running, staging, revision rev_1, session sess_1\n"
 
     def test_a_saved_run_is_one_for_the_other_commands(self, tmp_path: Path) -> None:
@@ -442,6 +441,7 @@ class TestAfterAnUnknownOutcome:
         done = scout("workflows", "run", "echo", *options, url=server.url, cwd=tmp_path)
 
         assert (done.returncode, done.stdout) == (0, "you said Hi\n")
+        assert "; the run may have started, so the run log is asked, for at most 20 s\n" in done.stderr
         assert Run.from_dict(json.loads((tmp_path / "run.json").read_text())).output == "you said Hi"
         assert executes(server) == 1
 

@@ -44,9 +44,13 @@ class _Lines(logging.Handler):
         self._said: dict[str, float] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        # The client adds `error`, `attempt` and `wait` to the record of a wait.
+        # The client adds `error`, `attempt` and `wait` to the record of a wait, and `within` when it asks the run log.
         wait: float | None = getattr(record, "wait", None)
-        if wait is None:
+        within: float | None = getattr(record, "within", None)
+        if within is not None:
+            cause = _cause_of(record.__dict__["error"])
+            talk(f"{cause}; the run may have started, so the run log is asked, for at most {within:g} s")
+        elif wait is None:
             if record.levelno >= logging.WARNING:
                 talk(self.format(record))
         elif self._many:

@@ -196,7 +196,9 @@ def _show(runs: Runs, args: argparse.Namespace) -> int:
     if args.json and not keeper.has_failed:
         answer_json(record.raw)
     elif args.timeline is None and not keeper.has_failed:
-        show.display(record.run)
+        show.print_output(record.run)
+        if record.run.blocks:
+            show.print_blocks(record.run)
     return keeper.conclude(record.run, _exits.DONE)
 
 
