@@ -234,7 +234,7 @@ def test_ctrl_c_says_what_may_have_happened(argv: list[str], words: str, file: P
     first, *rest = done.stderr.splitlines()
     assert first == f"scout: interrupted; {words}"
     assert len(rest) == (argv[:2] == ["workflows", "run"])
-    assert all("to find out what became of it: scout runs find wf_1 sess_" in line for line in rest)
+    assert all("to find out what became of it: scout runs find wf_1 scout-cli-" in line for line in rest)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")

@@ -251,7 +251,7 @@ def _run(args: argparse.Namespace) -> int:
 
     if args.resolve is None:
         if args.session_id is None and args.record is None and args.replay is None:
-            args.session_id = f"sess_{uuid.uuid4().hex}"  # so that a run can be found after Ctrl-C
+            args.session_id = f"scout-cli-{uuid.uuid4().hex}"  # so that a run can be found after Ctrl-C
     elif args.stream or args.timeline is not None or args.session_id is not None:
         raise _exits.UsageError(
             "--resolve goes without --stream, --timeline and --session-id: those need `scout runs find`"
