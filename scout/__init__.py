@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from .graph import Graph, GraphNode
     from .results import (
         BlockRun,
+        Deployment,
         EnvironmentDeployment,
         Run,
         RunRecord,
@@ -76,7 +77,7 @@ if TYPE_CHECKING:
     from .streaming import AsyncRunStream, RunStream
     from .timeline import Bar, Timeline
     from .workflow_files import LoadedWorkflow, WorkflowSource, is_workflow_id, load_workflow, save_workflow
-    from .workflows import AsyncWorkflowList, AsyncWorkflows, Deployment, WorkflowList, Workflows
+    from .workflows import AsyncWorkflowList, AsyncWorkflows, WorkflowList, Workflows
 
 __all__ = [
     "APIConnectionError",
@@ -226,7 +227,7 @@ def _home_of(name: str) -> object:
 
             return formatting
         case (
-            "BlockRun" | "EnvironmentDeployment" | "Run" | "RunRecord" | "RunRecordPage" | "RunStatus"
+            "BlockRun" | "Deployment" | "EnvironmentDeployment" | "Run" | "RunRecord" | "RunRecordPage" | "RunStatus"
             | "StoredWorkflow" | "WorkflowEnvironment" | "WorkflowPage"
         ):  # fmt: skip
             from . import results
@@ -248,7 +249,7 @@ def _home_of(name: str) -> object:
             from . import workflow_files
 
             return workflow_files
-        case "Workflows" | "AsyncWorkflows" | "WorkflowList" | "AsyncWorkflowList" | "Deployment":
+        case "Workflows" | "AsyncWorkflows" | "WorkflowList" | "AsyncWorkflowList":
             from . import workflows
 
             return workflows

@@ -184,7 +184,7 @@ def read_change(answer: Answer, asked: str) -> None:
     """
     if answer.body and _decode(answer).get("success") is False:
         raise APIResponseError(
-            f"the server says that this was not done (success: false): {asked}",
+            f"the server answered that it did not do what was asked (success: false): {asked}",
             status=answer.status,
             body=answer.body,
         )

@@ -16,7 +16,7 @@ from ._requests import Request, list_request
 from .errors import APIError, APIStatusError, ConfigurationError, NotFoundError
 from .results import StoredWorkflow, WorkflowPage
 
-__all__ = ["Calls", "key_in", "of_a_look_up", "only"]
+__all__ = ["Calls", "key_in", "no_workflow_with", "of_a_look_up", "only"]
 
 HttpT = TypeVar("HttpT")
 
@@ -81,7 +81,7 @@ class Calls(Generic[HttpT]):
             return id
         found = yield from self._search([key], of_a_look_up(options), begun, f"the workflow with the key {key!r}")
         if key not in found.workflows:
-            raise _no_workflow_with(key, found.keys)
+            raise no_workflow_with(key, found.keys)
         return only(key, found.workflows[key]).id
 
     def _walk(
@@ -186,7 +186,7 @@ def key_in(id: object) -> str | None:
     return id.removeprefix(_KEY)
 
 
-def _no_workflow_with(key: str, keys: list[str]) -> NotFoundError:
+def no_workflow_with(key: str, keys: list[str]) -> NotFoundError:
     from difflib import get_close_matches  # only after a mistake
 
     near = get_close_matches(key, keys, n=1)

@@ -175,7 +175,7 @@ def shown(value: object) -> str:
 _LONGEST_SHOWN = 300
 
 
-def reword(error: APIError, message: str) -> None:
+def reword(error: ScoutError, message: str) -> None:
     """Replace the message of an error."""
     error.message = message
     error.args = (message, *error.args[1:])

@@ -31,6 +31,7 @@ from .errors import ConfigurationError, RunFailedError, RunNotFinishedError, Run
 
 __all__ = [
     "BlockRun",
+    "Deployment",
     "EnvironmentDeployment",
     "Run",
     "RunRecord",
@@ -340,6 +341,31 @@ class WorkflowPage:
     workflows: list[StoredWorkflow]
     next_cursor: str | None
     raw: Any = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """The result of `deploy`.
+
+    Attributes:
+        workflow_id: The id of the workflow.
+        revision_id: The id of the revision with the deployed config.
+        created: True when the workflow is new.
+        workflow: The stored workflow.
+        changed: True when something was stored or set; `False` when the newest revision had the same config already,
+            and ran in the environment.
+        environment: The name of the environment that runs this revision from now on; `None` when none was given.
+        pinned: The names of the other environments that followed the newest revision, and were set to the one that they
+            ran until then, so that this deployment did not change what they run.
+    """
+
+    workflow_id: str
+    revision_id: str
+    created: bool
+    workflow: StoredWorkflow
+    changed: bool = True
+    environment: str | None = None
+    pinned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, Unpack
 
@@ -13,7 +12,6 @@ import scout  # its names are imported when they are first used, which only `typ
 
 from ._answers import (
     read_any_run,
-    read_change,
     read_deletion,
     read_environments,
     read_page,
@@ -21,16 +19,15 @@ from ._answers import (
     read_revisions,
     read_workflow,
 )
+from ._deployments import Deployments
 from ._http import AsyncBody, AsyncHttp, Http
-from ._keys import Calls, key_in, of_a_look_up, only
+from ._keys import key_in, only
 from ._options import RUN_OPTIONS, CallOptions, RunOptions, apply_options
 from ._plans import AsyncPagedList, PagedList, Plan, Prepared, carry_out, carry_out_async, done, reword
 from ._requests import (
-    checked_body,
     create_request,
     delete_request,
     delete_revision_request,
-    environment_request,
     environments_request,
     execute_stored_request,
     get_request,
@@ -41,37 +38,13 @@ from ._requests import (
     revisions_request,
     update_request,
 )
-from ._revisions import check_environment, deployment_of, environment_named
 from .environments import Environment
-from .errors import (
-    ConfigurationError,
-    ConflictError,
-    NotFoundError,
-)
-from .results import Run, StoredWorkflow, WorkflowEnvironment, WorkflowPage
+from .errors import ConfigurationError, NotFoundError
+from .results import Deployment, Run, StoredWorkflow, WorkflowEnvironment, WorkflowPage
 from .runs import check_resolve, resolving
-from .workflow_files import LoadedWorkflow, WorkflowSource, load_workflow
+from .workflow_files import WorkflowSource, load_workflow
 
-__all__ = ["AsyncWorkflowList", "AsyncWorkflows", "Deployment", "WorkflowList", "Workflows"]
-
-
-@dataclass(frozen=True, slots=True)
-class Deployment:
-    """The result of `deploy`.
-
-    Attributes:
-        workflow_id: The id of the workflow.
-        revision_id: The id of the revision with the deployed config.
-        created: True when the workflow is new.
-        workflow: The stored workflow.
-        changed: True when something was stored; `False` when the newest revision had the same config already.
-    """
-
-    workflow_id: str
-    revision_id: str
-    created: bool
-    workflow: StoredWorkflow
-    changed: bool = True
+__all__ = ["AsyncWorkflowList", "AsyncWorkflows", "WorkflowList", "Workflows"]
 
 
 class WorkflowList(PagedList[WorkflowPage, StoredWorkflow]):
@@ -101,7 +74,7 @@ HttpT = TypeVar("HttpT")
 T = TypeVar("T")
 
 
-class _Workflows(Calls[HttpT]):
+class _Workflows(Deployments[HttpT]):
     """The part of `Workflows` that needs no I/O."""
 
     def _run(
@@ -165,68 +138,6 @@ class _Workflows(Calls[HttpT]):
 
         return self._to(id, options, prepare)
 
-    def _deploy(
-        self, workflow: WorkflowSource, key: str | None, options: CallOptions, *, force: bool
-    ) -> Plan[Deployment]:
-        begun = time.monotonic()
-        loaded = load_workflow(workflow, require_fields=True)
-        key = key if key is not None else loaded.key
-        if key is None:
-            raise ConfigurationError(_no_key(loaded))
-        # The body is the config, so extra_body is part of the comparison; and the list request has no body.
-        options = options.copy()
-        source = LoadedWorkflow({**loaded.config, **checked_body(options.pop("extra_body", None))}, key)
-        create = partial(create_request, source, key)
-        revise = partial(revision_request, source, workflow_id=None, key=key)
-        tries_left = _TRIES
-        while True:
-            tries_left -= 1
-            try:
-                created: StoredWorkflow = yield self._call(create, read_workflow, options, begun)
-                return Deployment(created.id, created.revision_id, True, created)
-            except ConflictError as error:
-                conflict = error
-            if not force:
-                purpose = f"what is stored under {key!r}, without force=True"
-                searched = yield from self._search([key], options, begun, purpose)
-                found = next(iter(searched.workflows.get(key, ())), None)
-                if found is not None and found.matches(source.config):
-                    return Deployment(found.id, found.revision_id, False, found, changed=False)
-            try:
-                revised: StoredWorkflow = yield self._call(revise, read_workflow, options, begun)
-                return Deployment(revised.id, revised.revision_id, False, revised)
-            except NotFoundError as error:
-                # Either the workflow was deleted in the meantime, or the conflict has another reason, and remains.
-                if not tries_left:
-                    reword(conflict, f"{conflict.message}; and for a revision of {key!r}: {error.message}")
-                    raise conflict from None
-
-    def _set_environment(
-        self, id: str, environment: str, revision_id: str | None, latest: bool, options: CallOptions
-    ) -> Plan[None]:
-        begun = time.monotonic()
-        check_environment(environment)
-        deployment = deployment_of(revision_id, latest=latest)
-        unknown = WorkflowEnvironment(id="-", name=environment, description="", deployments=())
-        self._change(id, unknown, [deployment], options, begun)  # so that an invalid argument raises here
-        found = yield from self._id_of(id, options, begun)
-        reading = self._call(partial(environments_request, found), read_environments, of_a_look_up(options), begun)
-        named = environment_named(environment, (yield reading))
-        yield self._change(found, named, [deployment], options, begun)
-
-    def _change(
-        self,
-        id: str,
-        environment: WorkflowEnvironment,
-        deployments: list[Mapping[str, Any]],
-        options: CallOptions,
-        begun: float,
-    ) -> Prepared:
-        runs = " and ".join(str(each.get("revision_id", "the newest revision")) for each in deployments)
-        asked = f"that the environment {environment.name!r} of the workflow {id!r} runs {runs}"
-        make = partial(environment_request, id, environment, deployments)
-        return self._call(make, partial(read_change, asked=asked), options, begun)
-
     def _find(self, keys: Iterable[str], options: CallOptions) -> Plan[dict[str, StoredWorkflow]]:
         if isinstance(keys, str):
             raise ConfigurationError("keys must be several texts, such as a list, and not one text")
@@ -241,20 +152,9 @@ class _Workflows(Calls[HttpT]):
         return {key: only(key, found.workflows[key]) for key in keys if key in found.workflows}
 
 
-_TRIES = 2
-"""Tries of a deployment whose workflow is deleted between two of its calls."""
-
-
 def _note_earlier_attempt(error: NotFoundError) -> None:
     if len(error.attempts) > 1:
         reword(error, f"{error.message}; an earlier attempt of this call may have deleted it")
-
-
-def _no_key(loaded: LoadedWorkflow) -> str:
-    advice = "pass key=, or put workflow_key into the file"
-    if "workflow_key" in loaded.config:
-        advice = "workflow_key stands inside of the config; it belongs beside it: {workflow_key, workflow_config}"
-    return f"a deployment needs a key: {advice}; a workflow without one gets revisions by create_revision(id=...)"
 
 
 class Workflows(_Workflows[Http]):
@@ -531,24 +431,36 @@ class Workflows(_Workflows[Http]):
         *,
         key: str | None = None,
         force: bool = False,
+        environment: Environment | str | None = None,
         **options: Unpack[CallOptions],
     ) -> Deployment:
         """Store a config under a key: as a new workflow, or as a new revision if it differs from the newest one.
 
-        Simultaneous deployments of one key create one workflow.
+        Without `environment`, a new revision runs at once in all environments that follow the newest one, and in no
+        other. Simultaneous deployments of one key create one workflow.
+
+        With `environment`, a new revision runs there and nowhere else. Other environments that follow the newest
+        revision are first set to the one that they run now (`Deployment.pinned`). Then the revision is stored, and the
+        environment is set to it. All of them stay at these revisions until they are set again, and
+        `set_environment(latest=True)` makes one follow the newest. What the other environments of a new workflow run is
+        up to the server. After an error, which says what was done until then, the same call goes on from there.
+        Meanwhile, no other program may deploy the same workflow or set its environments.
 
         Args:
             workflow: As for `Scout.execute`.
             key: The key of the workflow; by default the `workflow_key` in the file.
             force: Store a revision even if the config has not changed.
+            environment: The environment in which the revision is to run: `development`, `staging` or `production`. That
+                of the client is for runs, and does not count here.
             **options: See `CallOptions`. `deadline` applies to all calls together.
 
         Raises:
-            ConfigurationError: the key is missing; nothing was sent.
+            ConfigurationError: the key is missing, or the environment is none of the three; nothing was sent.
             WorkflowFileError: the workflow cannot be read, or has none of the fields of a workflow; nothing was sent.
+            APIResponseError: the server does not tell what another environment runs now, and nothing was changed.
             ScoutError: as `create`.
         """
-        return self._carry_out(self._deploy(workflow, key, options, force=force))
+        return self._carry_out(self._deploy(workflow, key, options, force=force, environment=environment))
 
     def execute(
         self,
@@ -595,6 +507,7 @@ class Workflows(_Workflows[Http]):
         plan = self._run(id, inputs, options, streaming=True)
         progress = new_progress(None, check=check, max_event_bytes=max_event_bytes)
         request, config, _, begun = self._carry_out(plan)
+        progress.sends(request)
         return RunStream(self._http.stream(request, config, begun), progress)
 
 
@@ -727,10 +640,11 @@ class AsyncWorkflows(_Workflows[AsyncHttp]):
         *,
         key: str | None = None,
         force: bool = False,
+        environment: Environment | str | None = None,
         **options: Unpack[CallOptions],
     ) -> Deployment:
         """Store a config under a key. As `Workflows.deploy`."""
-        return await self._carry_out(self._deploy(workflow, key, options, force=force))
+        return await self._carry_out(self._deploy(workflow, key, options, force=force, environment=environment))
 
     async def execute(
         self,
@@ -761,6 +675,7 @@ class AsyncWorkflows(_Workflows[AsyncHttp]):
 
         async def connect() -> AsyncBody:
             request, config, _, begun = await self._carry_out(plan)
+            progress.sends(request)
             return await self._http.stream(request, config, begun)
 
         return AsyncRunStream(connect, progress)

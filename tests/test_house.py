@@ -65,7 +65,7 @@ FLOORS = [
     "_plans",
     "_keys",
     "runs",
-    "_revisions",
+    "_deployments",
     "workflows",
     "batch",
     "client",
