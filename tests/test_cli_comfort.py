@@ -531,6 +531,8 @@ def test_what_fails_looks_the_same_each_time(tmp_path: Path) -> None:
 
 ACTIONS = [
     *(f"workflows {action}" for action in ("list", "get", "pull", "deploy", "delete", "run")),
+    *(f"workflows {action}" for action in ("revisions", "rename-revision", "delete-revision")),
+    *(f"workflows {action}" for action in ("promote", "environments", "set-environment")),
     *(f"runs {action}" for action in ("list", "show", "find")),
 ]
 
@@ -555,7 +557,7 @@ def test_the_help_of_a_command_begins_with_what_it_does_and_examples(name: str) 
     examples = lines.index("examples:")
 
     assert lines[0].startswith(f"usage: scout {name}")
-    assert len(lines[0]) < 60
+    assert len(lines[0]) < 80
     assert lines[2][0].isupper()
     assert 2 <= lines.index("", examples) - examples - 1 <= 5
     assert all(line.startswith("  ") and "scout " in line for line in lines[examples + 1 : lines.index("", examples)])

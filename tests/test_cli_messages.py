@@ -322,6 +322,8 @@ NOT_OF_THE_COMMAND = (
     "extra_query[",
     "workflow_key is not for a stored workflow",
     "give either id= or key=",
+    "give either revision_id= or latest=True",
+    "with set_environment(revision_id=...), and deploy again",
     "max_event_bytes must",
     "token_delay must",
     "on_access",

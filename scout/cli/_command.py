@@ -39,7 +39,8 @@ COMMANDS = {
     "stubs": (_WRITE, "write a stubs.yml for the blocks that the local Scout cannot run"),
     "diff": (_LOOK, "compare two workflows, files or stored ones"),
     "deploy": (_STORED, "store workflow files: show what would change, ask, and do it"),
-    "workflows": (_STORED, "list, get, pull, deploy, delete and run them"),
+    "promote": (_STORED, "make one environment run what another one runs now"),
+    "workflows": (_STORED, "list, get, pull, deploy, delete and run them, their revisions and environments"),
     "runs": (_STORED, "list runs of stored workflows, show them, find out what became of one"),
     "doctor": (_SETUP, "find out why the key, the address or the network does not work"),
     "completion": (_SETUP, "print the completion script for a shell"),
@@ -94,6 +95,10 @@ def _module_of(command: str) -> ModuleType:
             from scout.cli import deploy
 
             return deploy
+        case "promote":
+            from scout.cli import promote
+
+            return promote
         case "workflows":
             from scout.cli import workflows
 

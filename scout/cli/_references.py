@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 _SUFFIXES = (".yml", ".yaml", ".json")
 
 
+HELP = "the id of the workflow, or its key; key:NAME is always a key"
+
+
 def add_id(parser: argparse.ArgumentParser, metavar: str = "ID") -> None:
     """Add the argument that names a stored workflow."""
-    parser.add_argument("id", metavar=metavar, help="the id of the workflow, or its key; key:NAME is always a key")
+    parser.add_argument("id", metavar=metavar, help=HELP)
 
 
 def reference(word: str) -> str:

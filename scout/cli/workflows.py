@@ -7,7 +7,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from scout.cli import _checks, _connection, _execution, _exits, _references, _storing
+from scout.cli import _checks, _connection, _environments, _execution, _exits, _references, _storing
 from scout.cli._references import reference
 from scout.cli._table import Table as _Table
 from scout.cli._table import plain as _plain
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable, Mapping
 
-    from scout import Scout, StoredWorkflow, Workflows
+    from scout import Scout, StoredWorkflow, WorkflowEnvironment, Workflows
 
 DESCRIPTION = """\
 Manage and run stored workflows. Use --json in programs: tables and messages may
@@ -28,9 +28,9 @@ change.
 examples:
   scout workflows deploy workflow.yml --key hello
   scout workflows list --query hello
-  scout workflows pull hello -o workflow.yml
+  scout workflows pull wf_0011223344556677 -o workflow.yml
   scout workflows run hello --input user_message=Hi
-  scout workflows get wf_0011223344556677
+  scout workflows set-environment hello production rev_8899aabb
 """
 
 _LONGEST_NAME = 100  # bytes; file systems allow 255
@@ -83,6 +83,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     each.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     _add_json(each, "print the result as one JSON object")
 
+    what = "list the revisions of a workflow, and the environments that run each"
+    each = _action(actions.add_parser, "revisions", what, _revisions, "hello", "hello --json")
+    _references.add_id(each)
+    _add_json(each, "print a JSON array, with one revision per line")
+
+    what = "give a revision a name"
+    examples = f"hello {_REVISION} shorter", f"hello {_REVISION} shorter --description 'asks for one sentence'"
+    each = _action(actions.add_parser, "rename-revision", what, _rename, *examples)
+    _references.add_id(each)
+    each.add_argument("revision", metavar="REVISION", help="the id of the revision")
+    each.add_argument("name", metavar="NAME", help="its new name")
+    each.add_argument("--description", metavar="TEXT", help="what is new in it")
+
+    what = "delete a revision"
+    examples = f"hello {_REVISION}", f"hello {_REVISION} --yes"
+    each = _action(actions.add_parser, "delete-revision", what, _delete_revision, *examples)
+    _add_change(each)
+
+    what = "show what each environment of a workflow runs"
+    each = _action(actions.add_parser, "environments", what, _environments_of, "hello", "hello --json")
+    _references.add_id(each)
+    _add_json(each, "print a JSON array, with one environment per line")
+
+    what = "set what an environment runs: a revision, or always the newest one"
+    each = _action(
+        actions.add_parser,
+        "set-environment",
+        what,
+        _set,
+        f"hello production {_REVISION}",
+        "hello development latest --yes",
+    )
+    _references.add_id(each)
+    each.add_argument("environment", metavar="ENVIRONMENT", help="the environment, such as production")
+    each.add_argument("revision", metavar="REVISION", help="the id of the revision, or latest: always the newest one")
+    each.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+
+    what = "promote a revision, as the API does; `scout promote` says which environment"
+    each = _action(actions.add_parser, "promote", what, _promote, *examples)
+    each.description = f"{each.description}\n\n{_NOT_DOCUMENTED}"
+    _add_change(each)
+
     what = "run a stored workflow and print its output"
     description = _description("run", what, f"{_ID} --input user_message=Hi", f"{_ID} --inputs inputs.yml --stream")
     each = actions.add_parser("run", help=what, description=description)
@@ -102,6 +144,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 _ID = "wf_0011223344556677"  # of the examples
+_REVISION = "rev_8899aabb"
+_NOT_DOCUMENTED = """\
+It is not documented which environments run a revision that is promoted in this way: look with `scout workflows
+environments`. `scout promote` and `scout workflows set-environment` change the environment that they are given."""
+
+
+def _add_change(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of an action that changes a revision, and asks."""
+    _references.add_id(parser)
+    parser.add_argument("revision", metavar="REVISION", help="the id of the revision")
+    parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
 
 
 def _description(name: str, what: str, *examples: str) -> str:
@@ -130,7 +183,7 @@ def _action(
         parser.add_argument_group(title)
     _connection.add_base_url(parser)
     _connection.add_arguments(parser)
-    parser.set_defaults(handler=handle)
+    parser.set_defaults(handler=handle, action=name)
     return parser
 
 
@@ -220,7 +273,7 @@ def _delete(workflows: Workflows, args: argparse.Namespace) -> int:
     options = _connection.given(args)
     workflow_id = reference(args.id)
     if not args.yes and not can_ask():
-        raise _exits.UsageError("delete asks on a terminal; elsewhere it needs --yes")
+        raise _exits.UsageError(f"{args.action} asks on a terminal; elsewhere it needs --yes")
     if not args.yes or workflow_id.startswith("key:"):
         found = workflows.get(workflow_id, **options)
         workflow_id = found.id  # the workflow that is shown is deleted, whichever has the key by then
@@ -240,6 +293,111 @@ def _is_confirmed(workflow: StoredWorkflow) -> bool:
     workflow_id, key, _, name = _row(workflow)
     which = " ".join(filter(None, [workflow_id, key, name]))
     return agrees(f"delete {which} and its revisions?")
+
+
+# --- Revisions and environments -----------------------------------------------------------------------------------
+
+
+def _revisions(workflows: Workflows, args: argparse.Namespace) -> int:
+    options = _connection.given(args)
+    workflow_id = reference(args.id)
+    if args.json:
+        answer_array(each.raw for each in workflows.revisions(workflow_id, **options))
+        return _exits.DONE
+    stored = workflows.get(workflow_id, **options)
+    live = _environments.read(workflows, stored, options)
+    table = _Table("REVISION", "UPDATED", "RUNS IN", "NAME")
+    table.add(
+        (
+            _plain(each.revision_id),
+            _updated(each),
+            _plain(", ".join(live.that_run(each.revision_id))),
+            _plain(each.raw.get("name") or None),
+        )
+        for each in workflows.revisions(stored.id, **options)
+    )
+    if not table.has_rows:
+        talk("there are no revisions")
+    return _exits.DONE
+
+
+def _rename(workflows: Workflows, args: argparse.Namespace) -> int:
+    options = _connection.given(args, "description")
+    with _exits.interrupts_say(_storing.INTERRUPTED):
+        workflows.rename_revision(reference(args.id), args.revision, args.name, **options)
+    talk(f"renamed {args.revision}")
+    return _exits.DONE
+
+
+def _environments_of(workflows: Workflows, args: argparse.Namespace) -> int:
+    options = _connection.given(args)
+    workflow_id = reference(args.id)
+    if args.json:
+        answer_array(each.raw for each in workflows.environments(workflow_id, **options))
+        return _exits.DONE
+    live = _environments.read(workflows, workflows.get(workflow_id, **options), options)
+    table = _Table("ENVIRONMENT", "RUNS", "UPDATED", "BY")
+    table.add(
+        (_plain(name), _plain(live.text(name)), _updated(each), _plain(_environments.author(each.raw)))
+        for name, each in live.by_name.items()
+    )
+    return _exits.DONE
+
+
+def _set(workflows: Workflows, args: argparse.Namespace) -> int:
+    options = _connection.given(args)
+    is_latest = args.revision == "latest"
+    which: dict[str, Any] = {"latest": True} if is_latest else {"revision_id": args.revision}
+    what = "the newest revision, always" if is_latest else args.revision
+
+    def change(workflow_id: str) -> str:
+        workflows.set_environment(workflow_id, args.environment, **which, **options)
+        return f"{args.environment} runs {what}"
+
+    return _change(workflows, args, f"make {args.environment} of {{}} run {what}?", change)
+
+
+def _delete_revision(workflows: Workflows, args: argparse.Namespace) -> int:
+    def change(workflow_id: str) -> str:
+        said = workflows.delete_revision(workflow_id, args.revision, **_connection.given(args))
+        return said or f"deleted {args.revision}"
+
+    return _change(workflows, args, f"delete revision {args.revision} of {{}}?", change)
+
+
+def _promote(workflows: Workflows, args: argparse.Namespace) -> int:
+    def change(workflow_id: str) -> str:
+        workflows.promote(workflow_id, args.revision, **_connection.given(args))
+        return f"promoted {args.revision}"
+
+    return _change(workflows, args, f"promote revision {args.revision} of {{}}?", change)
+
+
+def _change(workflows: Workflows, args: argparse.Namespace, question: str, change: Callable[[str], str]) -> int:
+    """Show what the environments of a workflow run, ask, and make a change.
+
+    Args:
+        workflows: The stored workflows.
+        args: The arguments of the action.
+        question: The question, with `{}` for the workflow.
+        change: Makes the change of the workflow with an id, and returns a message.
+    """
+    if not args.yes and not can_ask():
+        raise _exits.UsageError(f"{args.action} asks on a terminal; elsewhere it needs --yes")
+    workflow_id = reference(args.id)
+    if not args.yes:
+        options = _connection.given(args)
+        stored = workflows.get(workflow_id, **options)
+        live = _environments.read(workflows, stored, options)
+        for name in live.by_name:
+            talk(f"{name} runs {live.text(name)}")
+        if not agrees(question.format(" ".join(filter(None, [_plain(stored.id), _plain(stored.key)])))):
+            talk("nothing was changed")
+            return _exits.USAGE
+        workflow_id = stored.id  # the workflow that was shown is changed, whichever has the key by then
+    with _exits.interrupts_say(_storing.INTERRUPTED):
+        answer(_plain(change(workflow_id)))
+    return _exits.DONE
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -267,10 +425,15 @@ def _row(workflow: StoredWorkflow) -> tuple[str, str, str, str]:
     return (
         _plain(workflow.id),
         _plain(workflow.raw.get("workflow_key") or None),
-        _time(workflow.last_updated_at or workflow.raw.get("last_updated_at"))
-        + (" (draft)" if workflow.is_draft is True else ""),
+        _updated(workflow),
         _plain(workflow.config.get("workflow_display_name") or None),
     )
+
+
+def _updated(stored: StoredWorkflow | WorkflowEnvironment) -> str:
+    """Return the time of the last change, and whether it is a draft."""
+    time = _time(stored.last_updated_at or stored.raw.get("last_updated_at"))
+    return time + (" (draft)" if getattr(stored, "is_draft", None) is True else "")
 
 
 def _block_ids(workflow: StoredWorkflow) -> list[object]:
