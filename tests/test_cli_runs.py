@@ -463,6 +463,16 @@ class TestAfterAnUnknownOutcome:
         assert done.returncode == 2
         assert "--resolve goes without --stream, --timeline and --session-id" in done.stderr
 
+    def test_a_batch_names_the_command_for_rows_that_may_have_run(self, tmp_path: Path) -> None:
+        (tmp_path / "rows.csv").write_text("text\nHi\n")
+        with Server(close_unanswered) as server:
+            done = scout("batch", "wf_1", "rows.csv", "-o", "out.jsonl", url=server.url, cwd=tmp_path)
+
+        assert "scout: to find out what became of one: scout runs find wf_1 SESSION, with its" in done.stderr
+        (journal,) = tmp_path.glob("*.journal")
+        (result,) = map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines())
+        assert result["session_id"] in journal.read_text()
+
     @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
     def test_ctrl_c_names_the_session_that_was_sent(self) -> None:
         def interrupt(peer: Peer) -> None:
