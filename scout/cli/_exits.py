@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
     from typing import Any
 
-    from scout import Run, ScoutError
+    from scout import ScoutError
     from scout.cli._places import Place
 
 # The table in docs/command-line.md has more words.
@@ -149,7 +149,7 @@ def explain(error: ScoutError, *places: Place, unknown_outcome: str = _UNKNOWN_O
         talk(unknown_outcome)
     facts = _facts(error, places)
     if error.run_may_have_started:
-        name_command(facts["workflow_id"], facts["session_id"])
+        name_command(error.workflow_id, error.session_id)
     may_have_started = error.run_may_have_started
     return report(type(error).__name__, text, code_of(error), run_may_have_started=may_have_started, run=run, **facts)
 
@@ -184,11 +184,8 @@ def code_of(error: ScoutError) -> int:
 
 def _facts(error: ScoutError, places: tuple[Place, ...]) -> dict[str, Any]:
     """Return what an error knows beside its message; `None` for what it does not know."""
-    names = ("status", "request_id", "retry_after", "path", "line", "column")
+    names = ("status", "request_id", "retry_after", "workflow_id", "session_id", "path", "line", "column")
     facts = {name: getattr(error, name, None) for name in names}
-    run: Run | None = getattr(error, "run", None)
-    for name in ("workflow_id", "session_id"):
-        facts[name] = getattr(error, name, None) or getattr(run, name, None)
     if places:
         facts |= {name: getattr(places[0], name) for name in ("path", "line", "column")}
         facts["places"] = [place.as_json() for place in places]
