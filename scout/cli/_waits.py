@@ -44,15 +44,14 @@ class _Lines(logging.Handler):
         self._said: dict[str, float] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        # The client adds `error`, `attempt` and `wait` to the record of a wait, and `within` when it asks the run log.
+        # The client adds `error`, `attempt` and `wait` to the record of a wait.
         wait: float | None = getattr(record, "wait", None)
-        within: float | None = getattr(record, "within", None)
-        if within is not None:
-            cause = _cause_of(record.__dict__["error"])
-            talk(f"{cause}; the run may have started, so the run log is asked, for at most {within:g} s")
-        elif wait is None:
+        if wait is None:
             if record.levelno >= logging.WARNING:
                 talk(self.format(record))
+            elif (within := getattr(record, "within", None)) is not None:  # the seconds for which it asks the run log
+                cause = _cause_of(record.__dict__["error"])
+                talk(f"{cause}; the run may have started, so the run log is asked, for at most {within:g} s")
         elif self._many:
             self._say_now_and_then(_cause_of(record.__dict__["error"]))
         else:
