@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from scout.cli import _checks, _connection, _environments, _execution, _exits, _references, _storing
 from scout.cli._references import reference
-from scout.cli._table import Table as _Table
-from scout.cli._table import plain as _plain
-from scout.cli._table import time_of as _time
-from scout.cli._table import up_to
+from scout.cli._table import Table, plain, time_of, up_to
 from scout.cli._terminal import agrees, answer, answer_array, answer_json, as_json, can_ask, talk
 
 if TYPE_CHECKING:
@@ -201,7 +198,7 @@ def _list(workflows: Workflows, args: argparse.Namespace) -> int:
     if args.json:
         answer_array(each.raw for several in found for each in several)
         return _exits.DONE
-    table = _Table("ID", "KEY", "UPDATED", "NAME")
+    table = Table("ID", "KEY", "UPDATED", "NAME")
     for several in found:
         table.add(map(_row, several))
     if not table.has_rows:
@@ -219,10 +216,10 @@ def _get(workflows: Workflows, args: argparse.Namespace) -> int:
         "id": workflow_id,
         "key": key,
         "name": name,
-        "revision": _plain(workflow.revision_id) + (" (a draft)" if workflow.is_draft is True else ""),
-        "created": _time(workflow.created_at or workflow.raw.get("created_at")),
+        "revision": plain(workflow.revision_id) + (" (a draft)" if workflow.is_draft is True else ""),
+        "created": time_of(workflow.created_at or workflow.raw.get("created_at")),
         "updated": updated,
-        "blocks": ", ".join(map(_plain, _block_ids(workflow))),
+        "blocks": ", ".join(map(plain, _block_ids(workflow))),
     }
     for label, fact in facts.items():
         answer(f"{label:<9} {fact}".rstrip())
@@ -265,7 +262,7 @@ def _deploy(workflows: Workflows, args: argparse.Namespace) -> int:
         answer(as_json(facts | {"workflow_key": done.workflow.key or None}), json=True)
     else:
         what = "created" if done.created else "a new revision of" if done.changed else "nothing changed in"
-        answer(_plain(f"{what} {done.workflow_id}, revision {done.revision_id}"))
+        answer(plain(f"{what} {done.workflow_id}, revision {done.revision_id}"))
     return _exits.DONE
 
 
@@ -285,7 +282,7 @@ def _delete(workflows: Workflows, args: argparse.Namespace) -> int:
     if args.json:
         answer(as_json({"workflow_id": workflow_id, "deleted": True, "detail": said}), json=True)
     else:
-        answer(said or f"deleted {_plain(workflow_id)}")
+        answer(said or f"deleted {plain(workflow_id)}")
     return _exits.DONE
 
 
@@ -306,13 +303,13 @@ def _revisions(workflows: Workflows, args: argparse.Namespace) -> int:
         return _exits.DONE
     stored = workflows.get(workflow_id, **options)
     live = _environments.read(workflows, stored, options)
-    table = _Table("REVISION", "UPDATED", "RUNS IN", "NAME")
+    table = Table("REVISION", "UPDATED", "RUNS IN", "NAME")
     table.add(
         (
-            _plain(each.revision_id),
+            plain(each.revision_id),
             _updated(each),
-            _plain(", ".join(live.that_run(each.revision_id))),
-            _plain(each.raw.get("name") or None),
+            plain(", ".join(live.that_run(each.revision_id))),
+            plain(each.raw.get("name") or None),
         )
         for each in workflows.revisions(stored.id, **options)
     )
@@ -336,9 +333,9 @@ def _environments_of(workflows: Workflows, args: argparse.Namespace) -> int:
         answer_array(each.raw for each in workflows.environments(workflow_id, **options))
         return _exits.DONE
     live = _environments.read(workflows, workflows.get(workflow_id, **options), options)
-    table = _Table("ENVIRONMENT", "RUNS", "UPDATED", "BY")
+    table = Table("ENVIRONMENT", "RUNS", "UPDATED", "BY")
     table.add(
-        (_plain(name), _plain(live.text(name)), _updated(each), _plain(_environments.author(each.raw)))
+        (plain(name), plain(live.text(name)), _updated(each), plain(_environments.author(each.raw)))
         for name, each in live.by_name.items()
     )
     return _exits.DONE
@@ -391,12 +388,12 @@ def _change(workflows: Workflows, args: argparse.Namespace, question: str, chang
         live = _environments.read(workflows, stored, options)
         for name in live.by_name:
             talk(f"{name} runs {live.text(name)}")
-        if not agrees(question.format(" ".join(filter(None, [_plain(stored.id), _plain(stored.key)])))):
+        if not agrees(question.format(" ".join(filter(None, [plain(stored.id), plain(stored.key)])))):
             talk("nothing was changed")
             return _exits.USAGE
         workflow_id = stored.id  # the workflow that was shown is changed, whichever has the key by then
     with _exits.interrupts_say(_storing.INTERRUPTED):
-        answer(_plain(change(workflow_id)))
+        answer(plain(change(workflow_id)))
     return _exits.DONE
 
 
@@ -423,16 +420,16 @@ def _run(args: argparse.Namespace) -> int:
 def _row(workflow: StoredWorkflow) -> tuple[str, str, str, str]:
     """Return id, key, time of the last change, and name: empty for a missing value, unexpected values unchanged."""
     return (
-        _plain(workflow.id),
-        _plain(workflow.raw.get("workflow_key") or None),
+        plain(workflow.id),
+        plain(workflow.raw.get("workflow_key") or None),
         _updated(workflow),
-        _plain(workflow.config.get("workflow_display_name") or None),
+        plain(workflow.config.get("workflow_display_name") or None),
     )
 
 
 def _updated(stored: StoredWorkflow | WorkflowEnvironment) -> str:
     """Return the time of the last change, and whether it is a draft."""
-    time = _time(stored.last_updated_at or stored.raw.get("last_updated_at"))
+    time = time_of(stored.last_updated_at or stored.raw.get("last_updated_at"))
     return time + (" (draft)" if getattr(stored, "is_draft", None) is True else "")
 
 
@@ -446,6 +443,6 @@ def _block_ids(workflow: StoredWorkflow) -> list[object]:
 
 def _file_name(workflow: StoredWorkflow) -> str:
     """Return the name of a file in this folder for a workflow, whatever its key contains."""
-    plain = re.sub(r"[^\w.-]+", "-", _plain(workflow.key or workflow.id)).strip(".-")
-    short = plain.encode()[:_LONGEST_NAME].decode(errors="ignore")
+    name = re.sub(r"[^\w.-]+", "-", plain(workflow.key or workflow.id)).strip(".-")
+    short = name.encode()[:_LONGEST_NAME].decode(errors="ignore")
     return f"{short or 'workflow'}.yml"
