@@ -1,45 +1,57 @@
-"""Store and run a workflow, and print a configuration for Schemathesis that names it: it cannot guess ids.
+"""Store a workflow with revisions and runs in the local Scout, and print their ids as configuration of Schemathesis.
 
 _contract_seed.py URL    (the key is in CONTRACT_KEY)
+
+Many questions then ask for these. An operation that hears only of what does not exist shows little.
 """
 
+import json
 import os
 import sys
+import urllib.request
 from typing import Any
 
-import httpx
-
-BLOCK = {"block_id": "a", "block_archetype_id": "com.scoutos.text", "block_display_name": "A"}
-CONFIG = {"blocks": [{**BLOCK, "block_inputs": {"text": "Hello"}}]}
+CONFIG = {
+    "blocks": [
+        {
+            "block_id": "hello",
+            "block_display_name": "Hello",
+            "block_archetype_id": "com.scoutos.text",
+            "block_inputs": {"text": "Hello"},
+            "is_output": True,
+        }
+    ]
+}
 
 
 def main() -> None:
-    """Print TOML: the parameters of the operations that Schemathesis is to try with ids that exist."""
-    with httpx.Client(base_url=sys.argv[1], headers={"authorization": f"Bearer {os.environ['CONTRACT_KEY']}"}) as http:
-
-        def call(method: str, path: str, **options: Any) -> Any:
-            return http.request(method, path, **options).raise_for_status().json()
-
-        first = call("POST", "/v2/workflows", json=CONFIG)["data"]
-        workflow_id = first["workflow_id"]
-        kept = call("POST", "/v2/workflows/revisions", params={"workflow_id": workflow_id}, json=CONFIG)["data"]
-        path = f"/v2/workflows/{workflow_id}"
-        environments = call("GET", f"{path}/environments")["data"]
-        # The one that the example of its update names: random names are refused.
-        (environment,) = (each for each in environments if each["environment_config"]["name"] == "staging")
-        call("POST", f"{path}/execute", params={"session_id": "sess_contract"}, json={})
-    of_all = {"workflow_id": workflow_id, "environment_id": environment["environment_id"]}
-    print(_table("parameters", {**of_all, "revision_id": kept["revision_id"]}))
-    for operation, parameters in (
-        ("delete_workflow_revision", {"revision_id": first["revision_id"]}),
-        ("get_run_log", {"session_id": "sess_contract"}),
-    ):
-        print(f'[[operations]]\ninclude-operation-id = "{operation}"')
-        print(_table("operations.parameters", {"workflow_id": workflow_id, **parameters}))
+    """Make everything, and print the configuration."""
+    workflow_id = ask("POST", "/v2/workflows?workflow_key=contract", CONFIG)["data"]["workflow_id"]
+    path = f"/v2/workflows/{workflow_id}"
+    revisions = [ask("POST", f"/v2/workflows/revisions?workflow_id={workflow_id}", CONFIG) for _ in range(50)]
+    environments = {each["environment_config"]["name"]: each for each in ask("GET", f"{path}/environments")["data"]}
+    run = ask("POST", f"{path}/execute", {"streaming": False})["run"]
+    known = {
+        "workflow_id": workflow_id,
+        "environment_id": environments["staging"]["environment_id"],
+        "workflow_run_id": run["workflow_run_id"],
+    }
+    print(f"[dictionaries.revisions]\nvalues = {json.dumps([each['data']['revision_id'] for each in revisions])}")
+    print("[parameters]")
+    for place in ("path", "query"):
+        for name, value in known.items():
+            print(f'"{place}.{name}" = "{value}"')
+        # Not always the same: they are deleted as well.
+        print(f'"{place}.revision_id" = {{ dictionary = "revisions", probability = 0.7 }}')
 
 
-def _table(name: str, values: dict[str, str]) -> str:
-    return "\n".join([f"[{name}]", *(f'{key} = "{value}"' for key, value in values.items())])
+def ask(method: str, path: str, body: Any = None) -> Any:
+    """Return the JSON of an answer."""
+    headers = {"Authorization": f"Bearer {os.environ['CONTRACT_KEY']}", "Content-Type": "application/json"}
+    content = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(sys.argv[1] + path, content, headers, method=method)
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.load(response)
 
 
 if __name__ == "__main__":

@@ -188,7 +188,7 @@ def test_what_takes_the_place_of_several_is_shown() -> None:
         (["k", "staging", "console"], "'console' is none of production, staging, development"),
         (["k", "stagin", "production"], "did you mean staging?"),
         (["k", "staging", "staging"], "FROM and TO are both staging"),
-        (["k.json", "staging", "production"], "k.json is a file, and ID is a stored workflow"),
+        (["k.json", "staging", "production"], "k.json is a file, and a stored workflow is meant"),
         (["no", "staging", "production"], "no workflow has the key 'no'"),
     ],
 )

@@ -454,6 +454,7 @@ def test_the_tables_of_the_local_scout_are_whole(title: str, kind: Any) -> None:
         "completion",
         *(f"workflows {name}" for name in ("list", "pull", "deploy", "run", "revisions", "environments")),
         *(f"workflows {name}" for name in ("rename-revision", "delete-revision", "promote", "set-environment")),
+        *(f"runs {name}" for name in ("list", "show", "find")),
     ],
 )
 def test_every_option_of_the_command_line_is_named(command: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import datetime
 import re
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from scout._pictures import display_width
 from scout.cli import _checks, _connection, _environments, _execution, _exits, _references, _storing
 from scout.cli._references import reference
-from scout.cli._terminal import agrees, answer, answer_array, answer_json, as_json, can_ask, escape, talk
+from scout.cli._table import Table, plain, time_of, up_to
+from scout.cli._terminal import agrees, answer, answer_array, answer_json, as_json, can_ask, talk
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from scout import Scout, StoredWorkflow, WorkflowEnvironment, WorkflowPage, Workflows
+    from scout import Scout, StoredWorkflow, WorkflowEnvironment, Workflows
 
 DESCRIPTION = """\
 Manage and run stored workflows. Use --json in programs: tables and messages may
@@ -31,7 +31,6 @@ examples:
 """
 
 _LONGEST_NAME = 100  # bytes; file systems allow 255
-_WIDEST = 40  # columns of the terminal; a longer cell shifts the rest of its row
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -130,6 +129,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _execution.add_arguments(each)
     _connection.add_base_url(each)
     _connection.add_arguments(each)
+    each.add_argument_group("connection").add_argument(
+        "--resolve",
+        type=float,
+        metavar="SECONDS",
+        help="when the connection breaks after the run may have started: how long to ask the log for its result, "
+        "without --stream, --timeline and --session-id (default: not at all)",
+    )
     _connection.add_cassettes(each)
     each.set_defaults(handler=_run)
 
@@ -188,26 +194,16 @@ def _add_json(parser: argparse.ArgumentParser, what: str) -> None:
 def _list(workflows: Workflows, args: argparse.Namespace) -> int:
     names = ("query", "tags", "sort", "direction", "limit", "start_at")
     pages = workflows.list(**_connection.given(args, *names)).pages()
-    found = _up_to(args.limit, pages)
+    found = up_to(args.limit, (page.workflows for page in pages))
     if args.json:
         answer_array(each.raw for several in found for each in several)
         return _exits.DONE
-    table = _Table("ID", "KEY", "UPDATED", "NAME")
+    table = Table("ID", "KEY", "UPDATED", "NAME")
     for several in found:
         table.add(map(_row, several))
     if not table.has_rows:
         talk("there are no workflows" if args.query is None and args.tags is None else "no workflow matches")
     return _exits.DONE
-
-
-def _up_to(limit: int | None, pages: Iterable[WorkflowPage]) -> Iterator[list[StoredWorkflow]]:
-    """Yield the workflows of each page, up to a total of `limit`."""
-    for page in pages:
-        yield page.workflows[:limit]
-        if limit is not None:
-            limit -= len(page.workflows)
-            if limit <= 0:
-                return
 
 
 def _get(workflows: Workflows, args: argparse.Namespace) -> int:
@@ -220,10 +216,10 @@ def _get(workflows: Workflows, args: argparse.Namespace) -> int:
         "id": workflow_id,
         "key": key,
         "name": name,
-        "revision": _plain(workflow.revision_id) + (" (a draft)" if workflow.is_draft is True else ""),
-        "created": _time(workflow.created_at or workflow.raw.get("created_at")),
+        "revision": plain(workflow.revision_id) + (" (a draft)" if workflow.is_draft is True else ""),
+        "created": time_of(workflow.created_at or workflow.raw.get("created_at")),
         "updated": updated,
-        "blocks": ", ".join(map(_plain, _block_ids(workflow))),
+        "blocks": ", ".join(map(plain, _block_ids(workflow))),
     }
     for label, fact in facts.items():
         answer(f"{label:<9} {fact}".rstrip())
@@ -266,7 +262,7 @@ def _deploy(workflows: Workflows, args: argparse.Namespace) -> int:
         answer(as_json(facts | {"workflow_key": done.workflow.key or None}), json=True)
     else:
         what = "created" if done.created else "a new revision of" if done.changed else "nothing changed in"
-        answer(_plain(f"{what} {done.workflow_id}, revision {done.revision_id}"))
+        answer(plain(f"{what} {done.workflow_id}, revision {done.revision_id}"))
     return _exits.DONE
 
 
@@ -286,7 +282,7 @@ def _delete(workflows: Workflows, args: argparse.Namespace) -> int:
     if args.json:
         answer(as_json({"workflow_id": workflow_id, "deleted": True, "detail": said}), json=True)
     else:
-        answer(said or f"deleted {_plain(workflow_id)}")
+        answer(said or f"deleted {plain(workflow_id)}")
     return _exits.DONE
 
 
@@ -307,13 +303,13 @@ def _revisions(workflows: Workflows, args: argparse.Namespace) -> int:
         return _exits.DONE
     stored = workflows.get(workflow_id, **options)
     live = _environments.read(workflows, stored, options)
-    table = _Table("REVISION", "UPDATED", "RUNS IN", "NAME")
+    table = Table("REVISION", "UPDATED", "RUNS IN", "NAME")
     table.add(
         (
-            _plain(each.revision_id),
+            plain(each.revision_id),
             _updated(each),
-            _plain(", ".join(live.that_run(each.revision_id))),
-            _plain(each.raw.get("name") or None),
+            plain(", ".join(live.that_run(each.revision_id))),
+            plain(each.raw.get("name") or None),
         )
         for each in workflows.revisions(stored.id, **options)
     )
@@ -337,9 +333,9 @@ def _environments_of(workflows: Workflows, args: argparse.Namespace) -> int:
         answer_array(each.raw for each in workflows.environments(workflow_id, **options))
         return _exits.DONE
     live = _environments.read(workflows, workflows.get(workflow_id, **options), options)
-    table = _Table("ENVIRONMENT", "RUNS", "UPDATED", "BY")
+    table = Table("ENVIRONMENT", "RUNS", "UPDATED", "BY")
     table.add(
-        (_plain(name), _plain(live.text(name)), _updated(each), _plain(_environments.author(each.raw)))
+        (plain(name), plain(live.text(name)), _updated(each), plain(_environments.author(each.raw)))
         for name, each in live.by_name.items()
     )
     return _exits.DONE
@@ -392,12 +388,12 @@ def _change(workflows: Workflows, args: argparse.Namespace, question: str, chang
         live = _environments.read(workflows, stored, options)
         for name in live.by_name:
             talk(f"{name} runs {live.text(name)}")
-        if not agrees(question.format(" ".join(filter(None, [_plain(stored.id), _plain(stored.key)])))):
+        if not agrees(question.format(" ".join(filter(None, [plain(stored.id), plain(stored.key)])))):
             talk("nothing was changed")
             return _exits.USAGE
         workflow_id = stored.id  # the workflow that was shown is changed, whichever has the key by then
     with _exits.interrupts_say(_storing.INTERRUPTED):
-        answer(_plain(change(workflow_id)))
+        answer(plain(change(workflow_id)))
     return _exits.DONE
 
 
@@ -408,48 +404,32 @@ def _run(args: argparse.Namespace) -> int:
     def connect() -> Scout:
         return _connection.connect(args, transport=_connection.transport(args))
 
-    return _execution.carry_out(args, lambda: reference(args.id), connect, stored)
+    if args.resolve is None:
+        if args.session_id is None and args.record is None and args.replay is None:
+            args.session_id = f"scout-cli-{uuid.uuid4().hex}"  # so that a run can be found after Ctrl-C
+    elif args.stream or args.timeline is not None or args.session_id is not None:
+        raise _exits.UsageError(
+            "--resolve goes without --stream, --timeline and --session-id: those need `scout runs find`"
+        )
+    return _execution.carry_out(args, lambda: reference(args.id), connect, stored, "resolve")
 
 
 # --- Output -------------------------------------------------------------------------------------------------------
 
 
-class _Table:
-    """A table that is printed page by page, so that a long list begins at once. Columns can grow with each page."""
-
-    def __init__(self, *heading: str) -> None:
-        self._heading = heading
-        self._widths = [0] * len(heading)
-        self.has_rows = False
-
-    def add(self, rows: Iterable[tuple[str, ...]]) -> None:
-        """Print rows."""
-        new = list(rows)
-        if not new:
-            return
-        if not self.has_rows:
-            new.insert(0, self._heading)
-            self.has_rows = True
-        for place, width in enumerate(self._widths):
-            self._widths[place] = max(width, *(min(display_width(row[place]), _WIDEST) for row in new), 0)
-        for row in new:
-            cells = (cell + " " * (width - display_width(cell)) for cell, width in zip(row, self._widths, strict=True))
-            answer("  ".join(cells).rstrip())
-
-
 def _row(workflow: StoredWorkflow) -> tuple[str, str, str, str]:
     """Return id, key, time of the last change, and name: empty for a missing value, unexpected values unchanged."""
     return (
-        _plain(workflow.id),
-        _plain(workflow.raw.get("workflow_key") or None),
+        plain(workflow.id),
+        plain(workflow.raw.get("workflow_key") or None),
         _updated(workflow),
-        _plain(workflow.config.get("workflow_display_name") or None),
+        plain(workflow.config.get("workflow_display_name") or None),
     )
 
 
 def _updated(stored: StoredWorkflow | WorkflowEnvironment) -> str:
     """Return the time of the last change, and whether it is a draft."""
-    time = _time(stored.last_updated_at or stored.raw.get("last_updated_at"))
+    time = time_of(stored.last_updated_at or stored.raw.get("last_updated_at"))
     return time + (" (draft)" if getattr(stored, "is_draft", None) is True else "")
 
 
@@ -461,21 +441,8 @@ def _block_ids(workflow: StoredWorkflow) -> list[object]:
     return [cast("Mapping[str, Any]", block).get("block_id") for block in found if isinstance(block, dict)]
 
 
-def _time(value: object) -> str:
-    """Return a time to the second, in the time zone of the server; anything else as `_plain`."""
-    if isinstance(value, datetime.datetime):
-        return value.isoformat(sep=" ", timespec="seconds")
-    return _plain(value or None)
-
-
-def _plain(value: object) -> str:
-    """Return a value of the server as one line: empty for `None`, JSON for a value that is not text."""
-    text = value if isinstance(value, str) else "" if value is None else as_json(value)
-    return escape(" ".join(text.split()))
-
-
 def _file_name(workflow: StoredWorkflow) -> str:
     """Return the name of a file in this folder for a workflow, whatever its key contains."""
-    plain = re.sub(r"[^\w.-]+", "-", _plain(workflow.key or workflow.id)).strip(".-")
-    short = plain.encode()[:_LONGEST_NAME].decode(errors="ignore")
+    name = re.sub(r"[^\w.-]+", "-", plain(workflow.key or workflow.id)).strip(".-")
+    short = name.encode()[:_LONGEST_NAME].decode(errors="ignore")
     return f"{short or 'workflow'}.yml"
