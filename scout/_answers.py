@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from . import errors
 from ._json import NOT_JSON, is_dict, is_list, is_mapping, parse_json, sentence, shorten, text_or_none, without_halves
-from ._logs import record_in_log
 from ._requests import RUN_MAY_HAVE_STARTED
 from ._retry import REFUSED, retry_after
 from ._sse import END_MARKERS, SSEDecoder, is_stream
@@ -330,6 +329,8 @@ def _row(answer: Answer, data: bytes, name: str, kind: str) -> dict[str, Any]:
 
 
 def _record(answer: Answer, found: dict[str, Any], name: str) -> RunRecord:
+    from ._logs import record_in_log  # most programs read no logs
+
     lacking = [each for each in ("workflow_run_id", "status") if not isinstance(found.get(each), str)]
     if lacking:
         raise _not_understood(answer, f"{name} is no log of a run: it lacks {' and '.join(lacking)}")

@@ -9,7 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ._json import LONG, MAX_REPEATED, is_list, is_mapping, json_fault, write_json
-from ._logs import STATUSES
 from ._retry import foreign
 from .errors import ConfigurationError, WorkflowFileError
 from .results import StoredWorkflow, WorkflowEnvironment, parse_timestamp
@@ -83,7 +82,6 @@ class Request:
         unknown_outcome: The part of an error message that says what the server may have done when the outcome is
             unknown; empty for a request that changes nothing.
         workflow_id: For the run of a stored workflow, the id of the workflow.
-        session_id: For a run, the session that was named, by the caller or here.
     """
 
     method: str
@@ -94,7 +92,14 @@ class Request:
     repeatable: bool
     unknown_outcome: str
     workflow_id: str | None = None
-    session_id: str | None = None
+
+    @property
+    def session_id(self) -> str | None:
+        """For a run, the session that is named in the query, by the caller or here."""
+        if self.unknown_outcome != RUN_MAY_HAVE_STARTED:
+            return None
+        named: Any = self.query.get("session_id")
+        return str(named) if isinstance(named, str | int) else None
 
 
 def new_session_id() -> str:
@@ -170,9 +175,7 @@ def _run_request(
         revision_id=revision_id,
         session_id=session_id,
     )
-    request = _request(parts, repeatable=False, unknown_outcome=RUN_MAY_HAVE_STARTED, **extra)
-    sent: Any = request.query.get("session_id")  # that of extra_query, if it names one
-    return replace(request, workflow_id=workflow_id, session_id=str(sent) if isinstance(sent, str | int) else None)
+    return _request(parts, repeatable=False, unknown_outcome=RUN_MAY_HAVE_STARTED, workflow_id=workflow_id, **extra)
 
 
 def with_inputs(request: Request, inputs: Mapping[str, Any], session_id: str | None) -> Request:
@@ -190,15 +193,14 @@ def with_inputs(request: Request, inputs: Mapping[str, Any], session_id: str | N
     """
     _check_mapping("inputs", inputs)
     body = b"%s,%s" % (request.body[:-1], _encode({"inputs": inputs}, is_config=False)[1:])
-    if session_id is None:
-        return replace(request, body=body)
-    return replace(request, query={**request.query, "session_id": session_id}, body=body, session_id=session_id)
+    query = request.query if session_id is None else {**request.query, "session_id": session_id}
+    return replace(request, query=query, body=body)
 
 
 def without_session(request: Request) -> Request:
     """Return the request of a run without a session, for `with_inputs`, which gives each run one of its own."""
     query = {name: value for name, value in request.query.items() if name != "session_id"}
-    return replace(request, query=query, session_id=None)
+    return replace(request, query=query)
 
 
 def list_request(
@@ -366,6 +368,8 @@ def run_logs_request(
     """Build `GET /v2/run_logs`. Raises as `execute_request`."""
     from scout_generated.operations.list_run_logs import get_kwargs
 
+    from ._logs import STATUSES  # as the generated modules
+
     for name, text in {"status": status, "session_id": session_id}.items():
         _check_name(name, text)
     _check_text("cursor", cursor)
@@ -406,6 +410,7 @@ def _request(
     *,
     repeatable: bool,
     unknown_outcome: str = "",
+    workflow_id: str | None = None,
     is_config: bool = False,
     extra_headers: Mapping[str, str] | None = None,
     extra_query: Mapping[str, Any] | None = None,
@@ -425,6 +430,7 @@ def _request(
         headers={name.lower(): value for name, value in (extra_headers or {}).items()},
         repeatable=repeatable,
         unknown_outcome=unknown_outcome,
+        workflow_id=workflow_id,
     )
 
 
