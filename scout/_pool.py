@@ -8,6 +8,7 @@ httpcore. Each process and each event loop has connections of its own, so that n
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import threading
@@ -36,8 +37,13 @@ if TYPE_CHECKING:
 
 __all__ = ["CLOSED", "AsyncPool", "Pool"]
 
+_log = logging.getLogger("scout")
+
 _IDLE_SECONDS = 4.5
 """Seconds that an idle connection is kept: a little less than the 5 s after which common servers close it."""
+
+_LONG = 1.0
+"""Seconds of a wait for a free connection after which it is logged."""
 
 
 # --- Routes -------------------------------------------------------------------------------------------------------
@@ -386,6 +392,13 @@ def _seconds_to_wait(request: httpx.Request) -> float | None:
     return max(0.0, left) if left < threading.TIMEOUT_MAX else None
 
 
+def _log_wait(begun: float) -> None:
+    seconds = time.monotonic() - begun
+    if seconds > _LONG:
+        message = "waited %.1f s for a free connection (max_connections)"
+        _log.info(message, seconds, extra={"seconds": seconds})
+
+
 # --- Sync ---------------------------------------------------------------------------------------------------------
 
 _Sync: TypeAlias = _Connection[httpcore.ConnectionInterface]
@@ -429,7 +442,9 @@ class _ProcessConnections:
             with self._lock:
                 self._state.ask(turn)
             self._settle()
+            begun = time.monotonic()
             turn.wait(seconds)
+            _log_wait(begun)
             with self._lock:
                 found = self._state.take(turn, origin, route.connection, unused)
             self._settle()
@@ -605,7 +620,9 @@ class _LoopConnections:
         unused: list[_Async] = []
         try:
             self._state.ask(turn)
+            begun = time.monotonic()
             await turn.wait(seconds)
+            _log_wait(begun)
             return self._state.take(turn, origin, route.async_connection, unused)
         finally:
             for each in unused:

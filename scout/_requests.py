@@ -69,6 +69,9 @@ class Request:
         repeatable: True for an idempotent request, which may be repeated when its outcome is unknown.
         unknown_outcome: The part of an error message that says what the server may have done when the outcome is
             unknown; empty for a request that changes nothing.
+        operation: The name of the operation in `openapi.yaml`.
+        workflow_id: The id of the stored workflow; `None` when the request is not about one.
+        workflow_key: The key of the workflow that is sent along; `None` when it has none, or none is sent.
     """
 
     method: str
@@ -78,6 +81,14 @@ class Request:
     headers: Mapping[str, str]
     repeatable: bool
     unknown_outcome: str
+    operation: str
+    workflow_id: str | None = None
+    workflow_key: str | None = None
+
+    @property
+    def session_id(self) -> str | None:
+        """The session of the run; `None` when the server makes one, or there is no run."""
+        return self.query.get("session_id")
 
 
 def execute_request(
@@ -94,7 +105,7 @@ def execute_request(
     key = workflow_key if workflow_key is not None else workflow.key
     _check_text("workflow_key", key)
     config = {"workflow_config": workflow.config, "workflow_key": key}
-    return _run_request(get_kwargs, config, inputs, **options)
+    return _run_request(get_kwargs, config, inputs, operation="execute_workflow_config", workflow_key=key, **options)
 
 
 def execute_stored_request(
@@ -109,7 +120,9 @@ def execute_stored_request(
             "and Scout.stream"
         )
     segment = _segment(workflow_id)
-    return _run_request(partial(get_kwargs, segment), {}, inputs, **options)
+    return _run_request(
+        partial(get_kwargs, segment), {}, inputs, operation="execute_workflow", workflow_id=segment, **options
+    )
 
 
 def _run_request(
@@ -171,7 +184,7 @@ def list_request(
     for name, text in texts.items():
         _check_text(name, text)
     _check_limit(limit)
-    return _request(get_kwargs(**texts, limit=limit), repeatable=True, **extra)
+    return _request(get_kwargs(**texts, limit=limit), operation="list_workflows", repeatable=True, **extra)
 
 
 def _check_limit(limit: object) -> None:
@@ -185,7 +198,8 @@ def get_request(workflow_id: str, **extra: Any) -> Request:
     """Build `GET /v2/workflows/{workflow_id}`. Raises as `execute_request`."""
     from scout_generated.operations.get_workflow import get_kwargs
 
-    return _request(get_kwargs(_segment(workflow_id)), repeatable=True, **extra)
+    parts = get_kwargs(_segment(workflow_id))
+    return _request(parts, operation="get_workflow", workflow_id=workflow_id, repeatable=True, **extra)
 
 
 def create_request(workflow: LoadedWorkflow, key: str | None, **extra: Any) -> Request:
@@ -195,7 +209,15 @@ def create_request(workflow: LoadedWorkflow, key: str | None, **extra: Any) -> R
     _check_name("key", key)
     parts = get_kwargs(body=_body(workflow.config, is_config=True), workflow_key=key)
     outcome = "the workflow may have been created"
-    return _request(parts, repeatable=False, unknown_outcome=outcome, is_config=True, **extra)
+    return _request(
+        parts,
+        operation="create_workflow",
+        workflow_key=key,
+        repeatable=False,
+        unknown_outcome=outcome,
+        is_config=True,
+        **extra,
+    )
 
 
 def revision_request(workflow: LoadedWorkflow, *, workflow_id: str | None, key: str | None, **extra: Any) -> Request:
@@ -206,7 +228,16 @@ def revision_request(workflow: LoadedWorkflow, *, workflow_id: str | None, key: 
     _check_name("key", key)
     parts = get_kwargs(body=_body(workflow.config, is_config=True), workflow_id=workflow_id, workflow_key=key)
     outcome = "the revision may have been made"
-    return _request(parts, repeatable=False, unknown_outcome=outcome, is_config=True, **extra)
+    return _request(
+        parts,
+        operation="create_workflow_revision",
+        workflow_id=workflow_id,
+        workflow_key=key,
+        repeatable=False,
+        unknown_outcome=outcome,
+        is_config=True,
+        **extra,
+    )
 
 
 def update_request(workflow_id: str, workflow: LoadedWorkflow, **extra: Any) -> Request:
@@ -215,7 +246,15 @@ def update_request(workflow_id: str, workflow: LoadedWorkflow, **extra: Any) -> 
 
     parts = get_kwargs(_segment(workflow_id), body=_body(workflow.config, is_config=True))
     outcome = "the workflow may have been updated"
-    return _request(parts, repeatable=True, unknown_outcome=outcome, is_config=True, **extra)
+    return _request(
+        parts,
+        operation="update_workflow",
+        workflow_id=workflow_id,
+        repeatable=True,
+        unknown_outcome=outcome,
+        is_config=True,
+        **extra,
+    )
 
 
 def delete_request(workflow_id: str, **extra: Any) -> Request:
@@ -223,12 +262,22 @@ def delete_request(workflow_id: str, **extra: Any) -> Request:
     from scout_generated.operations.delete_workflow import get_kwargs
 
     parts = get_kwargs(_segment(workflow_id))
-    return _request(parts, repeatable=True, unknown_outcome="the workflow may have been deleted", **extra)
+    return _request(
+        parts,
+        operation="delete_workflow",
+        workflow_id=workflow_id,
+        repeatable=True,
+        unknown_outcome="the workflow may have been deleted",
+        **extra,
+    )
 
 
 def _request(
     parts: Mapping[str, Any],
     *,
+    operation: str,
+    workflow_id: str | None = None,
+    workflow_key: str | None = None,
     repeatable: bool,
     unknown_outcome: str = "",
     is_config: bool = False,
@@ -250,6 +299,9 @@ def _request(
         headers={name.lower(): value for name, value in (extra_headers or {}).items()},
         repeatable=repeatable,
         unknown_outcome=unknown_outcome,
+        operation=operation,
+        workflow_id=workflow_id,
+        workflow_key=workflow_key,
     )
 
 
