@@ -229,32 +229,32 @@ class Call:
         request, config = self._request, self.config
         timeouts = self._timeouts()
         try:
-            sent = httpx.Request(
-                request.method,
-                _url(config.base_url + request.path, str(httpx.QueryParams(request.query))),
-                headers={
-                    **_HEADERS,
-                    **(_HEADERS_OF_A_BODY if request.body else {}),
-                    **config.headers,
-                    **request.headers,
-                },
-                content=request.body,
-                extensions={"timeout": timeouts, LIMITS: self._limits},
-            )
+            url = _url(config.base_url + request.path, str(httpx.QueryParams(request.query)))
         except httpx.InvalidURL as error:
             raise ConfigurationError(f"an argument cannot be a part of an address: {error}; nothing was sent") from None
+        sent = httpx.Request(
+            request.method,
+            url,
+            headers={
+                **_HEADERS,
+                **(_HEADERS_OF_A_BODY if request.body else {}),
+                **({} if self.observers is None else self.observers.request(self.attempts, str(url))),
+                **config.headers,
+                **request.headers,
+            },
+            content=request.body,
+            extensions={"timeout": timeouts, LIMITS: self._limits},
+        )
         assert self._secret is not None  # since the attempt has begun
         self._secret.authorize(sent.headers)
-        if self.observers is not None:
-            for name, value in self.observers.request(str(sent.url), self.attempts).items():
-                sent.headers.setdefault(name, value)
         return sent
 
     def answered(self, response: httpx.Response) -> None:
         """Take the head of the response to this attempt."""
         self.status = response.status_code
         if self.observers is not None:
-            self.observers.response(self.status, response.headers, time.monotonic() - self._attempt_begun)
+            headers = dict(response.headers.items())
+            self.observers.response(self.status, headers, time.monotonic() - self._attempt_begun)
 
     def _timeouts(self) -> dict[str, float | None]:
         """Return the limits as httpx's own transports understand them. They bound each operation alone."""
@@ -324,7 +324,8 @@ class Call:
         """
         observers, self.observers = self.observers, None
         if observers is not None:
-            observers.end(self._begun, result if self.stream is None else self.stream.run(), error)
+            result = result if self.stream is None else self.stream.run()
+            observers.end(time.monotonic() - self._begun, result, error)
 
     def forget(self) -> None:
         """End the call as `end`. The garbage collector may call this at any moment."""
@@ -335,7 +336,8 @@ class Call:
                 start_new_thread(self.end, ())
 
     def _redact(self, value: Any) -> Any:
-        return value if self._secret is None else self._secret.redact(value)
+        # For every call that is observed, and `redact` takes longer than the look.
+        return value if self._secret is None or not self._secret.may_be_in(value) else self._secret.redact(value)
 
     # --- Failures ---
 

@@ -75,6 +75,11 @@ class Secret:
         """Return text, bytes or JSON with the key redacted. Call it only on a result of `now()`."""
         return redact(value, [str(self._source)])
 
+    def may_be_in(self, value: Any) -> bool:
+        """Return False when neither the key nor an escaped form of it is in a value. Only on a result of `now()`."""
+        text = repr(value)  # in which it is unchanged, or has a backslash
+        return str(self._source) in text or "\\" in text
+
     def check(self) -> None:
         """Check the key. A function is not called, and passes.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from ._requests import Request
 
 __all__ = [
-    "CallEnd",
     "CallInfo",
     "CallObserver",
     "Observers",
@@ -101,7 +99,7 @@ class RetryInfo:
 # --- What observers are told --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CallInfo:
     """A call that begins.
 
@@ -118,44 +116,39 @@ class CallInfo:
     redact: Callable[[Any], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class CallEnd:
-    """The end of a call.
-
-    Attributes:
-        attempts: The number of requests that were made.
-        seconds: The time from the beginning of the call to its end.
-        result: The result, such as a `Run`; of a stream the run so far. `None` when there is none.
-        error: The exception for the caller; `None` when there is none.
-    """
-
-    attempts: int
-    seconds: float
-    result: Any
-    error: BaseException | None
-
-
 class CallObserver(Protocol):
-    """Observes one call."""
+    """Observes one call. What it raises is logged, and the call goes on."""
 
-    def request(self, info: RequestInfo) -> Mapping[str, str]:
-        """Take a request that is about to be sent, and return headers to add to it."""
+    def request(self, attempt: int, url: str) -> Mapping[str, str] | None:
+        """Take a request that is about to be sent, and return headers for it, with names in lower case.
+
+        Args:
+            attempt: Its position in the call, from 1.
+            url: The URL, with its query.
+        """
         ...
 
-    def response(self, info: ResponseInfo) -> object:
-        """Take the head of a response."""
+    def response(self, status: int, headers: Mapping[str, str], seconds: float) -> object:
+        """Take the head of a response, `seconds` after the beginning of the attempt. The headers may hold the key."""
         ...
 
-    def retry(self, info: RetryInfo) -> object:
-        """Take a failure after which the request will be repeated."""
+    def retry(self, attempt: int, error: ScoutError, wait: float) -> object:
+        """Take the failure of an attempt, after which the request will be repeated in `wait` seconds."""
         ...
 
     def event(self, event: Any) -> object:
         """Take an event of a stream, which the caller gets next."""
         ...
 
-    def end(self, end: CallEnd) -> object:
-        """Take the end of the call; a stream may have been closed before its run was over."""
+    def end(self, attempts: int, seconds: float, result: Any, error: BaseException | None) -> object:
+        """Take the end of the call.
+
+        Args:
+            attempts: The number of requests that were made.
+            seconds: The time since the call began.
+            result: The result, such as a `Run`, or `None`; of a stream the run so far, which may not be over.
+            error: The exception for the caller; `None` when there is none.
+        """
         ...
 
 
@@ -170,115 +163,17 @@ class Tracing(Protocol):
 # --- Observers ----------------------------------------------------------------------------------------------------
 
 
-def _guarded(name: str, function: Callable[..., Any], *args: object) -> Any:
-    """Call a function of somebody else. What it raises is logged, because it must not cost a run that is paid for."""
-    try:
-        return function(*args)
-    except Exception as error:
-        if foreign(error) is not None:
-            raise
-        _log.error("%s raised %s; the call goes on", name, type(error).__name__, exc_info=error)
-        return None
-
-
 class _Hooks:
     """Calls the hooks."""
 
-    def __init__(self, config: Config) -> None:
-        self._config = config
-
-    def request(self, info: RequestInfo) -> Mapping[str, str]:
-        self._call("on_request", info)
-        return {}
-
-    def response(self, info: ResponseInfo) -> None:
-        self._call("on_response", info)
-
-    def retry(self, info: RetryInfo) -> None:
-        self._call("on_retry", info)
-
-    def event(self, event: Any) -> None:
-        self._call("on_event", event)
-
-    def end(self, end: CallEnd) -> None:
-        pass
-
-    def _call(self, name: str, what: object) -> None:
-        hook = getattr(self._config, name)
-        if hook is not None:
-            _guarded(f"the hook {name}", hook, what)
-
-
-class _Log:
-    """Writes the log records of a call."""
+    _info: RequestInfo  # the current request
 
     def __init__(self, call: CallInfo) -> None:
         self._call = call
 
-    def request(self, info: RequestInfo) -> Mapping[str, str]:
-        path = self._call.request.path
-        _log.debug(
-            "%s %s: attempt %d of %s",
-            *(info.method, path, info.attempt, info.operation),
-            extra={**self._facts(), "method": info.method, "path": path, "attempt": info.attempt},
-        )
-        return {}
-
-    def response(self, info: ResponseInfo) -> None:
-        about = "" if info.request_id is None else f" (request id {info.request_id})"
-        _log.debug(
-            "%d after %.3f s%s",
-            *(info.status, info.seconds, about),
-            extra={
-                **self._facts(),
-                "attempt": info.request.attempt,
-                "status": info.status,
-                "seconds": info.seconds,
-                "request_id": info.request_id,
-            },
-        )
-
-    def retry(self, info: RetryInfo) -> None:
-        number = info.request.attempt
-        _log.info(
-            "attempt %d failed: %s; waiting %.1f s",
-            *(number, info.error.message, info.wait),
-            extra={**self._facts(), "error": info.error, "attempt": number, "wait": info.wait},
-        )
-
-    def event(self, event: Any) -> None:
-        pass
-
-    def end(self, end: CallEnd) -> None:
-        how = "done" if end.error is None else f"failed with {type(end.error).__name__}"
-        _log.log(
-            logging.INFO if end.seconds > _LONG else logging.DEBUG,
-            "%s: %s after %.3f s, requests: %d",
-            *(self._call.request.operation, how, end.seconds, end.attempts),
-            extra={**self._facts(), "error": end.error, "attempts": end.attempts, "seconds": end.seconds},
-        )
-
-    def _facts(self) -> dict[str, object]:
+    def request(self, attempt: int, url: str) -> None:
         request = self._call.request
-        return {
-            "operation": request.operation,
-            "workflow_id": request.workflow_id,
-            "session_id": request.session_id,
-        }
-
-
-class Observers:
-    """All observers of one call."""
-
-    def __init__(self, call: CallInfo, observers: list[CallObserver]) -> None:
-        self._call = call
-        self._observers = observers
-        self._info: RequestInfo | None = None
-
-    def request(self, url: str, attempt: int) -> dict[str, str]:
-        """Notify them of a request, and return the headers that they add to it."""
-        request = self._call.request
-        self._info = info = RequestInfo(
+        self._info = RequestInfo(
             method=request.method.upper(),
             url=self._call.redact(url),
             attempt=attempt,
@@ -288,35 +183,113 @@ class Observers:
             environment=request.query.get("environment"),
             streaming=self._call.streaming,
         )
+        self._notify("on_request", self._info)
+
+    def response(self, status: int, headers: Mapping[str, str], seconds: float) -> None:
+        headers = self._call.redact(headers)
+        self._notify("on_response", ResponseInfo(self._info, status, headers, seconds, request_id_in(headers)))
+
+    def retry(self, attempt: int, error: ScoutError, wait: float) -> None:  # noqa: ARG002 - the request has it
+        self._notify("on_retry", RetryInfo(self._info, error, wait))
+
+    def event(self, event: Any) -> None:
+        self._notify("on_event", event)
+
+    def end(self, *_: object) -> None:
+        pass
+
+    def _notify(self, name: str, what: object) -> None:
+        hook = getattr(self._call.config, name)
+        if hook is not None:
+            try:
+                hook(what)
+            except Exception as error:  # noqa: BLE001 - it is logged
+                _pass_over(f"the hook {name}", error)
+
+
+class _Log:
+    """Writes the log records of a call."""
+
+    def __init__(self, call: CallInfo) -> None:
+        self._call = call
+
+    def request(self, attempt: int, url: str) -> None:  # noqa: ARG002 - a query may hold what is not for a log
+        method, path = self._call.request.method.upper(), self._call.request.path
+        facts = self._facts(method=method, path=path, attempt=attempt)
+        _log.debug("%s %s: attempt %d of %s", method, path, attempt, facts["operation"], extra=facts)
+
+    def response(self, status: int, headers: Mapping[str, str], seconds: float) -> None:
+        request_id = self._call.redact(request_id_in(headers))
+        about = "" if request_id is None else f" (request id {request_id})"
+        facts = self._facts(status=status, seconds=seconds, request_id=request_id)
+        _log.debug("%d after %.3f s%s", status, seconds, about, extra=facts)
+
+    def retry(self, attempt: int, error: ScoutError, wait: float) -> None:
+        facts = self._facts(error=error, attempt=attempt, wait=wait)
+        _log.info("attempt %d failed: %s; waiting %.1f s", attempt, error.message, wait, extra=facts)
+
+    def event(self, event: Any) -> None:
+        pass
+
+    def end(self, attempts: int, seconds: float, result: Any, error: BaseException | None) -> None:  # noqa: ARG002
+        level = logging.INFO if seconds > _LONG else logging.DEBUG
+        how = "done" if error is None else f"failed with {type(error).__name__}"
+        facts = self._facts(error=error, attempts=attempts, seconds=seconds)
+        _log.log(level, "%s: %s after %.3f s, requests: %d", facts["operation"], how, seconds, attempts, extra=facts)
+
+    def _facts(self, **facts: Any) -> dict[str, Any]:
+        request = self._call.request
+        known = {"workflow_id": request.workflow_id, "session_id": request.session_id}
+        return {"operation": request.operation, **known, **facts}
+
+
+class Observers:
+    """All observers of one call."""
+
+    def __init__(self, observers: list[CallObserver]) -> None:
+        self._observers = observers
+        self._attempt = 0
+
+    def request(self, attempt: int, url: str) -> dict[str, str]:
+        """Notify them of a request, and return the headers that they add to it."""
+        self._attempt = attempt
         headers: dict[str, str] = {}
         for each in self._observers:
-            headers.update(_guarded(type(each).__name__, each.request, info) or {})
+            try:
+                headers |= each.request(attempt, url) or {}
+            except Exception as error:  # noqa: BLE001 - it is logged
+                _pass_over(type(each).__name__, error)
         return headers
 
     def response(self, status: int, headers: Mapping[str, str], seconds: float) -> None:
         """Notify them of the head of a response."""
-        if self._info is not None:
-            headers = self._call.redact(dict(headers))
-            info = ResponseInfo(self._info, status, headers, seconds, request_id_in(headers))
-            self._notify("response", info)
+        self._notify("response", status, headers, seconds)
 
     def retry(self, error: ScoutError, wait: float) -> None:
         """Notify them of a failure after which the request will be repeated."""
-        if self._info is not None:
-            self._notify("retry", RetryInfo(self._info, error, wait))
+        self._notify("retry", self._attempt, error, wait)
 
     def event(self, event: Any) -> None:
         """Notify them of an event that the caller gets next."""
         self._notify("event", event)
 
-    def end(self, begun: float, result: Any, error: BaseException | None) -> None:
-        """Notify them of the end of the call, which began at a time on the monotonic clock."""
-        attempts = 0 if self._info is None else self._info.attempt
-        self._notify("end", CallEnd(attempts, time.monotonic() - begun, result, error))
+    def end(self, seconds: float, result: Any, error: BaseException | None) -> None:
+        """Notify them of the end of the call."""
+        self._notify("end", self._attempt, seconds, result, error)
 
-    def _notify(self, name: str, what: object) -> None:
+    def _notify(self, name: str, *facts: object) -> None:
         for each in self._observers:
-            _guarded(type(each).__name__, getattr(each, name), what)
+            try:
+                getattr(each, name)(*facts)
+            except Exception as error:  # noqa: BLE001 - it is logged
+                _pass_over(type(each).__name__, error)
+
+
+def _pass_over(name: str, error: Exception) -> None:
+    """Log what an observer has raised, which must not cost a run; raise what a signal handler has."""
+    if foreign(error) is not None:
+        raise error
+    _log.error("%s raised %s; the call goes on", name, type(error).__name__, exc_info=error)
 
 
 def observe(request: Request, config: Config, redact: Callable[[Any], Any], *, streaming: bool) -> Observers | None:
@@ -326,10 +299,13 @@ def observe(request: Request, config: Config, redact: Callable[[Any], Any], *, s
         return None
     call = CallInfo(request, config, streaming, redact)
     observers: list[CallObserver] = []
-    if config.tracing is not None and (trace := _guarded("Tracing", config.tracing.begin, call)) is not None:
-        observers.append(trace)
+    if config.tracing is not None:
+        try:
+            observers.append(config.tracing.begin(call))
+        except Exception as error:  # noqa: BLE001 - it is logged
+            _pass_over(type(config.tracing).__name__, error)
     if is_logged:
         observers.append(_Log(call))
     if config.has_hooks:
-        observers.append(_Hooks(config))
-    return Observers(call, observers)
+        observers.append(_Hooks(call))
+    return Observers(observers)

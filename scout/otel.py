@@ -7,13 +7,15 @@ and begin with `scout.` elsewhere. docs/observability.md has a table of them.
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from . import __version__
+from ._answers import request_id_in
 from ._json import is_mapping, parse_json, shorten, text_or_none, write_json
-from .errors import APIStatusError, ConfigurationError, RunFailedError, RunNotFinishedError
+from .errors import APIStatusError, ConfigurationError, RunFailedError, RunNotFinishedError, ScoutError
 from .results import BlockRun, Run, RunStatus, as_text, parse_timestamp
 
 try:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from ._observers import CallEnd, CallInfo, CallObserver, RequestInfo, ResponseInfo, RetryInfo
+    from ._observers import CallInfo, CallObserver
 
 __all__ = ["Tracing"]
 
@@ -73,6 +75,7 @@ class _CallSpan:
         self._arrived: dict[str, list[int]] = {}  # by block: the times of its first and its last event here
         self._last: datetime | None = None  # of the timestamps of the events
         self._is_in_order = True
+        self._facts: dict[str, Any] = {}  # that the span gets at its end
         request = call.request
         name = request.operation
         if request.operation in _RUNS:
@@ -81,48 +84,49 @@ class _CallSpan:
         self._is_recording = self._span.is_recording()
 
     def _attributes(self) -> dict[str, Any]:
-        request, config = self._call.request, self._call.config
-        url = urlsplit(config.base_url)
-        is_run = request.operation in _RUNS
-        return {
+        request, base_url = self._call.request, self._call.config.base_url
+        address, port = _server(base_url)
+        facts = {
             "http.request.method": request.method.upper(),
-            "url.full": f"{config.base_url}{request.path}",
-            "server.address": url.hostname,
-            "server.port": url.port or (443 if url.scheme == "https" else 80),
-            "gen_ai.operation.name": "invoke_workflow" if is_run else None,
-            "gen_ai.provider.name": "scout" if is_run else None,
-            "gen_ai.agent.name": request.workflow_key if is_run else None,
-            "gen_ai.conversation.id": request.session_id,
+            "url.full": base_url + request.path,
+            "server.address": address,
+            "server.port": port,
             "scout.operation": request.operation,
             "scout.workflow.id": request.workflow_id,
             "scout.revision.id": request.query.get("revision_id"),
             "scout.environment": request.query.get("environment"),
-            "scout.streaming": self._call.streaming,
+            "gen_ai.conversation.id": request.session_id,
         }
+        if request.operation in _RUNS:
+            facts["gen_ai.operation.name"] = "invoke_workflow"
+            facts["gen_ai.provider.name"] = "scout"
+            facts["gen_ai.agent.name"] = request.workflow_key
+        return facts
 
-    def request(self, info: RequestInfo) -> Mapping[str, str]:
+    def request(self, attempt: int, url: str) -> Mapping[str, str]:  # noqa: ARG002 - its query may hold content
         """Return the headers that tell the server of the trace."""
-        if self._content and info.attempt == 1 and self._is_recording:
+        if self._content and attempt == 1 and self._is_recording:
             body = parse_json(self._call.request.body) if self._call.request.body else None
             inputs = body.get("inputs") if is_mapping(body) else None
-            self._set(self._span, {"scout.inputs": None if inputs is None else _shown(write_json(inputs))})
+            self._facts["scout.inputs"] = None if inputs is None else _shown(write_json(inputs))
         headers: dict[str, str] = {}
         propagate.inject(headers, trace.set_span_in_context(self._span))
-        if "traceparent" in {*self._call.config.headers, *self._call.request.headers}:
-            headers.pop("tracestate", None)  # which is a part of the other
-        return headers
+        if "tracestate" in headers and "traceparent" in {*self._call.config.headers, *self._call.request.headers}:
+            del headers["tracestate"]  # which is a part of the other
+        return {name.lower(): value for name, value in headers.items()}
 
-    def response(self, info: ResponseInfo) -> None:
+    def response(self, status: int, headers: Mapping[str, str], seconds: float) -> None:  # noqa: ARG002
         """Note the status."""
-        self._set(self._span, {"http.response.status_code": info.status, "scout.request.id": info.request_id})
+        self._facts["http.response.status_code"] = status
+        self._facts["scout.request.id"] = request_id_in(headers)
 
-    def retry(self, info: RetryInfo) -> None:
+    def retry(self, attempt: int, error: ScoutError, wait: float) -> None:
         """Add an event with the cause and the wait."""
         facts: dict[str, Any] = {
-            "scout.attempt": info.request.attempt,
-            "scout.retry.wait": info.wait,
-            "error.type": _type_of(info.error),
-            "exception.message": _shown(info.error.message),
+            "scout.attempt": attempt,
+            "scout.retry.wait": wait,
+            "error.type": _type_of(error),
+            "exception.message": _shown(error.message),
         }
         self._span.add_event("scout.retry", facts)
 
@@ -141,31 +145,25 @@ class _CallSpan:
             self._is_in_order = False
         self._last = moment
 
-    def end(self, end: CallEnd) -> None:
+    def end(self, attempts: int, seconds: float, result: Any, error: BaseException | None) -> None:  # noqa: ARG002
         """End the span, after those of the blocks."""
         try:
             if self._is_recording:
-                self._describe(end)
+                self._facts["scout.attempts"] = attempts
+                if attempts > 1:
+                    self._facts["http.request.resend_count"] = attempts - 1
+                self._describe(result if isinstance(result, Run) else None, error)
         finally:
             self._span.end()
 
-    def _describe(self, end: CallEnd) -> None:
-        self._set(
-            self._span,
-            {
-                "scout.attempts": end.attempts,
-                "http.request.resend_count": end.attempts - 1 if end.attempts > 1 else None,
-            },
-        )
-        run = end.result if isinstance(end.result, Run) else None
-        error = end.error
+    def _describe(self, run: Run | None, error: BaseException | None) -> None:
         if run is not None:
-            self._set(self._span, self._facts_of(run))
-            is_closed_early = self._call.streaming and run.status == RunStatus.STARTED and error is None
-            if is_closed_early:
-                self._span.set_attribute("scout.stream.closed_early", True)
+            self._facts |= self._facts_of(run)
+            if error is None and self._call.streaming and run.status == RunStatus.STARTED:
+                self._facts["scout.stream.closed_early"] = True
             elif error is None and not run.ok:
                 error = _failure_of(run)
+        self._set(self._span, self._facts)
         if error is not None:
             self._add_exception(error)
             self._fail(self._span, _type_of(error), str(error))
@@ -190,8 +188,8 @@ class _CallSpan:
             "scout.run.price": run.price,
             "scout.workflow.id": run.workflow_id,
             "gen_ai.conversation.id": run.session_id,
-            "gen_ai.usage.input_tokens": _sum(block.input_tokens for block in run.blocks),
-            "gen_ai.usage.output_tokens": _sum(block.output_tokens for block in run.blocks),
+            "gen_ai.usage.input_tokens": _sum([block.input_tokens for block in run.blocks]),
+            "gen_ai.usage.output_tokens": _sum([block.output_tokens for block in run.blocks]),
             "scout.output": _shown(run.text) if self._content else None,
         }
 
@@ -233,6 +231,12 @@ class _CallSpan:
         span.set_status(trace.StatusCode.ERROR, _shown(self._call.redact(message)) or None)
 
 
+@lru_cache
+def _server(base_url: str) -> tuple[str | None, int]:
+    url = urlsplit(base_url)
+    return url.hostname, url.port or (443 if url.scheme == "https" else 80)
+
+
 def _known(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in attributes.items() if value is not None}
 
@@ -253,7 +257,7 @@ def _failure_of(run: Run) -> BaseException:
     raise AssertionError
 
 
-def _sum(numbers: Any) -> int | None:
+def _sum(numbers: list[int | None]) -> int | None:
     known = [number for number in numbers if number is not None]
     return sum(known) if known else None
 
