@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from .graph import Graph, GraphNode
     from .results import (
         BlockRun,
+        Deployment,
         EnvironmentDeployment,
         Run,
         RunRecord,
@@ -73,10 +74,11 @@ if TYPE_CHECKING:
         WorkflowEnvironment,
         WorkflowPage,
     )
+    from .runs import AsyncRunList, AsyncRuns, RunList, Runs
     from .streaming import AsyncRunStream, RunStream
     from .timeline import Bar, Timeline
     from .workflow_files import LoadedWorkflow, WorkflowSource, is_workflow_id, load_workflow, save_workflow
-    from .workflows import AsyncWorkflowList, AsyncWorkflows, Deployment, WorkflowList, Workflows
+    from .workflows import AsyncWorkflowList, AsyncWorkflows, WorkflowList, Workflows
 
 __all__ = [
     "APIConnectionError",
@@ -85,7 +87,9 @@ __all__ = [
     "APIStatusError",
     "APITimeoutError",
     "AsyncBatch",
+    "AsyncRunList",
     "AsyncRunStream",
+    "AsyncRuns",
     "AsyncScout",
     "AsyncTransport",
     "AsyncWorkflowList",
@@ -129,6 +133,7 @@ __all__ = [
     "Rule",
     "Run",
     "RunFailedError",
+    "RunList",
     "RunNotFinishedError",
     "RunOptions",
     "RunOutputError",
@@ -137,6 +142,7 @@ __all__ = [
     "RunStatus",
     "RunStream",
     "RunUnknownError",
+    "Runs",
     "Scout",
     "ScoutError",
     "Severity",
@@ -229,12 +235,16 @@ def _home_of(name: str) -> object:
 
             return formatting
         case (
-            "BlockRun" | "EnvironmentDeployment" | "Run" | "RunRecord" | "RunRecordPage" | "RunStatus"
+            "BlockRun" | "Deployment" | "EnvironmentDeployment" | "Run" | "RunRecord" | "RunRecordPage" | "RunStatus"
             | "StoredWorkflow" | "WorkflowEnvironment" | "WorkflowPage"
         ):  # fmt: skip
             from . import results
 
             return results
+        case "Runs" | "AsyncRuns" | "RunList" | "AsyncRunList":
+            from . import runs
+
+            return runs
         case "RunStream" | "AsyncRunStream":
             from . import streaming
 
@@ -247,7 +257,7 @@ def _home_of(name: str) -> object:
             from . import workflow_files
 
             return workflow_files
-        case "Workflows" | "AsyncWorkflows" | "WorkflowList" | "AsyncWorkflowList" | "Deployment":
+        case "Workflows" | "AsyncWorkflows" | "WorkflowList" | "AsyncWorkflowList":
             from . import workflows
 
             return workflows

@@ -308,7 +308,22 @@ class Call:
             "" if self.is_accepted else f"{self._request.method.upper()} {self.config.base_url}{self._request.path}"
         )
         headers = dict(response.headers.items())
-        return Answer(response.status_code, headers, body, self._request.unknown_outcome, address, self.attempts)
+        sent = self._request
+        return Answer(
+            response.status_code,
+            headers,
+            body,
+            sent.unknown_outcome,
+            address,
+            self.attempts,
+            sent.workflow_id,
+            sent.session_id,
+        )
+
+    @property
+    def ids(self) -> tuple[str | None, str | None]:
+        """The ids of the workflow and of the session that were sent."""
+        return self._request.workflow_id, self._request.session_id
 
     @property
     def attempts(self) -> int:
@@ -405,6 +420,9 @@ class Call:
     def _complete(self, failure: ScoutError, run_may_have_started: bool) -> ScoutError:
         failure.attempts = tuple(self._attempts)
         failure.run_may_have_started = run_may_have_started
+        run: Run | None = getattr(failure, "run", None)
+        failure.session_id = (run and run.session_id) or self._request.session_id
+        failure.workflow_id = (run and run.workflow_id) or self._request.workflow_id
         return failure
 
     def _own(self, error: Exception) -> ScoutError:

@@ -71,6 +71,10 @@ class Http:
         call = Call(request, config, begun, proves_unsent=self._proves_unsent, streaming=True)
         return self._try(call, lambda: Body(call, self._open(call), self))
 
+    def wait(self, seconds: float) -> None:
+        """Wait between two calls."""
+        _sleep(seconds)
+
     def _try(self, call: Call, attempt: Callable[[], T]) -> T:
         try:
             while True:
@@ -217,6 +221,10 @@ class AsyncHttp:
             return AsyncBody(call, await self._open(call), self)
 
         return await self._try(call, attempt)
+
+    async def wait(self, seconds: float) -> None:
+        """Wait between two calls."""
+        await _async_sleep(seconds)
 
     async def _try(self, call: Call, attempt: Callable[[], Awaitable[T]]) -> T:
         try:

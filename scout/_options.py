@@ -56,6 +56,7 @@ RUN_OPTIONS = RunOptions.__optional_keys__
 # Where the options are that a run does not have.
 _ELSEWHERE = (
     (("max_event_bytes",), "of stream"),
+    (("resolve",), "of Scout.workflows.execute, because the run logs have the runs of stored workflows"),
     (("key", "force"), "of deploy, create or create_revision in Scout.workflows"),
     (
         ("api_key", "base_url", "connect_timeout", "at_least_once", "rate_limit_timeout", "max_connections", "headers",

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ._json import LONG, MAX_REPEATED, is_list, is_mapping, json_fault, write_json
+from ._logs import STATUSES
 from ._retry import foreign
 from .errors import ConfigurationError, WorkflowFileError
-from .results import StoredWorkflow
+from .results import StoredWorkflow, WorkflowEnvironment, parse_timestamp
 from .workflow_files import LoadedWorkflow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from scout_generated import AuthenticatedClient
     from scout_generated.models.workflow_config import WorkflowConfig
@@ -30,14 +32,24 @@ __all__ = [
     "checked_body",
     "create_request",
     "delete_request",
+    "delete_revision_request",
+    "environment_request",
+    "environments_request",
     "execute_request",
     "execute_stored_request",
     "get_request",
     "list_request",
+    "new_session_id",
+    "promote_request",
     "raw_client",
+    "rename_revision_request",
     "revision_request",
+    "revisions_request",
+    "run_log_request",
+    "run_logs_request",
     "update_request",
     "with_inputs",
+    "without_session",
 ]
 
 
@@ -72,6 +84,7 @@ class Request:
         operation: The name of the operation in `openapi.yaml`.
         workflow_id: The id of the stored workflow; `None` when the request is not about one.
         workflow_key: The key of the workflow that is sent along; `None` when it has none, or none is sent.
+        session_id: For a run, the session that was named, by the caller or here.
     """
 
     method: str
@@ -84,11 +97,16 @@ class Request:
     operation: str
     workflow_id: str | None = None
     workflow_key: str | None = None
+    session_id: str | None = None
 
-    @property
-    def session_id(self) -> str | None:
-        """The session of the run; `None` when the server makes one, or there is no run."""
-        return self.query.get("session_id")
+
+def new_session_id() -> str:
+    """Return an id for the session of one run, by which the run can be found in the logs later."""
+    return f"{_SESSION}{os.urandom(16).hex()}"
+
+
+_SESSION = "scout-py-"
+"""The beginning of the session ids that are made here, for people who read the logs."""
 
 
 def execute_request(
@@ -109,9 +127,17 @@ def execute_request(
 
 
 def execute_stored_request(
-    workflow_id: str, inputs: Mapping[str, Any] | None, *, workflow_key: None = None, **options: Any
+    workflow_id: str,
+    inputs: Mapping[str, Any] | None,
+    *,
+    workflow_key: None = None,
+    session_id: str | None = None,
+    **options: Any,
 ) -> Request:
-    """Build `POST /v2/workflows/{workflow_id}/execute`. Raises as `execute_request`."""
+    """Build `POST /v2/workflows/{workflow_id}/execute`. Raises as `execute_request`.
+
+    A run without a session gets one of its own, so that its log can be found when its outcome is unknown.
+    """
     from scout_generated.operations.execute_workflow import get_kwargs
 
     if workflow_key is not None:
@@ -121,7 +147,13 @@ def execute_stored_request(
         )
     segment = _segment(workflow_id)
     return _run_request(
-        partial(get_kwargs, segment), {}, inputs, operation="execute_workflow", workflow_id=segment, **options
+        partial(get_kwargs, segment),
+        {},
+        inputs,
+        session_id=session_id or new_session_id(),
+        operation="execute_workflow",
+        workflow_id=workflow_id,
+        **options,
     )
 
 
@@ -145,7 +177,9 @@ def _run_request(
         revision_id=revision_id,
         session_id=session_id,
     )
-    return _request(parts, repeatable=False, unknown_outcome=RUN_MAY_HAVE_STARTED, **extra)
+    request = _request(parts, repeatable=False, unknown_outcome=RUN_MAY_HAVE_STARTED, **extra)
+    sent: Any = request.query.get("session_id")  # that of extra_query, if it names one
+    return replace(request, session_id=str(sent) if isinstance(sent, str | int) else None)
 
 
 def with_inputs(request: Request, inputs: Mapping[str, Any], session_id: str | None) -> Request:
@@ -163,8 +197,15 @@ def with_inputs(request: Request, inputs: Mapping[str, Any], session_id: str | N
     """
     _check_mapping("inputs", inputs)
     body = b"%s,%s" % (request.body[:-1], _encode({"inputs": inputs}, is_config=False)[1:])
-    query = request.query if session_id is None else {**request.query, "session_id": session_id}
-    return replace(request, query=query, body=body)
+    if session_id is None:
+        return replace(request, body=body)
+    return replace(request, query={**request.query, "session_id": session_id}, body=body, session_id=session_id)
+
+
+def without_session(request: Request) -> Request:
+    """Return the request of a run without a session, for `with_inputs`, which gives each run one of its own."""
+    query = {name: value for name, value in request.query.items() if name != "session_id"}
+    return replace(request, query=query, session_id=None)
 
 
 def list_request(
@@ -272,6 +313,174 @@ def delete_request(workflow_id: str, **extra: Any) -> Request:
     )
 
 
+def revisions_request(workflow_id: str, **extra: Any) -> Request:
+    """Build `GET /v2/workflows/{workflow_id}/revisions`. Raises as `execute_request`."""
+    from scout_generated.operations.list_workflow_revisions import get_kwargs
+
+    return _request(
+        get_kwargs(_segment(workflow_id)),
+        operation="list_workflow_revisions",
+        workflow_id=workflow_id,
+        repeatable=True,
+        **extra,
+    )
+
+
+def rename_revision_request(
+    workflow_id: str, revision_id: str, name: str, description: str | None, **extra: Any
+) -> Request:
+    """Build `PUT /v2/workflows/{workflow_id}/revisions/{revision_id}`. Raises as `execute_request`."""
+    from scout_generated.operations.rename_workflow_revision import get_kwargs
+
+    if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError(f"name must be text, not {type(name).__name__}")
+    _check_name("name", name)
+    _check_text("description", description)
+    path = _segment(workflow_id), _segment(revision_id, "revision_id")
+    parts = get_kwargs(*path, body=_body({"name": name, "description": description}))
+    return _request(
+        parts,
+        operation="rename_workflow_revision",
+        workflow_id=workflow_id,
+        repeatable=True,
+        unknown_outcome="the revision may have been renamed",
+        **extra,
+    )
+
+
+def delete_revision_request(workflow_id: str, revision_id: str, **extra: Any) -> Request:
+    """Build `DELETE /v2/workflows/{workflow_id}/revisions/{revision_id}`. Raises as `execute_request`."""
+    from scout_generated.operations.delete_workflow_revision import get_kwargs
+
+    parts = get_kwargs(_segment(workflow_id), _segment(revision_id, "revision_id"))
+    return _request(
+        parts,
+        operation="delete_workflow_revision",
+        workflow_id=workflow_id,
+        repeatable=True,
+        unknown_outcome="the revision may have been deleted",
+        **extra,
+    )
+
+
+def promote_request(workflow_id: str, revision_id: str, **extra: Any) -> Request:
+    """Build `PUT /v2/workflows/{workflow_id}/revisions/{revision_id}/promote`. Raises as `execute_request`."""
+    from scout_generated.operations.promote_workflow_revision import get_kwargs
+
+    parts = get_kwargs(_segment(workflow_id), _segment(revision_id, "revision_id"))
+    return _request(
+        parts,
+        operation="promote_workflow_revision",
+        workflow_id=workflow_id,
+        repeatable=True,
+        unknown_outcome="the revision may have been promoted",
+        **extra,
+    )
+
+
+def environments_request(workflow_id: str, **extra: Any) -> Request:
+    """Build `GET /v2/workflows/{workflow_id}/environments`. Raises as `execute_request`."""
+    from scout_generated.operations.list_workflow_environments import get_kwargs
+
+    return _request(
+        get_kwargs(_segment(workflow_id)),
+        operation="list_workflow_environments",
+        workflow_id=workflow_id,
+        repeatable=True,
+        **extra,
+    )
+
+
+def environment_request(
+    workflow_id: str, environment: WorkflowEnvironment, deployments: Sequence[Mapping[str, Any]], **extra: Any
+) -> Request:
+    """Build `PUT /v2/workflows/{workflow_id}/environments/{environment_id}`. Raises as `execute_request`.
+
+    Args:
+        workflow_id: The workflow.
+        environment: The environment, as it is stored. Its name and its description are sent back.
+        deployments: What it is to run.
+        **extra: The options of the call that are parts of the request.
+    """
+    from scout_generated.operations.update_workflow_environment import get_kwargs
+
+    body = {"name": environment.name, "description": environment.description, "deployments": list(deployments)}
+    parts = get_kwargs(_segment(workflow_id), _segment(environment.id, "environment_id"), body=_body(body))
+    outcome = f"the environment {environment.name!r} may have been changed"
+    return _request(
+        parts,
+        operation="update_workflow_environment",
+        workflow_id=workflow_id,
+        repeatable=True,
+        unknown_outcome=outcome,
+        **extra,
+    )
+
+
+def run_log_request(
+    workflow_id: str, *, run_id: str | None = None, session_id: str | None = None, **extra: Any
+) -> Request:
+    """Build `GET /v2/run_logs/details`. Raises as `execute_request`."""
+    from scout_generated.operations.get_run_log import get_kwargs
+
+    _check_name("run_id", run_id)
+    _check_name("session_id", session_id)
+    if (run_id is None) == (session_id is None):
+        raise ConfigurationError("give either run_id= or session_id= to say which run it is")
+    parts = get_kwargs(workflow_id=_segment(workflow_id), workflow_run_id=run_id, session_id=session_id)
+    return _request(parts, operation="get_run_log", workflow_id=workflow_id, repeatable=True, **extra)
+
+
+def run_logs_request(
+    workflow_id: str,
+    *,
+    since: datetime | str | None = None,
+    until: datetime | str | None = None,
+    status: str | None = None,
+    session_id: str | None = None,
+    limit: int | None = None,
+    cursor: str | None = None,
+    summary_only: bool = False,
+    **extra: Any,
+) -> Request:
+    """Build `GET /v2/run_logs`. Raises as `execute_request`."""
+    from scout_generated.operations.list_run_logs import get_kwargs
+
+    for name, text in {"status": status, "session_id": session_id}.items():
+        _check_name(name, text)
+    _check_text("cursor", cursor)
+    _check_limit(limit)
+    if not isinstance(summary_only, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError(f"summary_only must be True or False, not {summary_only!r}")
+    parts = get_kwargs(
+        workflow_id=_segment(workflow_id),
+        start_date=_moment("since", since),
+        end_date=_moment("until", until),
+        limit=limit,
+        session_id=session_id,
+        status=STATUSES.get(status, status) if status is not None else None,
+        cursor=cursor,
+        summary_only=summary_only or None,
+    )
+    return _request(parts, operation="list_run_logs", workflow_id=workflow_id, repeatable=True, **extra)
+
+
+def _moment(name: str, value: object) -> str | None:
+    """Return a time as the text that is sent; text is sent as it is."""
+    if value is None:
+        return None
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ConfigurationError(f"{name} must have a time zone, such as datetime.now(UTC), and {value} has none")
+        return value.isoformat()
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{name} must be a datetime, or text in ISO 8601, not {type(value).__name__}")
+    _check_text(name, value)
+    if parse_timestamp(value) is None:
+        raise ConfigurationError(f"{name} must be a time in ISO 8601, such as '2026-01-31T12:00:00Z', not {value!r}")
+    return value
+
+
 def _request(
     parts: Mapping[str, Any],
     *,
@@ -323,20 +532,26 @@ class _Body:
         return {name: value for name, value in self.members.items() if value is not None or self.is_config}
 
 
-def _segment(workflow_id: object) -> str:
-    """Check that an id is one path segment, and return it; the generated package encodes it."""
-    kind = type(workflow_id).__name__
-    if is_mapping(workflow_id) or isinstance(workflow_id, os.PathLike | LoadedWorkflow | StoredWorkflow):
+def _segment(id: object, name: str = "id") -> str:  # noqa: A002 - as in the public methods
+    """Check that an id is one path segment, and return it; the generated package encodes it.
+
+    Args:
+        id: The id.
+        name: The name of the argument; `id` is the id of a workflow.
+    """
+    kind = type(id).__name__
+    text = "the text of a workflow's id" if name == "id" else "text"
+    if name == "id" and (is_mapping(id) or isinstance(id, os.PathLike | LoadedWorkflow | StoredWorkflow)):
         raise ConfigurationError(
-            f"id must be the text of a workflow's id, not {kind}; this call is for stored "
+            f"id must be {text}, not {kind}; this call is for stored "
             "workflows, and a config or a file is run by Scout.execute or Scout.stream"
         )
-    _check_name("id", workflow_id)
-    if not isinstance(workflow_id, str):
-        raise ConfigurationError(f"id must be the text of a workflow's id, not {kind}")
-    if workflow_id in (".", ".."):
-        raise ConfigurationError(f"id must not be {workflow_id!r}, which in an address means another place")
-    return workflow_id
+    if not isinstance(id, str):
+        raise ConfigurationError(f"{name} must be {text}, not {kind}")
+    _check_name(name, id)
+    if id in (".", ".."):
+        raise ConfigurationError(f"{name} must not be {id!r}, which in an address means another place")
+    return id
 
 
 def _check_name(name: str, value: object) -> None:

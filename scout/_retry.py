@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import CodeType, FrameType
 
-__all__ = ["REFUSED", "Retries", "foreign", "retry_after"]
+__all__ = ["REFUSED", "Retries", "foreign", "is_transient", "retry_after"]
 
 REFUSED = frozenset({400, 401, 402, 403, 404, 409, 413, 422, 429})
 """The statuses with which a server says that it did not process the request."""
@@ -82,6 +82,12 @@ class Retries:
         if self._failures > self._left or not _may_repeat(error, repeat_unknown=self._repeat_unknown):
             return None
         return backoff(self._failures)
+
+
+def is_transient(error: ScoutError) -> bool:
+    """Return True for the failure of a read that may not happen again a little later."""
+    is_late = isinstance(error, APITimeoutError) and error.limit == "deadline"
+    return is_late or isinstance(error, RateLimitError) or _may_repeat(error, repeat_unknown=True)
 
 
 def _may_repeat(error: ScoutError, *, repeat_unknown: bool) -> bool:

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["EventTooLargeError", "SSEDecoder", "ServerSentEvent", "is_stream", "is_stream_type"]
+__all__ = ["END_MARKERS", "EventTooLargeError", "SSEDecoder", "ServerSentEvent", "is_stream", "is_stream_type"]
+
+END_MARKERS = (b"[DONE]", b"DONE")
+"""The data that some servers send after the last event; accepted, but not required."""
 
 _BOM = b"\xef\xbb\xbf"
 

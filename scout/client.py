@@ -448,6 +448,13 @@ class Scout(_Client[Http, Transport]):
         return Workflows(self._http, self._settings)
 
     @property
+    def runs(self) -> scout.Runs:
+        """What became of the runs of stored workflows: get, list and find their logs."""
+        from .runs import Runs  # not needed by most programs
+
+        return Runs(self._http, self._settings)
+
+    @property
     def raw(self) -> AuthenticatedClient:
         """The generated client, for edge cases.
 
@@ -553,6 +560,13 @@ class AsyncScout(_Client[AsyncHttp, AsyncTransport]):
         from .workflows import AsyncWorkflows  # as in Scout.workflows
 
         return AsyncWorkflows(self._http, self._settings)
+
+    @property
+    def runs(self) -> scout.AsyncRuns:
+        """What became of the runs of stored workflows. As `Scout.runs`."""
+        from .runs import AsyncRuns  # as in Scout.runs
+
+        return AsyncRuns(self._http, self._settings)
 
     @property
     def raw(self) -> AuthenticatedClient:

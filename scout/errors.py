@@ -99,11 +99,17 @@ class ScoutError(Exception):
             start a second run. `True` means yes or unknown. For `create`, `create_revision` and `deploy`: `False` only
             when it is certain that nothing was stored.
         attempts: The requests that failed, in order; empty when nothing was sent.
+        session_id: The session of the run: the one that the server told, else the one that was sent. Every run of a
+            stored workflow has one, which is made by this package unless the caller names one.
+        workflow_id: The workflow of the run: the stored one, or the one that the server told. With this and with
+            `session_id`, the log of the run can be found (`Scout.runs.find`).
     """
 
     message: str
     run_may_have_started: bool = True
     attempts: tuple[Attempt, ...] = ()
+    session_id: str | None = None
+    workflow_id: str | None = None
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -125,6 +131,11 @@ def _rebuild(kind: type[ScoutError], args: tuple[Any, ...], state: dict[str, Any
     error = kind.__new__(kind, *args)
     error.__dict__.update(state)
     return error
+
+
+def _take_ids(error: ScoutError, run: scout.Run) -> None:
+    error.session_id = run.session_id
+    error.workflow_id = run.workflow_id
 
 
 class ConfigurationError(ScoutError):
@@ -310,6 +321,7 @@ class StreamError(ScoutError):
     def __init__(self, message: str, *, run: scout.Run, last_event: Any = None) -> None:
         super().__init__(message)
         self.run = run
+        _take_ids(self, run)
         self.last_event = last_event
 
 
@@ -339,6 +351,7 @@ class RunFailedError(ScoutError):
     def __init__(self, message: str, *, run: scout.Run) -> None:
         super().__init__(message)
         self.run = run
+        _take_ids(self, run)
 
 
 class RunNotFinishedError(ScoutError):
@@ -351,6 +364,7 @@ class RunNotFinishedError(ScoutError):
     def __init__(self, message: str, *, run: scout.Run) -> None:
         super().__init__(message)
         self.run = run
+        _take_ids(self, run)
 
 
 class RunOutputError(ScoutError, ValueError):
@@ -363,19 +377,19 @@ class RunOutputError(ScoutError, ValueError):
     def __init__(self, message: str, *, run: scout.Run) -> None:
         super().__init__(message)
         self.run = run
+        _take_ids(self, run)
 
 
 class RunUnknownError(ScoutError):
     """A batch was interrupted, or lost its Dask worker, while the run of a row was under way. It may have started.
 
-    Attributes:
-        session_id: The id of the session that the batch made for the run of a stored workflow, to look it up; `None`
-            when the server made it.
+    For a stored workflow, `session_id` and `workflow_id` say where to look it up (`Scout.runs.find`).
     """
 
-    def __init__(self, message: str, *, session_id: str | None = None) -> None:
+    def __init__(self, message: str, *, session_id: str | None = None, workflow_id: str | None = None) -> None:
         super().__init__(message)
         self.session_id = session_id
+        self.workflow_id = workflow_id
 
 
 class JournalError(ScoutError):

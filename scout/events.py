@@ -28,6 +28,7 @@ from .results import (
     dependencies_in,
     output_of,
     parse_timestamp,
+    state_in_output,
     with_meta,
 )
 from .workflow_files import LoadedWorkflow
@@ -153,9 +154,6 @@ def typed(payload: Any, kind: str = "message") -> Event:
 
 
 _MARKS = 256
-
-_UNNAMED = "output"
-"""The id in a run of the block that gave the output, when nothing names it."""
 
 
 class _GrowingText:
@@ -321,31 +319,13 @@ class Accumulator:
         self._note_config(event.data)
         output: Any = event.data.output
         output = _object(output) if isinstance(output, JsonObject) else output
-        # Not documented: `output` may be the whole state, or the output of the output block.
-        if is_mapping(output) and any(key.startswith("__") for key in output):
-            self._merge_state(output)
-        elif output:
-            self._take_output(output)
-        self._run = replace(self._run, status=RunStatus.COMPLETED)
-        self.is_over = True
-
-    def _take_output(self, output: Any) -> None:
         block_id = self._run.output_block_id
         entry = self._entry(block_id) if block_id is not None else None
-        if output in (entry, output_of(entry)):
-            return
         known = self._known.union(self._blocks, self._state, self._growing)
-        is_entry = is_mapping(output) and "output" in output
-        is_state = is_mapping(output) and all(key in known for key in output)
-        if block_id is None and is_mapping(output) and not is_entry:  # nothing says which blocks there are
-            is_state = is_state or all(map(is_mapping, output.values()))
-        if is_state:
-            self._merge_state(output)
-            return
-        if block_id is None:
-            block_id = _UNNAMED
-            self._run = replace(self._run, output_block_id=block_id)
-        self._replace(block_id, dict(output) if is_entry else {"output": output})
+        block_id, state = state_in_output(output, block_id, entry, known)
+        self._merge_state(state)
+        self._run = replace(self._run, status=RunStatus.COMPLETED, output_block_id=block_id)
+        self.is_over = True
 
     def _merge_state(self, state: Mapping[str, Any]) -> None:
         for block_id in state:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from enum import StrEnum
@@ -31,6 +31,7 @@ from .errors import ConfigurationError, RunFailedError, RunNotFinishedError, Run
 
 __all__ = [
     "BlockRun",
+    "Deployment",
     "EnvironmentDeployment",
     "Run",
     "RunRecord",
@@ -47,6 +48,8 @@ __all__ = [
     "parse_timestamp",
     "run_as_html",
     "run_in_answer",
+    "state_in_output",
+    "with_ids",
     "with_meta",
 ]
 
@@ -341,6 +344,31 @@ class WorkflowPage:
 
 
 @dataclass(frozen=True, slots=True)
+class Deployment:
+    """The result of `deploy`.
+
+    Attributes:
+        workflow_id: The id of the workflow.
+        revision_id: The id of the revision with the deployed config.
+        created: True when the workflow is new.
+        workflow: The stored workflow.
+        changed: True when something was stored or set; `False` when the newest revision had the same config already,
+            and ran in the environment.
+        environment: The name of the environment that runs this revision from now on; `None` when none was given.
+        pinned: The names of the other environments that followed the newest revision, and were set to the one that they
+            ran until then, so that this deployment did not change what they run.
+    """
+
+    workflow_id: str
+    revision_id: str
+    created: bool
+    workflow: StoredWorkflow
+    changed: bool = True
+    environment: str | None = None
+    pinned: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class EnvironmentDeployment:
     """What an environment of a stored workflow runs, or a part of it.
 
@@ -489,6 +517,13 @@ def run_in_answer(data: Mapping[str, Any], config: Mapping[str, Any] | None, mar
         blocks=_blocks_in_state(state, config or {}),
         raw=data,
     )
+
+
+def with_ids(run: Run, workflow_id: str | None, session_id: str | None) -> Run:
+    """Return a run with the ids that were sent, where the answer does not tell them."""
+    if (run.workflow_id is None and workflow_id is not None) or (run.session_id is None and session_id is not None):
+        return replace(run, workflow_id=run.workflow_id or workflow_id, session_id=run.session_id or session_id)
+    return run
 
 
 def _blocks_in_state(state: Mapping[str, Any], config: Mapping[str, Any]) -> list[BlockRun]:
@@ -740,6 +775,37 @@ def as_text(output: Any) -> str:
     return output if isinstance(output, str) else write_json(output)
 
 
+def state_in_output(
+    output: Any, block_id: str | None, entry: Any, known: Collection[str]
+) -> tuple[str | None, Mapping[str, Any]]:
+    """Return what the `output` of a run that has completed says: the output block, and entries of the state.
+
+    Not documented: `output` may be the whole state, or the output of the output block.
+
+    Args:
+        output: Any JSON.
+        block_id: The output block; `None` when it is not known.
+        entry: The entry of this block in the state so far.
+        known: The keys that the state may have.
+    """
+    if is_mapping(output) and any(key.startswith("__") for key in output):
+        return block_id, output
+    if not output or output in (entry, output_of(entry)):
+        return block_id, {}
+    is_entry = is_mapping(output) and "output" in output
+    is_state = is_mapping(output) and all(key in known for key in output)
+    if block_id is None and is_mapping(output) and not is_entry:  # nothing says which blocks there are
+        is_state = is_state or all(map(is_mapping, output.values()))
+    if is_state:
+        return block_id, output
+    block_id = block_id or _UNNAMED
+    return block_id, {block_id: dict(output) if is_entry else {"output": output}}
+
+
+_UNNAMED = "output"
+"""The id in a run of the block that gave the output, when nothing names it."""
+
+
 def output_of(entry: Any) -> Any:
     """Return the output of a block from its entry in the state."""
     if isinstance(entry, dict):
@@ -761,8 +827,8 @@ def _price_of(raw: Any) -> float | None:
     if not is_dict(raw):
         return None
     data = raw.get("data")
-    price = as_number(data.get("price")) if is_dict(data) else None
-    return price if price is not None else as_number(raw.get("price"))
+    prices = [data.get("price") if is_dict(data) else None, raw.get("price"), raw.get("cost")]
+    return next((price for price in map(as_number, prices) if price is not None), None)
 
 
 def parse_timestamp(text: object) -> datetime | None:

@@ -12,7 +12,7 @@ from ._answers import Answer, read_run
 from ._call import FAILURES, Call
 from ._http import AsyncBody, Body
 from ._json import NOT_JSON, is_mapping, sentence, shorten
-from ._sse import EventTooLargeError, ServerSentEvent, SSEDecoder, is_stream, is_stream_type
+from ._sse import END_MARKERS, EventTooLargeError, ServerSentEvent, SSEDecoder, is_stream, is_stream_type
 from .errors import (
     ConfigurationError,
     StreamDecodeError,
@@ -20,14 +20,12 @@ from .errors import (
     StreamInterruptedError,
 )
 from .events import Accumulator, Event, UnknownEvent, decode, event_in_answer
-from .results import Run, RunStatus, run_as_html
+from .results import Run, RunStatus, run_as_html, with_ids
 from .workflow_files import LoadedWorkflow
 
 __all__ = ["MAX_EVENT_BYTES", "AsyncRunStream", "RunStream", "new_progress", "run_from_events", "run_of_event"]
 
 MAX_EVENT_BYTES = 64 * 1024 * 1024
-
-_END_MARKERS = (b"[DONE]", b"DONE")  # older clients of the API expect them; accepted, but not required
 
 _LONGEST_REPORT = 600  # characters
 
@@ -48,13 +46,15 @@ class Progress:
         self._decoder = SSEDecoder(max_event_bytes)
         self._frames: Iterator[ServerSentEvent] = iter(())
         self._content_type = ""
+        self._sent: tuple[str | None, str | None] = (None, None)  # the ids of workflow and session that were sent
         self._is_stream: bool | None = True  # `None` until the body has told
         self._pieces: list[bytes] = []  # of a body that has not told, or is not a stream
         self._only: tuple[Event, dict[str, Any]] | None = None  # an event that is the whole answer, and that answer
 
-    def begin(self, content_type: str) -> None:
+    def begin(self, body: Body | AsyncBody) -> None:
         """Begin a body of which it is not known whether it is a stream."""
-        self._content_type, self._is_stream = content_type, None
+        self._content_type, self._is_stream = body.content_type, None
+        self._sent = body.call.ids
 
     @property
     def waits_for_whole(self) -> bool:
@@ -62,7 +62,7 @@ class Progress:
         return not self._is_stream and not self.is_over and self.end_reason is None
 
     def run(self) -> Run:
-        return self._accumulator.run()
+        return with_ids(self._accumulator.run(), *self._sent)
 
     @property
     def is_over(self) -> bool:
@@ -113,9 +113,9 @@ class Progress:
         try:
             for frame in self._frames:
                 data = frame.data
-                if data.startswith(b"{") or (data.strip() and data not in _END_MARKERS):
+                if data.startswith(b"{") or (data.strip() and data not in END_MARKERS):
                     return self._take(frame)
-                if data in _END_MARKERS:
+                if data in END_MARKERS:
                     self.end_reason, self._frames = "the server said [DONE]", iter(())
                     return None
         except EventTooLargeError as error:
@@ -356,7 +356,7 @@ class RunStream(_Stream):
         self._progress = progress
         self._forgotten = weakref.finalize(self, body.abandon)
         body.call.stream = progress
-        progress.begin(body.content_type)
+        progress.begin(body)
         if is_stream_type(body.content_type):
             return  # its first bytes may come late; they are looked at when they are there
         try:
@@ -496,7 +496,7 @@ class AsyncRunStream(_Stream):
         self._body = body
         self._forgotten = weakref.finalize(self, body.abandon)
         progress = body.call.stream = self._progress
-        progress.begin(body.content_type)
+        progress.begin(body)
         if is_stream_type(body.content_type):
             return self  # as in RunStream
         try:

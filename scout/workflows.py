@@ -2,150 +2,52 @@
 
 from __future__ import annotations
 
-import itertools
+import builtins
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any, Generic, NamedTuple, Self, TypeVar, Unpack, cast
+from typing import Any, TypeVar, Unpack
 
 import scout  # its names are imported when they are first used, which only `typing.get_type_hints` does here
 
-from ._answers import Answer, read_any_run, read_deletion, read_page, read_workflow
-from ._config import Config
+from ._answers import (
+    read_any_run,
+    read_deletion,
+    read_environments,
+    read_page,
+    read_revision,
+    read_revisions,
+    read_workflow,
+)
+from ._deployments import Deployments
 from ._http import AsyncBody, AsyncHttp, Http
-from ._json import json_fault, shorten
-from ._options import CALL_OPTIONS, RUN_OPTIONS, CallOptions, RunOptions, apply_options
+from ._keys import key_in, only
+from ._options import RUN_OPTIONS, CallOptions, RunOptions, apply_options
+from ._plans import AsyncPagedList, PagedList, Plan, Prepared, carry_out, carry_out_async, done, reword
 from ._requests import (
-    Request,
-    checked_body,
     create_request,
     delete_request,
+    delete_revision_request,
+    environments_request,
     execute_stored_request,
     get_request,
     list_request,
+    promote_request,
+    rename_revision_request,
     revision_request,
+    revisions_request,
     update_request,
 )
-from .errors import (
-    APIError,
-    APIResponseError,
-    APIStatusError,
-    ConfigurationError,
-    ConflictError,
-    NotFoundError,
-    ScoutError,
-)
-from .results import Run, StoredWorkflow, WorkflowPage
-from .workflow_files import LoadedWorkflow, WorkflowSource, load_workflow
+from .environments import Environment
+from .errors import ConfigurationError, NotFoundError
+from .results import Deployment, Run, StoredWorkflow, WorkflowEnvironment, WorkflowPage
+from .runs import check_resolve, resolving
+from .workflow_files import WorkflowSource, load_workflow
 
-__all__ = ["AsyncWorkflowList", "AsyncWorkflows", "Deployment", "WorkflowList", "Workflows"]
+__all__ = ["AsyncWorkflowList", "AsyncWorkflows", "WorkflowList", "Workflows"]
 
 
-@dataclass(frozen=True, slots=True)
-class Deployment:
-    """The result of `deploy`.
-
-    Attributes:
-        workflow_id: The id of the workflow.
-        revision_id: The id of the revision with the deployed config.
-        created: True when the workflow is new.
-        workflow: The stored workflow.
-        changed: True when something was stored; `False` when the newest revision had the same config already.
-    """
-
-    workflow_id: str
-    revision_id: str
-    created: bool
-    workflow: StoredWorkflow
-    changed: bool = True
-
-
-class _Prepared(NamedTuple):
-    """One call that is ready to send: the arguments of `Http.call`."""
-
-    request: Request
-    config: Config
-    read: Callable[[Answer], Any]
-    begun: float
-
-
-T = TypeVar("T")
-
-_Plan = Generator[_Prepared, Any, T]
-"""A plan of several calls: yields one call after the other. The caller sends each, and sends its result back in."""
-
-
-# --- Pages --------------------------------------------------------------------------------------------------------
-
-
-class _Walk:
-    """The position in the pages of a list. No I/O."""
-
-    def __init__(self, prepare: Callable[[str | None], _Prepared], start_at: str | None) -> None:
-        self._prepare = prepare
-        self._cursor = start_at
-        self._number = 1
-        self._seen = {start_at}
-        self._is_over = False
-        self._problem: str | None = None
-
-    def next(self) -> _Prepared | None:
-        """Return the call for the next page; `None` after the last.
-
-        Raises:
-            APIResponseError: the cursor of the page before is invalid.
-        """
-        if self._problem is not None:
-            raise self._failure(self._problem)
-        return None if self._is_over else self._prepare(self._cursor)
-
-    def follow(self, page: WorkflowPage) -> WorkflowPage:
-        """Follow the cursor of a page. A bad one raises on the next request, so that this page is still delivered."""
-        cursor: Any = page.raw.get("next_cursor") or None  # from a server, so it may be anything
-        has_more = page.raw.get("has_more")
-        if has_more is False or (cursor is None and has_more is not True):
-            self._is_over = True
-        elif cursor is None:
-            self._problem = "says that more follow (has_more), and not where (next_cursor)"
-        elif not isinstance(cursor, str) or json_fault(cursor):
-            self._problem = f"has a next_cursor that is no text, {_shown(cursor)}"
-        elif cursor in self._seen:
-            self._problem = f"leads back to {_shown(cursor)} (next_cursor), so that the list would never end"
-        else:
-            self._seen.add(cursor)
-            self._cursor = cursor
-            self._number += 1
-        return page
-
-    def note_in(self, error: APIError) -> None:
-        """Add the number of the page to the error of its request."""
-        if not error.message.startswith(self._name()):
-            _reword(error, f"{self._name()}: {error.message}")
-
-    def _name(self) -> str:
-        where = f" (start_at={_shown(self._cursor)})" if self._cursor is not None else ""
-        return f"page {self._number} of the list{where}"
-
-    def _failure(self, what: str) -> APIResponseError:
-        error = APIResponseError(f"{self._name()} {what}", status=200, body=b"")
-        error.run_may_have_started = False
-        return error
-
-
-def _shown(value: object) -> str:
-    return shorten(repr(value), _LONGEST_SHOWN)
-
-
-_LONGEST_SHOWN = 300
-
-
-def _reword(error: APIError, message: str) -> None:
-    error.message = message
-    error.args = (message, *error.args[1:])
-
-
-class WorkflowList:
+class WorkflowList(PagedList[WorkflowPage, StoredWorkflow]):
     """Iterator over stored workflows. Each page is requested when it is needed.
 
     After an error, the next step requests the same page again, so that a loop can continue. (After an invalid cursor,
@@ -155,178 +57,62 @@ class WorkflowList:
         APIError: the request of a page failed; the message has the number of the page and its `start_at`.
     """
 
-    def __init__(self, http: Http, walk: Callable[[], _Walk]) -> None:
-        self._http = http
-        self._new_walk = walk
-        self._pages = self.pages()
-        self._items: Iterator[StoredWorkflow] = iter(())
-
-    def pages(self) -> Iterator[WorkflowPage]:
-        """Return an iterator over the pages, from the first. Raises as the iteration over workflows."""
-        return _Pages(self._http, self._new_walk())
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> StoredWorkflow:
-        while (workflow := next(self._items, None)) is None:
-            self._items = iter(next(self._pages).workflows)
-        return workflow
+    def _items_of(self, page: WorkflowPage) -> list[StoredWorkflow]:
+        return page.workflows
 
 
-class _Pages:
-    def __init__(self, http: Http, walk: _Walk) -> None:
-        self._http = http
-        self._walk = walk
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> WorkflowPage:
-        prepared = self._walk.next()
-        if prepared is None:
-            raise StopIteration
-        try:
-            page: WorkflowPage = self._http.call(*prepared)
-        except APIError as error:
-            self._walk.note_in(error)
-            raise
-        return self._walk.follow(page)
-
-
-class AsyncWorkflowList:
+class AsyncWorkflowList(AsyncPagedList[WorkflowPage, StoredWorkflow]):
     """Asynchronous iterator over stored workflows. As `WorkflowList`."""
 
-    def __init__(self, http: AsyncHttp, walk: Callable[[], _Walk]) -> None:
-        self._http = http
-        self._new_walk = walk
-        self._pages = self.pages()
-        self._items: Iterator[StoredWorkflow] = iter(())
-
-    def pages(self) -> AsyncIterator[WorkflowPage]:
-        """Return an asynchronous iterator over the pages, from the first. As `WorkflowList.pages`."""
-        return _AsyncPages(self._http, self._new_walk())
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> StoredWorkflow:
-        while (workflow := next(self._items, None)) is None:
-            self._items = iter((await anext(self._pages)).workflows)
-        return workflow
-
-
-class _AsyncPages:
-    def __init__(self, http: AsyncHttp, walk: _Walk) -> None:
-        self._http = http
-        self._walk = walk
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> WorkflowPage:
-        prepared = self._walk.next()
-        if prepared is None:
-            raise StopAsyncIteration
-        try:
-            page: WorkflowPage = await self._http.call(*prepared)
-        except APIError as error:
-            self._walk.note_in(error)
-            raise
-        return self._walk.follow(page)
+    def _items_of(self, page: WorkflowPage) -> list[StoredWorkflow]:
+        return page.workflows
 
 
 # --- Calls --------------------------------------------------------------------------------------------------------
 
 HttpT = TypeVar("HttpT")
+T = TypeVar("T")
 
 
-class _Workflows(Generic[HttpT]):
-    """The part of `Workflows` that needs no I/O.
-
-    Args:
-        http: Sends the calls.
-        settings: A function that returns the settings of the client, or raises when the client is closed.
-    """
-
-    def __init__(self, http: HttpT, settings: Callable[[], Config]) -> None:
-        self._http = http
-        self._settings = settings
-
-    def _call(
-        self,
-        make: Callable[..., Request],
-        read: Callable[[Answer], Any],
-        options: CallOptions,
-        begun: float | None = None,
-    ) -> _Prepared:
-        begun = time.monotonic() if begun is None else begun
-        config, extra = apply_options(self._settings(), options, CALL_OPTIONS)
-        return _Prepared(make(**extra), config, read, begun)
-
-    def _get(self, id: str, options: CallOptions) -> _Plan[_Prepared]:
-        return self._to(id, options, lambda found: self._call(partial(get_request, found), read_workflow, options))
-
-    def _delete(self, id: str, options: CallOptions) -> _Plan[_Prepared]:
-        return self._to(id, options, lambda found: self._call(partial(delete_request, found), read_deletion, options))
+class _Workflows(Deployments[HttpT]):
+    """The part of `Workflows` that needs no I/O."""
 
     def _run(
         self, id: str, inputs: Mapping[str, Any] | None, options: RunOptions, *, streaming: bool
-    ) -> _Plan[_Prepared]:
-        def prepare(found: str) -> _Prepared:
+    ) -> Plan[Prepared]:
+        def prepare(found: str) -> Prepared:
             begun = time.monotonic()
             config, parts = apply_options(self._settings(), options, RUN_OPTIONS)
             request = execute_stored_request(
                 found, inputs, environment=config.environment, streaming=streaming, **parts
             )
-            return _Prepared(request, config, partial(read_any_run, workflow=None), begun)
+            return Prepared(request, config, partial(read_any_run, workflow=None), begun)
 
         return self._to(id, options, prepare)
 
-    def _to(self, id: str, options: RunOptions | CallOptions, prepare: Callable[[str], _Prepared]) -> _Plan[_Prepared]:
-        """Return a plan whose result is the call for the workflow with an id, ready to be sent.
+    def _execute(
+        self, id: str, inputs: Mapping[str, Any] | None, options: RunOptions, *, check: bool, resolve: float | None
+    ) -> Plan[Run]:
+        if resolve is not None:
+            check_resolve(resolve, options)
+        prepared = yield from self._run(id, inputs, options, streaming=False)
+        run: Run
+        if resolve is None:
+            run = yield prepared
+        else:
+            extra_headers = options.get("extra_headers", {})
+            run = yield from resolving(prepared, resolve, check=check, extra_headers=extra_headers)
+        if check:
+            run.raise_for_status()
+        return run
 
-        It has calls only for `key:NAME`, where the workflow has to be found first. An invalid argument of the call
-        raises here, before anything is sent.
-
-        Args:
-            id: The id, or `key:NAME`.
-            options: The options of the call.
-            prepare: A function that returns the call for an id.
-        """
-        prepared = prepare(id)
-        key = key_in(id)
-        return _done(prepared) if key is None else self._to_key(key, options, prepared, prepare)
-
-    def _to_key(
-        self,
-        key: str,
-        options: RunOptions | CallOptions,
-        prepared: _Prepared,
-        prepare: Callable[[str], _Prepared],
-    ) -> _Plan[_Prepared]:
-        of_a_list = cast("CallOptions", {name: value for name, value in options.items() if name in _OF_A_LOOK_UP})
-        found = yield from self._search([key], of_a_list, prepared.begun, f"the workflow with the key {key!r}")
-        if key not in found.workflows:
-            raise _no_workflow_with(key, found.keys)
-        return prepare(_only(key, found.workflows[key]).id)._replace(begun=prepared.begun)
-
-    def _walk(
-        self, start_at: str | None, options: CallOptions, begun: float | None = None, **filters: Any
-    ) -> Callable[[], _Walk]:
-        def prepare(cursor: str | None) -> _Prepared:
-            return self._call(partial(list_request, start_at=cursor, **filters), read_page, options, begun)
-
-        prepare(start_at)  # so that an invalid argument raises here, and not in the loop
-        return lambda: _Walk(prepare, start_at)
-
-    def _create(self, workflow: WorkflowSource, key: str | None, options: CallOptions) -> _Prepared:
+    def _create(self, workflow: WorkflowSource, key: str | None, options: CallOptions) -> Prepared:
         begun = time.monotonic()
         loaded = load_workflow(workflow)
         make = partial(create_request, loaded, key if key is not None else loaded.key)
         return self._call(make, read_workflow, options, begun)
 
-    def _revise(self, workflow: WorkflowSource, id: str | None, key: str | None, options: CallOptions) -> _Prepared:
+    def _revise(self, workflow: WorkflowSource, id: str | None, key: str | None, options: CallOptions) -> Prepared:
         begun = time.monotonic()
         loaded = load_workflow(workflow)
         workflow_id = id
@@ -343,52 +129,16 @@ class _Workflows(Generic[HttpT]):
             partial(revision_request, loaded, workflow_id=workflow_id, key=key), read_workflow, options, begun
         )
 
-    def _update(self, id: str, workflow: WorkflowSource, options: CallOptions) -> _Plan[_Prepared]:
+    def _update(self, id: str, workflow: WorkflowSource, options: CallOptions) -> Plan[Prepared]:
         begun = time.monotonic()
         loaded = load_workflow(workflow)
 
-        def prepare(found: str) -> _Prepared:
+        def prepare(found: str) -> Prepared:
             return self._call(partial(update_request, found, loaded), read_workflow, options, begun)
 
         return self._to(id, options, prepare)
 
-    def _deploy(
-        self, workflow: WorkflowSource, key: str | None, options: CallOptions, *, force: bool
-    ) -> _Plan[Deployment]:
-        begun = time.monotonic()
-        loaded = load_workflow(workflow, require_fields=True)
-        key = key if key is not None else loaded.key
-        if key is None:
-            raise ConfigurationError(_no_key(loaded))
-        # The body is the config, so extra_body is part of the comparison; and the list request has no body.
-        options = options.copy()
-        source = LoadedWorkflow({**loaded.config, **checked_body(options.pop("extra_body", None))}, key)
-        create = partial(create_request, source, key)
-        revise = partial(revision_request, source, workflow_id=None, key=key)
-        tries_left = _TRIES
-        while True:
-            tries_left -= 1
-            try:
-                created: StoredWorkflow = yield self._call(create, read_workflow, options, begun)
-                return Deployment(created.id, created.revision_id, True, created)
-            except ConflictError as error:
-                conflict = error
-            if not force:
-                purpose = f"what is stored under {key!r}, without force=True"
-                searched = yield from self._search([key], options, begun, purpose)
-                found = next(iter(searched.workflows.get(key, ())), None)
-                if found is not None and found.matches(source.config):
-                    return Deployment(found.id, found.revision_id, False, found, changed=False)
-            try:
-                revised: StoredWorkflow = yield self._call(revise, read_workflow, options, begun)
-                return Deployment(revised.id, revised.revision_id, False, revised)
-            except NotFoundError as error:
-                # Either the workflow was deleted in the meantime, or the conflict has another reason, and remains.
-                if not tries_left:
-                    _reword(conflict, f"{conflict.message}; and for a revision of {key!r}: {error.message}")
-                    raise conflict from None
-
-    def _find(self, keys: Iterable[str], options: CallOptions) -> _Plan[dict[str, StoredWorkflow]]:
+    def _find(self, keys: Iterable[str], options: CallOptions) -> Plan[dict[str, StoredWorkflow]]:
         if isinstance(keys, str):
             raise ConfigurationError("keys must be several texts, such as a list, and not one text")
         begun = time.monotonic()
@@ -397,133 +147,17 @@ class _Workflows(Generic[HttpT]):
             self._call(partial(list_request, query=key), read_page, options, begun)  # so that a bad key raises here
         return self._all_with(wanted, options, begun)
 
-    def _all_with(self, keys: list[str], options: CallOptions, begun: float) -> _Plan[dict[str, StoredWorkflow]]:
+    def _all_with(self, keys: list[str], options: CallOptions, begun: float) -> Plan[dict[str, StoredWorkflow]]:
         found = yield from self._search(keys, options, begun, "the workflows with these keys")
-        return {key: _only(key, found.workflows[key]) for key in keys if key in found.workflows}
-
-    def _search(self, keys: list[str], options: CallOptions, begun: float, purpose: str) -> _Plan[_Found]:
-        """Find the workflows with some keys.
-
-        The API has no call for this, so the lists are searched: first, for a few keys, the first pages of the server's
-        search, which may or may not cover keys (not documented), then all workflows. No page is requested after the one
-        that has the last of the keys.
-
-        Args:
-            keys: The keys, to the letter.
-            options: The options of the requests.
-            begun: The time when the call of the user began.
-            purpose: The object of the search, for the message of an error.
-        """
-        found: dict[str, list[StoredWorkflow]] = {}
-        seen: list[str] = []
-        for query in (*(keys if len(keys) <= _FEW else ()), None):
-            wanted = {query} if query is not None else set(keys)
-            wanted -= found.keys()
-            if not wanted:
-                continue
-            walk = self._walk(None, options, begun, query=query)()
-            pages = itertools.count() if query is None else range(_PAGES)
-            try:
-                for _ in pages:
-                    if not wanted or (prepared := walk.next()) is None:
-                        break
-                    page = walk.follow((yield prepared))
-                    seen += (each.key for each in page.workflows if each.key is not None)
-                    for each in page.workflows:
-                        if each.key is not None and each.key in wanted:
-                            found.setdefault(each.key, []).append(each)
-                    wanted -= found.keys()
-            except APIError as error:
-                if query is not None and isinstance(error, APIStatusError) and error.status in _CANNOT_SEARCH:
-                    continue  # a server that cannot search for this key
-                walk.note_in(error)
-                _reword(error, f"{error.message}; this was to find {purpose}")
-                raise
-        return _Found(found, seen)
-
-
-class _Found(NamedTuple):
-    """The result of a search: the workflows by key, several where a page had several, and all keys on the way."""
-
-    workflows: dict[str, list[StoredWorkflow]]
-    keys: list[str]
-
-
-_FEW = 5
-"""The most keys that are searched one by one. For more, to go through all workflows once takes fewer requests."""
-
-_PAGES = 3
-"""The most pages of the results of one search. A server that ignores it would give all workflows, for each key."""
-
-_CANNOT_SEARCH = (400, 414, 422, 431)  # 414 and 431: the key is too long for an address
-
-
-def _only(key: str, workflows: list[StoredWorkflow]) -> StoredWorkflow:
-    """Return the workflow with a key.
-
-    Raises:
-        ConfigurationError: several have it.
-    """
-    if len(workflows) > 1:
-        ids = ", ".join(_shown(each.id) for each in workflows)
-        raise ConfigurationError(f"{len(workflows)} workflows have the key {key!r}: {ids}; give the id of one of them")
-    return workflows[0]
-
-
-def _done(result: T) -> _Plan[T]:
-    """Return a plan without calls."""
-    return result
-    yield
-
-
-_KEY = "key:"
-"""The beginning of `key:NAME`, which stands for the id of the workflow with the key NAME. No id begins with it."""
-
-_OF_A_LOOK_UP = ("timeout", "deadline", "retries", "extra_headers")
-"""The options of a call that apply to the search for its workflow as well."""
-
-
-def key_in(id: object) -> str | None:
-    """Return the key in `key:NAME`; `None` for an id.
-
-    Raises:
-        ConfigurationError: the key is empty.
-    """
-    if not isinstance(id, str) or not id.startswith(_KEY):
-        return None
-    if id == _KEY:
-        raise ConfigurationError(f"id must have a key after {_KEY!r}, such as 'key:hello'")
-    return id.removeprefix(_KEY)
-
-
-def _no_workflow_with(key: str, keys: list[str]) -> NotFoundError:
-    from difflib import get_close_matches  # only after a mistake
-
-    near = get_close_matches(key, keys, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    # The server has answered with lists in which it is not, and not with a 404 of its own.
-    return NotFoundError(
-        f"no workflow has the key {key!r}{hint}", status=404, body=None, headers={}, run_may_have_started=False
-    )
-
-
-_TRIES = 2
-"""Tries of a deployment whose workflow is deleted between two of its calls."""
+        return {key: only(key, found.workflows[key]) for key in keys if key in found.workflows}
 
 
 def _note_earlier_attempt(error: NotFoundError) -> None:
     if len(error.attempts) > 1:
-        _reword(error, f"{error.message}; an earlier attempt of this call may have deleted it")
+        reword(error, f"{error.message}; an earlier attempt of this call may have deleted it")
 
 
-def _no_key(loaded: LoadedWorkflow) -> str:
-    advice = "pass key=, or put workflow_key into the file"
-    if "workflow_key" in loaded.config:
-        advice = "workflow_key stands inside of the config; it belongs beside it: {workflow_key, workflow_config}"
-    return f"a deployment needs a key: {advice}; a workflow without one gets revisions by create_revision(id=...)"
-
-
-class Workflows(_Workflows["Http"]):
+class Workflows(_Workflows[Http]):
     """Stored workflows: the methods of `Scout.workflows`. Configs are sent and returned unchanged.
 
     Every parameter `id` takes the id of a workflow, or `key:NAME` for the workflow with the key NAME, which is found in
@@ -536,19 +170,8 @@ class Workflows(_Workflows["Http"]):
     and `extra_headers`.
     """
 
-    def _carry_out(self, plan: _Plan[T]) -> T:
-        try:
-            prepared = next(plan)
-            while True:
-                try:
-                    answer = self._http.call(*prepared)
-                except ScoutError as error:
-                    prepared = plan.throw(error)
-                else:
-                    prepared = plan.send(answer)
-        except StopIteration as end:
-            result: T = end.value
-            return result
+    def _carry_out(self, plan: Plan[T]) -> T:
+        return carry_out(self._http, plan)
 
     def list(
         self,
@@ -578,7 +201,8 @@ class Workflows(_Workflows["Http"]):
             ConfigurationError: an argument is invalid; nothing was sent. See `WorkflowList` for later errors.
         """
         filters: dict[str, Any] = {"query": query, "sort": sort, "direction": direction, "tags": tags, "limit": limit}
-        return WorkflowList(self._http, self._walk(start_at, options, **filters))
+        walk = self._walk(start_at, options, **filters)
+        return WorkflowList(self._http, lambda: done(walk()))
 
     def get(self, id: str, **options: Unpack[CallOptions]) -> StoredWorkflow:
         """Return the newest saved state of a workflow.
@@ -589,7 +213,7 @@ class Workflows(_Workflows["Http"]):
             NotFoundError: the workflow does not exist.
             ScoutError: as `Scout.execute`.
         """
-        workflow: StoredWorkflow = self._http.call(*self._carry_out(self._get(id, options)))
+        workflow: StoredWorkflow = self._http.call(*self._carry_out(self._at(id, get_request, read_workflow, options)))
         return workflow
 
     def find(self, keys: Iterable[str], **options: Unpack[CallOptions]) -> dict[str, StoredWorkflow]:
@@ -651,7 +275,7 @@ class Workflows(_Workflows["Http"]):
             ScoutError: as `Scout.execute`.
         """
         try:
-            said: str = self._http.call(*self._carry_out(self._delete(id, options)))
+            said: str = self._http.call(*self._carry_out(self._at(id, delete_request, read_deletion, options)))
         except NotFoundError as error:
             _note_earlier_attempt(error)
             raise
@@ -682,30 +306,161 @@ class Workflows(_Workflows["Http"]):
         stored: StoredWorkflow = self._http.call(*self._revise(workflow, id, key, options))
         return stored
 
+    def revisions(self, id: str, **options: Unpack[CallOptions]) -> builtins.list[StoredWorkflow]:
+        """Return a workflow in each of its revisions, in the order in which the server gives them.
+
+        The order is not documented, nor whether drafts are among them (see `StoredWorkflow.is_draft`).
+        Source: version 12.3.0 of the vendor's SDK, `revisions.list`.
+
+        Raises:
+            NotFoundError: the workflow does not exist.
+            ScoutError: as `Scout.execute`.
+        """
+        plan = self._at(id, revisions_request, read_revisions, options)
+        revisions: builtins.list[StoredWorkflow] = self._http.call(*self._carry_out(plan))
+        return revisions
+
+    def rename_revision(
+        self,
+        id: str,
+        revision_id: str,
+        name: str,
+        *,
+        description: str | None = None,
+        **options: Unpack[CallOptions],
+    ) -> StoredWorkflow | None:
+        """Give a revision a name, and return the workflow in this revision; `None` when the server does not tell it.
+
+        What the revision does stays as it is, and so does what each environment runs.
+
+        Args:
+            id: The workflow.
+            revision_id: The revision.
+            name: The name.
+            description: What is new in the revision; by default none is sent.
+            **options: See `CallOptions`.
+
+        Raises:
+            NotFoundError: the workflow or the revision does not exist.
+            ScoutError: as `Scout.execute`.
+        """
+        make = partial(rename_revision_request, revision_id=revision_id, name=name, description=description)
+        plan = self._at(id, make, read_revision, options)
+        revision: StoredWorkflow | None = self._http.call(*self._carry_out(plan))
+        return revision
+
+    def delete_revision(self, id: str, revision_id: str, **options: Unpack[CallOptions]) -> str:
+        """Delete a revision, and return the message of the server.
+
+        What an environment runs whose revision is deleted is not documented: see `environments` first.
+
+        Raises:
+            NotFoundError: the workflow or the revision does not exist. When an earlier attempt of this call may have
+                deleted it, the message says so.
+            ScoutError: as `Scout.execute`.
+        """
+        plan = self._at(id, partial(delete_revision_request, revision_id=revision_id), read_deletion, options)
+        try:
+            said: str = self._http.call(*self._carry_out(plan))
+        except NotFoundError as error:
+            _note_earlier_attempt(error)
+            raise
+        return said
+
+    def promote(self, id: str, revision_id: str, **options: Unpack[CallOptions]) -> StoredWorkflow | None:
+        """Promote a revision, and return the workflow in this revision; `None` when the server does not tell it.
+
+        Which environments run the revision after this is not documented: look at `environments`. `set_environment` says
+        exactly what changes.
+
+        Raises:
+            NotFoundError: the workflow or the revision does not exist.
+            ScoutError: as `Scout.execute`.
+        """
+        plan = self._at(id, partial(promote_request, revision_id=revision_id), read_revision, options)
+        revision: StoredWorkflow | None = self._http.call(*self._carry_out(plan))
+        return revision
+
+    def environments(self, id: str, **options: Unpack[CallOptions]) -> builtins.list[WorkflowEnvironment]:
+        """Return the environments of a workflow, and what each of them runs.
+
+        Every workflow has three: development, staging and production.
+
+        Raises:
+            NotFoundError: the workflow does not exist.
+            ScoutError: as `Scout.execute`.
+        """
+        plan = self._at(id, environments_request, read_environments, options)
+        environments: builtins.list[WorkflowEnvironment] = self._http.call(*self._carry_out(plan))
+        return environments
+
+    def set_environment(
+        self,
+        id: str,
+        environment: Environment | str,
+        *,
+        revision_id: str | None = None,
+        latest: bool = False,
+        **options: Unpack[CallOptions],
+    ) -> None:
+        """Set what an environment of a workflow runs: one revision, or always the newest.
+
+        This is live at once, for all requests to the environment, and changes no other. The environment is read first,
+        because its name and its description have to be sent back: a change of those in between is lost.
+
+        Args:
+            id: The workflow.
+            environment: The name of the environment, or its id. A name is compared exactly first, and then without
+                regard to case.
+            revision_id: The revision to run. It stays there, whatever is deployed afterwards.
+            latest: Run the newest revision, also when a newer one is made. Pass either this or `revision_id`.
+            **options: See `CallOptions`. `deadline` applies to all requests together.
+
+        Raises:
+            ConfigurationError: an argument is invalid, and nothing was sent; or several environments have the name, and
+                nothing was changed.
+            NotFoundError: the workflow, the environment or the revision does not exist.
+            APIResponseError: the server answered that it was not done.
+            ScoutError: as `Scout.execute`.
+        """
+        self._carry_out(self._set_environment(id, environment, revision_id, latest, options))
+
     def deploy(
         self,
         workflow: WorkflowSource,
         *,
         key: str | None = None,
         force: bool = False,
+        environment: Environment | str | None = None,
         **options: Unpack[CallOptions],
     ) -> Deployment:
         """Store a config under a key: as a new workflow, or as a new revision if it differs from the newest one.
 
-        Simultaneous deployments of one key create one workflow.
+        Without `environment`, a new revision runs at once in all environments that follow the newest one, and in no
+        other. Simultaneous deployments of one key create one workflow.
+
+        With `environment`, a new revision runs there and nowhere else. Other environments that follow the newest
+        revision are first set to the one that they run now (`Deployment.pinned`). Then the revision is stored, and the
+        environment is set to it. All of them stay at these revisions until they are set again, and
+        `set_environment(latest=True)` makes one follow the newest. What the other environments of a new workflow run is
+        up to the server. After an error, which says what was done until then, the same call goes on from there.
+        Meanwhile, no other program may deploy the same workflow or set its environments.
 
         Args:
             workflow: As for `Scout.execute`.
             key: The key of the workflow; by default the `workflow_key` in the file.
             force: Store a revision even if the config has not changed.
+            environment: The environment in which the revision is to run: `development`, `staging` or `production`. That
+                of the client is for runs, and does not count here.
             **options: See `CallOptions`. `deadline` applies to all calls together.
 
         Raises:
-            ConfigurationError: the key is missing; nothing was sent.
+            ConfigurationError: the key is missing, or the environment is none of the three; nothing was sent.
             WorkflowFileError: the workflow cannot be read, or has none of the fields of a workflow; nothing was sent.
+            APIResponseError: the server does not tell what another environment runs now, and nothing was changed.
             ScoutError: as `create`.
         """
-        return self._carry_out(self._deploy(workflow, key, options, force=force))
+        return self._carry_out(self._deploy(workflow, key, options, force=force, environment=environment))
 
     def execute(
         self,
@@ -713,20 +468,29 @@ class Workflows(_Workflows["Http"]):
         inputs: Mapping[str, Any] | None = None,
         *,
         check: bool = True,
+        resolve: float | None = None,
         **options: Unpack[RunOptions],
     ) -> Run:
         """Run a stored workflow and wait for its result. As `Scout.execute`, with an id instead of a config.
 
         The run is sent once, after the search for a key. Source: https://docs.scoutos.com, "Execute a workflow".
 
+        Args:
+            id: The workflow.
+            inputs: As for `Scout.execute`.
+            check: As for `Scout.execute`.
+            resolve: After an outcome that is unknown, such as a connection that broke, ask the run logs for up to so
+                many seconds, within `deadline`. A run that has completed is returned, with the log as its `raw`; one
+                that has failed is treated as `check` says. Otherwise the error is raised as without `resolve`, and a
+                note of it (`__notes__`) says what the logs said. The run is never sent again. Not together with
+                `session_id`, because the logs cannot tell the runs of one session apart.
+            **options: See `RunOptions`.
+
         Raises:
             NotFoundError: the workflow or the revision does not exist.
             ScoutError: as `Scout.execute`.
         """
-        run: Run = self._http.call(*self._carry_out(self._run(id, inputs, options, streaming=False)))
-        if check:
-            run.raise_for_status()
-        return run
+        return self._carry_out(self._execute(id, inputs, options, check=check, resolve=resolve))
 
     def stream(
         self,
@@ -746,22 +510,11 @@ class Workflows(_Workflows["Http"]):
         return RunStream(self._http.stream(request, config, begun), progress)
 
 
-class AsyncWorkflows(_Workflows["AsyncHttp"]):
+class AsyncWorkflows(_Workflows[AsyncHttp]):
     """Stored workflows, from asyncio. Arguments and methods are those of `Workflows`."""
 
-    async def _carry_out(self, plan: _Plan[T]) -> T:
-        try:
-            prepared = next(plan)
-            while True:
-                try:
-                    answer = await self._http.call(*prepared)
-                except ScoutError as error:
-                    prepared = plan.throw(error)
-                else:
-                    prepared = plan.send(answer)
-        except StopIteration as end:
-            result: T = end.value
-            return result
+    async def _carry_out(self, plan: Plan[T]) -> T:
+        return await carry_out_async(self._http, plan)
 
     def list(
         self,
@@ -776,11 +529,14 @@ class AsyncWorkflows(_Workflows["AsyncHttp"]):
     ) -> AsyncWorkflowList:
         """Return an asynchronous iterator over all stored workflows. As `Workflows.list`."""
         filters: dict[str, Any] = {"query": query, "sort": sort, "direction": direction, "tags": tags, "limit": limit}
-        return AsyncWorkflowList(self._http, self._walk(start_at, options, **filters))
+        walk = self._walk(start_at, options, **filters)
+        return AsyncWorkflowList(self._http, lambda: done(walk()))
 
     async def get(self, id: str, **options: Unpack[CallOptions]) -> StoredWorkflow:
         """Return the newest saved state of a workflow. As `Workflows.get`."""
-        workflow: StoredWorkflow = await self._http.call(*(await self._carry_out(self._get(id, options))))
+        workflow: StoredWorkflow = await self._http.call(
+            *(await self._carry_out(self._at(id, get_request, read_workflow, options)))
+        )
         return workflow
 
     async def find(self, keys: Iterable[str], **options: Unpack[CallOptions]) -> dict[str, StoredWorkflow]:
@@ -802,7 +558,9 @@ class AsyncWorkflows(_Workflows["AsyncHttp"]):
     async def delete(self, id: str, **options: Unpack[CallOptions]) -> str:
         """Delete a workflow and its revisions. As `Workflows.delete`."""
         try:
-            said: str = await self._http.call(*(await self._carry_out(self._delete(id, options))))
+            said: str = await self._http.call(
+                *(await self._carry_out(self._at(id, delete_request, read_deletion, options)))
+            )
         except NotFoundError as error:
             _note_earlier_attempt(error)
             raise
@@ -820,16 +578,72 @@ class AsyncWorkflows(_Workflows["AsyncHttp"]):
         stored: StoredWorkflow = await self._http.call(*self._revise(workflow, id, key, options))
         return stored
 
+    async def revisions(self, id: str, **options: Unpack[CallOptions]) -> builtins.list[StoredWorkflow]:
+        """Return a workflow in each of its revisions. As `Workflows.revisions`."""
+        plan = self._at(id, revisions_request, read_revisions, options)
+        revisions: builtins.list[StoredWorkflow] = await self._http.call(*(await self._carry_out(plan)))
+        return revisions
+
+    async def rename_revision(
+        self,
+        id: str,
+        revision_id: str,
+        name: str,
+        *,
+        description: str | None = None,
+        **options: Unpack[CallOptions],
+    ) -> StoredWorkflow | None:
+        """Give a revision a name. As `Workflows.rename_revision`."""
+        make = partial(rename_revision_request, revision_id=revision_id, name=name, description=description)
+        plan = self._at(id, make, read_revision, options)
+        revision: StoredWorkflow | None = await self._http.call(*(await self._carry_out(plan)))
+        return revision
+
+    async def delete_revision(self, id: str, revision_id: str, **options: Unpack[CallOptions]) -> str:
+        """Delete a revision. As `Workflows.delete_revision`."""
+        plan = self._at(id, partial(delete_revision_request, revision_id=revision_id), read_deletion, options)
+        try:
+            said: str = await self._http.call(*(await self._carry_out(plan)))
+        except NotFoundError as error:
+            _note_earlier_attempt(error)
+            raise
+        return said
+
+    async def promote(self, id: str, revision_id: str, **options: Unpack[CallOptions]) -> StoredWorkflow | None:
+        """Promote a revision. As `Workflows.promote`."""
+        plan = self._at(id, partial(promote_request, revision_id=revision_id), read_revision, options)
+        revision: StoredWorkflow | None = await self._http.call(*(await self._carry_out(plan)))
+        return revision
+
+    async def environments(self, id: str, **options: Unpack[CallOptions]) -> builtins.list[WorkflowEnvironment]:
+        """Return the environments of a workflow, and what each of them runs. As `Workflows.environments`."""
+        plan = self._at(id, environments_request, read_environments, options)
+        environments: builtins.list[WorkflowEnvironment] = await self._http.call(*(await self._carry_out(plan)))
+        return environments
+
+    async def set_environment(
+        self,
+        id: str,
+        environment: Environment | str,
+        *,
+        revision_id: str | None = None,
+        latest: bool = False,
+        **options: Unpack[CallOptions],
+    ) -> None:
+        """Set what an environment of a workflow runs. As `Workflows.set_environment`."""
+        await self._carry_out(self._set_environment(id, environment, revision_id, latest, options))
+
     async def deploy(
         self,
         workflow: WorkflowSource,
         *,
         key: str | None = None,
         force: bool = False,
+        environment: Environment | str | None = None,
         **options: Unpack[CallOptions],
     ) -> Deployment:
         """Store a config under a key. As `Workflows.deploy`."""
-        return await self._carry_out(self._deploy(workflow, key, options, force=force))
+        return await self._carry_out(self._deploy(workflow, key, options, force=force, environment=environment))
 
     async def execute(
         self,
@@ -837,13 +651,11 @@ class AsyncWorkflows(_Workflows["AsyncHttp"]):
         inputs: Mapping[str, Any] | None = None,
         *,
         check: bool = True,
+        resolve: float | None = None,
         **options: Unpack[RunOptions],
     ) -> Run:
         """Run a stored workflow and wait for its result. As `Workflows.execute`."""
-        run: Run = await self._http.call(*(await self._carry_out(self._run(id, inputs, options, streaming=False))))
-        if check:
-            run.raise_for_status()
-        return run
+        return await self._carry_out(self._execute(id, inputs, options, check=check, resolve=resolve))
 
     def stream(
         self,

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from importlib import resources
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 from servers import KEY, Received, Server, chunked, json_answer, route, run_answer
@@ -124,7 +123,17 @@ USES: dict[str, Use] = {
     "get_workflow": lambda scout: scout.workflows.get("wf"),
     "update_workflow": lambda scout: scout.workflows.update("wf", {}),
     "delete_workflow": lambda scout: scout.workflows.delete("wf"),
+    "list_workflow_revisions": lambda scout: scout.workflows.revisions("wf"),
+    "rename_workflow_revision": lambda scout: scout.workflows.rename_revision("wf", "rev", "n", description="d"),
+    "delete_workflow_revision": lambda scout: scout.workflows.delete_revision("wf", "rev"),
+    "promote_workflow_revision": lambda scout: scout.workflows.promote("wf", "rev"),
+    "list_workflow_environments": lambda scout: scout.workflows.environments("wf"),
+    "update_workflow_environment": lambda scout: scout.workflows.set_environment("wf", "staging", revision_id="rev"),
 }
+
+
+ENVIRONMENT: Json = {"environment_id": "env", "environment_config": {"name": "staging"}, "deployments": []}
+IDS = {"workflow_id": "wf", "revision_id": "rev", "environment_id": "env"}
 
 
 def operations() -> Iterator[tuple[str, str, str, list[Json]]]:
@@ -139,6 +148,10 @@ def good(request: Received) -> Any:
     workflow = {"workflow_id": "wf", "revision_id": "rev", "workflow_config": {}}
     if request.method == "GET" and request.path == "/v2/workflows":
         return json_answer({"data": [], "has_more": False})
+    if request.method == "GET" and request.path.endswith("/revisions"):
+        return json_answer({"data": [workflow]})
+    if request.method == "GET" and request.path.endswith("/environments"):
+        return json_answer({"data": [ENVIRONMENT]})
     return json_answer({**run_answer(), "data": workflow, "detail": "gone"})
 
 
@@ -153,9 +166,10 @@ def test_every_parameter_can_be_sent(name: str, method: str, path: str, paramete
     with Server(route(good)) as server, Scout(KEY, base_url=server.url) as scout:
         USES[name](scout)
 
-    assert {request.method for request in server.requests} == {method}
-    assert {request.path for request in server.requests} == {path.replace("{workflow_id}", quote("wf"))}
-    sent = {key for request in server.requests for key in request.query}
+    here = [request for request in server.requests if (request.method, request.path) == (method, path.format(**IDS))]
+    assert here
+    assert {request.method for request in server.requests if request not in here} <= {"GET"}
+    sent = {key for request in here for key in request.query}
     apart = {each for operation, each in PARAMETERS_APART if operation == name}
     wanted = {parameter["name"] for parameter in parameters if parameter["in"] == "query"}
     assert sent | apart == wanted
@@ -219,6 +233,63 @@ def test_a_deletion_says_what_the_server_says(answer: Json) -> None:
     assert received(answer, lambda scout: scout.workflows.delete("wf")) == (answer["detail"] or "")
 
 
+@pytest.mark.parametrize("answer", samples("ListWorkflowRevisionsResponse"))
+def test_revisions_come_back_whole(answer: Json) -> None:
+    revisions = received(answer, lambda scout: scout.workflows.revisions("wf"))
+    assert [each.raw for each in revisions] == answer["data"]
+
+
+@pytest.mark.parametrize("answer", samples("WorkflowRevisionResponse"))
+def test_a_changed_revision_comes_back_whole(answer: Json) -> None:
+    for change in (
+        lambda scout: scout.workflows.rename_revision("wf", "rev", "n"),
+        lambda scout: scout.workflows.promote("wf", "rev"),
+    ):
+        revision = received(answer, change)
+        assert (revision and revision.raw) == answer["data"]
+
+
+@pytest.mark.parametrize("answer", samples("DeleteWorkflowRevisionResponse"))
+def test_a_deleted_revision_says_what_the_server_says(answer: Json) -> None:
+    assert received(answer, lambda scout: scout.workflows.delete_revision("wf", "rev")) == (answer["detail"] or "")
+
+
+@pytest.mark.parametrize("answer", samples("ListWorkflowEnvironmentsResponse"))
+def test_environments_come_back_whole(answer: Json) -> None:
+    environments = received(answer, lambda scout: scout.workflows.environments("wf"))
+    assert [each.raw for each in environments] == answer["data"]
+    for environment, told in zip(environments, answer["data"], strict=True):
+        config = told["environment_config"]
+        assert (environment.id, environment.name) == (told["environment_id"], config["name"])
+        assert environment.description == (config["description"] or "")
+        for name in ("created_at", "last_updated_at"):
+            assert normal(getattr(environment, name) and getattr(environment, name).isoformat()) == normal(told[name])
+        for deployment, kept in zip(environment.deployments, told["deployments"], strict=True):
+            assert deployment.raw == kept
+            runs = kept["deployment_config"]
+            is_latest = runs["revision_lookup"] == "latest"
+            assert deployment.follows_latest is is_latest
+            assert deployment.revision_id == (None if is_latest else runs["revision_id"])
+            assert deployment.traffic == runs["traffic"]
+
+
+def test_a_change_of_an_environment_or_a_revision_can_be_given_whole() -> None:
+    body = sent_body(lambda scout: scout.workflows.rename_revision("wf", "rev", "n", description="d"))
+    assert set(body) == set(SCHEMAS["RenameWorkflowRevisionRequest"]["properties"])
+    body = sent_body(lambda scout: scout.workflows.set_environment("wf", "staging", revision_id="rev"))
+    assert set(body) == set(SCHEMAS["UpdateWorkflowEnvironmentRequest"]["properties"])
+    for name in ("RenameWorkflowRevisionRequest", "UpdateWorkflowEnvironmentRequest"):
+        samples(name)
+
+
+@pytest.mark.parametrize("answer", samples("UpdateWorkflowEnvironmentResponse"))
+def test_a_change_is_made_unless_the_server_says_otherwise(answer: Json) -> None:
+    script = [json_answer({"data": [ENVIRONMENT]}), json_answer(answer)]
+    with Server(script) as server, Scout(KEY, base_url=server.url) as scout:
+        scout.workflows.set_environment("wf", "staging", latest=True)
+    assert server.hits == len(script)
+
+
 @pytest.mark.parametrize("answer", samples("WorkflowRunResponse"))
 def test_a_run_has_a_name_for_each_of_its_properties(answer: Json) -> None:
     run = received(answer, lambda scout: scout.execute({}, check=False))
@@ -268,7 +339,12 @@ def test_a_validation_error_has_its_details(body: Json) -> None:
 def test_every_property_was_shown_by_a_sample() -> None:
     described = {(name, key) for name, schema in SCHEMAS.items() for key in schema.get("properties", {})}
     # The other samples are parameters of the tests above, and so are made whether or not those have run.
-    for name in ("ExecuteWorkflowConfigRequest", "ExecuteWorkflowRequest"):
+    for name in (
+        "ExecuteWorkflowConfigRequest",
+        "ExecuteWorkflowRequest",
+        "RenameWorkflowRevisionRequest",
+        "UpdateWorkflowEnvironmentRequest",
+    ):
         samples(name)
     assert described - SAMPLER.shown == set()
     assert len(described) > 100

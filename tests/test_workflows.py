@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import json
+import re
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -154,7 +155,7 @@ CALLS = {
         ("wf_1", {"a": 1}),
         {},
         "POST",
-        "/v2/workflows/wf_1/execute?environment=production",
+        "/v2/workflows/wf_1/execute?environment=production&session_id=scout-py-...",
         {"inputs": {"a": 1}, "streaming": False},
     ),
     "execute with options": (
@@ -176,7 +177,7 @@ def test_what_is_sent(name: str, call: Caller) -> None:
 
     (request,) = server.requests
     assert request.method == method
-    assert request.target.replace("+", "%20") == target
+    assert re.sub("scout-py-[0-9a-f]{32}", "scout-py-...", request.target.replace("+", "%20")) == target
     assert request.headers["authorization"] == f"Bearer {KEY}"
     if body is None:
         assert request.body == b""
@@ -835,7 +836,9 @@ def test_stream_gives_the_run_live(call: Caller) -> None:
     assert texts == ["Hel", "lo"]
     assert run.outputs["a"] == "Hello"
     (request,) = server.requests
-    assert request.target == "/v2/workflows/wf_1/execute?environment=console"
+    assert request.path == "/v2/workflows/wf_1/execute"
+    assert request.query.pop("environment") == "console"
+    assert request.query["session_id"].startswith("scout-py-")
     assert request.json() == {"streaming": True}
     assert "text/event-stream" in request.headers["accept"]
 
@@ -948,6 +951,7 @@ def test_both_have_the_same_methods_and_parameters() -> None:
     assert shape(scout.Workflows) == shape(scout.AsyncWorkflows)
     assert set(shape(scout.Workflows)) == {
         *("list", "get", "find", "create", "update", "delete", "create_revision", "deploy", "execute", "stream"),
+        *("revisions", "rename_revision", "delete_revision", "promote", "environments", "set_environment"),
     }
 
 

@@ -147,11 +147,12 @@ def test_a_stored_workflow_runs_and_streams(client: Scout) -> None:
     assert client.execute(client.workflows.get(deployed.workflow_id), {"user_message": "Hi"}).text == run.text
 
 
-def test_drafts_and_revisions_run_where_they_are(client: Scout) -> None:
-    def says(text: str) -> dict[str, Any]:
-        block = {"block_id": "a", "block_archetype_id": "com.scoutos.text", "block_display_name": "A"}
-        return {"blocks": [{**block, "block_inputs": {"text": text}}]}
+def says(text: str) -> dict[str, Any]:
+    block = {"block_id": "a", "block_archetype_id": "com.scoutos.text", "block_display_name": "A"}
+    return {"blocks": [{**block, "block_inputs": {"text": text}}]}
 
+
+def test_drafts_and_revisions_run_where_they_are(client: Scout) -> None:
     first = client.workflows.create(says("one"))
     client.workflows.create_revision(says("two"), id=first.id)
     client.workflows.update(first.id, says("draft"))
@@ -200,3 +201,90 @@ def test_all_of_it_from_asyncio(server: LocalScout) -> None:
             assert [each async for each in client.workflows.list()] == []
 
     asyncio.run(main())
+
+
+def live(client: Scout, workflow: str = "key:story") -> dict[str, str]:
+    """What a run says in each environment."""
+    names = ("development", "staging", "production")
+    return {name: client.workflows.execute(workflow, environment=name).text for name in names}
+
+
+def test_staging_then_production(client: Scout) -> None:
+    workflows = client.workflows
+    first = workflows.deploy(says("one"), key="story", environment="staging")
+    assert (first.created, first.environment, first.pinned) == (True, "staging", ())
+    assert live(client) == {"development": "one", "staging": "one", "production": "one"}
+
+    second = workflows.deploy(says("two"), key="story", environment="staging")
+    assert (second.changed, second.pinned) == (True, ("development", "production"))
+    assert live(client) == {"development": "one", "staging": "two", "production": "one"}
+
+    done = workflows.deploy(says("two"), key="story", environment="production")
+    assert (done.changed, done.pinned, done.revision_id) == (True, (), second.revision_id)
+    assert live(client) == {"development": "one", "staging": "two", "production": "two"}
+    assert workflows.deploy(says("two"), key="story", environment="production").changed is False
+
+    workflows.set_environment("key:story", "development", latest=True)
+    assert live(client)["development"] == "two"
+    workflows.set_environment("key:story", "production", revision_id=first.revision_id)
+    assert live(client) == {"development": "two", "staging": "two", "production": "one"}
+    assert [each.revision_id for each in workflows.environments("key:story")] == [
+        None,
+        second.revision_id,
+        first.revision_id,
+    ]
+
+
+def test_a_draft_beside_one_revision_is_not_what_the_others_are_set_to(client: Scout) -> None:
+    client.workflows.deploy(says("one"), key="story")
+    client.workflows.update("key:story", says("draft"))
+    done = client.workflows.deploy(says("two"), key="story", environment="staging")
+    assert done.pinned == ("development", "production")
+    assert live(client) == {"development": "one", "staging": "two", "production": "one"}
+
+
+def test_revisions_are_listed_named_promoted_and_deleted(client: Scout) -> None:
+    workflows = client.workflows
+    ids = [workflows.deploy(says(text), key="story").revision_id for text in ("one", "two", "three")]
+    assert sorted(each.revision_id for each in workflows.revisions("key:story")) == sorted(ids)
+    assert {each.config["blocks"][0]["block_inputs"]["text"] for each in workflows.revisions("key:story")} == {
+        "one",
+        "two",
+        "three",
+    }
+    renamed = workflows.rename_revision("key:story", ids[0], "First", description="The first one")
+    assert renamed is not None
+    assert renamed.revision_id == ids[0]
+    promoted = workflows.promote("key:story", ids[0])
+    assert promoted is not None
+    assert promoted.revision_id == ids[0]
+    assert workflows.delete_revision("key:story", ids[1])
+    assert sorted(each.revision_id for each in workflows.revisions("key:story")) == sorted([ids[0], ids[2]])
+    with pytest.raises(NotFoundError):
+        workflows.promote("key:story", ids[1])
+    with pytest.raises(NotFoundError):
+        workflows.revisions("wf_nobody")
+
+
+async def story() -> dict[str, Any]:
+    async with AsyncScout.local() as client:
+        workflows = client.workflows
+        first = await workflows.deploy(says("one"), key="story")
+        second = await workflows.deploy(says("two"), key="story", environment="staging")
+        await workflows.rename_revision("key:story", first.revision_id, "First")
+        await workflows.set_environment("key:story", "development", latest=True)
+        await workflows.promote("key:story", second.revision_id)
+        found = {each.name: each.follows_latest for each in await workflows.environments("key:story")}
+        assert len(await workflows.revisions("key:story")) == 2
+        await workflows.delete_revision("key:story", first.revision_id)
+        assert len(await workflows.revisions("key:story")) == 1
+        return {"pinned": second.pinned, **found}
+
+
+def test_the_same_from_asyncio() -> None:
+    assert asyncio.run(story()) == {
+        "pinned": ("development", "production"),
+        "development": True,
+        "staging": False,
+        "production": False,
+    }

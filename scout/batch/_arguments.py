@@ -12,11 +12,12 @@ from urllib.parse import urlsplit
 
 from scout._config import Config, check_count, check_flag, is_loopback
 from scout._json import is_mapping, parse_json, write_json
+from scout._keys import key_in
 from scout._options import RUN_OPTIONS, CallOptions, RunOptions, apply_options
-from scout._requests import execute_request, execute_stored_request
+from scout._requests import execute_request, execute_stored_request, without_session
 from scout.errors import ConfigurationError
 from scout.workflow_files import LoadedWorkflow, WorkflowSource, is_workflow_id, load_workflow
-from scout.workflows import AsyncWorkflows, Workflows, key_in
+from scout.workflows import AsyncWorkflows, Workflows
 
 from ._job import BatchEngine, Job
 
@@ -128,9 +129,10 @@ class Target:
 
     def _template(self, stored: str) -> Request:
         options: dict[str, Any] = {"environment": self.config.environment, "streaming": self._streaming, **self._parts}
-        if self._loaded is None:
-            return execute_stored_request(stored, None, **options)
-        return execute_request(self._loaded, None, **options)
+        if self._loaded is not None:
+            return execute_request(self._loaded, None, **options)
+        request = execute_stored_request(stored, None, **options)
+        return without_session(request) if self.chooses_session else request
 
 
 def identity_of(job: Job) -> str:

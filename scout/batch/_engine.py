@@ -13,13 +13,13 @@ from __future__ import annotations
 import asyncio
 import heapq
 import time
-import uuid
 from collections import deque
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
 
 from scout._json import json_fault, write_json
+from scout._requests import new_session_id
 from scout.errors import ConfigurationError, JournalError, RateLimitError, ScoutError
 
 from ._items import BatchItem
@@ -47,6 +47,7 @@ class Plan:
         chooses_session: True when each run gets a session of its own, chosen here.
         stop_after_failures: The number of rows that are not done after which nothing more is sent; `None` for no such
             number.
+        workflow_id: The id of the stored workflow; `None` when the workflow is sent along.
     """
 
     identity: str
@@ -54,6 +55,7 @@ class Plan:
     unknown: Unknown
     chooses_session: bool
     stop_after_failures: int | None
+    workflow_id: str | None
 
 
 @dataclass(order=True, slots=True)
@@ -231,7 +233,7 @@ class Dispatcher:
             self._emit(item)
             return None
         if self._plan.chooses_session:
-            row.session_id = str(uuid.uuid4())
+            row.session_id = new_session_id()
         return row
 
     def _earlier(self, row: _Row, journal: Journal) -> BatchItem | None:
@@ -241,7 +243,14 @@ class Dispatcher:
             return None
         if past.is_unknown and self._plan.unknown == "skip":
             journal.skipped(row.key)
-        return journal.item(past, row.index, row.inputs)
+        item = journal.item(past, row.index, row.inputs)
+        self._name_workflow(item.error)
+        return item
+
+    def _name_workflow(self, error: ScoutError | None) -> None:
+        """Note the workflow in an error that comes from the journal or from another process."""
+        if error is not None and error.workflow_id is None:
+            error.workflow_id = self._plan.workflow_id
 
     def _key_of(self, row: _Row) -> str:
         name = self._plan.key
@@ -281,6 +290,7 @@ class Dispatcher:
             self._fail(error)
 
     async def _finish(self, row: _Row, outcome: Outcome) -> None:
+        self._name_workflow(outcome.error)
         item = BatchItem(
             row.index,
             row.key,

@@ -168,6 +168,8 @@ def item_in(record: Record, index: int, inputs: Mapping[str, Any]) -> BatchItem:
         raise ConfigurationError("attempts and seconds are not numbers")
     run = None if fields.get("run") is None else Run.from_dict(fields["run"])
     failure = None if fields.get("error") is None else _error_from_dict(fields["error"], run)
+    if failure is not None and session_id is not None:
+        failure.session_id = session_id
     return BatchItem(index, key, inputs, run, failure, attempts, float(seconds), session_id, resumed=True)
 
 
@@ -202,7 +204,7 @@ _ATTRIBUTES: dict[type[ScoutError], dict[str, tuple[type, ...]]] = {
     errors.RateLimitError: {"retry_after": (int, float, NoneType)},
     errors.APIResponseError: {"status": (int,), "body": (bytes,), "damaged": (bool,)},
     errors.StreamDecodeError: {"data": (bytes,)},
-    errors.RunUnknownError: {"session_id": (str, NoneType)},
+    errors.RunUnknownError: {"session_id": (str, NoneType), "workflow_id": (str, NoneType)},
     errors.JournalError: {"problem": (str,), "path": (str,), "line": (int, NoneType)},
 }
 _WITH_A_RUN = errors.StreamError, errors.RunFailedError, errors.RunNotFinishedError, errors.RunOutputError
@@ -243,7 +245,11 @@ def _error_from_dict(data: Fields, run: Run | None) -> ScoutError:
     kind = _ERRORS.get(str(data.get("class")), ScoutError)
     own_run = Run.from_dict(data["run"]) if is_dict(data.get("run")) else run
     try:
-        facts = {name: _fact(data[name], types) for name, types in _attributes(kind).items()}
+        # A journal of an earlier version lacks what was added since, which may be `None`.
+        facts = {
+            name: _fact(data.get(name) if NoneType in types else data[name], types)
+            for name, types in _attributes(kind).items()
+        }
     except (LookupError, TypeError, ValueError):
         kind, facts = ScoutError, {}
     if issubclass(kind, errors.APIStatusError):
@@ -253,7 +259,7 @@ def _error_from_dict(data: Fields, run: Run | None) -> ScoutError:
     if issubclass(kind, errors.StreamError):
         facts["last_event"] = None
     if own_run is not None and issubclass(kind, (*_WITH_A_RUN, errors.APITimeoutError)):
-        facts["run"] = own_run
+        facts |= {"run": own_run, "session_id": own_run.session_id, "workflow_id": own_run.workflow_id}
     # Not by the constructors, several of which put a place before the message.
     error = kind.__new__(kind, message)
     vars(error).update(

@@ -212,6 +212,7 @@ class Work:
                 settings.unknown,
                 self._target.chooses_session,
                 settings.stop_after_failures,
+                job.template.workflow_id,
             )
             config = self._target.config
             most = settings.concurrency

@@ -1,19 +1,21 @@
-"""The ASGI application of the local Scout: the eight workflow endpoints, authentication, and errors."""
+"""The ASGI application of the local Scout: the endpoints of the API, authentication, and errors."""
 
 from __future__ import annotations
 
 import hmac
+import re
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from .engine import Engine, RunRequest
@@ -21,9 +23,11 @@ from .history import LocalRun
 from .middleware import FAULT, RUN_ERRORS, AccessReports, RequestMiddleware
 from .names import OwnNamesOnly
 from .plan import Detail, InvalidRequestError
-from .responses import EventStream, Json, RunResponse, json_bytes
-from .store import SORTS, Filters, KeyTakenError, NotThereError, as_time
-from .validation import RequestRules, parse_body
+from .responses import EventStream, Json, RunResponse
+from .run_logs import STATUSES, LogFilters, as_json
+from .store import SORTS, Filters, InUseError, KeyTakenError, NotThereError, as_time
+from .text import json_bytes
+from .validation import BOOLEANS, RequestRules, parse_body
 from .workers import Worker
 
 if TYPE_CHECKING:
@@ -33,12 +37,14 @@ if TYPE_CHECKING:
     from .access import Access
     from .faults import Faults
     from .history import History
-    from .store import Store, Stored
+    from .store import Store, Stored, StoredEnvironment
 
 # Bytes; larger bodies are parsed and checked in a thread, because that would delay other runs.
 _SMALL_BODY = 256 * 1024
 _USUAL_PAGE = 50
 _LARGEST_PAGE = 1_000
+_LATEST, _BY_ID = "latest", "revision_id"
+_ALL_TRAFFIC = 100
 _WHO = {"type": "api_key", "details": {"api_key": {"name": "local"}}}
 
 
@@ -72,10 +78,21 @@ def build_app(
             gate.route("/v2/workflows/revisions", {"POST": ends.create_revision}),
             gate.route("/v2/workflows/{workflow_id}", {"GET": ends.get, "PUT": ends.update, "DELETE": ends.delete}),
             gate.route("/v2/workflows/{workflow_id}/execute", {"POST": ends.execute}),
+            gate.route("/v2/workflows/{workflow_id}/revisions", {"GET": ends.list_revisions}),
+            gate.route(
+                "/v2/workflows/{workflow_id}/revisions/{revision_id}",
+                {"PUT": ends.rename_revision, "DELETE": ends.delete_revision},
+            ),
+            gate.route("/v2/workflows/{workflow_id}/revisions/{revision_id}/promote", {"PUT": ends.promote_revision}),
+            gate.route("/v2/workflows/{workflow_id}/environments", {"GET": ends.list_environments}),
+            gate.route("/v2/workflows/{workflow_id}/environments/{environment_id}", {"PUT": ends.update_environment}),
+            gate.route("/v2/run_logs", {"GET": ends.list_run_logs}),
+            gate.route("/v2/run_logs/details", {"GET": ends.get_run_log}),
         ],
         exception_handlers={
             HTTPException: _http_problem,
             NotThereError: _not_there,
+            InUseError: _in_use,
             InvalidRequestError: _invalid_request,
             sqlite3.Error: _store_problem,
             Exception: _own_fault,
@@ -97,8 +114,16 @@ class _Asked:
 
     @property
     def workflow_id(self) -> str:
-        """The id in the path, decoded."""
-        return unquote(self.request.path_params["workflow_id"])
+        """The id of the workflow in the path."""
+        return self.in_path("workflow_id")
+
+    def is_true(self, name: str) -> bool:
+        """Return True when a parameter of the query is given and true."""
+        return BOOLEANS.get(self.query.get(name, "").lower(), False)
+
+    def in_path(self, name: str) -> str:
+        """Return a parameter of the path, decoded."""
+        return unquote(self.request.path_params[name])
 
 
 _Endpoint = Callable[[_Asked], Response]
@@ -225,7 +250,7 @@ class _Endpoints:
         return _workflow(self._store.get(asked.workflow_id))
 
     def update(self, asked: _Asked) -> Response:
-        """`PUT /v2/workflows/{workflow_id}`: save a state of a workflow without deploying it."""
+        """`PUT /v2/workflows/{workflow_id}`: save a draft of a workflow."""
         return _workflow(self._store.save(asked.body, asked.workflow_id, deploy=False))
 
     def delete(self, asked: _Asked) -> Response:
@@ -233,18 +258,90 @@ class _Endpoints:
         self._store.delete(asked.workflow_id)
         return Json({"detail": "Workflow deleted"})
 
+    def list_revisions(self, asked: _Asked) -> Response:
+        """`GET /v2/workflows/{workflow_id}/revisions`: the revisions of a workflow, newest first, without drafts."""
+        revisions = self._store.revisions(asked.workflow_id)
+        return _spliced(b'{"data":[', b",".join(map(_as_json, revisions)), b"]}")
+
+    def rename_revision(self, asked: _Asked) -> Response:
+        """`PUT /v2/workflows/{workflow_id}/revisions/{revision_id}`: name a revision."""
+        name, description = asked.body["name"], asked.body.get("description")
+        return _workflow(
+            self._store.rename_revision(asked.workflow_id, asked.in_path("revision_id"), name, description)
+        )
+
+    def delete_revision(self, asked: _Asked) -> Response:
+        """`DELETE /v2/workflows/{workflow_id}/revisions/{revision_id}`: delete a revision that nothing runs."""
+        self._store.delete_revision(asked.workflow_id, asked.in_path("revision_id"))
+        return Json({"detail": "Revision deleted"})
+
+    def promote_revision(self, asked: _Asked) -> Response:
+        """`PUT /v2/workflows/{workflow_id}/revisions/{revision_id}/promote`: let a revision run in production."""
+        return _workflow(self._store.promote(asked.workflow_id, asked.in_path("revision_id")))
+
+    def list_environments(self, asked: _Asked) -> Response:
+        """`GET /v2/workflows/{workflow_id}/environments`: the three environments of a workflow."""
+        return Json({"data": [_environment(each) for each in self._store.environments(asked.workflow_id)]})
+
+    def update_environment(self, asked: _Asked) -> Response:
+        """`PUT /v2/workflows/{workflow_id}/environments/{environment_id}`: set what an environment runs."""
+        environment = self._store.environment(asked.workflow_id, asked.in_path("environment_id"))
+        revision_id = _revision_to_deploy(asked.body, environment)
+        self._store.deploy(asked.workflow_id, environment.environment_id, asked.body["description"], revision_id)
+        return Json({"success": True})
+
     def execute(self, asked: _Asked) -> Response:
         """`POST /v2/workflows/{workflow_id}/execute`: run a stored workflow."""
-        # `console` runs the newest saved state; all other environments run the deployed revision.
-        is_deployed = asked.query.get("environment") != "console"
-        key, config = self._store.to_run(asked.workflow_id, asked.query.get("revision_id"), deployed=is_deployed)
-        return self._run(asked, config, key, asked.workflow_id)
+        environment = asked.query.get("environment", "production")
+        state = self._store.to_run(asked.workflow_id, asked.query.get("revision_id"), environment)
+        return self._run(asked, state.config, state.workflow_key, asked.workflow_id, state.revision_id)
 
     def execute_config(self, asked: _Asked) -> Response:
         """`POST /v2/workflows/execute`: run the workflow that comes with the request."""
-        return self._run(asked, asked.body["workflow_config"], asked.body.get("workflow_key"), None)
+        return self._run(asked, asked.body["workflow_config"], asked.body.get("workflow_key"))
 
-    def _run(self, asked: _Asked, config: Mapping[str, Any], key: str | None, workflow_id: str | None) -> Response:
+    def list_run_logs(self, asked: _Asked) -> Response:
+        """`GET /v2/run_logs`: one page of the runs of a stored workflow, newest first, as a stream."""
+        filters = _log_filters(asked.query)
+        limit = min(int(asked.query.get("limit", _USUAL_PAGE)), _LARGEST_PAGE)
+        summary = asked.is_true("summary_only")
+        self._store.check(filters.workflow_id)
+        found = list(islice(self._history.logs.newest_first(filters), limit + 1))
+        next_cursor = str(found.pop().number) if len(found) > limit else None
+
+        async def rows() -> AsyncIterator[bytes]:
+            configs: dict[str, Mapping[str, Any] | None] = {}
+            for run in found:
+                revision_id = run.revision_id or ""
+                if revision_id not in configs:
+                    configs = {revision_id: self._store.config_of(run.workflow_id, revision_id)}
+                yield _row(as_json(run, configs[revision_id], summary=summary))
+            yield _row(json_bytes({"final": True, "next_cursor": next_cursor, "has_more": next_cursor is not None}))
+
+        return StreamingResponse(rows(), media_type="text/event-stream", headers={"cache-control": "no-cache"})
+
+    def get_run_log(self, asked: _Asked) -> Response:
+        """`GET /v2/run_logs/details`: one run of a stored workflow; the newest one of a session."""
+        workflow_id, query = asked.query["workflow_id"], asked.query
+        session_id, run_id = query.get("session_id"), query.get("workflow_run_id")
+        if (session_id is None) == (run_id is None):
+            raise HTTPException(400, "Give either session_id or workflow_run_id, to say which run it is.")
+        self._store.check(workflow_id)
+        filters = LogFilters(workflow_id, session_id=session_id, run_id=run_id)
+        run = next(self._history.logs.newest_first(filters), None)
+        if run is None:
+            raise NotThereError("The log has no such run of this workflow. It has the newest runs of this server.")
+        config = self._store.config_of(workflow_id, run.revision_id or "")
+        return _spliced(as_json(run, config))
+
+    def _run(
+        self,
+        asked: _Asked,
+        config: Mapping[str, Any],
+        key: str | None,
+        workflow_id: str | None = None,
+        revision_id: str | None = None,
+    ) -> Response:
         call = RunRequest(
             workflow_config=config,
             inputs=asked.body.get("inputs") or {},
@@ -252,14 +349,16 @@ class _Endpoints:
             environment=asked.query.get("environment", "production"),
             session_id=asked.query.get("session_id"),
             workflow_id=workflow_id,
+            revision_id=revision_id,
         )
         streaming = asked.body.get("streaming", False)
-        run = self._engine.run(call, partials=streaming)
-        runs = self._history.runs  # bound now, so that a reset during the run drops this run as well
+        # Both lists are bound now, so that a reset during the run drops this run as well.
+        runs, logs = self._history.runs, self._history.logs
+        run = self._engine.run(call, partials=streaming, on_start=logs.add)
 
-        def note(answer: bytes) -> None:
+        def note() -> None:
             asked.request.scope.get(RUN_ERRORS, []).extend(run.errors)
-            runs.add(LocalRun(call.workflow_key, call.environment, json_bytes(call.inputs), answer))
+            runs.add(LocalRun(call.workflow_key, call.environment, run.log.sent, run.log.content))
 
         fault = asked.request.scope.get(FAULT)
         return EventStream(run, fault, note) if streaming else RunResponse(run, fault, note)
@@ -275,8 +374,7 @@ def _filters(query: Mapping[str, str]) -> Filters:
         details.append(_of_query("direction", "it is asc or desc", direction))
     if start_at is not None:
         try:
-            moment = datetime.fromisoformat(start_at)
-            start_at = as_time(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+            start_at = as_time(_moment(start_at))
         except (ValueError, OverflowError):
             details.append(_of_query("start_at", "it is a time, and comes from the next_cursor of a page", start_at))
     if details:
@@ -288,6 +386,83 @@ def _filters(query: Mapping[str, str]) -> Filters:
         words=tuple(query.get("query", "").split()),
         tags=tuple(tag.strip() for tag in query.get("tags", "").split(",") if tag.strip()),
     )
+
+
+def _log_filters(query: Mapping[str, str]) -> LogFilters:
+    """Return the filters of a list of runs. Stricter than the specification, which does not define values."""
+    details: list[Detail] = []
+    times: dict[str, datetime | None] = {}
+    for name in ("start_date", "end_date"):
+        try:
+            times[name] = _moment(query[name]) if name in query else None
+        except (ValueError, OverflowError):
+            details.append(_of_query(name, "it is a time, such as 2025-01-10T15:33:04Z", query[name]))
+    status, cursor = query.get("status"), query.get("cursor")
+    if status not in (None, *STATUSES):
+        details.append(_of_query("status", f"it is one of {', '.join(STATUSES)}", str(status)))
+    if cursor is not None and not re.fullmatch(r"[0-9]{1,18}", cursor):
+        details.append(_of_query("cursor", "it comes from the next_cursor of a page", cursor))
+    if details:
+        raise InvalidRequestError(details)
+    return LogFilters(
+        query["workflow_id"],
+        since=times["start_date"],
+        until=times["end_date"],
+        status=status,
+        session_id=query.get("session_id"),
+        first=None if cursor is None else int(cursor),
+    )
+
+
+def _moment(text: str) -> datetime:
+    """Return a time; without a time zone it is UTC.
+
+    Raises:
+        ValueError: The text is not a time.
+        OverflowError: In UTC it is out of range.
+    """
+    moment = datetime.fromisoformat(text)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _row(content: bytes) -> bytes:
+    return b"data: %b\n\n" % content
+
+
+def _revision_to_deploy(body: Mapping[str, Any], environment: StoredEnvironment) -> str | None:
+    """Return the revision in the body of an update of an environment; `None` for the newest one.
+
+    Stricter than the specification: what a new name or several deployments would mean is not documented.
+
+    Raises:
+        InvalidRequestError: The local Scout cannot do it.
+    """
+    details: list[Detail] = []
+    if body["name"] != environment.name:
+        message = f"the local Scout does not rename environments, and this one is {environment.name}"
+        details.append(_of_body(("name",), message))
+    deployments = body["deployments"]
+    if len(deployments) != 1:
+        message = "an environment of the local Scout has one deployment, which gets all the traffic"
+        raise InvalidRequestError([*details, _of_body(("deployments",), message)])
+    (deployment,) = deployments
+    lookup, revision_id = deployment["revision_lookup"], deployment.get("revision_id")
+    place = ("deployments", 0)
+    if lookup not in (_LATEST, _BY_ID):
+        details.append(_of_body((*place, "revision_lookup"), f"it is {_LATEST} or {_BY_ID}"))
+    elif (revision_id is None) != (lookup == _LATEST):
+        message = f"it goes with the revision_lookup {_BY_ID}, and with no other"
+        details.append(_of_body((*place, "revision_id"), message))
+    if deployment.get("traffic") not in (None, _ALL_TRAFFIC):
+        message = f"the only deployment of an environment gets all the traffic, which is {_ALL_TRAFFIC}"
+        details.append(_of_body((*place, "traffic"), message))
+    if details:
+        raise InvalidRequestError(details)
+    return cast("str | None", revision_id)
+
+
+def _of_body(place: Sequence[str | int], message: str) -> Detail:
+    return {"type": "value_error", "loc": ["body", *place], "msg": f"Value error, {message}"}
 
 
 def _of_query(name: str, message: str, value: str) -> Detail:
@@ -317,6 +492,28 @@ def _as_json(stored: Stored) -> bytes:
     return json_bytes(facts)[:-1] + b',"workflow_config":' + stored.config.encode() + b"}"
 
 
+def _environment(environment: StoredEnvironment) -> dict[str, Any]:
+    pinned = environment.pinned
+    by = {"revision_lookup": _LATEST} if pinned is None else {"revision_lookup": _BY_ID, "revision_id": pinned}
+    return {
+        "environment_id": environment.environment_id,
+        "environment_config": {"name": environment.name, "description": environment.description},
+        "created_at": environment.created_at,
+        "created_by": _WHO,
+        "last_updated_at": environment.last_updated_at,
+        "last_updated_by": _WHO,
+        "deployments": [
+            {
+                "deployment_id": environment.deployment_id,
+                "environment_id": environment.environment_id,
+                "deployment_config": {**by, "traffic": _ALL_TRAFFIC},
+                "created_at": environment.deployed_at,
+                "created_by": _WHO,
+            }
+        ],
+    }
+
+
 # --- Problems ------------------------------------------------------------------------------------------------------
 
 
@@ -327,6 +524,10 @@ async def _http_problem(_: Request, error: Exception) -> Response:
 
 async def _not_there(_: Request, error: Exception) -> Response:
     return Json({"detail": str(error)}, 404)
+
+
+async def _in_use(_: Request, error: Exception) -> Response:
+    return Json({"detail": str(error)}, 409)
 
 
 async def _invalid_request(_: Request, error: Exception) -> Response:

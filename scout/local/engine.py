@@ -16,11 +16,13 @@ from scout._json import is_dict, is_list, is_too_deep, parse_json, shorten, whol
 
 from .blocks import BlockContext, BlockFailedError, Handler, call_handler, price_of, resolve_inputs, takes_inputs
 from .plan import Block, Plan, make_plan
+from .run_logs import LoggedRun
 from .stubs import Stubs
 from .templates import TemplateFailedError
+from .text import json_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 
     from .renderer import Renderer
 
@@ -34,6 +36,9 @@ BLOCK_STARTED = "block_run_started"
 BLOCK_COMPLETED = "block_run_completed"
 BLOCK_FAILED = "block_run_failed"
 BLOCK_UPDATED = "block_state_updated"
+
+CLIENT_GONE = "The client went away before the run had ended (the connection was closed), and the run was cancelled."
+"""The message of a run that was cancelled."""
 
 ORGANIZATION_ID = "org_local"
 _GLOBALS = "__exp_global"
@@ -55,6 +60,7 @@ class RunRequest:
         environment: The environment of the request.
         session_id: The session to join; `None` for a new one.
         workflow_id: The id of the stored workflow; `None` when the request holds the workflow.
+        revision_id: The id of the revision of the stored workflow.
     """
 
     workflow_config: Mapping[str, Any]
@@ -63,6 +69,7 @@ class RunRequest:
     environment: str = "production"
     session_id: str | None = None
     workflow_id: str | None = None
+    revision_id: str | None = None
 
 
 class Engine:
@@ -98,17 +105,20 @@ class Engine:
         stub = self._stubs.handler(block.id, block.archetype, generation=generation, token_delay=self._token_delay)
         return stub or self._handlers.get(block.id) or self._handlers.get(block.archetype)
 
-    def run(self, call: RunRequest, *, partials: bool) -> Execution:
+    def run(
+        self, call: RunRequest, *, partials: bool, on_start: Callable[[LoggedRun], None] | None = None
+    ) -> Execution:
         """Prepare a run.
 
         Args:
             call: The request.
             partials: True to report each piece of text of a block in an event.
+            on_start: A function to call with the log of the run when it starts.
 
         Raises:
             InvalidRequestError: The blocks have no valid order.
         """
-        return Execution(self, make_plan(call.workflow_config), call, partials=partials)
+        return Execution(self, make_plan(call.workflow_config), call, partials=partials, on_start=on_start)
 
 
 @dataclass(slots=True)
@@ -128,9 +138,21 @@ class _Step:
 
 
 class Execution:
-    """One run of a workflow: iterate over `events` to the end, then call `answer`."""
+    """One run of a workflow: iterate over `events` to the end, then call `answer`.
 
-    def __init__(self, engine: Engine, plan: Plan, call: RunRequest, *, partials: bool) -> None:
+    Attributes:
+        log: What the run did so far; after its end, also the `answer` as JSON.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        plan: Plan,
+        call: RunRequest,
+        *,
+        partials: bool,
+        on_start: Callable[[LoggedRun], None] | None,
+    ) -> None:
         self._engine = engine
         self._generation = engine.generation
         self._plan = plan
@@ -152,19 +174,43 @@ class Execution:
         # One message at a time: a block that streams faster than the client reads has to wait, and blocks alternate.
         self._steps: asyncio.Queue[_Step] = asyncio.Queue(maxsize=1)
         self._first_event_id: str | None = None
+        self._on_start = on_start
+        self.log: LoggedRun = self._new_log()
 
     async def events(self) -> AsyncGenerator[EventData, None]:
         """Run the workflow, and yield its events. Closing the generator early cancels the run."""
-        yield self._event(RUN_STARTED, self._started_data(), Decimal(0))
+        if self._on_start is not None:
+            self._on_start(self.log)
         try:
+            yield self._event(RUN_STARTED, self._started_data(), Decimal(0))
             self._start([block_id for block_id, count in self._waiting.items() if count == 0])
             while self._unended and not self._errors:
                 step = await self._steps.get()
                 self._note(step)
                 yield self._event(step.name, step.data, step.price)
+        except BaseException as error:
+            is_gone = isinstance(error, asyncio.CancelledError | GeneratorExit)
+            self._errors.append(CLIENT_GONE if is_gone else f"The local Scout itself failed: {type(error).__name__}")
+            raise
         finally:
             await self._stop_blocks()
+            self.log.end(json_bytes(self.answer()), self._errors)
         yield self._last_event()
+
+    def _new_log(self) -> LoggedRun:
+        call = self._call
+        return LoggedRun(
+            run_id=self._run_id,
+            session_id=self._session_id,
+            workflow_id=self._workflow_id,
+            revision_id=call.revision_id,
+            workflow_key=call.workflow_key,
+            environment=call.environment,
+            display_name=call.workflow_config.get("workflow_display_name") or call.workflow_key or "",
+            output_block_id=self._plan.output_block_id,
+            sent=json_bytes(call.inputs),
+            live_state=self._state,
+        )
 
     @property
     def errors(self) -> list[str]:
@@ -206,6 +252,7 @@ class Execution:
         if not step.ends_block:
             return
         block = step.block
+        self.log.blocks[block.id].end(step.problem, step.price, has_entry=step.entry is not None)
         self._unended -= 1
         self._price += step.price
         if step.entry is not None:
@@ -231,6 +278,7 @@ class Execution:
     # --- One block ---
 
     async def _run_block(self, block: Block) -> None:
+        self.log.block_started(block)
         await self._steps.put(_Step(BLOCK_STARTED, block, self._block_data(block, {})))
         try:
             entry = await self._entry(block)
@@ -263,7 +311,9 @@ class Execution:
                 f' LocalScout(blocks={{"{block.archetype}": lambda inputs, context: ...}}), or an output: the line'
                 f' "{block.id}: ..." in stubs.yml, for LocalScout(stubs="stubs.yml") or --stubs stubs.yml'
             )
-        output = await self._handled(block, handler, await self._rendered(block))
+        settings = await self._rendered(block)
+        self.log.block_rendered(block, settings)
+        output = await self._handled(block, handler, settings)
         entry = {"output": output}
         complete = {
             **self._ids(),

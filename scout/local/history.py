@@ -1,4 +1,4 @@
-"""History of a local Scout: its requests and runs, for tests to inspect."""
+"""History of a local Scout: its requests and runs, for tests to inspect, and the logs of runs."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any, Generic, TypeVar, cast
 
 from scout._json import is_dict, parse_json
 
+from .run_logs import MOST_BYTES, MOST_ENTRIES, RunLogs
+
 __all__ = ["History", "LocalRequest", "LocalRun"]
 
 _NOT_BLOCKS = ("inputs", "__exp_global")
-_MOST_ENTRIES = 1_000
-_MOST_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,7 @@ class History:
         """Drop all entries, also those of requests in progress, which are added to the old lists."""
         self.requests: _Newest[LocalRequest] = _Newest()
         self.runs: _Newest[LocalRun] = _Newest()
+        self.logs = RunLogs()
 
 
 class _Newest(Generic[EntryT]):
@@ -136,7 +137,7 @@ class _Newest(Generic[EntryT]):
         with self._lock:
             self._entries.append(entry)
             self._bytes += entry.size
-            while len(self._entries) > _MOST_ENTRIES or (self._bytes > _MOST_BYTES and len(self._entries) > 1):
+            while len(self._entries) > MOST_ENTRIES or (self._bytes > MOST_BYTES and len(self._entries) > 1):
                 self._bytes -= self._entries.popleft().size
 
     def all(self) -> list[EntryT]:

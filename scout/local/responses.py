@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse, Response
 
-from scout._json import write_json
-
 from .engine import RUN_COMPLETED, RUN_FAILED
 from .faults import BrokenOffError, spoil_body, spoil_events
+from .text import json_bytes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -33,23 +32,18 @@ class Json(JSONResponse):
         return json_bytes(content)
 
 
-def json_bytes(content: Any) -> bytes:
-    """Return compact JSON in UTF-8."""
-    return write_json(content, compact=True, strict=True).encode()
-
-
 class RunResponse(Response):
     """The response to a run without streaming. The run is cancelled when the client disconnects.
 
     Args:
         run: The run, which has not begun.
         fault: The fault to apply; `None` for none.
-        on_end: A function to call with the bytes of the body when the run has ended.
+        on_end: A function to call when the run has ended, before the client is told.
     """
 
     media_type = "application/json"
 
-    def __init__(self, run: Execution, fault: Fault | None, on_end: Callable[[bytes], None]) -> None:
+    def __init__(self, run: Execution, fault: Fault | None, on_end: Callable[[], None]) -> None:
         super().__init__()
         self._run = run
         self._fault = fault
@@ -60,8 +54,9 @@ class RunResponse(Response):
         await while_connected(receive, _or_broken_off(self._work(send), scope))
 
     async def _work(self, send: Send) -> None:
-        content = json_bytes(await self._run.finish())
-        self._on_end(content)
+        await self._run.finish()
+        content = self._run.log.content
+        self._on_end()
         if self._fault is not None:
             content = spoil_body(content, self._fault)
             sent = self._fault.breaks_off_after
@@ -82,7 +77,7 @@ class EventStream(RunResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, run: Execution, fault: Fault | None, on_end: Callable[[bytes], None]) -> None:
+    def __init__(self, run: Execution, fault: Fault | None, on_end: Callable[[], None]) -> None:
         super().__init__(run, fault, on_end)
         self.headers["cache-control"] = "no-cache"
         # Starlette has set it for an empty body; the length of a stream is not known.
@@ -99,7 +94,7 @@ class EventStream(RunResponse):
         """Yield the events. Call `on_end` before the last one, so that the run is recorded when the client gets it."""
         async for event in events:
             if event["name"] in {RUN_COMPLETED, RUN_FAILED}:
-                self._on_end(json_bytes(self._run.answer()))
+                self._on_end()
             yield event
 
 

@@ -1,4 +1,4 @@
-"""Text that UTF-8 can hold, whatever a handler, a stub, a template or a model gives.
+"""Text and JSON that UTF-8 can hold, whatever a handler, a stub, a template or a model gives.
 
 Programs in JavaScript and Java cut text between UTF-16 units, so that the two halves of an emoji, a surrogate pair, may
 come in two pieces. Halves that belong together are joined. One that stays alone becomes U+FFFD, as in any decoder.
@@ -6,9 +6,16 @@ come in two pieces. Halves that belong together are joined. One that stays alone
 
 from __future__ import annotations
 
-from scout._json import whole_text
+from typing import Any
 
-__all__ = ["PairJoiner"]
+from scout._json import whole_text, write_json
+
+__all__ = ["PairJoiner", "json_bytes"]
+
+
+def json_bytes(content: Any) -> bytes:
+    """Return compact JSON in UTF-8."""
+    return write_json(content, compact=True, strict=True).encode()
 
 
 class PairJoiner:

@@ -39,10 +39,20 @@ class RequestRules:
             for parameter in operation.get("parameters", ())
             if parameter["in"] == "query"
         }
+        self._needed = [
+            parameter["name"]
+            for parameter in operation.get("parameters", ())
+            if parameter["in"] == "query" and parameter.get("required")
+        ]
 
     def check_query(self, query: Mapping[str, str]) -> list[Detail]:
         """Return the problems of the query parameters."""
-        return [
+        missing: list[Detail] = [
+            {"type": "missing", "loc": ["query", name], "msg": "Field required", "input": None}
+            for name in self._needed
+            if name not in query
+        ]
+        return missing + [
             detail
             for name, (schema, validator) in self._query.items()
             if name in query
@@ -60,11 +70,11 @@ def _from_query(text: str, schema: Mapping[str, Any]) -> Any:
     if "integer" in kinds and re.fullmatch(r"[-+]?[0-9]{1,18}", text):
         return int(text)
     if "boolean" in kinds:
-        return _BOOLEANS.get(text.lower(), text)
+        return BOOLEANS.get(text.lower(), text)
     return text
 
 
-_BOOLEANS = {"true": True, "1": True, "on": True, "yes": True, "false": False, "0": False, "off": False, "no": False}
+BOOLEANS = {"true": True, "1": True, "on": True, "yes": True, "false": False, "0": False, "off": False, "no": False}
 
 
 @functools.cache
