@@ -321,11 +321,6 @@ class Call:
         )
 
     @property
-    def ids(self) -> tuple[str | None, str | None]:
-        """The ids of the workflow and of the session that were sent."""
-        return self._request.workflow_id, self._request.session_id
-
-    @property
     def attempts(self) -> int:
         """The number of requests that were sent."""
         return len(self._attempts) + 1

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .environments import Environment
 
 __all__ = [
+    "OWN_SESSION",
     "RUN_MAY_HAVE_STARTED",
     "AuthenticatedClient",
     "Request",
@@ -102,11 +103,11 @@ class Request:
 
 def new_session_id() -> str:
     """Return an id for the session of one run, by which the run can be found in the logs later."""
-    return f"{_SESSION}{os.urandom(16).hex()}"
+    return f"{OWN_SESSION}{os.urandom(16).hex()}"
 
 
-_SESSION = "scout-py-"
-"""The beginning of the session ids that are made here, for people who read the logs."""
+OWN_SESSION = "scout-py-"
+"""The beginning of the session ids that are made here. People see them in the logs; recordings leave them out."""
 
 
 def execute_request(

@@ -32,6 +32,7 @@ from ._codings import decoded
 from ._config import MAX_CONNECTIONS
 from ._json import NOT_JSON, is_decimal, is_dict, is_list, is_too_deep, parse_json, redact, shorten, write_json
 from ._pool import AsyncPool, Pool
+from ._requests import OWN_SESSION
 from ._retry import foreign
 from ._sse import is_stream
 from ._transports import async_bounded, bounded, proves_unsent
@@ -90,6 +91,7 @@ def replay(path: str | os.PathLike[str], *, real_time: bool = False) -> Replayer
     """Return a transport that answers from a recording, without a network: `Scout(transport=replay("run.jsonl"))`.
 
     The response to a request is the first unused one whose recorded request has the same method, path, query and body.
+    A session id that the client has made does not count.
     A response that was recorded incomplete breaks off at the same place.
 
     Args:
@@ -640,9 +642,9 @@ class Replayer(_Transport):
         Raises:
             ConfigurationError: the cassette has none.
         """
-        asked = _as_line(request, _forms(_secrets(request)))
+        asked = _without_own_session(_as_line(request, _forms(_secrets(request))))
         # Also without redaction, because the key of a test may be a word that occurs in the recorded request.
-        identities = {_identity(asked), _identity(_as_line(request, frozenset()))}
+        identities = {_identity(asked), _identity(_without_own_session(_as_line(request, frozenset())))}
         with self._lock:
             for place, recorded in enumerate(self._left):
                 if recorded.identity in identities:
@@ -656,6 +658,13 @@ class Replayer(_Transport):
             f"{self._name} has no answer for {what}: the next that it holds has another {where}, "
             f"{_shown(there)} where this request has {_shown(here)}"
         )
+
+
+def _without_own_session(request: dict[str, Any]) -> dict[str, Any]:
+    """Return a request without a session id that the client has made, because each call makes another one."""
+    path, mark, query = request["url"].partition("?")
+    kept = [each for each in query.split("&") if not each.startswith(f"session_id={OWN_SESSION}")]
+    return {**request, "url": f"{path}{mark if kept else ''}{'&'.join(kept)}"}
 
 
 _COMPARED = ("method", "url", "json", "text", "base64")
@@ -813,6 +822,7 @@ def _take_line(line: Any, found: dict[int, _Recorded], *, is_first: bool) -> Non
         case "request":
             request = {name: line[name] for name in _COMPARED if name in line}
             request.update(method=_field(line, "method", str), url=_field(line, "url", str))
+            request = _without_own_session(request)
             found[number] = _Recorded(request, _identity(request))
         case "response":
             found[number].response = {

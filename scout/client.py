@@ -365,6 +365,7 @@ class Scout(_Client[Http, Transport]):
 
         request, config, loaded, begun = self._prepare(workflow, inputs, options, streaming=True)
         progress = new_progress(loaded, check=check, max_event_bytes=max_event_bytes)
+        progress.sends(request)
         return RunStream(self._http.stream(request, config, begun), progress)
 
     def batch(
@@ -522,6 +523,7 @@ class AsyncScout(_Client[AsyncHttp, AsyncTransport]):
 
         request, config, loaded, begun = self._prepare(workflow, inputs, options, streaming=True)
         progress = new_progress(loaded, check=check, max_event_bytes=max_event_bytes)
+        progress.sends(request)
         return AsyncRunStream(lambda: self._http.stream(request, config, begun), progress)
 
     def batch(

@@ -12,6 +12,7 @@ from ._answers import Answer, read_run
 from ._call import FAILURES, Call
 from ._http import AsyncBody, Body
 from ._json import NOT_JSON, is_mapping, sentence, shorten
+from ._requests import Request
 from ._sse import END_MARKERS, EventTooLargeError, ServerSentEvent, SSEDecoder, is_stream, is_stream_type
 from .errors import (
     ConfigurationError,
@@ -51,10 +52,13 @@ class Progress:
         self._pieces: list[bytes] = []  # of a body that has not told, or is not a stream
         self._only: tuple[Event, dict[str, Any]] | None = None  # an event that is the whole answer, and that answer
 
-    def begin(self, body: Body | AsyncBody) -> None:
+    def sends(self, request: Request) -> None:
+        """Note what is about to be sent."""
+        self._sent = request.workflow_id, request.session_id
+
+    def begin(self, content_type: str) -> None:
         """Begin a body of which it is not known whether it is a stream."""
-        self._content_type, self._is_stream = body.content_type, None
-        self._sent = body.call.ids
+        self._content_type, self._is_stream = content_type, None
 
     @property
     def waits_for_whole(self) -> bool:
@@ -356,7 +360,7 @@ class RunStream(_Stream):
         self._progress = progress
         self._forgotten = weakref.finalize(self, body.abandon)
         body.call.stream = progress
-        progress.begin(body)
+        progress.begin(body.content_type)
         if is_stream_type(body.content_type):
             return  # its first bytes may come late; they are looked at when they are there
         try:
@@ -496,7 +500,7 @@ class AsyncRunStream(_Stream):
         self._body = body
         self._forgotten = weakref.finalize(self, body.abandon)
         progress = body.call.stream = self._progress
-        progress.begin(body)
+        progress.begin(body.content_type)
         if is_stream_type(body.content_type):
             return self  # as in RunStream
         try:

@@ -507,6 +507,7 @@ class Workflows(_Workflows[Http]):
         plan = self._run(id, inputs, options, streaming=True)
         progress = new_progress(None, check=check, max_event_bytes=max_event_bytes)
         request, config, _, begun = self._carry_out(plan)
+        progress.sends(request)
         return RunStream(self._http.stream(request, config, begun), progress)
 
 
@@ -674,6 +675,7 @@ class AsyncWorkflows(_Workflows[AsyncHttp]):
 
         async def connect() -> AsyncBody:
             request, config, _, begun = await self._carry_out(plan)
+            progress.sends(request)
             return await self._http.stream(request, config, begun)
 
         return AsyncRunStream(connect, progress)

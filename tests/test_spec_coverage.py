@@ -128,6 +128,20 @@ USES: dict[str, Use] = {
     "delete_workflow_revision": lambda scout: scout.workflows.delete_revision("wf", "rev"),
     "promote_workflow_revision": lambda scout: scout.workflows.promote("wf", "rev"),
     "list_workflow_environments": lambda scout: scout.workflows.environments("wf"),
+    "list_run_logs": lambda scout: next(
+        scout.runs.list(
+            "wf",
+            since="2026-01-01",
+            until="2026-01-02",
+            status="failed",
+            session_id="s",
+            limit=5,
+            cursor="c",
+            summary_only=True,
+        ),
+        None,
+    ),
+    "get_run_log": lambda scout: [scout.runs.get("wf", run_id="run"), scout.runs.get("wf", session_id="s")],
     "update_workflow_environment": lambda scout: scout.workflows.set_environment("wf", "staging", revision_id="rev"),
 }
 
@@ -152,7 +166,16 @@ def good(request: Received) -> Any:
         return json_answer({"data": [workflow]})
     if request.method == "GET" and request.path.endswith("/environments"):
         return json_answer({"data": [ENVIRONMENT]})
+    if request.path == "/v2/run_logs":
+        return log_page({"final": True})
+    if request.path == "/v2/run_logs/details":
+        return json_answer({"workflow_run_id": "run", "status": "completed"})
     return json_answer({**run_answer(), "data": workflow, "detail": "gone"})
+
+
+def log_page(*rows: Json) -> Any:
+    frames = [f"data: {json.dumps(row)}\n\n".encode() for row in rows]
+    return chunked(frames, content_type="text/event-stream")
 
 
 def test_every_operation_has_its_use() -> None:
@@ -305,6 +328,48 @@ def test_a_run_has_a_name_for_each_of_its_properties(answer: Json) -> None:
     assert run.errors == (told["errors"] or [])
     assert set(told) == {"workflow_run_id", "session_id", "stop_reason", "state", "errors"}
     assert set(answer) == {"run", "workflow_id", "output_block_id"}
+
+
+@pytest.mark.parametrize("log", samples("RunLog"))
+def test_a_log_has_a_name_for_each_of_its_properties(log: Json) -> None:
+    record = received(log, lambda scout: scout.runs.get("wf", run_id=log["workflow_run_id"]))
+    assert record.raw == record.run.raw == log
+    names = {"id": "workflow_run_id", "session_id": "session_id", "workflow_id": "workflow_id", "status": "status"}
+    names |= {"environment": "environment", "revision_id": "revision_id", "workflow_name": "workflow_display_name"}
+    assert {ours: getattr(record, ours) for ours in names} == {ours: log[name] for ours, name in names.items()}
+    assert record.message == (log["message"] or "")
+    assert record.cost == (log["cost"] if isinstance(log["cost"], float) else None)
+    assert record.duration == (0.007 if log["elapsed_time_ms"] is not None else None)
+    for ours, name in {"started": "timestamp_start", "ended": "timestamp_end"}.items():
+        assert normal(getattr(record, ours) and getattr(record, ours).isoformat()) == normal(log[name])
+    assert set(log) == {*names.values(), "message", "cost", "elapsed_time_ms", "timestamp_start", "timestamp_end"} | {
+        "blocks",
+        "output",  # the next test looks at these
+        "gcs_log_path",  # in `raw`: a place that only the server can read
+    }
+
+
+@pytest.mark.parametrize("told", samples("RunLogBlock"))
+def test_a_block_of_a_log_has_a_name_for_each_of_its_properties(told: Json) -> None:
+    log = {"workflow_run_id": "run", "status": "completed", "blocks": {"a": told}, "output": None}
+    run = received(log, lambda scout: scout.runs.get("wf", run_id="run")).run
+    (block,) = run.blocks
+    assert (block.id, block.archetype) == ("a", told["block_archetype_id"] or told["block_type"])
+    assert block.status == (told["status"] or "completed")
+    assert block.error is None  # it has not failed
+    assert block.price == (told["cost"] if isinstance(told["cost"], float) else None)
+    assert normal(block.started and block.started.isoformat()) == normal(told["timestamp_start"])
+    assert normal(block.ended and block.ended.isoformat()) == normal(told["timestamp_end"])
+    assert run.outputs == ({} if told["block_output"] is None else {"a": told["block_output"]})
+
+
+@pytest.mark.parametrize("end", samples("RunLogPageEnd"))
+def test_a_page_of_logs_comes_back_whole(end: Json) -> None:
+    log = {"workflow_run_id": "run", "status": "completed"}
+    with Server(log_page(log, end)) as server, Scout(KEY, base_url=server.url) as scout:
+        page = next(scout.runs.list("wf").pages())
+    assert (page.raw, page.next_cursor) == (end, end["next_cursor"])
+    assert [record.raw for record in page.records] == [log]
 
 
 @pytest.mark.parametrize("event", samples("WorkflowEvent"))

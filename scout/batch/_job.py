@@ -133,6 +133,7 @@ class HttpRunner:
             return body
 
         progress = new_progress(self._job.workflow, check=False, max_event_bytes=None)
+        progress.sends(request)
         async with AsyncRunStream(connect, progress) as stream:
             return await stream.until_done()
 
@@ -164,6 +165,7 @@ class ThreadRunner(HttpRunner):
             body = self._blocking.stream(request, self._job.config, begun)
             counter.attempts = body.call.attempts
             progress = new_progress(self._job.workflow, check=False, max_event_bytes=None)
+            progress.sends(request)
             with RunStream(body, progress) as events:
                 return events.until_done()
 
