@@ -238,7 +238,7 @@ class Call:
             headers={
                 **_HEADERS,
                 **(_HEADERS_OF_A_BODY if request.body else {}),
-                **({} if self.observers is None else self.observers.request(self.attempts, str(url))),
+                **({} if self.observers is None else self.observers.request(self.attempts, url)),
                 **config.headers,
                 **request.headers,
             },

@@ -119,12 +119,12 @@ class CallInfo:
 class CallObserver(Protocol):
     """Observes one call. What it raises is logged, and the call goes on."""
 
-    def request(self, attempt: int, url: str) -> Mapping[str, str] | None:
+    def request(self, attempt: int, url: object) -> Mapping[str, str] | None:
         """Take a request that is about to be sent, and return headers for it, with names in lower case.
 
         Args:
             attempt: Its position in the call, from 1.
-            url: The URL, with its query.
+            url: The URL, with its query; `str` makes text of it.
         """
         ...
 
@@ -171,11 +171,11 @@ class _Hooks:
     def __init__(self, call: CallInfo) -> None:
         self._call = call
 
-    def request(self, attempt: int, url: str) -> None:
+    def request(self, attempt: int, url: object) -> None:
         request = self._call.request
         self._info = RequestInfo(
             method=request.method.upper(),
-            url=self._call.redact(url),
+            url=self._call.redact(str(url)),
             attempt=attempt,
             operation=request.operation,
             workflow_id=request.workflow_id,
@@ -195,7 +195,7 @@ class _Hooks:
     def event(self, event: Any) -> None:
         self._notify("on_event", event)
 
-    def end(self, *_: object) -> None:
+    def end(self, attempts: int, seconds: float, result: Any, error: BaseException | None) -> None:
         pass
 
     def _notify(self, name: str, what: object) -> None:
@@ -213,7 +213,7 @@ class _Log:
     def __init__(self, call: CallInfo) -> None:
         self._call = call
 
-    def request(self, attempt: int, url: str) -> None:  # noqa: ARG002 - a query may hold what is not for a log
+    def request(self, attempt: int, url: object) -> None:  # noqa: ARG002 - a query may hold what is not for a log
         method, path = self._call.request.method.upper(), self._call.request.path
         facts = self._facts(method=method, path=path, attempt=attempt)
         _log.debug("%s %s: attempt %d of %s", method, path, attempt, facts["operation"], extra=facts)
@@ -250,7 +250,7 @@ class Observers:
         self._observers = observers
         self._attempt = 0
 
-    def request(self, attempt: int, url: str) -> dict[str, str]:
+    def request(self, attempt: int, url: object) -> dict[str, str]:
         """Notify them of a request, and return the headers that they add to it."""
         self._attempt = attempt
         headers: dict[str, str] = {}

@@ -103,7 +103,7 @@ class _CallSpan:
             facts["gen_ai.agent.name"] = request.workflow_key
         return facts
 
-    def request(self, attempt: int, url: str) -> Mapping[str, str]:  # noqa: ARG002 - its query may hold content
+    def request(self, attempt: int, url: object) -> Mapping[str, str]:  # noqa: ARG002 - its query may hold content
         """Return the headers that tell the server of the trace."""
         if self._content and attempt == 1 and self._is_recording:
             body = parse_json(self._call.request.body) if self._call.request.body else None
@@ -132,11 +132,11 @@ class _CallSpan:
 
     def event(self, event: Any) -> None:
         """Note the times of the events of blocks."""
-        from .events import BlockStateUpdated, UnknownEvent  # imported already, by the stream
+        from .events import BlockRunCompleted, BlockRunFailed, BlockRunStarted  # imported already, by the stream
 
-        if not self._is_recording or isinstance(event, BlockStateUpdated | UnknownEvent):
+        if not self._is_recording or not isinstance(event, BlockRunStarted | BlockRunCompleted | BlockRunFailed):
             return
-        block_id = text_or_none(getattr(event.data, "block_id", None))
+        block_id = text_or_none(event.data.block_id)
         if block_id is not None:
             now = time.time_ns()
             self._arrived.setdefault(block_id, [now, now])[1] = now
@@ -182,16 +182,19 @@ class _CallSpan:
         self._span.add_event("exception", self._call.redact(facts))
 
     def _facts_of(self, run: Run) -> dict[str, Any]:
-        return {
+        facts = {
             "scout.run.id": run.id,
             "scout.run.status": str(run.status),
             "scout.run.price": run.price,
             "scout.workflow.id": run.workflow_id,
             "gen_ai.conversation.id": run.session_id,
-            "gen_ai.usage.input_tokens": _sum([block.input_tokens for block in run.blocks]),
-            "gen_ai.usage.output_tokens": _sum([block.output_tokens for block in run.blocks]),
-            "scout.output": _shown(run.text) if self._content else None,
         }
+        if run.blocks:
+            facts["gen_ai.usage.input_tokens"] = _sum([block.input_tokens for block in run.blocks])
+            facts["gen_ai.usage.output_tokens"] = _sum([block.output_tokens for block in run.blocks])
+        if self._content:
+            facts["scout.output"] = _shown(run.text)
+        return facts
 
     def _add_block(self, block: BlockRun, run: Run, *, has_failed: bool) -> None:
         now = time.time_ns()
