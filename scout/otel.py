@@ -113,7 +113,8 @@ class _CallSpan:
         propagate.inject(headers, trace.set_span_in_context(self._span))
         if "tracestate" in headers and "traceparent" in {*self._call.config.headers, *self._call.request.headers}:
             del headers["tracestate"]  # which is a part of the other
-        return {name.lower(): value for name, value in headers.items()}
+        # What a propagator of somebody else makes must not be a request that cannot be sent.
+        return {name.lower(): value for name, value in headers.items() if value.isascii() and value.isprintable()}
 
     def response(self, status: int, headers: Mapping[str, str], seconds: float) -> None:  # noqa: ARG002
         """Note the status."""

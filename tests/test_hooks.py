@@ -5,6 +5,7 @@ import functools
 import json
 import logging
 import pickle
+import signal
 from typing import Any
 
 import httpx
@@ -208,6 +209,23 @@ def test_what_is_no_ordinary_exception_passes(name: str, no_waiting: None) -> No
         with pytest.raises(Stop):
             scout.execute(WORKFLOW)
         assert server.hits == {"on_request": 0}.get(name, 1)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="Windows has no such signal")
+@pytest.mark.parametrize("name", ["on_request", "on_response"])
+def test_an_exception_of_a_signal_handler_passes_through_a_hook(name: str) -> None:
+    def handler(number: int, frame: object) -> None:
+        raise TimeoutError("the time of the job is over")
+
+    options: dict[str, Any] = {name: lambda info: signal.raise_signal(signal.SIGUSR1)}
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        with Server(OK) as server, Scout(KEY, base_url=server.url, **options) as scout:
+            with pytest.raises(TimeoutError, match="the time of the job is over"):
+                scout.execute(WORKFLOW)
+            assert server.hits == {"on_request": 0}.get(name, 1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 # --- As settings --------------------------------------------------------------------------------------------------

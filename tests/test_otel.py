@@ -191,6 +191,17 @@ def test_baggage_goes_along(spans: Spans) -> None:
     assert server.requests[0].headers["baggage"] == "team=harbour"
 
 
+def test_a_header_that_cannot_be_sent_is_left_out(spans: Spans, monkeypatch: pytest.MonkeyPatch) -> None:
+    def inject(carrier: dict[str, str], *_: object) -> None:
+        carrier.update({"X-Trace": "abc", "X-Bad": "Grüße", "X-Worse": "a\r\nX-Injected: b"})
+
+    monkeypatch.setattr("opentelemetry.propagate.inject", inject)
+    with Server(OK) as server, Scout(KEY, base_url=server.url, **spans.options()) as scout:
+        assert scout.execute(WORKFLOW).ok
+
+    assert [name for name in server.requests[0].headers if name.startswith("x-")] == ["x-trace"]
+
+
 def test_without_tracing_nothing_is_sent_along(call: Caller) -> None:
     with Server(OK) as server:
         call.run(server.url)
