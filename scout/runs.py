@@ -157,6 +157,8 @@ def _found(failure: ScoutError, prepared: Prepared, within: float, **extra: Any)
     if time.monotonic() >= ends_at:
         failure.add_note("the run logs were not asked, because nothing was left of `deadline`")
         return None
+    facts = {"error": failure, "within": within}
+    _log.info("%s; asking the run logs for up to %g s", failure.message, within, extra=facts)
     asking = ask_logs(
         workflow_id,
         prepared.config,

@@ -164,10 +164,13 @@ class Workflows(_Workflows[Http]):
     the lists first. `NotFoundError` is raised when no workflow has exactly this key, and `ConfigurationError` when
     several have it.
 
-    Every method accepts the options of `CallOptions` (or `RunOptions`) as well. Reads, the search for a key, `update`
-    and `delete` are repeated after any transient failure; `create`, `create_revision` and runs only when it is certain
-    that the server did nothing. The search for a key uses `timeout`, `deadline` (for all requests together), `retries`
-    and `extra_headers`.
+    Every method accepts the options of `CallOptions` (or `RunOptions`) as well. The requests of `create`,
+    `create_revision` and runs are repeated only when it is certain that the server did nothing; all others, those that
+    search for a key included, after any transient failure. These searches, and the reads of `set_environment`, use
+    `timeout`, `deadline` (for all requests together), `retries` and `extra_headers`.
+
+    Revisions and environments are known from version 12.3.0 of the vendor's SDK, and from the pages "environments" and
+    "history" of its documentation.
     """
 
     def _carry_out(self, plan: Plan[T]) -> T:
@@ -234,7 +237,7 @@ class Workflows(_Workflows[Http]):
     def create(
         self, workflow: WorkflowSource, *, key: str | None = None, **options: Unpack[CallOptions]
     ) -> StoredWorkflow:
-        """Store a new workflow, and return it.
+        """Store a new workflow, and return it. What its environments run is up to the server.
 
         Source: https://docs.scoutos.com, "Create a new workflow".
 
@@ -254,7 +257,8 @@ class Workflows(_Workflows[Http]):
     def update(self, id: str, workflow: WorkflowSource, **options: Unpack[CallOptions]) -> StoredWorkflow:
         """Save a config as the newest state of a workflow, as the editor does, and return the workflow.
 
-        Use `deploy` or `create_revision` for a new revision. Source: https://docs.scoutos.com, "Update a workflow".
+        It runs in no environment but `console`; use `deploy` or `create_revision` for a new revision.
+        Source: https://docs.scoutos.com, "Update a workflow".
 
         Raises:
             NotFoundError: the workflow does not exist.
@@ -291,6 +295,7 @@ class Workflows(_Workflows[Http]):
     ) -> StoredWorkflow:
         """Store a new revision of a workflow, and return the workflow.
 
+        The revision runs at once in all environments that follow the newest one (see `environments`), and in no other.
         Source: https://docs.scoutos.com, "Create a new workflow revision".
 
         Args:
@@ -310,7 +315,6 @@ class Workflows(_Workflows[Http]):
         """Return a workflow in each of its revisions, in the order in which the server gives them.
 
         The order is not documented, nor whether drafts are among them (see `StoredWorkflow.is_draft`).
-        Source: version 12.3.0 of the vendor's SDK, `revisions.list`.
 
         Raises:
             NotFoundError: the workflow does not exist.

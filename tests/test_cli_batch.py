@@ -619,7 +619,7 @@ def test_a_stored_workflow_gets_all_columns(folder: Path, local_scout: LocalScou
         assert (done.returncode, record["output"].split(",")[0]) == (0, "q0")
         body: Any = local_scout.requests[-1].json
         assert body["inputs"].keys() == {"question", "note"}
-        assert re.fullmatch("[0-9a-f-]{36}", record["session_id"])
+        assert re.fullmatch("scout-py-[0-9a-f]{32}", record["session_id"])
 
 
 @pytest.mark.parametrize(

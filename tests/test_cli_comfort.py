@@ -529,7 +529,12 @@ def test_what_fails_looks_the_same_each_time(tmp_path: Path) -> None:
 
 # --- Help, and the start ----------------------------------------------------------------------------------------------
 
-ACTIONS = ["list", "get", "pull", "deploy", "delete", "run"]
+ACTIONS = [
+    *(f"workflows {action}" for action in ("list", "get", "pull", "deploy", "delete", "run")),
+    *(f"workflows {action}" for action in ("revisions", "rename-revision", "delete-revision")),
+    *(f"workflows {action}" for action in ("promote", "environments", "set-environment")),
+    *(f"runs {action}" for action in ("list", "show", "find")),
+]
 
 
 def shown(*args: str, columns: int = 80) -> list[str]:
@@ -546,13 +551,13 @@ def test_the_help_shows_each_command_in_its_group() -> None:
         assert any(line.startswith(f"  {name} ") and about.split()[0] in line for line in lines), name
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, *(f"workflows {action}" for action in ACTIONS)])
+@pytest.mark.parametrize("name", [*COMMANDS, *ACTIONS])
 def test_the_help_of_a_command_begins_with_what_it_does_and_examples(name: str) -> None:
     lines = shown(*name.split())
     examples = lines.index("examples:")
 
     assert lines[0].startswith(f"usage: scout {name}")
-    assert len(lines[0]) < 60
+    assert len(lines[0]) < 80
     assert lines[2][0].isupper()
     assert 2 <= lines.index("", examples) - examples - 1 <= 5
     assert all(line.startswith("  ") and "scout " in line for line in lines[examples + 1 : lines.index("", examples)])
@@ -570,7 +575,7 @@ def test_the_help_fits_the_terminal(columns: int) -> None:
 def test_the_examples_of_the_help_can_be_parsed() -> None:
     # What belongs to the shell: comments, redirections, substitutions.
     of_the_shell = re.compile(r" #.*| [<>] .*|^  eval \"\$\(|\)\"(?= |$)")
-    for name in [[], *([each] for each in COMMANDS), *(["workflows", action] for action in ACTIONS)]:
+    for name in [[], *(each.split() for each in (*COMMANDS, *ACTIONS))]:
         for line in shown(*name):
             words = of_the_shell.sub("", re.sub(r"<\(.*?\)", "file.yml", line)).strip()
             if line.startswith("  ") and words.startswith("scout "):
@@ -631,6 +636,7 @@ try scout run tw
 try scout run --inputs tw
 try scout check --format s
 try scout completion z
+try scout runs list --status f
 """
 
 
@@ -654,6 +660,7 @@ def test_bash_completes_commands_options_and_files(file: Path, capsys: pytest.Ca
         "scout run --inputs tw: two.yml",
         "scout check --format s: sarif",
         "scout completion z: zsh",
+        "scout runs list --status f: failed",
     ]
 
 

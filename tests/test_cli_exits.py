@@ -119,6 +119,14 @@ def full_disk() -> int:
     return os.open("/dev/full", os.O_WRONLY)
 
 
+def asked_log(behaviour: Behaviour) -> Scenario:
+    def scenario(_: Path) -> int:
+        with Server(behaviour) as server:
+            return scout("runs", "find", "wf_1", "sess_1", "--within", 0.1, url=server.url).returncode
+
+    return scenario
+
+
 CUT = chunked([b'data: {"name": "workflow_run_started"}\n\n'], content_type="text/event-stream")
 
 ROWS: dict[str, list[Scenario]] = {
@@ -147,6 +155,10 @@ ROWS: dict[str, list[Scenario]] = {
         answered(CUT, "--stream"),
         answered(json_answer(STARTED)),
         answered(json_answer(STARTED), "--json"),
+    ],
+    "3 `scout runs find` did not find the run in time, or it still runs": [
+        asked_log(answer(404)),
+        asked_log(json_answer({"workflow_run_id": "run_1", "status": "running"})),
     ],
     "130 Ctrl-C": [answered(ctrl_c), answered(ctrl_c, "--stream")],
     "141 the reader of the output has gone": [written_to(pipe_without_reader)],
@@ -183,7 +195,11 @@ def test_a_run_that_has_not_ended_may_go_on(file: Path) -> None:
     with Server(json_answer(STARTED)) as server:
         done = scout("run", file, url=server.url)
 
-    assert done.stderr.endswith("the run may go on, so make sure before you run it again\n")
+    ids = f"{STARTED['workflow_id']} {STARTED['run']['session_id']}"
+    assert done.stderr.splitlines()[-2:] == [
+        "scout: this is not the whole answer; the run may go on, so make sure before you run it again",
+        f"scout: to find out what became of it: scout runs find {ids}",
+    ]
 
 
 # --- What is refused before it is sent --------------------------------------------------------------------------------

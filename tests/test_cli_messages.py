@@ -124,8 +124,23 @@ def log_of(server: Server) -> bytes:
             streamed(BEGIN, HEL, OTHER, LO, END),
             ["Hel", "scout: block other started", "lo", "scout: run run_1 completed in "],
         ),
-        (streamed(BEGIN, HEL), ["Hel", "scout: the stream ended before the run did", "scout: this is not the whole"]),
-        (interrupted_stream, ["Hel", "scout: interrupted; if the run had started, it may go on"]),
+        (
+            streamed(BEGIN, HEL),
+            [
+                "Hel",
+                "scout: the stream ended before the run did",
+                "scout: this is not the whole",
+                "scout: to find out what became of it: scout runs find wf_1 sess_1",
+            ],
+        ),
+        (
+            interrupted_stream,
+            [
+                "Hel",
+                "scout: interrupted; if the run had started, it may go on",
+                "scout: to find out what became of it: scout runs find wf_1 sess_1",
+            ],
+        ),
     ],
     ids=["whole", "progress", "broken", "Ctrl-C"],
 )
@@ -216,7 +231,10 @@ def test_ctrl_c_says_what_may_have_happened(argv: list[str], words: str, file: P
         done = scout(*[str(file) if word == "FILE" else word for word in argv], url=server.url)
 
     assert (done.returncode, done.stdout) == (130, "")
-    assert done.stderr == f"scout: interrupted; {words}\n"
+    first, *rest = done.stderr.splitlines()
+    assert first == f"scout: interrupted; {words}"
+    assert len(rest) == (argv[:2] == ["workflows", "run"])
+    assert all("to find out what became of it: scout runs find wf_1 scout-cli-" in line for line in rest)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
@@ -304,6 +322,8 @@ NOT_OF_THE_COMMAND = (
     "extra_query[",
     "workflow_key is not for a stored workflow",
     "give either id= or key=",
+    "give either revision_id= or latest=True",
+    "with set_environment(revision_id=...), and deploy again",
     "max_event_bytes must",
     "token_delay must",
     "on_access",
@@ -321,6 +341,12 @@ NOT_OF_THE_COMMAND = (
     "a client with transport= sends from this process",
     "extra_body must not hold inputs",
     "the Dask client does not answer within",
+    "give either run_id= or session_id=",
+    "give either revision_id= or latest=True",
+    "summary_only must be True or False",
+    "X must have a time zone",
+    "resolve= is not possible together with a session_id",
+    "X must be a number of seconds, not None",
 )
 # Words of files, of answers and of `--fault`, which look like arguments.
 NOT_ARGUMENTS = re.compile(

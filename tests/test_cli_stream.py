@@ -57,6 +57,9 @@ def event(name: str, number: int = 0, **data: Any) -> bytes:
     return f"event: {name}\ndata: {json.dumps(payload, ensure_ascii=False)}\n\n".encode()
 
 
+FIND = "to find out what became of it: scout runs find wf_1 sess_1"
+
+
 def begins() -> bytes:
     return event("workflow_run_started", session_id="sess_1", inputs={}, state={}, price=0)
 
@@ -387,7 +390,8 @@ class TestEnds:
 
         assert (done.returncode, done.stdout) == (3, "Hel\n")
         assert words in done.stderr
-        assert "the run may go on" in talk(done)[-1]
+        assert "the run may go on" in talk(done)[-2]
+        assert talk(done)[-1] == FIND
         assert "\x1b" not in done.stderr
         assert "Traceback" not in done.stderr
         assert server.hits == 1
@@ -401,7 +405,8 @@ class TestEnds:
             server.stopping = True
 
         assert (done.returncode, done.stdout) == (3, "Hel\n")
-        assert "the run may go on" in talk(done)[-1]
+        assert "the run may go on" in talk(done)[-2]
+        assert talk(done)[-1] == FIND
         assert seconds < 4
 
     def test_a_status_before_the_stream_is_the_same_as_without(self, workflow: Path) -> None:
@@ -449,6 +454,7 @@ class TestEnds:
         assert (process.returncode, rest) == (130, b"\n")
         assert said.decode().endswith(
             "scout: interrupted; if the run had started, it may go on, so make sure before you run it again\n"
+            f"scout: {FIND}\n"
         )
         assert "Traceback" not in said.decode()
         assert seconds < 1.5

@@ -366,7 +366,7 @@ class TestKeys:
             done = workflows(action, "echo.yml", *(["--yes"] if action == "delete" else []), url=url, cwd=folder)
 
         assert (done.returncode, done.stdout) == (2, "")
-        assert "echo.yml is a file, and ID is a stored workflow; scout run runs a file" in done.stderr
+        assert "echo.yml is a file, and a stored workflow is meant; scout run runs a file" in done.stderr
 
 
 class TestDelete:

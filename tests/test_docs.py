@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 from servers import Server, chunked, refused_url
 
 import scout
@@ -90,19 +91,23 @@ def not_run(text: str) -> list[str]:
 def is_used(file: Block, blocks: list[Block]) -> bool:
     if re.fullmatch(r"sw\d{3}_\w+\.(yml|json)", file.file):
         return True  # an example of a rule, which tests/test_checks.py checks
+    if file.file == "release.yml":
+        return True  # a job, whose commands are run below
     name = {"conftest.py": "$ pytest "}.get(file.file, file.file)  # pytest finds it by itself
     return any(name in block.text for block in blocks if not block.file)
 
 
-SESSIONS = {"workflows-as-code.md"}
+SESSIONS = {"production.md", "workflows-as-code.md"}
 
 
 def blocks_to_run(page: Path) -> list[Block]:
     blocks = blocks_of(page.read_text(encoding="utf-8"), page.name)
     if page.name not in SESSIONS:
         return blocks
-    assert {block.language for block in blocks} == {"console"}
-    return [replace(blocks[0], text="".join(block.text for block in blocks))]
+    files = [block for block in blocks if block.file]
+    session = [block for block in blocks if not block.file]
+    assert {block.language for block in session} == {"console"}
+    return [*files, replace(session[0], text="".join(block.text for block in session))]
 
 
 BLOCKS = [block for page in PAGES for block in blocks_to_run(page)]
@@ -288,6 +293,31 @@ def test_every_block_runs_and_prints_what_the_page_shows(
         assert printed.strip()
 
 
+def test_the_job_that_releases_does_what_the_page_says(
+    folder: Path, server: LocalScout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (job,) = (block for block in BLOCKS if block.file == "release.yml")
+    jobs = YAML(typ="safe").load(job.text)["jobs"]
+    server.reset()
+    monkeypatch.setenv("SCOUT_BASE_URL", server.url)
+    assert main(["init", "hello"]) == 0
+
+    def released() -> dict[str, str | None]:
+        """Carry out both jobs, and return the revision that each environment runs."""
+        for name in ("staging", "production"):
+            commands = [step["run"] for step in jobs[name]["steps"] if "run" in step]
+            assert [main(shlex.split(command)[1:]) for command in commands[1:]] == [0] * len(commands[1:])
+        with Scout() as client:
+            return {each.name: each.revision_id for each in client.workflows.environments("key:hello")}
+
+    first = released()
+    edit(["-i", "s/model: gpt-4o/model: gpt-4o-mini/", "hello/workflow.yml"])
+    second = released()
+    assert first["production"] is None  # it follows the newest revision, which is the first
+    assert second["development"] == first["staging"]
+    assert second["production"] == second["staging"] not in (None, first["staging"])
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_no_page_has_a_block_that_is_not_run(page: Path) -> None:
     assert not_run(page.read_text(encoding="utf-8")) == []
@@ -431,9 +461,13 @@ def test_the_tables_of_the_local_scout_are_whole(title: str, kind: Any) -> None:
         "local",
         "diff",
         "fmt",
+        "deploy",
+        "promote",
         "doctor",
         "completion",
-        *(f"workflows {name}" for name in ("list", "pull", "deploy", "run")),
+        *(f"workflows {name}" for name in ("list", "pull", "deploy", "run", "revisions", "environments")),
+        *(f"workflows {name}" for name in ("rename-revision", "delete-revision", "promote", "set-environment")),
+        *(f"runs {name}" for name in ("list", "show", "find")),
     ],
 )
 def test_every_option_of_the_command_line_is_named(command: str, capsys: pytest.CaptureFixture[str]) -> None:

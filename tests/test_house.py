@@ -65,8 +65,8 @@ FLOORS = [
     "streaming",
     "_plans",
     "_keys",
-    "runs",
     "_deployments",
+    "runs",
     "workflows",
     "batch",
     "client",
@@ -336,6 +336,7 @@ def test_the_command_comes_in_by_the_front_door() -> None:
         ("scout.workflow_files", "load_text"),  # a workflow on stdin, which has no path
         ("scout.checks", "input_names"),  # for a warning before a run
         ("scout.batch", "read_rows"),  # rows on stdin, which have no path, by the rules of files
+        ("scout._deployments", "newest_of"),  # beside a draft, by the rule of `deploy`
         ("scout.workflow_files", "kind_of"),  # values are named as in other messages
     ]
     used = [each for each in used if (each.module, each.name) not in back]

@@ -119,33 +119,84 @@ OPERATIONS = {
     ("delete", "/v2/workflows/{workflow_id}"): "delete_workflow",
     ("post", "/v2/workflows/{workflow_id}/execute"): "execute_workflow",
     ("post", "/v2/workflows/execute"): "execute_workflow_config",
+    ("get", "/v2/workflows/{workflow_id}/revisions"): "list_workflow_revisions",
+    ("put", "/v2/workflows/{workflow_id}/revisions/{revision_id}"): "rename_workflow_revision",
+    ("delete", "/v2/workflows/{workflow_id}/revisions/{revision_id}"): "delete_workflow_revision",
+    ("put", "/v2/workflows/{workflow_id}/revisions/{revision_id}/promote"): "promote_workflow_revision",
+    ("get", "/v2/workflows/{workflow_id}/environments"): "list_workflow_environments",
+    ("put", "/v2/workflows/{workflow_id}/environments/{environment_id}"): "update_workflow_environment",
+    ("get", "/v2/run_logs"): "list_run_logs",
+    ("get", "/v2/run_logs/details"): "get_run_log",
+}
+DESCRIBED = {
+    (method, path): operation
+    for path, item in SPEC["paths"].items()
+    for method, operation in item.items()
+    if method != "parameters"
 }
 
 
-def test_the_frame_of_a_stream_holds_an_event():
-    for path in ("/v2/workflows/execute", "/v2/workflows/{workflow_id}/execute"):
-        stream = SPEC["paths"][path]["post"]["responses"]["200"]["content"]["text/event-stream"]
-        assert stream["schema"]["properties"]["data"]["contentSchema"] == {"$ref": "#/components/schemas/WorkflowEvent"}
-        for example in stream["examples"].values():
-            event = json.loads(example["value"]["data"])
-            component("WorkflowEvent").validate(event)
-            assert event["name"] == example["value"]["event"]
-
-
-def test_the_eight_operations():
-    described = {
-        (method, path): operation
-        for path, item in SPEC["paths"].items()
-        for method, operation in item.items()
-        if method != "parameters"
+def streams():
+    """The bodies of event streams, by operation."""
+    return {
+        operation["operationId"]: operation["responses"]["200"]["content"]["text/event-stream"]
+        for operation in DESCRIBED.values()
+        if "text/event-stream" in operation["responses"]["200"]["content"]
     }
-    assert {place: operation["operationId"] for place, operation in described.items()} == OPERATIONS
-    for operation in described.values():
-        assert operation["tags"] == ["workflows"]
+
+
+def events_in(text):
+    """The events of a stream as objects, as its schema shows them."""
+    assert text.endswith("\n\n")
+    frames = [dict(line.split(": ", 1) for line in frame.splitlines()) for frame in text.strip().split("\n\n")]
+    return [({**frame, "data": json.loads(frame["data"])}, frame) for frame in frames]
+
+
+def test_the_operations_with_streams():
+    assert set(streams()) == {"execute_workflow", "execute_workflow_config", "list_run_logs"}
+
+
+@pytest.mark.parametrize("name", streams())
+def test_the_stream_of_an_example_holds_what_the_schema_says(name):
+    schema = streams()[name]["schema"]
+    content = ("responses", "200", "content", "text/event-stream", "schema", "properties", "data", "contentSchema")
+    [place] = [where for where, operation in DESCRIBED.items() if operation["operationId"] == name]
+
+    for example in streams()[name]["examples"].values():
+        for event, frame in events_in(example["value"]):
+            jsonschema.validate(frame, schema)
+            validator("paths", place[1], place[0], *content).validate(event["data"])
+            assert event["data"].get("name") == event.get("event")
+
+
+def test_streams_say_how_they_are_read():
+    for name, stream in streams().items():
+        description = stream["schema"]["description"]
+        assert "[DONE]" in description
+        assert "was cut off" in description
+        assert name == "list_run_logs" or "if that is missing, the `event` of the stream" in description.replace(
+            "\n", " "
+        )
+
+
+def test_the_operations():
+    assert {place: operation["operationId"] for place, operation in DESCRIBED.items()} == OPERATIONS
+    tags = {tag["name"] for tag in SPEC["tags"] if tag["description"]}
+    for (_, path), operation in DESCRIBED.items():
+        assert len(operation["tags"]) == 1
+        assert set(operation["tags"]) <= tags
+        assert operation["summary"]
+        assert operation["description"]
         assert operation["security"] == [{"bearerAuth": []}]
         assert {"200", "400", "401", "403", "422", "429", "5XX"} <= set(operation["responses"])
-        for parameter in operation.get("parameters", []):
+        for parameter in [*SPEC["paths"][path].get("parameters", []), *operation.get("parameters", [])]:
             assert parameter["in"] == "query" or parameter["required"]
+            assert parameter["description"]
+
+
+def test_the_description_has_a_licence_and_a_contact():
+    assert SPEC["info"]["license"] == {"name": "MIT", "identifier": "MIT"}
+    assert SPEC["info"]["contact"]["name"]
 
 
 def test_both_runs_take_the_same_parameters_and_give_the_same_answers():
@@ -162,14 +213,48 @@ def test_both_runs_take_the_same_parameters_and_give_the_same_answers():
     assert stored["responses"] == OPERATION["responses"]
 
 
-def test_every_schema_is_used_by_an_operation():
-    reached: set[str] = set()
-    waiting = references(SPEC["paths"])
+def reached(node):
+    """The names of the schemas that a part of the spec uses, directly or not."""
+    found: set[str] = set()
+    waiting = references(node)
     while waiting:
         name = waiting.pop()
-        reached.add(name)
-        waiting |= references(SCHEMAS[name]) - reached
-    assert reached == set(SCHEMAS)
+        found.add(name)
+        waiting |= references(SCHEMAS[name]) - found
+    return found
+
+
+def test_every_schema_is_used_by_an_operation():
+    assert reached(SPEC["paths"]) == set(SCHEMAS)
+
+
+SENT_BY_THE_SERVER = sorted(reached([operation["responses"] for operation in DESCRIBED.values()]))
+
+
+@pytest.mark.parametrize("name", SENT_BY_THE_SERVER)
+def test_an_object_that_the_server_sends_may_have_more_fields(name):
+    schema = SCHEMAS[name]
+    if schema.get("type") == "object":
+        assert schema["additionalProperties"] in (True, {"$ref": "#/components/schemas/RunLogBlock"})
+    else:
+        assert "oneOf" in schema or "enum" in schema
+
+
+@pytest.mark.parametrize("name", SENT_BY_THE_SERVER)
+def test_a_text_that_the_server_sends_may_be_a_new_one(name):
+    for field, schema in SCHEMAS[name].get("properties", {}).items():
+        named = [SCHEMAS[each] for each in references({**schema, "x-archetypes": None}) if "enum" in SCHEMAS[each]]
+        assert "enum" not in schema
+        if named:
+            assert validator("components", "schemas", name, "properties", field).is_valid("a new one")
+
+
+def test_what_a_caller_sends_in_a_query_is_one_of_the_known_texts():
+    schema = validator("paths", "/v2/workflows/execute", "post", "parameters", "0", "schema")
+
+    assert OPERATION["parameters"][0]["name"] == "environment"
+    assert schema.is_valid("staging")
+    assert not schema.is_valid("prodution")
 
 
 def test_events_differ_in_their_name_and_share_the_rest():

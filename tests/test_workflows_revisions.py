@@ -655,6 +655,8 @@ def test_options_go_to_all_requests(call: Caller) -> None:
             extra_body={"tags": ["new"]}, extra_headers={"x-a": "b"},
         )  # fmt: skip
     assert {request.headers["x-a"] for request in server.requests} == {"b"}
+    (revise,) = (request for request in server.requests if request.path == "/v2/workflows/revisions")
+    assert revise.query == {"workflow_id": "wf_2"}  # the one whose environments were pinned
     assert backend.newest["workflow_config"] == {**WORKFLOW, "tags": ["new"]}
 
 

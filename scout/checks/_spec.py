@@ -127,11 +127,11 @@ def _read_schema(schema: dict[str, Any]) -> Shape:
     schema = resolved(schema)
     kinds = schema.get("type", ())
     branches = [resolved(each) for each in schema.get("anyOf", ())]
-    # Of `anyOf`, the specification uses only "this, or null".
+    # Of `anyOf`, the specification uses only "this, or null" and "one of these texts, or another one".
     main = next((each for each in branches if each.get("type") != "null"), schema)
     shape = _shape(main) if main is not schema else Shape()
     if branches:
-        shape.kinds |= {"null"}
+        shape.kinds |= {each["type"] for each in branches if isinstance(each.get("type"), str)}
         return shape
     shape.kinds = frozenset([kinds] if isinstance(kinds, str) else kinds)
     if "const" in schema:

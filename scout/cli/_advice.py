@@ -47,6 +47,8 @@ _PHRASES = (
 _NAMES = {
     "base_url": "--base-url (SCOUT_BASE_URL)",
     "id": "ID",
+    "workflow_id": "WORKFLOW",
+    "run_id": "RUN_ID",
     "api_key": "the key that --api-key-env names",
     "llm_api_key": "the key that --llm-api-key-env names",
 }
@@ -63,6 +65,7 @@ _OPTIONS = (
         "key",
     ),
     *("concurrency", "rate", "stop_after_failures", "journal"),
+    *("since", "until", "status", "within", "resolve"),
     *("query", "tags", "sort", "direction", "limit", "start_at", "port", "store", "stubs", "llm_base_url"),
 )
 _FIRST_NAME = re.compile(rf"({'|'.join((*_NAMES, *_OPTIONS))})(?=:| must| is)")

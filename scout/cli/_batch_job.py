@@ -288,6 +288,10 @@ class _Pass:
                 f"{_checks.counted(self._unknown_now, 'row')} may have run, and nothing says how that ended; "
                 f"--resume asks about {it}, and --resume --unknown rerun sends {it} again"
             )
+            workflow = self._variants[0].workflow
+            if isinstance(workflow, str):
+                command = _exits.find_command(_connection.base_url_options(self._args), workflow, "SESSION")
+                talk(f"to find out what became of one: {command}, with its session_id from the journal")
         if self._never_started:
             talk(f"{_checks.counted(self._never_started, 'row')} never started")
         cannot_begin = self._code == _exits.USAGE and not any(summary.rows for summary in self._summaries)

@@ -39,7 +39,9 @@ COMMANDS = {
     "stubs": (_WRITE, "write a stubs.yml for the blocks that the local Scout cannot run"),
     "diff": (_LOOK, "compare two workflows, files or stored ones"),
     "deploy": (_STORED, "store workflow files: show what would change, ask, and do it"),
-    "workflows": (_STORED, "list, get, pull, deploy, delete and run them"),
+    "promote": (_STORED, "make one environment run what another one runs now"),
+    "workflows": (_STORED, "list, get, pull, deploy, delete and run them, their revisions and environments"),
+    "runs": (_STORED, "list runs of stored workflows, show them, find out what became of one"),
     "doctor": (_SETUP, "find out why the key, the address or the network does not work"),
     "completion": (_SETUP, "print the completion script for a shell"),
 }
@@ -93,10 +95,18 @@ def _module_of(command: str) -> ModuleType:
             from scout.cli import deploy
 
             return deploy
+        case "promote":
+            from scout.cli import promote
+
+            return promote
         case "workflows":
             from scout.cli import workflows
 
             return workflows
+        case "runs":
+            from scout.cli import runs
+
+            return runs
         case "doctor":
             from scout.cli import doctor
 
@@ -170,7 +180,10 @@ def _run_command(argv: Sequence[str] | None) -> int:
     except KeyboardInterrupt as interrupt:
         message = "; ".join(["interrupted", *map(str, interrupt.args)])
         talk_of_interrupt(message)
-        return _exits.report("Interrupted", message, _exits.INTERRUPTED, run_may_have_started=bool(interrupt.args))
+        may_have_started, ids = bool(interrupt.args), _exits.ids_of_run()
+        if may_have_started:
+            _exits.name_command(**ids)
+        return _exits.report("Interrupted", message, _exits.INTERRUPTED, run_may_have_started=may_have_started, **ids)
     except OSError as error:
         if error.filename is None:
             raise

@@ -35,6 +35,12 @@ def add_base_url(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def base_url_options(args: argparse.Namespace) -> list[str]:
+    """Return the options that say which server is called, as they were given."""
+    url = [] if args.base_url is None else ["--base-url", args.base_url]
+    return [*url, "--allow-http"] if args.allow_http else url
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the time limits and `--retries` to a command that calls Scout."""
     group = parser.add_argument_group(_GROUP)

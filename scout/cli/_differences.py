@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, cast
 
 from scout._json import write_json
-from scout.cli._terminal import escape
+from scout.cli._terminal import answer_escaped, answer_styled, escape, wants_colour
 
 if TYPE_CHECKING:
     from scout import Difference, LoadedWorkflow
@@ -32,6 +33,14 @@ def titles(*workflows: LoadedWorkflow) -> dict[str, str]:
     """Return the display names of the blocks by their ids; for a block in several workflows that of the last."""
     blocks: list[Any] = [block for workflow in workflows for block in workflow.config.get("blocks") or ()]
     return {block["block_id"]: block["block_display_name"] for block in blocks}
+
+
+def show(differences: Iterable[Difference], note: str, *workflows: LoadedWorkflow) -> None:
+    """Print differences below a line of a plan, with a note on them. The workflows are those that they are between."""
+    if note:
+        answer_styled((f"    {note}", ""))
+    for line in lines(differences, names=titles(*workflows), colour=wants_colour(sys.stdout)):
+        answer_escaped(f"    {line}")
 
 
 def painted(sign: str, text: str, *, colour: bool) -> str:

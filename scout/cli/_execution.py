@@ -98,6 +98,9 @@ def carry_out(
             if args.block is not None and not isinstance(workflow, str) and args.block not in workflow.block_ids:
                 raise _exits.UsageError(_no_block(args.block, workflow.block_ids))
             _check(workflow, inputs, args)
+            if not is_local and args.replay is None:
+                stored = workflow if isinstance(workflow, str) else None
+                _exits.name_the_log(_connection.base_url_options(args), stored, args.session_id)
             started = time.monotonic()
             # The embedded local Scout ends with this process, and its runs with it.
             with contextlib.nullcontext() if is_local else _exits.interrupts_say(_INTERRUPTED):

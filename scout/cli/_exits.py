@@ -11,7 +11,7 @@ from scout.cli._terminal import answer, as_json, talk
 TYPE_CHECKING = False  # as in `_command`
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator, Mapping, Sequence
     from typing import Any
 
     from scout import ScoutError
@@ -51,6 +51,8 @@ class _State:
 
     as_json = False
     run: Mapping[str, Any] | None = None  # as far as it is known when the command is interrupted
+    connection: Sequence[str] | None = None  # the options with which `scout runs` reaches the log of the run
+    ids: tuple[str | None, str | None] = (None, None)  # of the workflow and of the session that were sent
 
 
 _state = _State()
@@ -58,12 +60,23 @@ _state = _State()
 
 def begin(*, as_json: bool) -> None:
     """Begin a command, whose errors are printed as JSON as well when that was asked for with `--json`."""
-    _state.as_json, _state.run = as_json, None
+    _state.as_json, _state.run, _state.connection, _state.ids = as_json, None, None, (None, None)
 
 
 def keep(run: Mapping[str, Any]) -> None:
     """Keep what is known of a run, for the error of a command that is interrupted."""
     _state.run = run
+
+
+def name_the_log(connection: Sequence[str], workflow_id: str | None, session_id: str | None) -> None:
+    """Name the command that asks the log, from now on, whenever a run may have started and there is no answer.
+
+    Args:
+        connection: The options with which the command reaches the server of the run.
+        workflow_id: The workflow that is sent, as the command takes it; `None` for a config.
+        session_id: The session that is sent.
+    """
+    _state.connection, _state.ids = connection, (workflow_id, session_id)
 
 
 def hold_in_result() -> None:
@@ -128,13 +141,32 @@ def explain(error: ScoutError, *places: Place, unknown_outcome: str = _UNKNOWN_O
     talk(text)
     for place in places:
         talk(str(place))
+    for note in getattr(error, "__notes__", ()):
+        talk(note)
     if isinstance(error, StreamError) or getattr(error, "run", None) is not None:
         talk(_NOT_FINISHED)
     elif isinstance(error, APIError) and error.run_may_have_started:
         talk(unknown_outcome)
     facts = _facts(error, places)
+    if error.run_may_have_started:
+        name_command(error.workflow_id, error.session_id)
     may_have_started = error.run_may_have_started
     return report(type(error).__name__, text, code_of(error), run_may_have_started=may_have_started, run=run, **facts)
+
+
+def name_command(workflow_id: str | None, session_id: str | None) -> None:
+    """Print the command that asks the log what became of a run, if the log can be asked."""
+    if _state.connection is not None and workflow_id and session_id:
+        talk(f"to find out what became of it: {find_command(_state.connection, workflow_id, session_id)}")
+
+
+def find_command(connection: Sequence[str], workflow_id: str, session_id: str) -> str:
+    """Return the command that asks the log what became of the run of a session, for a shell."""
+    import shlex
+
+    ids = [workflow_id, session_id]
+    end_of_options = ["--"] if any(each.startswith("-") for each in ids) else []
+    return shlex.join(["scout", "runs", "find", *connection, *end_of_options, *ids])
 
 
 def code_of(error: ScoutError) -> int:
@@ -152,7 +184,7 @@ def code_of(error: ScoutError) -> int:
 
 def _facts(error: ScoutError, places: tuple[Place, ...]) -> dict[str, Any]:
     """Return what an error knows beside its message; `None` for what it does not know."""
-    names = ("status", "request_id", "retry_after", "path", "line", "column")
+    names = ("status", "request_id", "retry_after", "workflow_id", "session_id", "path", "line", "column")
     facts = {name: getattr(error, name, None) for name in names}
     if places:
         facts |= {name: getattr(places[0], name) for name in ("path", "line", "column")}
@@ -172,6 +204,12 @@ def _code_in(body: object) -> str | int | None:
     parts = (whole, whole.get("detail"), whole.get("error"))
     codes = (cast("Mapping[str, Any]", part).get("code") for part in parts if isinstance(part, Mapping))
     return next((code for code in codes if isinstance(code, str | int)), None)
+
+
+def ids_of_run() -> dict[str, str | None]:
+    """Return the ids of the workflow and the session of a run that is interrupted, as far as they are known."""
+    sent = dict(zip(("workflow_id", "session_id"), _state.ids, strict=True))
+    return {name: (_state.run or {}).get(name) or known for name, known in sent.items()}
 
 
 @contextlib.contextmanager

@@ -114,7 +114,7 @@ def text_of(timeline: Timeline) -> str:
 def _refuse_same(args: argparse.Namespace) -> None:
     named: dict[str, str] = {}
     for option in ("save", "timeline", "record"):
-        if name := getattr(args, option):
+        if name := getattr(args, option, None):
             other = named.setdefault(os.path.realpath(name), option)
             if other != option:
                 raise _exits.UsageError(f"--{other} and --{option} name the same file, {name}")

@@ -8,13 +8,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scout.cli import _checks, _exits, _search
+from scout.cli import _checks, _environments, _exits, _search, _steps
+from scout.cli._steps import ChangedError, Outcome
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from scout import Difference, LoadedWorkflow, ScoutError, StoredWorkflow, Workflows
+    from scout import Difference, LoadedWorkflow, StoredWorkflow, Workflows
+    from scout.cli._environments import Live
 
 _NAMED_AFTER_ITS_FOLDER = "workflow"
 
@@ -24,49 +26,118 @@ class Action(StrEnum):
 
     CREATE = "create"
     REVISE = "revise"
+    SET = "set"
     KEEP = "unchanged"
 
 
-class Outcome(StrEnum):
-    """The result for a file."""
-
-    CREATED = "created"
-    REVISED = "revised"
-    UNCHANGED = "unchanged"
-    FAILED = "failed"  # nothing was stored
-    UNKNOWN = "unknown"  # it may have been stored
-    NOT_BEGUN = "not begun"
-
-
 @dataclass
-class Step:
+class Step(_steps.Step):
     """One file of a plan.
 
     Attributes:
         path: The path of the file.
         key: The key to store it under.
         workflow: The workflow in the file.
+        to: The environment that is to run it; `None` where the server decides what becomes live.
         action: The change.
         stored: The stored workflow: before the deployment as the plan has it, after it as it is then.
+        live: What its environments run, when there is `to`: before the deployment, and after that of a new workflow.
         differences: The differences between what is stored and the file.
         note: A remark about the differences; empty for none.
-        outcome: The outcome of its deployment; `None` before the deployment.
-        error: The reason why it failed.
     """
 
     path: str
     key: str
     workflow: LoadedWorkflow
+    to: str | None = None
     action: Action = Action.CREATE
     stored: StoredWorkflow | None = None
+    live: Live | None = None
     differences: Sequence[Difference] = field(default_factory=list["Difference"])
     note: str = ""
-    outcome: Outcome | None = None
-    error: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The key."""
+        return _steps.word(self.key)
+
+    @property
+    def is_change(self) -> bool:
+        """True unless everything is as the file has it."""
+        return self.action is not Action.KEEP
+
+    @property
+    def file(self) -> LoadedWorkflow:
+        """The file."""
+        return self.workflow
+
+    def done(self) -> str:
+        """Return the line for a file that was deployed."""
+        if self.stored is None:
+            return f"{self.outcome} {self.name}"
+        where = f"; {self.to} runs it" if self.to is not None else ""
+        if self.live is not None and self.outcome is Outcome.CREATED:
+            others = self.live.that_run(self.stored.revision_id)
+            where = f"; {_listed(list(dict.fromkeys([self.to or '', *others])))}"
+        return f"{self.outcome} {self.name}: {self.stored.id}, revision {self.stored.revision_id}{where}"
+
+    def undone(self) -> str:
+        """Return the message for a file that was not deployed, or perhaps not."""
+        if self.outcome is Outcome.FAILED:
+            return f"{self.name} was not deployed"
+        if self.certain is not Outcome.STORED or self.stored is None:
+            return f"{self.name}: {_UNKNOWN}"
+        is_unknown = "it is not known whether " if self.outcome is Outcome.UNKNOWN else ""
+        runs = f"{is_unknown}{self.to} {'runs' if is_unknown else 'does not run'} it"
+        how = f"scout workflows set-environment {self.stored.id} {self.to} {self.stored.revision_id}"
+        return f"{self.name}: revision {self.stored.revision_id} is stored, and {runs}; `{how}` sets it"
+
+    def environments(self) -> list[dict[str, Any]]:
+        """Return what the environments ran when the plan was made, and the change of each, as JSON."""
+        if self.live is None:
+            return []
+        changes = dict.fromkeys(self.live.followers(self.to or ""), "pinned") if self.action is Action.REVISE else {}
+        changes |= {self.to or "": "set"} if self.is_change else {}
+        return [
+            {
+                "name": name,
+                "revision_id": self.live.revision_in(name),
+                "follows_latest": environment.follows_latest,
+                "change": changes.get(name),
+            }
+            for name, environment in self.live.by_name.items()
+        ]
+
+    def changes_of_environments(self) -> Iterator[str]:
+        """Yield a line for each environment: what it runs, and what it will run."""
+        if self.to is None:
+            return
+        if self.live is None or self.stored is None:
+            yield f"{self.to}: this file"
+            yield _NEW
+            return
+        if not self.is_change:
+            yield f"{self.to} runs it already: {self.live.text(self.to)}"
+            return
+        new = "this file" if self.action is Action.REVISE else f"{self.stored.revision_id} (stored already)"
+        yield f"{self.to}: {self.live.text(self.to)} -> {new}"
+        for name, environment in self.live.by_name.items():
+            if name == self.to:
+                continue
+            if environment.follows_latest and self.action is Action.REVISE:
+                now = self.live.revision_in(name)
+                yield f"{name} follows the newest revision; it is pinned to {now}, which it runs now"
+            else:
+                yield f"{name} stays at {self.live.text(name)}"
 
 
-class ChangedError(Exception):
-    """A stored workflow is not the one that the plan has shown. Nothing was sent."""
+_UNKNOWN = "it is not known whether it was deployed; with --dry-run the command shows what is stored by then"
+_NEW = "Scout decides what the other environments of a new workflow run; it is shown afterwards"
+
+
+def _listed(names: Sequence[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last} run it" if most else f"{last} runs it"
 
 
 # --- The files ----------------------------------------------------------------------------------------------------
@@ -118,7 +189,7 @@ def _read_one(file: str, args: argparse.Namespace) -> Step:
     key = args.key if args.key is not None else workflow.key if workflow.key is not None else _key_for(file)
     if not key:
         raise _exits.UsageError(f"{file}: the key must not be empty; put a workflow_key into the file, or give --key")
-    return Step(file, key, workflow)
+    return Step(file, key, workflow, args.to)
 
 
 def _key_for(file: str) -> str:
@@ -130,56 +201,100 @@ def _key_for(file: str) -> str:
 # --- The plan -----------------------------------------------------------------------------------------------------
 
 
-def compare(steps: Iterable[Step], found: dict[str, StoredWorkflow], *, force: bool) -> None:
-    """Complete the steps with what is stored under their keys.
+def compare(steps: Iterable[Step], workflows: Workflows, options: dict[str, Any], *, force: bool) -> None:
+    """Complete the steps with what is stored under their keys, and with what the environments run.
 
     Args:
         steps: The steps, as `read` returns them.
-        found: The stored workflows, by key.
+        workflows: The stored workflows.
+        options: The options of the requests.
         force: Store a revision also of what has not changed.
+
+    Raises:
+        UsageError: a file cannot be deployed to its environment.
+        ScoutError: a request failed.
     """
+    found = workflows.find([step.key for step in steps], **options)
     for step in steps:
-        stored = step.stored = found.get(step.key)
-        if stored is None:
+        if (stored := found.get(step.key)) is None:
             continue
-        if stored.matches(step.workflow.config):
-            step.action = Action.REVISE if force else Action.KEEP
+        step.stored = before = stored
+        if step.to is not None:
+            step.live = _environments.read(workflows, stored, options)
+            _check_environments(step, step.live, step.to, stored.id)
+            before = _running(step.live, step.to, stored, workflows, options) or stored
+        is_live = step.live is None or step.to is None or step.live.revision_in(step.to) == before.revision_id
+        if before.matches(step.workflow.config) and is_live and not force:
+            step.action = Action.KEEP
+            continue
+        step.action = Action.SET if stored.matches(step.workflow.config) and not force else Action.REVISE
+        if before.matches(step.workflow.config):
             step.note = "it has not changed, and --force stores it again" if force else ""
-        else:
-            step.action = Action.REVISE
-            _describe(step, stored)
+            continue
+        step.differences, note = describe(before, step.workflow)
+        step.note = "; ".join(filter(None, [_note_on_newest(step, stored, before), note]))
 
 
-def _describe(step: Step, stored: StoredWorkflow) -> None:
+def _note_on_newest(step: Step, stored: StoredWorkflow, before: StoredWorkflow) -> str:
+    if stored.is_draft is True:
+        return "the newest state is a draft, which is not deployed"
+    if before is stored or step.action is not Action.REVISE:
+        return ""
+    return (
+        f"the newest revision, {stored.revision_id}, is another one than {step.to} runs; "
+        "scout diff shows what is different there"
+    )
+
+
+def _running(
+    live: Live, name: str, stored: StoredWorkflow, workflows: Workflows, options: dict[str, Any]
+) -> StoredWorkflow | None:
+    """Return the revision that an environment runs; `None` when it is not one, or is not among the revisions."""
+    revision_id = live.revision_in(name)
+    if revision_id is None or revision_id == stored.revision_id:
+        return None if revision_id is None else stored
+    return _environments.revision(revision_id, workflows.revisions(stored.id, **options))
+
+
+def _check_environments(step: Step, live: Live, to: str, workflow_id: str) -> None:
+    """Check that a file can be deployed to an environment, and that the others can be left as they are.
+
+    Raises:
+        UsageError: there is no such environment, or one cannot be pinned.
+    """
+    live.check(to, step.name)
+    for name in live.followers(to):
+        if live.revision_in(name) is None:
+            raise _exits.UsageError(
+                f"{step.name}: {name} runs {live.text(name)}, and would run a new revision at once; "
+                f"say first which one it is to run: `scout workflows set-environment {workflow_id} {name} REVISION`"
+            )
+
+
+def describe(before: StoredWorkflow, after: LoadedWorkflow) -> tuple[Sequence[Difference], str]:
+    """Return the differences between what is stored and what is to take its place, and a note on them."""
     from scout import WorkflowFileError, diff
 
-    notes = ["the newest state is a draft, which is not deployed"] if stored.is_draft is True else []
     try:
-        meaning = diff(stored, step.workflow)
-        with_canvas = diff(stored, step.workflow, ui=True)
+        meaning = diff(before, after)
+        with_canvas = diff(before, after, ui=True)
     except WorkflowFileError as error:
-        notes.append(f"what is stored cannot be compared: {error}")
-    else:
-        # What the canvas of the editor shows is told in full only when nothing else has changed.
-        step.differences = meaning or with_canvas
-        if not meaning:
-            notes.append(_ONLY_CANVAS if with_canvas else _rest(step, stored))
-        elif len(with_canvas) > len(meaning):
-            notes.append(_ALSO_CANVAS)
-    step.note = "; ".join(notes)
+        return (), f"what is stored cannot be compared: {error}"
+    # What the canvas of the editor shows is told in full only when nothing else has changed.
+    if not meaning:
+        return with_canvas, _ONLY_CANVAS if with_canvas else _rest(before, after)
+    return meaning, _ALSO_CANVAS if len(with_canvas) > len(meaning) else ""
 
 
 _ONLY_CANVAS = "only the canvas of the editor has changed"
 _ALSO_CANVAS = "the canvas of the editor has changed as well, which scout diff --ui shows"
 
 
-def _rest(step: Step, stored: StoredWorkflow) -> str:
+def _rest(before: StoredWorkflow, after: LoadedWorkflow) -> str:
     """Return what has changed when `diff` finds nothing."""
-    if replace(stored, is_draft=False).matches(step.workflow.config):
+    if replace(before, is_draft=False).matches(after.config):
         return "the draft is the same"
-    orders = [
-        [block["block_id"] for block in config.get("blocks") or ()] for config in (stored.config, step.workflow.config)
-    ]
+    orders = [[block["block_id"] for block in config.get("blocks") or ()] for config in (before.config, after.config)]
     return f"only the {'order of blocks' if orders[0] != orders[1] else 'name of the output mark'} has changed"
 
 
@@ -187,9 +302,9 @@ def _rest(step: Step, stored: StoredWorkflow) -> str:
 
 
 def carry_out(step: Step, workflows: Workflows, options: dict[str, Any]) -> None:
-    """Make the change of a step, provided that what is stored is still what the plan has shown.
+    """Make the changes of a step, provided that what is stored is still what the plan has shown.
 
-    Its outcome is unknown from the moment when the request for the change is sent until it is answered.
+    Its outcome is unknown from the moment when the request for a change is sent until it is answered.
 
     Raises:
         ChangedError: what is stored has changed since the plan was made.
@@ -198,16 +313,26 @@ def carry_out(step: Step, workflows: Workflows, options: dict[str, Any]) -> None
     if step.stored is None:
         step.outcome = Outcome.UNKNOWN
         step.stored = workflows.create(step.workflow, key=step.key, **options)
-        step.outcome = Outcome.CREATED
+        _set(step, workflows, options, Outcome.CREATED)
         return
     planned = step.stored
+    _check_stored(planned, workflows, options)
+    _check_live(step, planned, workflows, options)
+    if step.action is Action.SET:
+        _set(step, workflows, options, Outcome.SET)
+        return
+    if _pin(step, planned, workflows, options):
+        _check_stored(planned, workflows, options)
+    step.outcome, step.is_repeated = Outcome.UNKNOWN, False
+    step.stored = workflows.create_revision(step.workflow, id=planned.id, **options)
+    _set(step, workflows, options, Outcome.REVISED)
+
+
+def _check_stored(planned: StoredWorkflow, workflows: Workflows, options: dict[str, Any]) -> None:
     now = workflows.get(planned.id, **options)
     if _state(now) != _state(planned):
         what = f": it is revision {now.revision_id} now" if now.revision_id != planned.revision_id else ""
-        raise ChangedError(f"{planned.id} has been changed since the plan was made{what}; nothing was sent")
-    step.outcome = Outcome.UNKNOWN
-    step.stored = workflows.create_revision(step.workflow, id=planned.id, **options)
-    step.outcome = Outcome.REVISED
+        raise ChangedError(f"{planned.id} has been changed since the plan was made{what}; the file was not sent")
 
 
 def _state(workflow: StoredWorkflow) -> tuple[Any, ...]:
@@ -215,13 +340,49 @@ def _state(workflow: StoredWorkflow) -> tuple[Any, ...]:
     return workflow.key, workflow.revision_id, workflow.config
 
 
-_ABOUT_THE_FILE = (400, 404, 409, 413, 422)
+def _check_live(step: Step, planned: StoredWorkflow, workflows: Workflows, options: dict[str, Any]) -> None:
+    if step.live is None:
+        return
+    now = _environments.read(workflows, planned, options)
+    if changed := step.live.changed_in(now, step.live.by_name):
+        raise ChangedError(f"this has been changed since the plan was made: {changed}; nothing was sent")
 
 
-def is_about_the_file(error: ScoutError) -> bool:
-    """Return True for an error that says nothing about the next file: it was refused, and the service works."""
-    from scout import APIStatusError, ConfigurationError, WorkflowFileError
+def _pin(step: Step, planned: StoredWorkflow, workflows: Workflows, options: dict[str, Any]) -> bool:
+    """Pin the environments that would run a new revision at once. Return True when there are any."""
+    from scout import ScoutError
 
-    if isinstance(error, APIStatusError):
-        return error.status in _ABOUT_THE_FILE
-    return isinstance(error, ConfigurationError | WorkflowFileError)
+    if step.live is None or step.to is None:
+        return False
+    followers = step.live.followers(step.to)
+    for name in followers:
+        pinned = f"pinned to {step.live.revision_in(name)}, and followed the newest revision before"
+        step.outcome, step.is_repeated = Outcome.FAILED, True
+        step.warnings.append(f"it is not known whether {name} is {pinned}")
+        try:
+            workflows.set_environment(planned.id, name, revision_id=step.live.revision_in(name), **options)
+        except ScoutError as error:
+            if not _steps.may_be_done(step, error):
+                step.warnings.pop()
+            raise
+        step.warnings[-1] = f"{name} is {pinned}"
+    return bool(followers)
+
+
+def _set(step: Step, workflows: Workflows, options: dict[str, Any], outcome: Outcome) -> None:
+    """Make the environment of a step run what is stored."""
+    stored, to = step.stored, step.to
+    if stored is not None and to is not None:
+        if step.action is not Action.SET:
+            step.outcome = step.certain = Outcome.STORED
+            now = _environments.read(workflows, stored, options)
+            after = now.by_name.get(to)
+            if step.live is not None and (after is None or after.deployments != step.live.by_name[to].deployments):
+                raise ChangedError(
+                    f"revision {stored.revision_id} is stored, and not set, because {to} has been changed since the "
+                    f"plan was made: it runs {now.text(to)}"
+                )
+            step.live = step.live or now
+        step.outcome, step.is_repeated = Outcome.UNKNOWN, True
+        workflows.set_environment(stored.id, to, revision_id=stored.revision_id, **options)
+    step.outcome = outcome

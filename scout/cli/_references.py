@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 _SUFFIXES = (".yml", ".yaml", ".json")
 
 
-def add_id(parser: argparse.ArgumentParser) -> None:
+HELP = "the id of the workflow, or its key; key:NAME is always a key"
+
+
+def add_id(parser: argparse.ArgumentParser, metavar: str = "ID") -> None:
     """Add the argument that names a stored workflow."""
-    parser.add_argument("id", metavar="ID", help="the id of the workflow, or its key; key:NAME is always a key")
+    parser.add_argument("id", metavar=metavar, help=HELP)
 
 
 def reference(word: str) -> str:
@@ -32,6 +35,6 @@ def reference(word: str) -> str:
     path = Path(word)
     if path.suffix.lower() in _SUFFIXES and path.is_file():
         raise UsageError(
-            f"{word} is a file, and ID is a stored workflow; scout run runs a file, and key:{word} is meant as a key"
+            f"{word} is a file, and a stored workflow is meant; scout run runs a file, and key:{word} is meant as a key"
         )
     return f"key:{word}"

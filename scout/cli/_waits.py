@@ -52,6 +52,9 @@ class _Lines(logging.Handler):
         if wait is None:
             if record.levelno >= logging.WARNING:
                 talk(self.format(record))
+            elif (within := getattr(record, "within", None)) is not None:  # the seconds for which it asks the run log
+                cause = _cause_of(record.__dict__["error"])
+                talk(f"{cause}; the run may have started, so the run log is asked, for at most {within:g} s")
         elif self._many:
             self._say_now_and_then(_cause_of(record.__dict__["error"]))
         else:

@@ -42,15 +42,25 @@ def _show(args: argparse.Namespace) -> int:
             return code
     if args.json:
         answer_json(run.to_dict(decimals=True))
-        return _exits.DONE
+    else:
+        print_output(run)
+        print_blocks(run)
+    return _exits.DONE
+
+
+def print_output(run: Run) -> None:
+    """Print the output of a run, or why it has none."""
     if run.ok and run.output_block_id is None:
         talk(f"the run has no output block; its outputs are in --json: {', '.join(run.outputs)}")
     said = run.text if run.ok else "\n".join(run.errors) or run.text
     if said:
         answer(escape(said))
         answer("")
+
+
+def print_blocks(run: Run) -> None:
+    """Print the blocks of a run over time."""
     answer(escape(_keeping.text_of(run.timeline())))
-    return _exits.DONE
 
 
 def _read(name: str) -> Run:

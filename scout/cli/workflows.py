@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import datetime
 import re
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from scout._pictures import display_width
-from scout.cli import _checks, _connection, _execution, _exits, _references, _storing
+from scout.cli import _checks, _connection, _environments, _execution, _exits, _references, _storing
 from scout.cli._references import reference
-from scout.cli._terminal import agrees, answer, answer_array, answer_json, as_json, can_ask, escape, talk
+from scout.cli._table import Table, plain, time_of, up_to
+from scout.cli._terminal import agrees, answer, answer_array, answer_json, as_json, can_ask, talk
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from scout import Scout, StoredWorkflow, WorkflowPage, Workflows
+    from scout import Scout, StoredWorkflow, WorkflowEnvironment, Workflows
 
 DESCRIPTION = """\
 Manage and run stored workflows. Use --json in programs: tables and messages may
@@ -25,13 +25,12 @@ change.
 examples:
   scout workflows deploy workflow.yml --key hello
   scout workflows list --query hello
-  scout workflows pull hello -o workflow.yml
+  scout workflows pull wf_0011223344556677 -o workflow.yml
   scout workflows run hello --input user_message=Hi
-  scout workflows get wf_0011223344556677
+  scout workflows set-environment hello production rev_8899aabb
 """
 
 _LONGEST_NAME = 100  # bytes; file systems allow 255
-_WIDEST = 40  # columns of the terminal; a longer cell shifts the rest of its row
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,6 +80,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     each.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     _add_json(each, "print the result as one JSON object")
 
+    what = "list the revisions of a workflow, and the environments that run each"
+    each = _action(actions.add_parser, "revisions", what, _revisions, "hello", "hello --json")
+    _references.add_id(each)
+    _add_json(each, "print a JSON array, with one revision per line")
+
+    what = "give a revision a name"
+    examples = f"hello {_REVISION} shorter", f"hello {_REVISION} shorter --description 'asks for one sentence'"
+    each = _action(actions.add_parser, "rename-revision", what, _rename, *examples)
+    _references.add_id(each)
+    each.add_argument("revision", metavar="REVISION", help="the id of the revision")
+    each.add_argument("name", metavar="NAME", help="its new name")
+    each.add_argument("--description", metavar="TEXT", help="what is new in it")
+
+    what = "delete a revision"
+    examples = f"hello {_REVISION}", f"hello {_REVISION} --yes"
+    each = _action(actions.add_parser, "delete-revision", what, _delete_revision, *examples)
+    _add_change(each)
+
+    what = "show what each environment of a workflow runs"
+    each = _action(actions.add_parser, "environments", what, _environments_of, "hello", "hello --json")
+    _references.add_id(each)
+    _add_json(each, "print a JSON array, with one environment per line")
+
+    what = "set what an environment runs: a revision, or always the newest one"
+    each = _action(
+        actions.add_parser,
+        "set-environment",
+        what,
+        _set,
+        f"hello production {_REVISION}",
+        "hello development latest --yes",
+    )
+    _references.add_id(each)
+    each.add_argument("environment", metavar="ENVIRONMENT", help="the environment, such as production")
+    each.add_argument("revision", metavar="REVISION", help="the id of the revision, or latest: always the newest one")
+    each.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+
+    what = "promote a revision, as the API does; `scout promote` says which environment"
+    each = _action(actions.add_parser, "promote", what, _promote, *examples)
+    each.description = f"{each.description}\n\n{_NOT_DOCUMENTED}"
+    _add_change(each)
+
     what = "run a stored workflow and print its output"
     description = _description("run", what, f"{_ID} --input user_message=Hi", f"{_ID} --inputs inputs.yml --stream")
     each = actions.add_parser("run", help=what, description=description)
@@ -88,11 +129,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _execution.add_arguments(each)
     _connection.add_base_url(each)
     _connection.add_arguments(each)
+    each.add_argument_group("connection").add_argument(
+        "--resolve",
+        type=float,
+        metavar="SECONDS",
+        help="when the connection breaks after the run may have started: how long to ask the log for its result, "
+        "without --stream, --timeline and --session-id (default: not at all)",
+    )
     _connection.add_cassettes(each)
     each.set_defaults(handler=_run)
 
 
 _ID = "wf_0011223344556677"  # of the examples
+_REVISION = "rev_8899aabb"
+_NOT_DOCUMENTED = """\
+It is not documented which environments run a revision that is promoted in this way: look with `scout workflows
+environments`. `scout promote` and `scout workflows set-environment` change the environment that they are given."""
+
+
+def _add_change(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of an action that changes a revision, and asks."""
+    _references.add_id(parser)
+    parser.add_argument("revision", metavar="REVISION", help="the id of the revision")
+    parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
 
 
 def _description(name: str, what: str, *examples: str) -> str:
@@ -121,7 +180,7 @@ def _action(
         parser.add_argument_group(title)
     _connection.add_base_url(parser)
     _connection.add_arguments(parser)
-    parser.set_defaults(handler=handle)
+    parser.set_defaults(handler=handle, action=name)
     return parser
 
 
@@ -135,26 +194,16 @@ def _add_json(parser: argparse.ArgumentParser, what: str) -> None:
 def _list(workflows: Workflows, args: argparse.Namespace) -> int:
     names = ("query", "tags", "sort", "direction", "limit", "start_at")
     pages = workflows.list(**_connection.given(args, *names)).pages()
-    found = _up_to(args.limit, pages)
+    found = up_to(args.limit, (page.workflows for page in pages))
     if args.json:
         answer_array(each.raw for several in found for each in several)
         return _exits.DONE
-    table = _Table("ID", "KEY", "UPDATED", "NAME")
+    table = Table("ID", "KEY", "UPDATED", "NAME")
     for several in found:
         table.add(map(_row, several))
     if not table.has_rows:
         talk("there are no workflows" if args.query is None and args.tags is None else "no workflow matches")
     return _exits.DONE
-
-
-def _up_to(limit: int | None, pages: Iterable[WorkflowPage]) -> Iterator[list[StoredWorkflow]]:
-    """Yield the workflows of each page, up to a total of `limit`."""
-    for page in pages:
-        yield page.workflows[:limit]
-        if limit is not None:
-            limit -= len(page.workflows)
-            if limit <= 0:
-                return
 
 
 def _get(workflows: Workflows, args: argparse.Namespace) -> int:
@@ -167,10 +216,10 @@ def _get(workflows: Workflows, args: argparse.Namespace) -> int:
         "id": workflow_id,
         "key": key,
         "name": name,
-        "revision": _plain(workflow.revision_id) + (" (a draft)" if workflow.is_draft is True else ""),
-        "created": _time(workflow.created_at or workflow.raw.get("created_at")),
+        "revision": plain(workflow.revision_id) + (" (a draft)" if workflow.is_draft is True else ""),
+        "created": time_of(workflow.created_at or workflow.raw.get("created_at")),
         "updated": updated,
-        "blocks": ", ".join(map(_plain, _block_ids(workflow))),
+        "blocks": ", ".join(map(plain, _block_ids(workflow))),
     }
     for label, fact in facts.items():
         answer(f"{label:<9} {fact}".rstrip())
@@ -213,7 +262,7 @@ def _deploy(workflows: Workflows, args: argparse.Namespace) -> int:
         answer(as_json(facts | {"workflow_key": done.workflow.key or None}), json=True)
     else:
         what = "created" if done.created else "a new revision of" if done.changed else "nothing changed in"
-        answer(_plain(f"{what} {done.workflow_id}, revision {done.revision_id}"))
+        answer(plain(f"{what} {done.workflow_id}, revision {done.revision_id}"))
     return _exits.DONE
 
 
@@ -221,7 +270,7 @@ def _delete(workflows: Workflows, args: argparse.Namespace) -> int:
     options = _connection.given(args)
     workflow_id = reference(args.id)
     if not args.yes and not can_ask():
-        raise _exits.UsageError("delete asks on a terminal; elsewhere it needs --yes")
+        raise _exits.UsageError(f"{args.action} asks on a terminal; elsewhere it needs --yes")
     if not args.yes or workflow_id.startswith("key:"):
         found = workflows.get(workflow_id, **options)
         workflow_id = found.id  # the workflow that is shown is deleted, whichever has the key by then
@@ -233,7 +282,7 @@ def _delete(workflows: Workflows, args: argparse.Namespace) -> int:
     if args.json:
         answer(as_json({"workflow_id": workflow_id, "deleted": True, "detail": said}), json=True)
     else:
-        answer(said or f"deleted {_plain(workflow_id)}")
+        answer(said or f"deleted {plain(workflow_id)}")
     return _exits.DONE
 
 
@@ -243,6 +292,111 @@ def _is_confirmed(workflow: StoredWorkflow) -> bool:
     return agrees(f"delete {which} and its revisions?")
 
 
+# --- Revisions and environments -----------------------------------------------------------------------------------
+
+
+def _revisions(workflows: Workflows, args: argparse.Namespace) -> int:
+    options = _connection.given(args)
+    workflow_id = reference(args.id)
+    if args.json:
+        answer_array(each.raw for each in workflows.revisions(workflow_id, **options))
+        return _exits.DONE
+    stored = workflows.get(workflow_id, **options)
+    live = _environments.read(workflows, stored, options)
+    table = Table("REVISION", "UPDATED", "RUNS IN", "NAME")
+    table.add(
+        (
+            plain(each.revision_id),
+            _updated(each),
+            plain(", ".join(live.that_run(each.revision_id))),
+            plain(each.raw.get("name") or None),
+        )
+        for each in workflows.revisions(stored.id, **options)
+    )
+    if not table.has_rows:
+        talk("there are no revisions")
+    return _exits.DONE
+
+
+def _rename(workflows: Workflows, args: argparse.Namespace) -> int:
+    options = _connection.given(args, "description")
+    with _exits.interrupts_say(_storing.INTERRUPTED):
+        workflows.rename_revision(reference(args.id), args.revision, args.name, **options)
+    talk(f"renamed {args.revision}")
+    return _exits.DONE
+
+
+def _environments_of(workflows: Workflows, args: argparse.Namespace) -> int:
+    options = _connection.given(args)
+    workflow_id = reference(args.id)
+    if args.json:
+        answer_array(each.raw for each in workflows.environments(workflow_id, **options))
+        return _exits.DONE
+    live = _environments.read(workflows, workflows.get(workflow_id, **options), options)
+    table = Table("ENVIRONMENT", "RUNS", "UPDATED", "BY")
+    table.add(
+        (plain(name), plain(live.text(name)), _updated(each), plain(_environments.author(each.raw)))
+        for name, each in live.by_name.items()
+    )
+    return _exits.DONE
+
+
+def _set(workflows: Workflows, args: argparse.Namespace) -> int:
+    options = _connection.given(args)
+    is_latest = args.revision == "latest"
+    which: dict[str, Any] = {"latest": True} if is_latest else {"revision_id": args.revision}
+    what = "the newest revision, always" if is_latest else args.revision
+
+    def change(workflow_id: str) -> str:
+        workflows.set_environment(workflow_id, args.environment, **which, **options)
+        return f"{args.environment} runs {what}"
+
+    return _change(workflows, args, f"make {args.environment} of {{}} run {what}?", change)
+
+
+def _delete_revision(workflows: Workflows, args: argparse.Namespace) -> int:
+    def change(workflow_id: str) -> str:
+        said = workflows.delete_revision(workflow_id, args.revision, **_connection.given(args))
+        return said or f"deleted {args.revision}"
+
+    return _change(workflows, args, f"delete revision {args.revision} of {{}}?", change)
+
+
+def _promote(workflows: Workflows, args: argparse.Namespace) -> int:
+    def change(workflow_id: str) -> str:
+        workflows.promote(workflow_id, args.revision, **_connection.given(args))
+        return f"promoted {args.revision}"
+
+    return _change(workflows, args, f"promote revision {args.revision} of {{}}?", change)
+
+
+def _change(workflows: Workflows, args: argparse.Namespace, question: str, change: Callable[[str], str]) -> int:
+    """Show what the environments of a workflow run, ask, and make a change.
+
+    Args:
+        workflows: The stored workflows.
+        args: The arguments of the action.
+        question: The question, with `{}` for the workflow.
+        change: Makes the change of the workflow with an id, and returns a message.
+    """
+    if not args.yes and not can_ask():
+        raise _exits.UsageError(f"{args.action} asks on a terminal; elsewhere it needs --yes")
+    workflow_id = reference(args.id)
+    if not args.yes:
+        options = _connection.given(args)
+        stored = workflows.get(workflow_id, **options)
+        live = _environments.read(workflows, stored, options)
+        for name in live.by_name:
+            talk(f"{name} runs {live.text(name)}")
+        if not agrees(question.format(" ".join(filter(None, [plain(stored.id), plain(stored.key)])))):
+            talk("nothing was changed")
+            return _exits.USAGE
+        workflow_id = stored.id  # the workflow that was shown is changed, whichever has the key by then
+    with _exits.interrupts_say(_storing.INTERRUPTED):
+        answer(plain(change(workflow_id)))
+    return _exits.DONE
+
+
 def _run(args: argparse.Namespace) -> int:
     def stored(client: Scout) -> Workflows:
         return client.workflows
@@ -250,44 +404,33 @@ def _run(args: argparse.Namespace) -> int:
     def connect() -> Scout:
         return _connection.connect(args, transport=_connection.transport(args))
 
-    return _execution.carry_out(args, lambda: reference(args.id), connect, stored)
+    if args.resolve is None:
+        if args.session_id is None and args.record is None and args.replay is None:
+            args.session_id = f"scout-cli-{uuid.uuid4().hex}"  # so that a run can be found after Ctrl-C
+    elif args.stream or args.timeline is not None or args.session_id is not None:
+        raise _exits.UsageError(
+            "--resolve goes without --stream, --timeline and --session-id: those need `scout runs find`"
+        )
+    return _execution.carry_out(args, lambda: reference(args.id), connect, stored, "resolve")
 
 
 # --- Output -------------------------------------------------------------------------------------------------------
 
 
-class _Table:
-    """A table that is printed page by page, so that a long list begins at once. Columns can grow with each page."""
-
-    def __init__(self, *heading: str) -> None:
-        self._heading = heading
-        self._widths = [0] * len(heading)
-        self.has_rows = False
-
-    def add(self, rows: Iterable[tuple[str, ...]]) -> None:
-        """Print rows."""
-        new = list(rows)
-        if not new:
-            return
-        if not self.has_rows:
-            new.insert(0, self._heading)
-            self.has_rows = True
-        for place, width in enumerate(self._widths):
-            self._widths[place] = max(width, *(min(display_width(row[place]), _WIDEST) for row in new), 0)
-        for row in new:
-            cells = (cell + " " * (width - display_width(cell)) for cell, width in zip(row, self._widths, strict=True))
-            answer("  ".join(cells).rstrip())
-
-
 def _row(workflow: StoredWorkflow) -> tuple[str, str, str, str]:
     """Return id, key, time of the last change, and name: empty for a missing value, unexpected values unchanged."""
     return (
-        _plain(workflow.id),
-        _plain(workflow.raw.get("workflow_key") or None),
-        _time(workflow.last_updated_at or workflow.raw.get("last_updated_at"))
-        + (" (draft)" if workflow.is_draft is True else ""),
-        _plain(workflow.config.get("workflow_display_name") or None),
+        plain(workflow.id),
+        plain(workflow.raw.get("workflow_key") or None),
+        _updated(workflow),
+        plain(workflow.config.get("workflow_display_name") or None),
     )
+
+
+def _updated(stored: StoredWorkflow | WorkflowEnvironment) -> str:
+    """Return the time of the last change, and whether it is a draft."""
+    time = time_of(stored.last_updated_at or stored.raw.get("last_updated_at"))
+    return time + (" (draft)" if getattr(stored, "is_draft", None) is True else "")
 
 
 def _block_ids(workflow: StoredWorkflow) -> list[object]:
@@ -298,21 +441,8 @@ def _block_ids(workflow: StoredWorkflow) -> list[object]:
     return [cast("Mapping[str, Any]", block).get("block_id") for block in found if isinstance(block, dict)]
 
 
-def _time(value: object) -> str:
-    """Return a time to the second, in the time zone of the server; anything else as `_plain`."""
-    if isinstance(value, datetime.datetime):
-        return value.isoformat(sep=" ", timespec="seconds")
-    return _plain(value or None)
-
-
-def _plain(value: object) -> str:
-    """Return a value of the server as one line: empty for `None`, JSON for a value that is not text."""
-    text = value if isinstance(value, str) else "" if value is None else as_json(value)
-    return escape(" ".join(text.split()))
-
-
 def _file_name(workflow: StoredWorkflow) -> str:
     """Return the name of a file in this folder for a workflow, whatever its key contains."""
-    plain = re.sub(r"[^\w.-]+", "-", _plain(workflow.key or workflow.id)).strip(".-")
-    short = plain.encode()[:_LONGEST_NAME].decode(errors="ignore")
+    name = re.sub(r"[^\w.-]+", "-", plain(workflow.key or workflow.id)).strip(".-")
+    short = name.encode()[:_LONGEST_NAME].decode(errors="ignore")
     return f"{short or 'workflow'}.yml"

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from .http_validation_error import HttpValidationError
     from .identity import Identity
     from .json_object import JsonObject
-    from .list_run_logs_response_200 import ListRunLogsResponse200
     from .list_workflow_environments_response import ListWorkflowEnvironmentsResponse
     from .list_workflow_revisions_response import ListWorkflowRevisionsResponse
     from .list_workflows_response import ListWorkflowsResponse
@@ -51,7 +50,7 @@ if TYPE_CHECKING:
     from .revision_lookup import RevisionLookup
     from .run_log import RunLog
     from .run_log_block import RunLogBlock
-    from .run_log_blocks_type_0 import RunLogBlocksType0
+    from .run_log_blocks import RunLogBlocks
     from .run_log_page_end import RunLogPageEnd
     from .select_option_item import SelectOptionItem
     from .stop_reason import StopReason
@@ -110,7 +109,6 @@ _MODULES = {
     "HttpValidationError": ".http_validation_error",
     "Identity": ".identity",
     "JsonObject": ".json_object",
-    "ListRunLogsResponse200": ".list_run_logs_response_200",
     "ListWorkflowEnvironmentsResponse": ".list_workflow_environments_response",
     "ListWorkflowRevisionsResponse": ".list_workflow_revisions_response",
     "ListWorkflowsResponse": ".list_workflows_response",
@@ -124,7 +122,7 @@ _MODULES = {
     "RevisionLookup": ".revision_lookup",
     "RunLog": ".run_log",
     "RunLogBlock": ".run_log_block",
-    "RunLogBlocksType0": ".run_log_blocks_type_0",
+    "RunLogBlocks": ".run_log_blocks",
     "RunLogPageEnd": ".run_log_page_end",
     "SelectOptionItem": ".select_option_item",
     "StopReason": ".stop_reason",
@@ -184,7 +182,6 @@ __all__ = (
     "HttpValidationError",
     "Identity",
     "JsonObject",
-    "ListRunLogsResponse200",
     "ListWorkflowEnvironmentsResponse",
     "ListWorkflowRevisionsResponse",
     "ListWorkflowsResponse",
@@ -198,7 +195,7 @@ __all__ = (
     "RevisionLookup",
     "RunLog",
     "RunLogBlock",
-    "RunLogBlocksType0",
+    "RunLogBlocks",
     "RunLogPageEnd",
     "SelectOptionItem",
     "StopReason",

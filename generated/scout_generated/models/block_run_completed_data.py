@@ -36,7 +36,7 @@ class BlockRunCompletedData:
     session_id: None | str | Unset = UNSET
     """ The session of the run. """
     cost: float | None | str | Unset = UNSET
-    """ What the block cost the service. """
+    """ What the block cost; its relation to `price` is not documented. """
     price: float | None | str | Unset = UNSET
     """ What it cost, as a number or as decimal text. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)

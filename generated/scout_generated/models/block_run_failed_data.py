@@ -40,7 +40,7 @@ class BlockRunFailedData:
     status_code: int | None | Unset = UNSET
     """ The status of the error, in the manner of HTTP. """
     cost: float | None | str | Unset = UNSET
-    """ What the block cost the service. """
+    """ What the block cost; its relation to `price` is not documented. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -30,7 +30,8 @@ class BlockStateUpdatedData:
     """ The block. """
     block_type: None | str | Unset = UNSET
     """ What kind of block it is; usually its archetype id. """
-    update_type: None | Unset | UpdateType = UNSET
+    update_type: None | str | Unset | UpdateType = UNSET
+    """ Whether it adds to what the block has shown, or replaces it. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -102,7 +103,7 @@ class BlockStateUpdatedData:
 
         block_type: None | str | Unset = _pop("block_type", UNSET)
 
-        update_type: None | Unset | UpdateType = _pop("update_type", UNSET)
+        update_type: None | str | Unset | UpdateType = _pop("update_type", UNSET)
 
         block_state_updated_data = cls(
             update_data,

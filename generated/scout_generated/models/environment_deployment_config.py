@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..models.revision_lookup import RevisionLookup, check_revision_lookup
+from ..models.revision_lookup import RevisionLookup
 from ..types import UNSET, Unset, in_order
 
 T = TypeVar("T", bound="EnvironmentDeploymentConfig")
@@ -16,8 +16,8 @@ T = TypeVar("T", bound="EnvironmentDeploymentConfig")
 class EnvironmentDeploymentConfig:
     """What an environment runs."""
 
-    revision_lookup: RevisionLookup
-    """ How the revision is chosen. `latest` is the newest one, `revision_id` the one with that id. """
+    revision_lookup: RevisionLookup | str
+    """ How the revision is chosen. Other values than these may come. """
     revision_id: None | str | Unset = UNSET
     """ The revision to which requests go, when `revision_lookup` is `revision_id`. """
     traffic: int | None | Unset = UNSET
@@ -26,7 +26,11 @@ class EnvironmentDeploymentConfig:
     _order: tuple[str, ...] = _attrs_field(init=False, default=(), eq=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        revision_lookup: str = self.revision_lookup
+        revision_lookup: str
+        if isinstance(self.revision_lookup, str):
+            revision_lookup = self.revision_lookup
+        else:
+            revision_lookup = self.revision_lookup
 
         revision_id: None | str | Unset
         if isinstance(self.revision_id, Unset):
@@ -58,7 +62,7 @@ class EnvironmentDeploymentConfig:
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
         _pop = d.pop
-        revision_lookup = check_revision_lookup(_pop("revision_lookup"))
+        revision_lookup: RevisionLookup | str = _pop("revision_lookup")
 
         revision_id: None | str | Unset = _pop("revision_id", UNSET)
 

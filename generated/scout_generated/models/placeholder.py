@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..models.placeholder_type import PlaceholderType, check_placeholder_type
+from ..models.placeholder_type import PlaceholderType
 from ..types import UNSET, Unset, in_order, know_names
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ class Placeholder:
 
     block_id: str
     """ The id the block will have. """
-    type_: PlaceholderType
-    """ What a placeholder stands for. """
+    type_: PlaceholderType | str
+    """ What it stands for. """
     ui: NodeUi | None | Unset = UNSET
     """ Where it stands on the canvas. """
     dependencies: list[Dependency] | None | Unset = UNSET
@@ -35,7 +35,11 @@ class Placeholder:
     def to_dict(self) -> dict[str, Any]:
         block_id = self.block_id
 
-        type_: str = self.type_
+        type_: str
+        if isinstance(self.type_, str):
+            type_ = self.type_
+        else:
+            type_ = self.type_
 
         ui: dict[str, Any] | None | Unset
         if isinstance(self.ui, Unset):
@@ -78,7 +82,7 @@ class Placeholder:
         _pop = d.pop
         block_id = _pop("block_id")
 
-        type_ = check_placeholder_type(_pop("type"))
+        type_: PlaceholderType | str = _pop("type")
 
         def _parse_ui(data: object) -> NodeUi | None | Unset:
             if data is None:

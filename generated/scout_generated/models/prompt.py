@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..models.prompt_role import PromptRole, check_prompt_role
+from ..models.prompt_role import PromptRole
 from ..types import in_order
 
 T = TypeVar("T", bound="Prompt")
@@ -18,7 +18,7 @@ class Prompt:
 
     id: str
     """ The id of the message. """
-    role: PromptRole
+    role: PromptRole | str
     """ Who speaks. """
     content: str
     """ What is said; a template. """
@@ -28,7 +28,11 @@ class Prompt:
     def to_dict(self) -> dict[str, Any]:
         id = self.id
 
-        role: str = self.role
+        role: str
+        if isinstance(self.role, str):
+            role = self.role
+        else:
+            role = self.role
 
         content = self.content
 
@@ -50,7 +54,7 @@ class Prompt:
         _pop = d.pop
         id = _pop("id")
 
-        role = check_prompt_role(_pop("role"))
+        role: PromptRole | str = _pop("role")
 
         content = _pop("content")
 

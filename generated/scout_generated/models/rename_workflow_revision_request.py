@@ -18,7 +18,7 @@ class RenameWorkflowRevisionRequest:
     name: str
     """ The name. """
     description: None | str | Unset = UNSET
-    """ What is new in it. """
+    """ Its description. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
     _order: tuple[str, ...] = _attrs_field(init=False, default=(), eq=False, repr=False)
 

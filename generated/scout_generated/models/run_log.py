@@ -10,7 +10,7 @@ from attrs import field as _attrs_field
 from ..types import UNSET, Unset, in_order, know_names
 
 if TYPE_CHECKING:
-    from ..models.run_log_blocks_type_0 import RunLogBlocksType0
+    from ..models.run_log_blocks import RunLogBlocks
 
 
 T = TypeVar("T", bound="RunLog")
@@ -37,10 +37,10 @@ class RunLog:
     gcs_log_path: None | str | Unset = UNSET
     """ Where the server keeps the log. """
     message: None | str | Unset = UNSET
-    """ Why it failed; empty otherwise. """
+    """ Why it failed, presumably; empty otherwise. """
     cost: float | None | str | Unset = UNSET
     """ What the run cost. """
-    blocks: None | RunLogBlocksType0 | Unset = UNSET
+    blocks: None | RunLogBlocks | Unset = UNSET
     """ Its blocks, by their ids. """
     output: Any | Unset = UNSET
     """ The result of the run. """
@@ -109,7 +109,7 @@ class RunLog:
         blocks: dict[str, Any] | None | Unset
         if isinstance(self.blocks, Unset):
             blocks = UNSET
-        elif isinstance(self.blocks, RunLogBlocksType0):
+        elif isinstance(self.blocks, RunLogBlocks):
             blocks = self.blocks.to_dict()
         else:
             blocks = self.blocks
@@ -199,7 +199,7 @@ class RunLog:
 
         cost: float | None | str | Unset = _pop("cost", UNSET)
 
-        def _parse_blocks(data: object) -> None | RunLogBlocksType0 | Unset:
+        def _parse_blocks(data: object) -> None | RunLogBlocks | Unset:
             if data is None:
                 return data
             if isinstance(data, Unset):
@@ -207,12 +207,12 @@ class RunLog:
             try:
                 if not isinstance(data, dict):
                     raise TypeError()
-                blocks_type_0 = RunLogBlocksType0.from_dict(data)
+                blocks_type_0 = RunLogBlocks.from_dict(data)
 
                 return blocks_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
-            return cast(None | RunLogBlocksType0 | Unset, data)
+            return cast(None | RunLogBlocks | Unset, data)
 
         blocks = _parse_blocks(_pop("blocks", UNSET))
 
@@ -293,6 +293,6 @@ class RunLog:
         return key in self.additional_properties
 
 
-from ..models.run_log_blocks_type_0 import RunLogBlocksType0  # noqa: E402
+from ..models.run_log_blocks import RunLogBlocks  # noqa: E402
 
 know_names(RunLog, globals())

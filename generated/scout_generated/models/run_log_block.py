@@ -41,7 +41,7 @@ class RunLogBlock:
     status: None | str | Unset = UNSET
     """ How far it has come. """
     message: None | str | Unset = UNSET
-    """ Why it failed. """
+    """ Why it failed, presumably. """
     cost: float | None | str | Unset = UNSET
     """ What it cost. """
     elapsed_time_ms: int | None | Unset = UNSET

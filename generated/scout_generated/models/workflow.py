@@ -32,7 +32,7 @@ class Workflow:
     is_draft: bool | None | Unset = UNSET
     """ Whether this state is saved and not deployed. """
     created_at: datetime.datetime | None | Unset = UNSET
-    """ When the workflow was stored first. """
+    """ When it was stored first. """
     last_updated_at: datetime.datetime | None | Unset = UNSET
     """ When it was changed last. """
     created_by: Identity | None | Unset = UNSET

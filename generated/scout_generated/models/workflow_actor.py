@@ -18,7 +18,8 @@ class WorkflowActor:
 
     id: None | str | Unset = UNSET
     """ The id of the actor. """
-    type_: ActorType | None | Unset = UNSET
+    type_: ActorType | None | str | Unset = UNSET
+    """ What kind of actor it is. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
     _order: tuple[str, ...] = _attrs_field(init=False, default=(), eq=False, repr=False)
 
@@ -53,7 +54,7 @@ class WorkflowActor:
         _pop = d.pop
         id: None | str | Unset = _pop("id", UNSET)
 
-        type_: ActorType | None | Unset = _pop("type", UNSET)
+        type_: ActorType | None | str | Unset = _pop("type", UNSET)
 
         workflow_actor = cls(
             id,

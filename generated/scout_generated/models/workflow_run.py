@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..models.stop_reason import StopReason, check_stop_reason
+from ..models.stop_reason import StopReason
 from ..types import UNSET, Unset, in_order, know_names
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ T = TypeVar("T", bound="WorkflowRun")
 class WorkflowRun:
     """What a run left behind."""
 
-    stop_reason: StopReason
-    """ How a run ended. """
+    stop_reason: StopReason | str
+    """ How the run ended. Other values than these may come. """
     state: JsonObject | None | Unset = UNSET
     """ What each block gave, by block id: usually an object whose `output` is the result. `inputs` and names that
     begin with two underscores are the server's own. """
@@ -35,7 +35,11 @@ class WorkflowRun:
     _order: tuple[str, ...] = _attrs_field(init=False, default=(), eq=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        stop_reason: str = self.stop_reason
+        stop_reason: str
+        if isinstance(self.stop_reason, str):
+            stop_reason = self.stop_reason
+        else:
+            stop_reason = self.stop_reason
 
         state: dict[str, Any] | None | Unset
         if isinstance(self.state, Unset):
@@ -88,7 +92,7 @@ class WorkflowRun:
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
         _pop = d.pop
-        stop_reason = check_stop_reason(_pop("stop_reason"))
+        stop_reason: StopReason | str = _pop("stop_reason")
 
         def _parse_state(data: object) -> JsonObject | None | Unset:
             if data is None:

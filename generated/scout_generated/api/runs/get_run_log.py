@@ -134,8 +134,6 @@ def sync_detailed(
     """Get the log of one run
 
      Gives the log of the run that `workflow_run_id` or `session_id` names. One of the two is needed.
-    Which
-    run it is when a session has several is not documented, nor what the answer is when there is none.
 
     Args:
         workflow_id (str):
@@ -173,8 +171,6 @@ def sync(
     """Get the log of one run
 
      Gives the log of the run that `workflow_run_id` or `session_id` names. One of the two is needed.
-    Which
-    run it is when a session has several is not documented, nor what the answer is when there is none.
 
     Args:
         workflow_id (str):
@@ -207,8 +203,6 @@ async def asyncio_detailed(
     """Get the log of one run
 
      Gives the log of the run that `workflow_run_id` or `session_id` names. One of the two is needed.
-    Which
-    run it is when a session has several is not documented, nor what the answer is when there is none.
 
     Args:
         workflow_id (str):
@@ -244,8 +238,6 @@ async def asyncio(
     """Get the log of one run
 
      Gives the log of the run that `workflow_run_id` or `session_id` names. One of the two is needed.
-    Which
-    run it is when a session has several is not documented, nor what the answer is when there is none.
 
     Args:
         workflow_id (str):

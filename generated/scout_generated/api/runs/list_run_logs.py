@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ... import errors
 from ...types import UNSET, Response, Unset, http_status
@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from ...client import AuthenticatedClient, Client
     from ...models.error_body import ErrorBody
     from ...models.http_validation_error import HttpValidationError
-    from ...models.list_run_logs_response_200 import ListRunLogsResponse200
 
 
 def get_kwargs(
@@ -92,14 +91,12 @@ def get_kwargs(
 
 def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> ErrorBody | HttpValidationError | ListRunLogsResponse200 | None:
+) -> Any | ErrorBody | HttpValidationError | None:
     from ...models.error_body import ErrorBody
     from ...models.http_validation_error import HttpValidationError
-    from ...models.list_run_logs_response_200 import ListRunLogsResponse200
 
     if response.status_code == 200:
-        response_200 = ListRunLogsResponse200.from_dict(response.text)
-
+        response_200 = cast(Any, None)
         return response_200
 
     if response.status_code == 400:
@@ -150,7 +147,7 @@ def _parse_response(
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[ErrorBody | HttpValidationError | ListRunLogsResponse200]:
+) -> Response[Any | ErrorBody | HttpValidationError]:
     try:
         parsed = _parse_response(client=client, response=response)
     except (AttributeError, KeyError, TypeError, ValueError):
@@ -175,7 +172,7 @@ def sync_detailed(
     status: None | str | Unset = UNSET,
     cursor: None | str | Unset = UNSET,
     summary_only: bool | None | Unset = UNSET,
-) -> Response[ErrorBody | HttpValidationError | ListRunLogsResponse200]:
+) -> Response[Any | ErrorBody | HttpValidationError]:
     """List the runs of a workflow, page by page
 
      Gives one page of the logs of the runs of a stored workflow, as a stream of server-sent events with
@@ -197,7 +194,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ErrorBody | HttpValidationError | ListRunLogsResponse200]
+        Response[Any | ErrorBody | HttpValidationError]
     """
 
     kwargs = get_kwargs(
@@ -229,7 +226,7 @@ def sync(
     status: None | str | Unset = UNSET,
     cursor: None | str | Unset = UNSET,
     summary_only: bool | None | Unset = UNSET,
-) -> ErrorBody | HttpValidationError | ListRunLogsResponse200 | None:
+) -> Any | ErrorBody | HttpValidationError | None:
     """List the runs of a workflow, page by page
 
      Gives one page of the logs of the runs of a stored workflow, as a stream of server-sent events with
@@ -251,7 +248,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorBody | HttpValidationError | ListRunLogsResponse200
+        Any | ErrorBody | HttpValidationError
     """
 
     return sync_detailed(
@@ -278,7 +275,7 @@ async def asyncio_detailed(
     status: None | str | Unset = UNSET,
     cursor: None | str | Unset = UNSET,
     summary_only: bool | None | Unset = UNSET,
-) -> Response[ErrorBody | HttpValidationError | ListRunLogsResponse200]:
+) -> Response[Any | ErrorBody | HttpValidationError]:
     """List the runs of a workflow, page by page
 
      Gives one page of the logs of the runs of a stored workflow, as a stream of server-sent events with
@@ -300,7 +297,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ErrorBody | HttpValidationError | ListRunLogsResponse200]
+        Response[Any | ErrorBody | HttpValidationError]
     """
 
     kwargs = get_kwargs(
@@ -330,7 +327,7 @@ async def asyncio(
     status: None | str | Unset = UNSET,
     cursor: None | str | Unset = UNSET,
     summary_only: bool | None | Unset = UNSET,
-) -> ErrorBody | HttpValidationError | ListRunLogsResponse200 | None:
+) -> Any | ErrorBody | HttpValidationError | None:
     """List the runs of a workflow, page by page
 
      Gives one page of the logs of the runs of a stored workflow, as a stream of server-sent events with
@@ -352,7 +349,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorBody | HttpValidationError | ListRunLogsResponse200
+        Any | ErrorBody | HttpValidationError
     """
 
     return (

@@ -129,8 +129,8 @@ def sync_detailed(
 ) -> Response[ErrorBody | HttpValidationError | WorkflowResponse]:
     """Store a new workflow
 
-     Stores a config as a new workflow with one revision. There is no idempotency key: sending the
-    request again without a `workflow_key` stores another workflow.
+     Stores a config as a new workflow. There is no idempotency key: sending the request again without
+    a `workflow_key` stores another workflow.
 
     Args:
         workflow_key (None | str | Unset):
@@ -165,8 +165,8 @@ def sync(
 ) -> ErrorBody | HttpValidationError | WorkflowResponse | None:
     """Store a new workflow
 
-     Stores a config as a new workflow with one revision. There is no idempotency key: sending the
-    request again without a `workflow_key` stores another workflow.
+     Stores a config as a new workflow. There is no idempotency key: sending the request again without
+    a `workflow_key` stores another workflow.
 
     Args:
         workflow_key (None | str | Unset):
@@ -196,8 +196,8 @@ async def asyncio_detailed(
 ) -> Response[ErrorBody | HttpValidationError | WorkflowResponse]:
     """Store a new workflow
 
-     Stores a config as a new workflow with one revision. There is no idempotency key: sending the
-    request again without a `workflow_key` stores another workflow.
+     Stores a config as a new workflow. There is no idempotency key: sending the request again without
+    a `workflow_key` stores another workflow.
 
     Args:
         workflow_key (None | str | Unset):
@@ -230,8 +230,8 @@ async def asyncio(
 ) -> ErrorBody | HttpValidationError | WorkflowResponse | None:
     """Store a new workflow
 
-     Stores a config as a new workflow with one revision. There is no idempotency key: sending the
-    request again without a `workflow_key` stores another workflow.
+     Stores a config as a new workflow. There is no idempotency key: sending the request again without
+    a `workflow_key` stores another workflow.
 
     Args:
         workflow_key (None | str | Unset):

@@ -110,7 +110,7 @@ def sync_detailed(
 ) -> Response[DeleteWorkflowResponse | ErrorBody | HttpValidationError]:
     """Delete a workflow
 
-     Deletes the workflow and its revisions.
+     Deletes the workflow.
 
     Args:
         workflow_id (str):
@@ -141,7 +141,7 @@ def sync(
 ) -> DeleteWorkflowResponse | ErrorBody | HttpValidationError | None:
     """Delete a workflow
 
-     Deletes the workflow and its revisions.
+     Deletes the workflow.
 
     Args:
         workflow_id (str):
@@ -167,7 +167,7 @@ async def asyncio_detailed(
 ) -> Response[DeleteWorkflowResponse | ErrorBody | HttpValidationError]:
     """Delete a workflow
 
-     Deletes the workflow and its revisions.
+     Deletes the workflow.
 
     Args:
         workflow_id (str):
@@ -196,7 +196,7 @@ async def asyncio(
 ) -> DeleteWorkflowResponse | ErrorBody | HttpValidationError | None:
     """Delete a workflow
 
-     Deletes the workflow and its revisions.
+     Deletes the workflow.
 
     Args:
         workflow_id (str):

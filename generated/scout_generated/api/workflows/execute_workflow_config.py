@@ -273,7 +273,7 @@ def sync_detailed(
 ]:
     """Run a workflow config that is sent with the request
 
-     Runs the workflow in `workflow_config` once, with the given `inputs`. The config is not stored.
+     Runs the workflow in `workflow_config` once, with the given `inputs`.
 
     With `streaming: false` the answer is one JSON object when the run has ended. A run that failed
     is also answered with status 200: look at `run.stop_reason`. With `streaming: true` the answer
@@ -332,7 +332,7 @@ def sync(
 ):
     """Run a workflow config that is sent with the request
 
-     Runs the workflow in `workflow_config` once, with the given `inputs`. The config is not stored.
+     Runs the workflow in `workflow_config` once, with the given `inputs`.
 
     With `streaming: false` the answer is one JSON object when the run has ended. A run that failed
     is also answered with status 200: look at `run.stop_reason`. With `streaming: true` the answer
@@ -385,7 +385,7 @@ async def asyncio_detailed(
 ]:
     """Run a workflow config that is sent with the request
 
-     Runs the workflow in `workflow_config` once, with the given `inputs`. The config is not stored.
+     Runs the workflow in `workflow_config` once, with the given `inputs`.
 
     With `streaming: false` the answer is one JSON object when the run has ended. A run that failed
     is also answered with status 200: look at `run.stop_reason`. With `streaming: true` the answer
@@ -442,7 +442,7 @@ async def asyncio(
 ):
     """Run a workflow config that is sent with the request
 
-     Runs the workflow in `workflow_config` once, with the given `inputs`. The config is not stored.
+     Runs the workflow in `workflow_config` once, with the given `inputs`.
 
     With `streaming: false` the answer is one JSON object when the run has ended. A run that failed
     is also answered with status 200: look at `run.stop_reason`. With `streaming: true` the answer

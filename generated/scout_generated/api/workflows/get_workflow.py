@@ -110,7 +110,7 @@ def sync_detailed(
 ) -> Response[ErrorBody | HttpValidationError | WorkflowResponse]:
     """Get a workflow by its id
 
-     Gives the newest saved state of the workflow.
+     Gives the workflow and its config.
 
     Args:
         workflow_id (str):
@@ -141,7 +141,7 @@ def sync(
 ) -> ErrorBody | HttpValidationError | WorkflowResponse | None:
     """Get a workflow by its id
 
-     Gives the newest saved state of the workflow.
+     Gives the workflow and its config.
 
     Args:
         workflow_id (str):
@@ -167,7 +167,7 @@ async def asyncio_detailed(
 ) -> Response[ErrorBody | HttpValidationError | WorkflowResponse]:
     """Get a workflow by its id
 
-     Gives the newest saved state of the workflow.
+     Gives the workflow and its config.
 
     Args:
         workflow_id (str):
@@ -196,7 +196,7 @@ async def asyncio(
 ) -> ErrorBody | HttpValidationError | WorkflowResponse | None:
     """Get a workflow by its id
 
-     Gives the newest saved state of the workflow.
+     Gives the workflow and its config.
 
     Args:
         workflow_id (str):

@@ -110,8 +110,7 @@ def sync_detailed(
 ) -> Response[ErrorBody | HttpValidationError | ListWorkflowRevisionsResponse]:
     """List the revisions of a workflow
 
-     Gives all revisions of the workflow at once. A revision is made when a workflow is deployed, not
-    when a
+     Gives the revisions of the workflow. A revision is made when a workflow is deployed, not when a
     draft is saved.
 
     Args:
@@ -143,8 +142,7 @@ def sync(
 ) -> ErrorBody | HttpValidationError | ListWorkflowRevisionsResponse | None:
     """List the revisions of a workflow
 
-     Gives all revisions of the workflow at once. A revision is made when a workflow is deployed, not
-    when a
+     Gives the revisions of the workflow. A revision is made when a workflow is deployed, not when a
     draft is saved.
 
     Args:
@@ -171,8 +169,7 @@ async def asyncio_detailed(
 ) -> Response[ErrorBody | HttpValidationError | ListWorkflowRevisionsResponse]:
     """List the revisions of a workflow
 
-     Gives all revisions of the workflow at once. A revision is made when a workflow is deployed, not
-    when a
+     Gives the revisions of the workflow. A revision is made when a workflow is deployed, not when a
     draft is saved.
 
     Args:
@@ -202,8 +199,7 @@ async def asyncio(
 ) -> ErrorBody | HttpValidationError | ListWorkflowRevisionsResponse | None:
     """List the revisions of a workflow
 
-     Gives all revisions of the workflow at once. A revision is made when a workflow is deployed, not
-    when a
+     Gives the revisions of the workflow. A revision is made when a workflow is deployed, not when a
     draft is saved.
 
     Args:

@@ -113,7 +113,7 @@ def sync_detailed(
 ) -> Response[ErrorBody | HttpValidationError | WorkflowRevisionResponse]:
     """Promote a revision
 
-     Makes a revision the current one. What that means for each environment is not documented.
+     Promotes the revision. What that changes in each environment is not documented.
 
     Args:
         workflow_id (str):
@@ -147,7 +147,7 @@ def sync(
 ) -> ErrorBody | HttpValidationError | WorkflowRevisionResponse | None:
     """Promote a revision
 
-     Makes a revision the current one. What that means for each environment is not documented.
+     Promotes the revision. What that changes in each environment is not documented.
 
     Args:
         workflow_id (str):
@@ -176,7 +176,7 @@ async def asyncio_detailed(
 ) -> Response[ErrorBody | HttpValidationError | WorkflowRevisionResponse]:
     """Promote a revision
 
-     Makes a revision the current one. What that means for each environment is not documented.
+     Promotes the revision. What that changes in each environment is not documented.
 
     Args:
         workflow_id (str):
@@ -208,7 +208,7 @@ async def asyncio(
 ) -> ErrorBody | HttpValidationError | WorkflowRevisionResponse | None:
     """Promote a revision
 
-     Makes a revision the current one. What that means for each environment is not documented.
+     Promotes the revision. What that changes in each environment is not documented.
 
     Args:
         workflow_id (str):

@@ -123,7 +123,7 @@ def sync_detailed(
 ) -> Response[ErrorBody | HttpValidationError | WorkflowRevisionResponse]:
     """Give a revision a name
 
-     Sets the name of a revision, and the description of it. Its config stays as it is.
+     Sets the name of a revision, and the description of it.
 
     Args:
         workflow_id (str):
@@ -160,7 +160,7 @@ def sync(
 ) -> ErrorBody | HttpValidationError | WorkflowRevisionResponse | None:
     """Give a revision a name
 
-     Sets the name of a revision, and the description of it. Its config stays as it is.
+     Sets the name of a revision, and the description of it.
 
     Args:
         workflow_id (str):
@@ -192,7 +192,7 @@ async def asyncio_detailed(
 ) -> Response[ErrorBody | HttpValidationError | WorkflowRevisionResponse]:
     """Give a revision a name
 
-     Sets the name of a revision, and the description of it. Its config stays as it is.
+     Sets the name of a revision, and the description of it.
 
     Args:
         workflow_id (str):
@@ -227,7 +227,7 @@ async def asyncio(
 ) -> ErrorBody | HttpValidationError | WorkflowRevisionResponse | None:
     """Give a revision a name
 
-     Sets the name of a revision, and the description of it. Its config stays as it is.
+     Sets the name of a revision, and the description of it.
 
     Args:
         workflow_id (str):

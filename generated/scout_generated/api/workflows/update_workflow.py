@@ -118,7 +118,7 @@ def sync_detailed(
     client: AuthenticatedClient,
     body: WorkflowConfig,
 ) -> Response[ErrorBody | HttpValidationError | WorkflowResponse]:
-    """Replace the saved state of a workflow
+    """Update a workflow
 
      Saves a config as the newest state of the workflow.
 
@@ -153,7 +153,7 @@ def sync(
     client: AuthenticatedClient,
     body: WorkflowConfig,
 ) -> ErrorBody | HttpValidationError | WorkflowResponse | None:
-    """Replace the saved state of a workflow
+    """Update a workflow
 
      Saves a config as the newest state of the workflow.
 
@@ -183,7 +183,7 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     body: WorkflowConfig,
 ) -> Response[ErrorBody | HttpValidationError | WorkflowResponse]:
-    """Replace the saved state of a workflow
+    """Update a workflow
 
      Saves a config as the newest state of the workflow.
 
@@ -216,7 +216,7 @@ async def asyncio(
     client: AuthenticatedClient,
     body: WorkflowConfig,
 ) -> ErrorBody | HttpValidationError | WorkflowResponse | None:
-    """Replace the saved state of a workflow
+    """Update a workflow
 
      Saves a config as the newest state of the workflow.
 

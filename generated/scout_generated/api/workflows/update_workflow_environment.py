@@ -123,7 +123,7 @@ def sync_detailed(
 ) -> Response[ErrorBody | HttpValidationError | UpdateWorkflowEnvironmentResponse]:
     """Set what an environment runs
 
-     Replaces the deployments of an environment, its name and its description.
+     Sets the deployments of an environment, its name and its description.
 
     Args:
         workflow_id (str):
@@ -160,7 +160,7 @@ def sync(
 ) -> ErrorBody | HttpValidationError | UpdateWorkflowEnvironmentResponse | None:
     """Set what an environment runs
 
-     Replaces the deployments of an environment, its name and its description.
+     Sets the deployments of an environment, its name and its description.
 
     Args:
         workflow_id (str):
@@ -192,7 +192,7 @@ async def asyncio_detailed(
 ) -> Response[ErrorBody | HttpValidationError | UpdateWorkflowEnvironmentResponse]:
     """Set what an environment runs
 
-     Replaces the deployments of an environment, its name and its description.
+     Sets the deployments of an environment, its name and its description.
 
     Args:
         workflow_id (str):
@@ -227,7 +227,7 @@ async def asyncio(
 ) -> ErrorBody | HttpValidationError | UpdateWorkflowEnvironmentResponse | None:
     """Set what an environment runs
 
-     Replaces the deployments of an environment, its name and its description.
+     Sets the deployments of an environment, its name and its description.
 
     Args:
         workflow_id (str):

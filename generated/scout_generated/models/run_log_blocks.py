@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from ..models.run_log_block import RunLogBlock
 
 
-T = TypeVar("T", bound="RunLogBlocksType0")
+T = TypeVar("T", bound="RunLogBlocks")
 
 
 @_attrs_define
-class RunLogBlocksType0:
+class RunLogBlocks:
+    """The blocks of a run, by their ids."""
+
     additional_properties: dict[str, RunLogBlock] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -31,7 +33,7 @@ class RunLogBlocksType0:
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
         _pop = d.pop
-        run_log_blocks_type_0 = cls()
+        run_log_blocks = cls()
 
         additional_properties = {}
         for prop_name, prop_dict in d.items():
@@ -39,8 +41,8 @@ class RunLogBlocksType0:
 
             additional_properties[prop_name] = additional_property
 
-        run_log_blocks_type_0.additional_properties = additional_properties
-        return run_log_blocks_type_0
+        run_log_blocks.additional_properties = additional_properties
+        return run_log_blocks
 
     @property
     def additional_keys(self) -> list[str]:
@@ -61,4 +63,4 @@ class RunLogBlocksType0:
 
 from ..models.run_log_block import RunLogBlock  # noqa: E402
 
-know_names(RunLogBlocksType0, globals())
+know_names(RunLogBlocks, globals())

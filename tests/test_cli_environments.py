@@ -1,0 +1,559 @@
+"""`scout deploy --to`, and the actions of `scout workflows` for revisions and environments."""
+
+import json
+import os
+import re
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import PATIENCE, Done, run_here
+from servers import Behaviour, Peer, Received, Server, json_answer, route
+
+from scout import Scout
+from scout.cli import main
+from scout.local import Fault, LocalScout
+
+KEY = "secret_planted_key"
+BLOCK = {"block_id": "a", "block_display_name": "A", "block_archetype_id": "com.scoutos.text", "is_output": True}
+OTHERS = ("development", "production")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LocalScout]:
+    with LocalScout(api_key=KEY) as server:
+        yield server
+
+
+@pytest.fixture
+def client(server: LocalScout) -> Iterator[Scout]:
+    server.reset()
+    with Scout(KEY, base_url=server.url, retries=0) as client:
+        yield client
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return write(tmp_path / "k.json", "new")
+
+
+def config_of(text: str) -> dict[str, Any]:
+    return {"blocks": [{**BLOCK, "block_inputs": {"text": text}}]}
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(json.dumps(config_of(text)))
+    return path
+
+
+def pinned(client: Scout, key: str = "k") -> tuple[str, str]:
+    """Store a workflow whose first revision all environments are pinned to. Return its id, and that of the revision."""
+    made = client.workflows.create(config_of("old"), key=key)
+    for name in (*OTHERS, "staging"):
+        client.workflows.set_environment(made.id, name, revision_id=made.revision_id)
+    return made.id, made.revision_id
+
+
+def runs(client: Scout, key: str = "k") -> dict[str, str | None]:
+    return {each.name: each.revision_id for each in client.workflows.environments(f"key:{key}")}
+
+
+def environment(url: str) -> dict[str, str]:
+    return {**os.environ, "SCOUT_BASE_URL": url, "SCOUT_API_KEY": KEY}
+
+
+def scout(*args: object, url: str) -> Done:
+    done = run_here(*args, env=environment(url))
+    assert KEY not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def deploy(*args: object, url: str) -> Done:
+    return scout("deploy", *args, url=url)
+
+
+def changes(server: LocalScout) -> list[str]:
+    return [f"{each.method} {each.path}" for each in server.requests if each.method != "GET"]
+
+
+Asked = Callable[..., Done]
+
+
+@pytest.fixture
+def asked(server: LocalScout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Asked:
+    """Call the command where stdin and stderr are terminals; `answer` is called when the question has been asked."""
+
+    def ask(*args: object, answer: Callable[[], str]) -> Done:
+        class Terminal:
+            encoding = "utf-8"
+            isatty = staticmethod(lambda: True)
+            readline = staticmethod(answer)
+
+        monkeypatch.setattr(sys, "stdin", Terminal())
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+        for name, value in environment(server.url).items():
+            monkeypatch.setenv(name, value)
+        return Done([], main(list(map(str, args))), *capsys.readouterr())
+
+    return ask
+
+
+# --- Deploying to an environment --------------------------------------------------------------------------------------
+
+
+def test_a_new_revision_runs_there_and_nowhere_else(client: Scout, server: LocalScout, file: Path) -> None:
+    workflow_id, old = pinned(client)
+    before = len(changes(server))
+    planned = deploy("k.json", "--to", "staging", "--dry-run", url=server.url)
+    assert (planned.returncode, planned.stderr) == (0, "")
+    assert planned.stdout == (
+        f"~ revise k ({workflow_id}) from k.json\n"
+        '    block a "A"\n'
+        '      ~ block_inputs.text: "old" -> "new"\n'
+        f"    staging: {old} -> this file\n"
+        f"    development stays at {old}\n"
+        f"    production stays at {old}\n"
+        "0 to create, 1 to revise, 0 to set, 0 unchanged\n"
+    )
+    assert len(changes(server)) == before
+
+    done = deploy("k.json", "--to", "staging", "--yes", url=server.url)
+    new = client.workflows.get(workflow_id).revision_id
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{planned.stdout}revised k: {workflow_id}, revision {new}; staging runs it\n1 revised\n"
+    assert runs(client) == {"development": old, "staging": new, "production": old}
+    assert [client.workflows.execute("key:k", environment=name).output for name in ("staging", "production")] == [
+        "new",
+        "old",
+    ]
+    assert [line.partition(" ")[0] for line in changes(server)[before:]][:2] == ["POST", "PUT"]
+
+
+def test_an_environment_that_follows_the_newest_revision_is_pinned_first(
+    client: Scout, server: LocalScout, file: Path
+) -> None:
+    made = client.workflows.create(config_of("old"), key="k")
+    done = deploy("k.json", "--to", "staging", "--yes", url=server.url)
+
+    new = client.workflows.get(made.id).revision_id
+    assert f"    staging: the newest revision, now {made.revision_id} -> this file\n" in done.stdout
+    pin = f"follows the newest revision; it is pinned to {made.revision_id}, which it runs now\n"
+    assert f"    development {pin}    production {pin}" in done.stdout
+    assert runs(client) == {"development": made.revision_id, "staging": new, "production": made.revision_id}
+    assert [line.partition(" ")[0] for line in changes(server)] == ["POST", "PUT", "PUT", "POST", "PUT"]
+
+
+def test_what_is_a_draft_is_not_what_the_others_are_pinned_to(client: Scout, server: LocalScout, file: Path) -> None:
+    made = client.workflows.create(config_of("old"), key="k")
+    client.workflows.update(made.id, config_of("new"))
+    done = deploy("k.json", "--to", "staging", "--yes", url=server.url)
+
+    assert done.returncode == 0, done.stderr
+    assert "    the newest state is a draft, which is not deployed\n" in done.stdout
+    assert {name: runs(client)[name] for name in OTHERS} == dict.fromkeys(OTHERS, made.revision_id)
+    assert client.workflows.execute("key:k", environment="staging").output == "new"
+
+
+def test_a_revision_that_is_stored_already_is_only_set(client: Scout, server: LocalScout, file: Path) -> None:
+    workflow_id, old = pinned(client)
+    stored = client.workflows.create_revision(config_of("new"), id=workflow_id).revision_id
+    before = len(changes(server))
+    done = deploy("k.json", "--to", "staging", "--yes", url=server.url)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"~ set k ({workflow_id}) from k.json\n" in done.stdout
+    assert '"old" -> "new"\n' in done.stdout
+    assert f"    staging: {old} -> {stored} (stored already)\n" in done.stdout
+    assert done.stdout.endswith(
+        "0 to create, 0 to revise, 1 to set, 0 unchanged\n"
+        f"set k: {workflow_id}, revision {stored}; staging runs it\n1 set\n"
+    )
+    assert len(changes(server)) == before + 1
+    assert runs(client)["staging"] == stored
+
+    done = deploy("k.json", "--to", "staging", "--dry-run", "--exit-code", url=server.url)
+    assert done.returncode == 0
+    assert f"    staging runs it already: {stored}\n0 to create, 0 to revise, 0 to set, 1 unchanged\n" in done.stdout
+
+
+def test_what_the_environment_runs_already_is_unchanged(client: Scout, server: LocalScout, file: Path) -> None:
+    """Also when the newest revision is another one, which somebody has deployed elsewhere."""
+    workflow_id, old = pinned(client)
+    write(file, "old")
+    client.workflows.create_revision(config_of("elsewhere"), id=workflow_id)
+    found = deploy("k.json", "--to", "staging", "--yes", "--json", url=server.url)
+    (step,) = json.loads(found.stdout)["workflows"]
+    assert (step["action"], step["outcome"]) == ("unchanged", "unchanged")
+
+    found = deploy("k.json", "--to", "staging", "--yes", "--force", url=server.url)
+    assert found.stdout.endswith("1 revised\n")
+    assert "it has not changed, and --force stores it again" in found.stdout
+    assert runs(client)["staging"] not in (old, None)
+
+    write(file, "new")
+    client.workflows.set_environment(workflow_id, "staging", revision_id=old)
+    found = deploy("k.json", "--to", "staging", "--dry-run", url=server.url)
+    newest = client.workflows.get(workflow_id).revision_id
+    note = f"the newest revision, {newest}, is another one than staging runs; scout diff shows what is different there"
+    assert f"    {note}\n    block a" in found.stdout
+
+
+def test_a_new_workflow_says_afterwards_what_runs_it(client: Scout, server: LocalScout, file: Path) -> None:
+    done = deploy("k.json", "--to", "staging", "--yes", url=server.url)
+
+    stored = client.workflows.get("key:k")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "    staging: this file\n    Scout decides what the other environments of a new workflow run" in done.stdout
+    said = f"created k: {stored.id}, revision {stored.revision_id}; staging, development and production run it\n"
+    assert said in done.stdout
+    assert runs(client)["staging"] == stored.revision_id
+
+
+def test_the_plan_as_json(client: Scout, server: LocalScout, file: Path) -> None:
+    made = client.workflows.create(config_of("old"), key="k")
+    client.workflows.set_environment(made.id, "development", revision_id=made.revision_id)
+    plan = json.loads(deploy("k.json", "--to", "staging", "--dry-run", "--json", url=server.url).stdout)
+    done = json.loads(deploy("k.json", "--to", "staging", "--yes", "--json", url=server.url).stdout)
+
+    assert (plan["to"], plan["plan"]) == ("staging", {"create": 0, "revise": 1, "set": 0, "unchanged": 0})
+    facts = {"revision_id": made.revision_id, "follows_latest": True}
+    assert plan["workflows"][0]["environments"] == [
+        {"name": "development", **facts, "follows_latest": False, "change": None},
+        {"name": "staging", **facts, "change": "set"},
+        {"name": "production", **facts, "change": "pinned"},
+    ]
+    assert done["workflows"][0]["environments"] == plan["workflows"][0]["environments"]
+    assert done["workflows"][0]["warnings"] == [
+        f"production is pinned to {made.revision_id}, and followed the newest revision before"
+    ]
+    assert done["workflows"][0]["outcome"] == "revised"
+
+
+@pytest.mark.parametrize(
+    ("to", "said"),
+    [
+        ("console", "'console' is none of production, staging, development"),
+        ("stagin", "'stagin' is none of production, staging, development; did you mean staging?"),
+        ("", "'' is none of"),
+    ],
+)
+def test_an_environment_that_there_is_not(to: str, said: str, file: Path) -> None:
+    with Server(json_answer({})) as server:
+        done = deploy("k.json", "--to", to, "--yes", url=server.url)
+    assert (done.returncode, done.stdout, server.hits) == (2, "", 0)
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("environments", "said"),
+    [
+        ({"main": []}, "k has no environment staging; it has main"),
+        ({}, "k has no environment staging; it has none"),
+        (
+            {"staging": [], "production": [("latest", 10), ("revision_id", 90)]},
+            "k: production runs the newest revision, now r1 (traffic 10) and r1 (traffic 90), and would run a new",
+        ),
+    ],
+)
+def test_environments_that_cannot_be_left_as_they_are(environments: dict[str, Any], said: str, file: Path) -> None:
+    def choose(request: Received) -> Behaviour:
+        if not request.path.endswith("/environments"):
+            return json_answer({"data": [{"workflow_id": "wf_1", "workflow_key": "k", **REVISION}], "has_more": False})
+        return json_answer({"data": [as_sent(*each) for each in environments.items()]})
+
+    with Server(route(choose)) as server:
+        done = deploy("k.json", "--to", "staging", "--yes", url=server.url)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
+REVISION = {"revision_id": "r1", "workflow_config": {}, "is_draft": False}
+
+
+def as_sent(name: str, deployments: list[tuple[str, int]]) -> dict[str, Any]:
+    return {
+        "environment_id": f"env_{name}",
+        "environment_config": {"name": name},
+        "deployments": [
+            {"deployment_config": {"revision_lookup": how, "revision_id": "r1", "traffic": traffic}}
+            for how, traffic in deployments
+        ],
+    }
+
+
+# --- What changes between the plan and its end, and failures ----------------------------------------------------------
+
+
+def test_when_somebody_has_deployed_or_promoted_meanwhile(
+    client: Scout, server: LocalScout, file: Path, asked: Asked
+) -> None:
+    ids = {key: pinned(client, key) for key in "abck"}
+    for key in "abc":
+        write(file.parent / f"{key}.json", "new")
+    before: list[int] = []
+
+    def somebody_else() -> str:
+        client.workflows.create_revision(config_of("theirs"), id=ids["a"][0])
+        other = client.workflows.create_revision(config_of("x"), id=ids["k"][0])
+        client.workflows.set_environment(ids["b"][0], "production", latest=True)
+        client.workflows.set_environment(ids["c"][0], "staging", latest=True)
+        assert other.revision_id
+        before.append(len(changes(server)))
+        return "y\n"
+
+    done = asked("deploy", ".", "--to", "staging", answer=somebody_else)
+
+    assert f"scout: deploy 4 workflows to staging at {server.url}? [y/N]" in done.stderr
+    assert done.returncode == 2
+    assert re.search(
+        r"a: wf_\w+ has been changed since the plan was made: it is revision rev_\w+ now; the f", done.stderr
+    )
+    for key, name in (("b", "production"), ("c", "staging")):
+        now = f"{name} runs the newest revision, now {ids[key][1]}; nothing was sent; run the command again"
+        assert f"scout: {key}: this has been changed since the plan was made: {now}" in done.stderr
+    assert done.stdout.endswith("4 failed\n")
+    assert len(changes(server)) == before[0]
+
+
+def test_when_somebody_promotes_while_the_revision_is_stored(file: Path) -> None:
+    stored = {"workflow_id": "wf_1", "workflow_key": "k", **REVISION}
+
+    def choose(request: Received) -> Behaviour:
+        is_stored = any(each.method == "POST" for each in server.requests)
+        if request.method == "POST":
+            return json_answer({"data": {**stored, "revision_id": "r2"}})
+        if request.path.endswith("/environments"):
+            theirs = as_sent("staging", [("latest" if is_stored else "revision_id", 100)])
+            return json_answer({"data": [theirs]})
+        is_list = request.path == "/v2/workflows"
+        return json_answer({"data": [stored], "has_more": False} if is_list else {"data": stored})
+
+    with Server(route(choose)) as server:
+        done = deploy("k.json", "--to", "staging", "--yes", "--json", url=server.url)
+        sent = [each.method for each in server.requests if each.method != "GET"]
+
+    (step,) = json.loads(done.stdout)["workflows"]
+    assert (done.returncode, step["outcome"], step["revision_id"], sent) == (2, "stored", "r2", ["POST"])
+    changed = "because staging has been changed since the plan was made: it runs the newest revision, now r2"
+    assert f"scout: k: revision r2 is stored, and not set, {changed}; run the command again" in done.stderr
+
+
+@pytest.mark.parametrize("status", [404, 500])
+def test_an_environment_that_cannot_be_set_says_what_is_stored(
+    status: int, client: Scout, server: LocalScout, file: Path
+) -> None:
+    workflow_id, old = pinned(client)
+    write(file.parent / "l.json", "new")
+    server.fail_next(Fault(status=status, match="revision_lookup"))
+    done = deploy("k.json", "l.json", "--to", "staging", "--yes", "--json", "--retries", "0", url=server.url)
+
+    stored = client.workflows.get("key:k").revision_id
+    first, second = json.loads(done.stdout)["workflows"]
+    assert (first["outcome"], first["revision_id"]) == ("unknown" if status == 500 else "stored", stored)
+    assert second["outcome"] == ("not begun" if status == 500 else "created")
+    assert done.returncode == (3 if status == 500 else 2)
+    runs_it = "it is not known whether staging runs it" if status == 500 else "staging does not run it"
+    how = f"`scout workflows set-environment {workflow_id} staging {stored}` sets it"
+    assert f"scout: k: revision {stored} is stored, and {runs_it}; {how}\n" in done.stderr
+    assert runs(client)["staging"] == old
+
+
+@pytest.mark.parametrize(
+    ("match", "status", "warnings"),
+    [
+        ('"r1"', 500, ["it is not known whether production is pinned to REV, and followed the newest revision before"]),
+        ('"r1"', 422, []),
+        ('"new"', 422, ["production is pinned to REV, and followed the newest revision before"]),
+    ],
+)
+def test_what_was_pinned_is_said_when_nothing_was_deployed(
+    match: str, status: int, warnings: list[str], client: Scout, server: LocalScout, file: Path
+) -> None:
+    _, old = pinned(client)
+    client.workflows.set_environment("key:k", "production", latest=True)
+    server.fail_next(Fault(status=status, match=match.replace("r1", old)))
+    done = deploy("k.json", "--to", "staging", "--yes", "--json", "--retries", "0", url=server.url)
+
+    (step,) = json.loads(done.stdout)["workflows"]
+    assert step["outcome"] == "failed"
+    assert step["warnings"] == [each.replace("REV", old) for each in warnings]
+    assert "scout: k was not deployed\n" in done.stderr
+    assert all(f"scout: k: {each}\n" in done.stderr for each in step["warnings"])
+    assert runs(client)["production"] == (old if match == '"new"' else None)
+    assert client.workflows.get("key:k").revision_id == old
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+@pytest.mark.parametrize(
+    ("method", "outcome", "said"),
+    [
+        ("PUT", "unknown", "k: it may have been done all the same; look before you do it again"),
+        ("POST", "unknown", "k: it may have been done all the same; look before you do it again"),
+    ],
+)
+def test_ctrl_c_says_what_was_done(method: str, outcome: str, said: str, file: Path) -> None:
+    def ctrl_c(peer: Peer) -> None:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        peer.wait(PATIENCE)
+
+    stored = {"workflow_id": "wf_1", "workflow_key": "k", **REVISION}
+
+    def choose(request: Received) -> Behaviour:
+        if request.method == method:
+            return ctrl_c
+        if request.path.endswith("/environments"):
+            return json_answer({"data": [as_sent("staging", [("revision_id", 100)])]})
+        is_list = request.path == "/v2/workflows"
+        return json_answer({"data": [stored], "has_more": False} if is_list else {"data": stored})
+
+    with Server(route(choose)) as server:
+        done = deploy("k.json", "--to", "staging", "--yes", url=server.url)
+    assert done.returncode == 130
+    assert done.stdout.endswith(f"1 {outcome}\n")
+    assert done.stderr == f"scout: interrupted; {said}\n"
+
+
+# --- Revisions and environments ---------------------------------------------------------------------------------------
+
+
+def test_revisions_are_listed_with_what_runs_them(client: Scout, server: LocalScout) -> None:
+    workflow_id, old = pinned(client)
+    new = client.workflows.create_revision(config_of("new"), id=workflow_id).revision_id
+    client.workflows.set_environment(workflow_id, "staging", latest=True)
+    done = scout("workflows", "revisions", "k", url=server.url)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    heading, *rows = done.stdout.splitlines()
+    assert heading.split() == ["REVISION", "UPDATED", "RUNS", "IN", "NAME"]
+    by_id = {row.split()[0]: row for row in rows}
+    assert by_id.keys() == {old, new}
+    assert by_id[old].endswith("development, production")
+    assert by_id[new].endswith("staging")
+    rows = json.loads(scout("workflows", "revisions", "k", "--json", url=server.url).stdout)
+    assert [row["revision_id"] for row in rows] == [each.revision_id for each in client.workflows.revisions("key:k")]
+
+
+def test_a_revision_gets_a_name() -> None:
+    with Server(json_answer({})) as server:
+        words = ["rename-revision", "wf_1", "rev_1", "first", "--description", "of all"]
+        done = scout("workflows", *words, url=server.url)
+    (request,) = server.requests
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "scout: renamed rev_1\n")
+    assert (request.method, request.path) == ("PUT", "/v2/workflows/wf_1/revisions/rev_1")
+    assert json.loads(request.body) == {"name": "first", "description": "of all"}
+
+
+def test_a_name_is_shown() -> None:
+    def choose(request: Received) -> Behaviour:
+        if request.path.endswith("/environments"):
+            return json_answer({"data": []})
+        stored = {"workflow_id": "wf_1", **REVISION, "name": "The \x1b first"}
+        return json_answer({"data": [stored] if request.path.endswith("/revisions") else stored})
+
+    with Server(route(choose)) as server:
+        done = scout("workflows", "revisions", "wf_1", url=server.url)
+    assert done.stdout.splitlines()[1].split(maxsplit=1) == ["r1", "The \\x1b first"]
+
+
+def test_environments_are_listed_with_what_they_run(client: Scout, server: LocalScout) -> None:
+    workflow_id, old = pinned(client)
+    client.workflows.set_environment(workflow_id, "staging", latest=True)
+    done = scout("workflows", "environments", workflow_id, url=server.url)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    heading, *rows = done.stdout.splitlines()
+    assert heading.split() == ["ENVIRONMENT", "RUNS", "UPDATED", "BY"]
+    found = {row.split()[0]: row for row in rows}
+    assert found.keys() == {"development", "staging", "production"}
+    assert f"  the newest revision, now {old}  " in found["staging"]
+    assert f"  {old}  " in found["production"]
+    rows = json.loads(scout("workflows", "environments", "k", "--json", url=server.url).stdout)
+    assert {row["environment_config"]["name"] for row in rows} == found.keys()
+
+
+@pytest.mark.parametrize(
+    ("identity", "shown"),
+    [
+        ({"type": "user", "details": {"email": {"primary": "a@example.com"}, "user_id": "u"}}, "a@example.com"),
+        ({"type": "user", "details": {"email": {}, "user_id": "u_1"}}, "u_1"),
+        ({"type": "api_key", "details": {"api_key": {"name": "ci \x1b[31m"}}}, "ci \\x1b[31m"),
+        ({"type": "system"}, "system"),
+        ({"type": 5, "details": [1]}, ""),
+        (None, ""),
+    ],
+)
+def test_who_changed_an_environment(identity: Any, shown: str) -> None:
+    sent = {**as_sent("staging", [("revision_id", 100)]), "last_updated_by": identity, "last_updated_at": "soon"}
+
+    def choose(request: Received) -> Behaviour:
+        is_list = request.path.endswith("/environments")
+        return json_answer({"data": [sent] if is_list else {"workflow_id": "wf_1", **REVISION}})
+
+    with Server(route(choose)) as server:
+        done = scout("workflows", "environments", "wf_1", url=server.url)
+    assert done.stdout.splitlines()[1] == f"staging      r1    soon     {shown}".rstrip()
+
+
+def test_an_environment_is_set_by_hand(client: Scout, server: LocalScout) -> None:
+    workflow_id, old = pinned(client)
+    new = client.workflows.create_revision(config_of("new"), id=workflow_id).revision_id
+
+    def set_it(*args: str) -> str:
+        done = scout("workflows", "set-environment", "k", *args, "--yes", url=server.url)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    assert set_it("production", new) == f"production runs {new}\n"
+    assert set_it("staging", "latest") == "staging runs the newest revision, always\n"
+    assert runs(client) == {"development": old, "staging": None, "production": new}
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("set-environment", "k", "staging", "REV"), "staging runs REV\n"),
+        (("promote", "k", "REV"), "promoted REV\n"),
+        (("delete-revision", "k", "REV"), "deleted"),
+    ],
+)
+def test_what_changes_something_asks_and_shows_what_runs(
+    args: tuple[str, ...], said: str, client: Scout, server: LocalScout, asked: Asked
+) -> None:
+    workflow_id, old = pinned(client)
+    new = client.workflows.create_revision(config_of("new"), id=workflow_id).revision_id
+    client.workflows.create_revision(config_of("newest"), id=workflow_id)  # the newest one cannot be deleted
+    before = len(changes(server))
+    words = ["workflows", *(word.replace("REV", new) for word in args)]
+
+    done = scout(*words, url=server.url)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{args[0]} asks on a terminal; elsewhere it needs --yes" in done.stderr
+    done = asked(*words, answer=lambda: "n\n")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"scout: production runs {old}\n" in done.stderr
+    assert f"of {workflow_id} k" in done.stderr
+    assert "scout: nothing was changed\n" in done.stderr
+    assert len(changes(server)) == before
+    done = asked(*words, answer=lambda: "y\n")
+    assert done.returncode == 0
+    assert said.replace("REV", new) in done.stdout
+    assert len(changes(server)) == before + 1
+
+
+@pytest.mark.parametrize(
+    "args", [("set-environment", "k", "staging", "rev_0"), ("promote", "k", "rev_0"), ("delete-revision", "k", "rev_0"),
+             ("rename-revision", "k", "rev_0", "x"), ("set-environment", "k", "console", "REV"),
+             ("set-environment", "k", "nowhere", "REV")]
+)  # fmt: skip
+def test_what_is_not_there(args: tuple[str, ...], client: Scout, server: LocalScout) -> None:
+    _, old = pinned(client)
+    words = [word.replace("REV", old) for word in args]
+    done = scout("workflows", *words, *([] if args[0].startswith("rename") else ["--yes"]), url=server.url)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("scout: ")
