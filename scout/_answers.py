@@ -379,7 +379,10 @@ _REQUEST_IDS = ("x-request-id", "request-id", "x-correlation-id", "x-cloud-trace
 
 def request_id_in(headers: Mapping[str, str]) -> str | None:
     """Return the id that the server gave to a request; `None` when its response has none."""
-    return next((headers[name] for name in _REQUEST_IDS if name in headers), None)
+    for name in _REQUEST_IDS:
+        if name in headers:
+            return headers[name]
+    return None
 
 
 def _class_for(answer: Answer, detail: Any) -> tuple[type[APIStatusError], dict[str, Any]]:

@@ -395,8 +395,7 @@ def _seconds_to_wait(request: httpx.Request) -> float | None:
 def _log_wait(begun: float) -> None:
     seconds = time.monotonic() - begun
     if seconds > _LONG:
-        message = "waited %.1f s for a free connection (max_connections)"
-        _log.info(message, seconds, extra={"seconds": seconds})
+        _log.info("waited %.1f s for a free connection (max_connections)", seconds, extra={"seconds": seconds})
 
 
 # --- Sync ---------------------------------------------------------------------------------------------------------
@@ -417,8 +416,12 @@ class _ThreadTurn:
         return True
 
     def wait(self, seconds: float | None) -> None:
+        if self._waits.acquire(blocking=False):
+            return
+        begun = time.monotonic()
         if not self._waits.acquire(timeout=-1 if seconds is None else seconds):
             raise httpx.PoolTimeout("no free connection in time")
+        _log_wait(begun)
 
 
 class _ProcessConnections:
@@ -442,9 +445,7 @@ class _ProcessConnections:
             with self._lock:
                 self._state.ask(turn)
             self._settle()
-            begun = time.monotonic()
             turn.wait(seconds)
-            _log_wait(begun)
             with self._lock:
                 found = self._state.take(turn, origin, route.connection, unused)
             self._settle()
@@ -593,14 +594,19 @@ class _TaskTurn:
         return not self._begins.cancelled() and self._begins.exception() is None
 
     async def wait(self, seconds: float | None) -> None:
+        if self._begins.done():
+            await self._begins  # without a step of the loop
+            return
+        begun = time.monotonic()
         timer: asyncio.TimerHandle | None = None
         try:
-            if seconds is not None and not self._begins.done():
+            if seconds is not None:
                 timer = self._loop.call_later(seconds, self._give_up)
             await self._begins
         finally:
             if timer is not None:
                 timer.cancel()
+        _log_wait(begun)
 
     def _give_up(self) -> None:
         if not self._begins.done():
@@ -620,9 +626,7 @@ class _LoopConnections:
         unused: list[_Async] = []
         try:
             self._state.ask(turn)
-            begun = time.monotonic()
             await turn.wait(seconds)
-            _log_wait(begun)
             return self._state.take(turn, origin, route.async_connection, unused)
         finally:
             for each in unused:

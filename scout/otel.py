@@ -79,7 +79,7 @@ class _CallSpan:
         request = call.request
         name = request.operation
         if request.operation in _RUNS:
-            name = " ".join(filter(None, ("invoke_workflow", request.workflow_key)))
+            name = f"invoke_workflow {request.workflow_key}" if request.workflow_key else "invoke_workflow"
         self._span = tracer.start_span(name, kind=trace.SpanKind.CLIENT, attributes=_known(self._attributes()))
         self._is_recording = self._span.is_recording()
 
@@ -91,7 +91,6 @@ class _CallSpan:
             "url.full": base_url + request.path,
             "server.address": address,
             "server.port": port,
-            "scout.operation": request.operation,
             "scout.workflow.id": request.workflow_id,
             "scout.revision.id": request.query.get("revision_id"),
             "scout.environment": request.query.get("environment"),

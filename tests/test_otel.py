@@ -144,7 +144,6 @@ def test_a_run_with_a_retry(call: Caller, spans: Spans, no_waiting: None) -> Non
         "gen_ai.provider.name": "scout",
         "gen_ai.agent.name": "hello",
         "gen_ai.conversation.id": "sess_1",
-        "scout.operation": "execute_workflow_config",
         "scout.environment": "production",
         "scout.attempts": 2,
         "scout.request.id": "req_1",
