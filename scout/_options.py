@@ -39,7 +39,8 @@ class RunOptions(CallOptions, total=False):
     Attributes:
         environment: The environment whose deployed revision runs, instead of the client's; `None` sends none.
         revision_id: The revision to run.
-        session_id: The session to join; by default the server creates one.
+        session_id: The session to join. By default the run of a stored workflow gets one of its own, which is made
+            here, and that of a config one that the server makes.
         workflow_key: The key of the workflow to which the run is attributed; by default the one in the file. Not for
             stored workflows, which have their own.
     """

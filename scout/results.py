@@ -467,6 +467,10 @@ class RunRecord:
         """The status of the run: `RunStatus.STARTED` while it goes on, which the log calls `running`."""
         return self.run.status
 
+    def __repr__(self) -> str:
+        facts = {"id": self.id, "status": str(self.status), "started": self.started, "cost": self.cost}
+        return _one_line("RunRecord", {**facts, "environment": self.environment, "message": self.message or None})
+
 
 @dataclass(frozen=True, slots=True)
 class RunRecordPage:

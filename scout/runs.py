@@ -13,6 +13,7 @@ from typing import Any, TypeVar, Unpack
 from ._answers import read_record, read_record_page
 from ._config import Config, check_seconds
 from ._http import AsyncHttp, Http
+from ._json import is_mapping
 from ._keys import Calls, of_a_look_up
 from ._logs import STATUSES
 from ._options import CALL_OPTIONS, CallOptions, RunOptions, apply_options
@@ -89,13 +90,12 @@ def ask_logs(
         if record is not None and _has_ended(record):
             return record
         asked = failure.retry_after if isinstance(failure, RateLimitError) else None
-        seconds = max(pause, asked or 0.0)
-        left = min(until, ends_at - _LEAST / 2) - time.monotonic()
-        if left <= 0 or (asked or 0.0) > left:
+        left = min(until, ends_at - _LEAST / 2) - time.monotonic()  # a request needs time before the deadline, too
+        if left <= 0 or (asked is not None and asked > left):
             if failure is not None and record is None:
                 raise failure
             return record
-        seconds = min(seconds, left)
+        seconds = min(max(pause, asked or 0.0), left)
         if failure is not None:
             facts = {"error": failure, "attempt": number, "wait": seconds}
             _log.info("attempt %d failed: %s; waiting %.1f s", number, failure.message, seconds, extra=facts)
@@ -114,7 +114,8 @@ def check_resolve(resolve: object, options: RunOptions) -> None:
         ConfigurationError: it is refused.
     """
     check_within("resolve", resolve)
-    if options.get("session_id") or "session_id" in options.get("extra_query", {}):
+    query: object = options.get("extra_query")
+    if options.get("session_id") or (is_mapping(query) and "session_id" in query):
         raise ConfigurationError(
             "resolve= is not possible together with a session_id of your own: when the session has several runs, the "
             "logs do not tell which of them is this one. Leave session_id away, or use scout.runs.find after the error"
@@ -185,7 +186,6 @@ def _found(failure: ScoutError, prepared: Prepared, within: float, **extra: Any)
 # --- Calls --------------------------------------------------------------------------------------------------------
 
 HttpT = TypeVar("HttpT")
-T = TypeVar("T")
 
 
 class RunList(PagedList[RunRecordPage, RunRecord]):
@@ -250,7 +250,9 @@ class _Runs(Calls[HttpT]):
         run_id, session_id, workflow_id = _ids(error, workflow_id)
         run_log_request(workflow_id, run_id=run_id, session_id=None if run_id else session_id, **extra)
         ends_at = math.inf if config.deadline is None else begun + config.deadline
-        found = yield from self._id_of(workflow_id, of_a_look_up(options), begun)
+        of_the_key = of_a_look_up(options)
+        of_the_key["deadline"] = min(max(within, _LEAST), ends_at - begun)
+        found = yield from self._id_of(workflow_id, of_the_key, begun)
         within = max(0.0, begun + within - time.monotonic())
         return (
             yield from ask_logs(

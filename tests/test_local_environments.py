@@ -74,13 +74,18 @@ def deployed(client: Client, workflow_id: str) -> list[Json]:
     return [{key: value for key, value in config.items() if key != "traffic"} for config in configs]
 
 
+def listed(*revisions: Json) -> list[Json]:
+    """The revisions as the list has them, with the time when each was made."""
+    return [{**each, "created_at": each["last_updated_at"]} for each in revisions]
+
+
 class TestRevisions:
     def test_they_are_listed_newest_first_and_as_they_were_made(self, client: Client) -> None:
         one = client.create(says("one"), workflow_key="mine")
         two = client.revise(says("two"), workflow_key="mine")
         client.create(says("other"))
 
-        assert revisions(client, one["workflow_id"]) == [two, one]
+        assert revisions(client, one["workflow_id"]) == listed(two, one)
 
     def test_drafts_are_not_among_them(self, client: Client) -> None:
         one = client.create(says("one"))
@@ -113,7 +118,7 @@ class TestRevisions:
 
         assert response.status_code == 200
         check("DeleteWorkflowRevisionResponse", response.json())
-        assert revisions(client, one["workflow_id"]) == [two]
+        assert revisions(client, one["workflow_id"]) == listed(two)
         query = {"revision_id": one["revision_id"]}
         run = client.http.post(f"{BASE}/{one['workflow_id']}/execute", params=query, json={})
         assert one["revision_id"] in refused(run, 404)
@@ -129,7 +134,7 @@ class TestRevisions:
         assert "staging and production" in said
         said = refused(delete(f"{BASE}/{one['workflow_id']}/revisions/{two['revision_id']}"), 409)
         assert "newest revision" in said
-        assert revisions(client, one["workflow_id"]) == [two, one]
+        assert revisions(client, one["workflow_id"]) == listed(two, one)
 
     def test_promoting_is_for_production_alone(self, client: Client) -> None:
         one = client.create(says("one"))

@@ -1,7 +1,9 @@
 """`scout.runs`, in both clients: what is sent, how a log is read, how a page ends, and when `find` is certain."""
 
 import asyncio
+import copy
 import json
+import pickle
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -169,6 +171,19 @@ def test_a_run_is_got_by_its_id_or_its_session(call: Caller) -> None:
     )
     assert block.dependencies == ()
     assert Run.from_dict(json.loads(json.dumps(run.to_dict()))) == run
+
+
+def test_a_record_is_short_and_travels() -> None:
+    record = read(log(session_id="s", message="x" * 500))
+    for again in (
+        pickle.loads(pickle.dumps(record)),
+        copy.deepcopy(record),
+        read(log(session_id="s", message="x" * 500)),
+    ):
+        assert again == record
+    assert record != read(log())
+    assert len(repr(record)) < 300
+    assert repr(read(log())).startswith("RunRecord(id='run_1', status='completed', started=datetime")
 
 
 @pytest.mark.parametrize("method", ["get", "list", "find"])
@@ -677,6 +692,7 @@ def test_a_log_that_is_silent_is_given_up_when_the_time_is_over(call: Caller, mo
     assert server.hits == 1
 
 
+@pytest.mark.timing
 def test_the_deadline_of_a_search_is_kept(call: Caller) -> None:
     began = time.monotonic()
     with logs(silent()) as server, pytest.raises(APITimeoutError):

@@ -948,6 +948,8 @@ def test_both_have_the_same_methods_and_parameters() -> None:
             if not name.startswith("_")
         }
 
+    assert shape(scout.Runs) == shape(scout.AsyncRuns)
+    assert set(shape(scout.Runs)) == {"get", "list", "find"}
     assert shape(scout.Workflows) == shape(scout.AsyncWorkflows)
     assert set(shape(scout.Workflows)) == {
         *("list", "get", "find", "create", "update", "delete", "create_revision", "deploy", "execute", "stream"),

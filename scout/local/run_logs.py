@@ -183,7 +183,7 @@ class LoggedRun:
 
 @dataclass(frozen=True, slots=True)
 class LogFilters:
-    """The filters of a list of runs of a stored workflow. `None` allows all.
+    """The filters of a list of runs of a workflow. `None` allows all.
 
     Attributes:
         workflow_id: The id of the workflow.
@@ -207,7 +207,6 @@ class LogFilters:
         """Return True for a run of the list."""
         return (
             run.workflow_id == self.workflow_id
-            and run.revision_id is not None
             and (self.since is None or run.started_at >= self.since)
             and (self.until is None or run.started_at <= self.until)
             and self.status in (None, run.status)

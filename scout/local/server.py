@@ -180,7 +180,7 @@ class LocalScout:
         return self._stubs.unused(added=added)
 
     def reset(self) -> None:
-        """Drop all requests and runs, and restore the workflows, stubs and faults that the server was created with.
+        """Drop all requests, runs and logs, and restore what the server was created with: workflows, stubs and faults.
 
         Workflows in a file (`store`) are kept.
         """

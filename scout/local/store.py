@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import uuid
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -326,6 +326,9 @@ class Store:
     def revisions(self, workflow_id: str) -> list[Stored]:
         """Return the revisions of a workflow, newest first, without drafts.
 
+        Here `created_at` is the time when the revision was made: what it is for Scout is not documented, and without it
+        nobody could tell which revision is the newest.
+
         Raises:
             NotThereError: The workflow does not exist.
         """
@@ -336,7 +339,7 @@ class Store:
                 " ORDER BY saved_at DESC, revisions.rowid DESC",  # of older versions not all times are known
                 (workflow_id,),
             )
-            return [_stored(row) for row in rows]
+            return [replace(each, created_at=each.last_updated_at) for each in map(_stored, rows)]
 
     def config_of(self, workflow_id: str, revision_id: str) -> Mapping[str, Any] | None:
         """Return the config of a state of a workflow; `None` when it was deleted."""
