@@ -20,8 +20,8 @@ from .results import BlockRun, Run, RunStatus, as_text, parse_timestamp
 
 try:
     from opentelemetry import propagate, trace
-except ImportError as error:
-    raise ConfigurationError(f"traces need the extra `otel`: pip install 'scout-workflows[otel]' ({error})") from None
+except ImportError as _error:
+    raise ConfigurationError(f"traces need the extra `otel`: pip install 'scout-workflows[otel]' ({_error})") from None
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

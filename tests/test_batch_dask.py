@@ -477,3 +477,19 @@ def test_a_hook_that_cannot_be_pickled_is_refused(client: Any) -> None:
         list(scout.batch(WORKFLOW, [{"n": 1}], engine=DaskEngine(client)))
 
     assert server.hits == 0
+
+
+_heard: list[object] = []
+
+
+def _hear(info: object) -> None:
+    _heard.append(info)
+
+
+def test_hooks_run_in_the_workers(client: Any) -> None:
+    _heard.clear()
+    with Server(json_answer(run_answer())) as server, Scout(KEY, base_url=server.url, on_request=_hear) as scout:
+        items = list(scout.batch(WORKFLOW, rows(3), engine=DaskEngine(client)))
+
+    assert [item.ok for item in items] == [True] * 3
+    assert len(_heard) == 3  # whose workers are threads of this process
