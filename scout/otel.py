@@ -91,9 +91,9 @@ class _CallSpan:
             "url.full": base_url + request.path,
             "server.address": address,
             "server.port": port,
-            "scout.workflow.id": request.workflow_id,
-            "scout.revision.id": request.query.get("revision_id"),
             "scout.environment": request.query.get("environment"),
+            "scout.revision.id": request.query.get("revision_id"),
+            "scout.workflow.id": request.workflow_id,
             "gen_ai.conversation.id": request.session_id,
         }
         if request.operation in _RUNS:
