@@ -302,12 +302,11 @@ def _followers(environments: Iterable[WorkflowEnvironment], target: WorkflowEnvi
     Raises:
         APIResponseError: of one of them this cannot be told.
     """
-    others = [each for each in environments if each.id != target.id]
+    others = [each for each in environments if each.id != target.id and not each.is_pinned]
     for each in others:
-        for deployment in each.deployments:
-            if deployment.revision_id is None and not deployment.follows_latest:
-                raise _unclear(f"whether a new revision would run in the environment {each.name!r}", [each.name])
-    return [each for each in others if each.follows_latest]
+        if any(part.revision_id is None and not part.follows_latest for part in each.deployments):
+            raise _unclear(f"whether a new revision would run in the environment {each.name!r}", [each.name])
+    return others
 
 
 def newest_of(revisions: Iterable[StoredWorkflow]) -> str | None:

@@ -373,7 +373,7 @@ class EnvironmentDeployment:
     """What an environment of a stored workflow runs, or a part of it.
 
     Attributes:
-        revision_id: The id of the revision; `None` when it is always the newest one.
+        revision_id: The id of the revision; `None` when it is always the newest one, or cannot be told.
         follows_latest: True when it is always the newest revision.
         traffic: The share of the requests that it gets, as the server says it, presumably in per cent; `None` when it
             says nothing.
@@ -417,6 +417,11 @@ class WorkflowEnvironment:
     def follows_latest(self) -> bool:
         """True when a new revision of the workflow runs there at once, for all requests or for some."""
         return any(each.follows_latest for each in self.deployments)
+
+    @property
+    def is_pinned(self) -> bool:
+        """True when it is certain that a new revision of the workflow changes nothing there."""
+        return all(each.revision_id is not None for each in self.deployments)
 
 
 @dataclass(frozen=True, slots=True)

@@ -559,4 +559,7 @@ def test_ctrl_c_says_what_was_done(*, is_revision: bool, folder: Path) -> None:
         assert done.stderr.endswith("scout: interrupted\n")
     else:
         assert done.stdout.endswith("1 created, 1 unknown, 1 not begun\n")
-        assert done.stderr.endswith("interrupted; b: it may have been done all the same; look before you do it again\n")
+        assert done.stderr.endswith(
+            "interrupted; b: it is not known whether it was deployed; "
+            "with --dry-run the command shows what is stored by then\n"
+        )

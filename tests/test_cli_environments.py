@@ -257,8 +257,10 @@ def test_an_environment_that_there_is_not(to: str, said: str, file: Path) -> Non
         ({}, "k has no environment staging; it has none"),
         (
             {"staging": [], "production": [("latest", 10), ("revision_id", 90)]},
-            "k: production runs the newest revision, now r1 (traffic 10) and r1 (traffic 90), and would run a new",
+            "k: production runs the newest revision, now r1 (traffic 10) and r1 (traffic 90), and may run a new rev",
         ),
+        ({"staging": [], "production": [("tag", 100)]}, "k: production runs unknown, and may run a new revision at"),
+        ({"Staging": [], "STAGING": [("latest", 100)]}, "k has no environment staging; it has Staging, STAGING"),
     ],
 )
 def test_environments_that_cannot_be_left_as_they_are(environments: dict[str, Any], said: str, file: Path) -> None:
@@ -271,6 +273,26 @@ def test_environments_that_cannot_be_left_as_they_are(environments: dict[str, An
         done = deploy("k.json", "--to", "staging", "--yes", url=server.url)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
+
+
+def test_two_environments_whose_names_differ_in_case(file: Path) -> None:
+    environments = [as_sent("staging", [("revision_id", 100)]), as_sent("STAGING", [("latest", 100)])]
+
+    def choose(request: Received) -> Behaviour:
+        if request.method == "PUT":
+            return json_answer({"success": True})
+        if request.path.endswith("/environments"):
+            return json_answer({"data": environments})
+        stored = {"workflow_id": "wf_1", "workflow_key": "k", **REVISION}
+        is_one = request.method == "POST" or request.path != "/v2/workflows"
+        return json_answer({"data": stored} if is_one else {"data": [stored], "has_more": False})
+
+    with Server(route(choose)) as server:
+        done = deploy("k.json", "--to", "staging", "--yes", url=server.url)
+        sent = [request.path.rpartition("/")[2] for request in server.requests if request.method != "GET"]
+    assert done.returncode == 0, done.stderr
+    assert "STAGING follows the newest revision; it is pinned to r1, which it runs now" in done.stdout
+    assert sent == ["env_STAGING", "revisions", "env_staging"]
 
 
 REVISION = {"revision_id": "r1", "workflow_config": {}, "is_draft": False}
@@ -358,9 +380,9 @@ def test_an_environment_that_cannot_be_set_says_what_is_stored(
     assert (first["outcome"], first["revision_id"]) == ("unknown" if status == 500 else "stored", stored)
     assert second["outcome"] == ("not begun" if status == 500 else "created")
     assert done.returncode == (3 if status == 500 else 2)
-    runs_it = "it is not known whether staging runs it" if status == 500 else "staging does not run it"
+    was_set = "it is not known whether staging was" if status == 500 else "staging was not"
     how = f"`scout workflows set-environment {workflow_id} staging {stored}` sets it"
-    assert f"scout: k: revision {stored} is stored, and {runs_it}; {how}\n" in done.stderr
+    assert f"scout: k: revision {stored} is stored, and {was_set} set to it; {how}\n" in done.stderr
     assert runs(client)["staging"] == old
 
 
@@ -393,8 +415,17 @@ def test_what_was_pinned_is_said_when_nothing_was_deployed(
 @pytest.mark.parametrize(
     ("method", "outcome", "said"),
     [
-        ("PUT", "unknown", "k: it may have been done all the same; look before you do it again"),
-        ("POST", "unknown", "k: it may have been done all the same; look before you do it again"),
+        (
+            "PUT",
+            "unknown",
+            "k: revision r1 is stored, and it is not known whether staging was set to it; "
+            "`scout workflows set-environment wf_1 staging r1` sets it",
+        ),
+        (
+            "POST",
+            "unknown",
+            "k: it is not known whether it was deployed; with --dry-run the command shows what is stored by then",
+        ),
     ],
 )
 def test_ctrl_c_says_what_was_done(method: str, outcome: str, said: str, file: Path) -> None:

@@ -322,4 +322,5 @@ def test_ctrl_c_says_what_was_done(client: Scout, server: LocalScout) -> None:
         done = promote("wf_1", "staging", "production", "--yes", url=scripted_server.url)
     assert done.returncode == 130
     assert done.stdout.endswith("1 unknown\n")
-    assert done.stderr == "scout: interrupted; wf_1: it may have been done all the same; look before you do it again\n"
+    unknown = "it is not known whether production runs r2; `scout workflows environments wf_1` tells"
+    assert done.stderr == f"scout: interrupted; wf_1: {unknown}\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,7 +28,7 @@ class Live:
 
     Attributes:
         newest: The newest revision that is deployed; `None` when it is not known.
-        by_name: The environments, by name in small letters; the client finds them by these as well.
+        by_name: The environments, by name in small letters; by the name as it is, or the id, where several share it.
     """
 
     newest: str | None
@@ -45,7 +46,11 @@ class Live:
             UsageError: it has not.
         """
         if name not in self.by_name:
-            raise UsageError(f"{workflow} has no environment {name}; it has {', '.join(self.by_name) or 'none'}")
+            raise UsageError(f"{workflow} has no environment {name}; it has {self.names()}")
+
+    def names(self) -> str:
+        """Return the names of the environments, as a part of a message."""
+        return ", ".join(self.by_name) or "none"
 
     def revision_in(self, name: str) -> str | None:
         """Return the revision that an environment runs now; `None` when that is not one, or not known."""
@@ -63,8 +68,8 @@ class Live:
         return " and ".join(parts) or "nothing"
 
     def followers(self, name: str) -> list[str]:
-        """Return the other environments that would run a new revision at once."""
-        return [other for other, each in self.by_name.items() if other != name and each.follows_latest]
+        """Return the other environments that would run a new revision at once, or may do so."""
+        return [other for other, each in self.by_name.items() if other != name and not each.is_pinned]
 
     def that_run(self, revision_id: str) -> list[str]:
         """Return the environments that run a revision, for all requests or for some."""
@@ -91,11 +96,20 @@ def read(workflows: Workflows, stored: StoredWorkflow, options: Mapping[str, Any
     """
     from scout._deployments import newest_of
 
-    found = {each.name.lower(): each for each in workflows.environments(stored.id, **options)}
+    found = _by_name(workflows.environments(stored.id, **options))
     newest: str | None = stored.revision_id
     if stored.is_draft is not False:
         newest = newest_of(workflows.revisions(stored.id, **options))
     return Live(newest, found)
+
+
+def _by_name(environments: Iterable[WorkflowEnvironment]) -> dict[str, WorkflowEnvironment]:
+    every = list(environments)
+    small, exact = Counter(each.name.lower() for each in every), Counter(each.name for each in every)
+    return {
+        each.name.lower() if small[each.name.lower()] == 1 else each.name if exact[each.name] == 1 else each.id: each
+        for each in every
+    }
 
 
 def revision(revision_id: str, revisions: list[StoredWorkflow]) -> StoredWorkflow | None:

@@ -87,10 +87,10 @@ class Step(_steps.Step):
             return f"{self.name} was not deployed"
         if self.certain is not Outcome.STORED or self.stored is None:
             return f"{self.name}: {_UNKNOWN}"
-        is_unknown = "it is not known whether " if self.outcome is Outcome.UNKNOWN else ""
-        runs = f"{is_unknown}{self.to} {'runs' if is_unknown else 'does not run'} it"
+        # Not that it does not run there: an environment that follows the newest revision does so without being set.
+        was_set = f"it is not known whether {self.to} was" if self.outcome is Outcome.UNKNOWN else f"{self.to} was not"
         how = f"scout workflows set-environment {self.stored.id} {self.to} {self.stored.revision_id}"
-        return f"{self.name}: revision {self.stored.revision_id} is stored, and {runs}; `{how}` sets it"
+        return f"{self.name}: revision {self.stored.revision_id} is stored, and {was_set} set to it; `{how}` sets it"
 
     def environments(self) -> list[dict[str, Any]]:
         """Return what the environments ran when the plan was made, and the change of each, as JSON."""
@@ -266,7 +266,7 @@ def _check_environments(step: Step, live: Live, to: str, workflow_id: str) -> No
     for name in live.followers(to):
         if live.revision_in(name) is None:
             raise _exits.UsageError(
-                f"{step.name}: {name} runs {live.text(name)}, and would run a new revision at once; "
+                f"{step.name}: {name} runs {live.text(name)}, and may run a new revision at once; "
                 f"say first which one it is to run: `scout workflows set-environment {workflow_id} {name} REVISION`"
             )
 
@@ -360,7 +360,8 @@ def _pin(step: Step, planned: StoredWorkflow, workflows: Workflows, options: dic
         step.outcome, step.is_repeated = Outcome.FAILED, True
         step.warnings.append(f"it is not known whether {name} is {pinned}")
         try:
-            workflows.set_environment(planned.id, name, revision_id=step.live.revision_in(name), **options)
+            environment_id = step.live.by_name[name].id
+            workflows.set_environment(planned.id, environment_id, revision_id=step.live.revision_in(name), **options)
         except ScoutError as error:
             if not _steps.may_be_done(step, error):
                 step.warnings.pop()
@@ -373,16 +374,17 @@ def _set(step: Step, workflows: Workflows, options: dict[str, Any], outcome: Out
     """Make the environment of a step run what is stored."""
     stored, to = step.stored, step.to
     if stored is not None and to is not None:
-        if step.action is not Action.SET:
+        if step.action is not Action.SET or step.live is None:
             step.outcome = step.certain = Outcome.STORED
+            not_set = f"revision {stored.revision_id} is stored, and not set, because"
             now = _environments.read(workflows, stored, options)
-            after = now.by_name.get(to)
-            if step.live is not None and (after is None or after.deployments != step.live.by_name[to].deployments):
-                raise ChangedError(
-                    f"revision {stored.revision_id} is stored, and not set, because {to} has been changed since the "
-                    f"plan was made: it runs {now.text(to)}"
-                )
             step.live = step.live or now
+            if to not in now.by_name:
+                raise ChangedError(f"{not_set} it has no environment {to}; it has {now.names()}")
+            if now.by_name[to].deployments != step.live.by_name[to].deployments:
+                changed = f"{to} has been changed since the plan was made: it runs {now.text(to)}"
+                raise ChangedError(f"{not_set} {changed}")
+        environment_id = step.live.by_name[to].id
         step.outcome, step.is_repeated = Outcome.UNKNOWN, True
-        workflows.set_environment(stored.id, to, revision_id=stored.revision_id, **options)
+        workflows.set_environment(stored.id, environment_id, revision_id=stored.revision_id, **options)
     step.outcome = outcome

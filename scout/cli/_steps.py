@@ -28,7 +28,7 @@ class Outcome(StrEnum):
     PROMOTED = "promoted"
     SET = "set"  # an environment runs another revision, which was stored before
     UNCHANGED = "unchanged"
-    STORED = "stored"  # the revision is stored, and the environment does not run it
+    STORED = "stored"  # the revision is stored, and the environment was not set to it
     FAILED = "failed"  # nothing was stored, or set
     UNKNOWN = "unknown"  # it may have been done
     NOT_BEGUN = "not begun"
@@ -134,8 +134,8 @@ def _attempt(step: StepT, change: Callable[[StepT], None]) -> tuple[int, bool]:
         _warn(step)
         if step.outcome is Outcome.NOT_BEGUN:
             raise
-        step.error = f"interrupted; {_storing.INTERRUPTED}"
-        raise KeyboardInterrupt(f"{step.name}: {_storing.INTERRUPTED}") from None
+        step.error = f"interrupted; {step.undone()}"
+        raise KeyboardInterrupt(step.undone()) from None
     return _exits.DONE, True
 
 

@@ -206,7 +206,8 @@ def _change(step: _Step, workflows: Workflows, options: dict[str, Any]) -> None:
     if changed := step.live.changed_in(now, (step.source, step.target)):
         raise ChangedError(f"this has been changed since the plan was made: {changed}; nothing was sent")
     step.outcome, step.is_repeated = Outcome.UNKNOWN, True
-    workflows.set_environment(step.stored.id, step.target, revision_id=step.revision_id, **options)
+    environment_id = step.live.by_name[step.target].id
+    workflows.set_environment(step.stored.id, environment_id, revision_id=step.revision_id, **options)
     step.outcome = Outcome.PROMOTED
 
 
