@@ -14,6 +14,7 @@ is put into our terms, freed from the API key and foreign frames, and completed 
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import socket
@@ -28,7 +29,6 @@ import httpx
 
 from . import __version__, _config
 from ._answers import Answer
-from ._observers import observe
 from ._retry import REFUSED, Retries, foreign
 from .errors import (
     APIConnectionError,
@@ -44,6 +44,7 @@ from .errors import (
 
 if TYPE_CHECKING:
     from ._config import Config, Secret
+    from ._observers import Observers
     from ._requests import Request
     from .results import Run
 
@@ -58,6 +59,8 @@ __all__ = [
     "Transport",
     "use_stand_in",
 ]
+
+_log = logging.getLogger("scout")
 
 FAILURES = (APIError, StreamError, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
 """The exceptions that mean that an attempt has failed. Every other exception passes through untouched.
@@ -204,7 +207,11 @@ class Call:
         self._handled = sys.exception()  # by the caller; it is the context of the errors of this call
         ends_at = begun + config.deadline if config.deadline is not None else math.inf
         self._limits = Limits(config.connect_timeout, config.timeout, ends_at)
-        self.observers = observe(request, config, self._redact, streaming=streaming)
+        self.observers: Observers | None = None
+        if config.is_observed or _log.isEnabledFor(logging.INFO):
+            from ._observers import observe  # most programs observe nothing, which costs them nothing
+
+            self.observers = observe(request, config, self._redact, streaming=streaming)
 
     # --- One attempt ---
 

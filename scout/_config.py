@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, cast
 from urllib.parse import urlsplit
 
 from ._json import is_mapping, redact
@@ -19,7 +19,7 @@ from .errors import ConfigurationError
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
-__all__ = ["NOT_GIVEN", "Config", "Key", "NotGiven", "Secret"]
+__all__ = ["NOT_GIVEN", "Config", "Key", "NotGiven", "Secret", "Tracing"]
 
 DEFAULT_BASE_URL = "https://api.scoutos.com"
 
@@ -40,6 +40,14 @@ NOT_GIVEN: Final = NotGiven.NOT_GIVEN
 
 Key: TypeAlias = str | Callable[[], str]
 """An API key, or a function that returns the current one (for keys that rotate)."""
+
+
+class Tracing(Protocol):
+    """An object that `Scout(tracing=...)` takes: `scout.otel.Tracing`."""
+
+    def begin(self, call: Any) -> Any:
+        """Return the observer of a call that begins: of a `CallInfo` a `CallObserver`, both in `_observers`."""
+        ...
 
 
 class Secret:
@@ -128,7 +136,7 @@ class Config:
     on_response: Callable[[Any], object] | None = field(default=None, repr=False)
     on_retry: Callable[[Any], object] | None = field(default=None, repr=False)
     on_event: Callable[[Any], object] | None = field(default=None, repr=False)
-    tracing: Any = field(default=None, repr=False)
+    tracing: Tracing | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.api_key is not None:

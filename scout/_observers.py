@@ -24,7 +24,6 @@ __all__ = [
     "RequestInfo",
     "ResponseInfo",
     "RetryInfo",
-    "Tracing",
     "observe",
 ]
 
@@ -149,14 +148,6 @@ class CallObserver(Protocol):
             result: The result, such as a `Run`, or `None`; of a stream the run so far, which may not be over.
             error: The exception for the caller; `None` when there is none.
         """
-        ...
-
-
-class Tracing(Protocol):
-    """An object that `Scout(tracing=...)` takes: `scout.otel.Tracing`."""
-
-    def begin(self, call: CallInfo) -> CallObserver:
-        """Return the observer of a call that begins."""
         ...
 
 
@@ -292,11 +283,8 @@ def _pass_over(name: str, error: Exception) -> None:
     _log.error("%s raised %s; the call goes on", name, type(error).__name__, exc_info=error)
 
 
-def observe(request: Request, config: Config, redact: Callable[[Any], Any], *, streaming: bool) -> Observers | None:
-    """Return the observers of a call that begins; `None` when there are none, so that it costs nothing."""
-    is_logged = _log.isEnabledFor(logging.INFO)
-    if not is_logged and not config.is_observed:
-        return None
+def observe(request: Request, config: Config, redact: Callable[[Any], Any], *, streaming: bool) -> Observers:
+    """Return the observers of a call that begins."""
     call = CallInfo(request, config, streaming, redact)
     observers: list[CallObserver] = []
     if config.tracing is not None:
@@ -304,7 +292,7 @@ def observe(request: Request, config: Config, redact: Callable[[Any], Any], *, s
             observers.append(config.tracing.begin(call))
         except Exception as error:  # noqa: BLE001 - it is logged
             _pass_over(type(config.tracing).__name__, error)
-    if is_logged:
+    if _log.isEnabledFor(logging.INFO):
         observers.append(_Log(call))
     if config.has_hooks:
         observers.append(_Hooks(call))

@@ -22,12 +22,12 @@ from ._config import (
     Key,
     NotGiven,
     Secret,
+    Tracing,
     base_url_from,
     environment_from,
     secret_from_environment,
 )
 from ._http import AsyncHttp, Http
-from ._observers import Tracing
 from ._options import RUN_OPTIONS, RunOptions, apply_options
 from ._requests import Request, execute_request, raw_client
 from .environments import Environment
