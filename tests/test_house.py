@@ -406,11 +406,20 @@ def test_the_names_of_heavy_modules_are_right() -> None:
     assert set(HEAVY) <= loaded
 
 
-def test_a_client_is_loaded_without_what_only_others_need() -> None:
-    loaded = modules_after("from scout import Scout")
+def test_a_run_loads_nothing_that_only_others_need() -> None:
+    loaded = modules_after("""
+from scout import Scout, ScoutError
+try:
+    with Scout("key", base_url="http://127.0.0.1:1", retries=0) as client:
+        client.execute({"blocks": []})
+except ScoutError as error:
+    assert len(error.attempts) == 1
+""")
 
+    assert "scout_generated.operations.execute_workflow_config" in loaded
     # Not `rich` and `argparse`: httpx loads the first for its own command where it is installed.
     others = {"ruamel.yaml", "dateutil", "jsonschema", "starlette", "opentelemetry", "scout.cli", "scout.local"}
+    others |= {f"scout.{room}" for room in ("_logs", "_observers", "_plans", "events", "runs", "streaming", "workflows")}
     assert loaded & others == set()
 
 
