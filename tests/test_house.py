@@ -419,7 +419,9 @@ except ScoutError as error:
     assert "scout_generated.operations.execute_workflow_config" in loaded
     # Not `rich` and `argparse`: httpx loads the first for its own command where it is installed.
     others = {"ruamel.yaml", "dateutil", "jsonschema", "starlette", "opentelemetry", "scout.cli", "scout.local"}
-    others |= {f"scout.{room}" for room in ("_logs", "_observers", "_plans", "events", "runs", "streaming", "workflows")}
+    others |= {
+        f"scout.{room}" for room in ("_logs", "_observers", "_plans", "events", "runs", "streaming", "workflows")
+    }
     assert loaded & others == set()
 
 
