@@ -279,7 +279,9 @@ def read_record(answer: Answer, run_id: str | None = None, session_id: str | Non
         )
     record = _record(answer, without_halves(_decode(answer), answer.body), "it")
     for what, asked, found in (("run", run_id, record.id), ("session", session_id, record.session_id)):
-        if asked is not None and found not in (asked, None):
+        if asked is not None and found is None:
+            raise _not_understood(answer, f"it does not say of which {what} it is the log")
+        if asked is not None and found != asked:
             raise _not_understood(answer, f"it is the log of another run, of the {what} {shorten(repr(found), 100)}")
     return record
 

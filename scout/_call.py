@@ -29,6 +29,7 @@ import httpx
 
 from . import __version__, _config
 from ._answers import Answer
+from ._requests import OWN_SESSION
 from ._retry import REFUSED, Retries, foreign
 from .errors import (
     APIConnectionError,
@@ -523,10 +524,18 @@ class Call:
         return False
 
 
-@lru_cache(maxsize=256)
-def _url(address: str, query: str) -> httpx.URL:
-    # Cached, because httpx takes longer to parse a URL than to make the rest of a request.
+def _parsed(address: str, query: str) -> httpx.URL:
     return httpx.URL(f"{address}?{query}" if query else address)
+
+
+# Because httpx takes longer to parse a URL than to make the rest of a request.
+_parsed_before = lru_cache(maxsize=256)(_parsed)
+
+
+def _url(address: str, query: str) -> httpx.URL:
+    # A session of ours occurs once: in the cache it would take the place of an address that is used again. (To put a
+    # query into a parsed URL, with `copy_with`, takes httpx longer than to parse the whole.)
+    return (_parsed if OWN_SESSION in query else _parsed_before)(address, query)
 
 
 _LONGEST_ERROR = 1024 * 1024  # bytes

@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 Plan = Generator[Prepared | float, Any, T]
 """A plan of several calls: yields one call after the other, or seconds to wait. `carry_out` sends each call, and sends
-its result back in, or throws its error."""
+its result back in, or throws what it raised, whoever that is from."""
 
 
 def done(result: T) -> Plan[T]:
@@ -50,44 +50,44 @@ def done(result: T) -> Plan[T]:
 
 def carry_out(http: Http, plan: Plan[T]) -> T:
     """Send the calls of a plan, and return its result. Raises what the plan raises."""
-    try:
-        step = next(plan)
-        while True:
-            failure: ScoutError | None = None
-            result: Any = None
-            try:
-                if isinstance(step, Prepared):
-                    result = http.call(*step)
-                else:
-                    http.wait(step)
-            except ScoutError as error:
-                failure = error
-            # Outside of the handler, so that another error of the plan does not get this one as its context.
+    result: Any = None
+    failure: BaseException | None = None
+    while True:
+        # Outside of the handler, so that another error of the plan does not get this one as its context.
+        try:
             step = plan.send(result) if failure is None else plan.throw(failure)
-    except StopIteration as end:
-        value: T = end.value
-        return value
+        except StopIteration as end:  # of the plan itself: one from a call is a RuntimeError by then
+            value: T = end.value
+            return value
+        result = failure = None
+        try:
+            if isinstance(step, Prepared):
+                result = http.call(*step)
+            else:
+                http.wait(step)
+        except BaseException as error:  # noqa: BLE001 - the plan raises it again
+            failure = error
 
 
 async def carry_out_async(http: AsyncHttp, plan: Plan[T]) -> T:
     """Send the calls of a plan, and return its result. As `carry_out`."""
-    try:
-        step = next(plan)
-        while True:
-            failure: ScoutError | None = None
-            result: Any = None
-            try:
-                if isinstance(step, Prepared):
-                    result = await http.call(*step)
-                else:
-                    await http.wait(step)
-            except ScoutError as error:
-                failure = error
-            # As in carry_out.
+    result: Any = None
+    failure: BaseException | None = None
+    while True:
+        # As in carry_out.
+        try:
             step = plan.send(result) if failure is None else plan.throw(failure)
-    except StopIteration as end:
-        value: T = end.value
-        return value
+        except StopIteration as end:
+            value: T = end.value
+            return value
+        result = failure = None
+        try:
+            if isinstance(step, Prepared):
+                result = await http.call(*step)
+            else:
+                await http.wait(step)
+        except BaseException as error:  # noqa: BLE001 - as in carry_out
+            failure = error
 
 
 # --- Pages --------------------------------------------------------------------------------------------------------

@@ -585,6 +585,7 @@ class _Recorded:
 
     request: dict[str, Any]
     identity: str
+    own_session: str | None  # the session id that the client had made for it
     response: dict[str, Any] | None = None
     parts: list[tuple[float, bytes]] = field(default_factory=list[tuple[float, bytes]])
     end: dict[str, Any] = field(default_factory=lambda: {"at": 0.0, "how": "nothing"})
@@ -648,7 +649,7 @@ class Replayer(_Transport):
         with self._lock:
             for place, recorded in enumerate(self._left):
                 if recorded.identity in identities:
-                    return self._left.pop(place)
+                    return _in_session(self._left.pop(place), request)
             near = [each for each in self._left if each.request["url"] == asked["url"]] or self._left[:1]
         what = f"{asked['method']} {asked['url']}"
         if not near:
@@ -660,10 +661,26 @@ class Replayer(_Transport):
         )
 
 
+_OWN = f"session_id={OWN_SESSION}"
+
+
+def _own_session(url: str) -> str | None:
+    parts = url.partition("?")[2].split("&")
+    return next((each.removeprefix("session_id=") for each in parts if each.startswith(_OWN)), None)
+
+
+def _in_session(recorded: _Recorded, request: httpx.Request) -> _Recorded:
+    """Put the session of this request into the recorded log of a run that the client looks up by its session."""
+    there, here = recorded.own_session, _own_session(str(request.url))
+    if request.method == "GET" and there and here:
+        recorded.parts = [(at, content.replace(there.encode(), here.encode())) for at, content in recorded.parts]
+    return recorded
+
+
 def _without_own_session(request: dict[str, Any]) -> dict[str, Any]:
     """Return a request without a session id that the client has made, because each call makes another one."""
     path, mark, query = request["url"].partition("?")
-    kept = [each for each in query.split("&") if not each.startswith(f"session_id={OWN_SESSION}")]
+    kept = [each for each in query.split("&") if not each.startswith(_OWN)]
     return {**request, "url": f"{path}{mark if kept else ''}{'&'.join(kept)}"}
 
 
@@ -822,8 +839,9 @@ def _take_line(line: Any, found: dict[int, _Recorded], *, is_first: bool) -> Non
         case "request":
             request = {name: line[name] for name in _COMPARED if name in line}
             request.update(method=_field(line, "method", str), url=_field(line, "url", str))
+            own_session = _own_session(request["url"])
             request = _without_own_session(request)
-            found[number] = _Recorded(request, _identity(request))
+            found[number] = _Recorded(request, _identity(request), own_session)
         case "response":
             found[number].response = {
                 "at": _field(line, "at", _seconds),

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, Unpack
 from ._answers import read_record, read_record_page
 from ._config import Config, check_seconds
 from ._http import AsyncHttp, Http
-from ._json import is_mapping
+from ._json import is_mapping, shorten
 from ._keys import Calls, of_a_look_up
 from ._logs import STATUSES
 from ._options import CALL_OPTIONS, CallOptions, RunOptions, apply_options
@@ -171,15 +171,22 @@ def _found(failure: ScoutError, prepared: Prepared, within: float, **extra: Any)
     )
     try:
         record = yield from asking
+        if record is None:
+            note = "do not have this run (yet), which does not mean that it did not start"
+        elif not _has_ended(record):
+            status = STATUSES.get(record.status) or shorten(prepared.config.secret().redact(str(record.status)), 100)
+            note = f"say that the run is {status}"
+        elif record.status == RunStatus.COMPLETED and not record.run.state:
+            note = "say that the run completed, and do not have its output (yet)"
+        else:
+            return record.run
     except ScoutError as problem:
-        failure.add_note(f"the run logs could not be read: {problem.message}")
-        return None
-    if record is None:
-        failure.add_note("the run logs do not have this run (yet), which does not mean that it did not start")
-    elif not _has_ended(record):
-        failure.add_note(f"the run logs say that the run is {STATUSES.get(record.status, record.status)}")
-    else:
-        return record.run
+        note = f"could not be read: {problem.message}"
+    except BaseException as other:  # such as an interrupt: it passes through, but the run must not be forgotten
+        ids = f"workflow_id={workflow_id!r}, session_id={session_id!r}"
+        other.add_note(f"before this, a run with an unknown outcome ({ids}): {failure.message}")
+        raise
+    failure.add_note(f"the run logs {note}")
     return None
 
 

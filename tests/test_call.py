@@ -36,7 +36,8 @@ from scout import (
     ScoutError,
     StreamInterruptedError,
 )
-from scout._call import Limits
+from scout._call import Limits, _url
+from scout._requests import new_session_id
 
 OK = json_answer(run_answer())
 
@@ -273,3 +274,11 @@ def test_a_system_error_keeps_its_number(call: Caller) -> None:
         error = call.error(url, retries=0)
     assert isinstance(error.__cause__, ConnectionRefusedError)
     assert error.__cause__.errno
+
+
+def test_addresses_that_occur_once_do_not_push_others_out_of_the_cache() -> None:
+    again = _url("http://localhost/execute", "environment=staging")
+    for _ in range(300):
+        query = f"session_id={new_session_id()}"
+        assert str(_url("http://localhost/execute", query)) == f"http://localhost/execute?{query}"
+    assert _url("http://localhost/execute", "environment=staging") is again

@@ -71,10 +71,20 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scout.runs.LONGEST_PAUSE", 0.04)
 
 
+class Logged:
+    """The log of the run that is asked for."""
+
+    def __init__(self, **more: Any) -> None:
+        self._more = more
+
+    def to(self, request: Received) -> Behaviour:
+        return json_answer(log(**{"session_id": request.query.get("session_id"), **self._more}))
+
+
 class Stored:
     """A server with one stored workflow: what an execute gets, and what the logs say, one after the other."""
 
-    def __init__(self, execute: Behaviour, *logs: Behaviour) -> None:
+    def __init__(self, execute: Behaviour, *logs: Behaviour | Logged) -> None:
         self._execute = execute
         self._logs = logs
         self._server = Server(route(self._choose), keep_alive=True)
@@ -87,7 +97,8 @@ class Stored:
             return json_answer(page(stored(7, workflow_key="mine")))
         assert request.path == "/v2/run_logs/details"
         self._asked += 1
-        return self._logs[min(self._asked, len(self._logs)) - 1]
+        told = self._logs[min(self._asked, len(self._logs)) - 1]
+        return told.to(request) if isinstance(told, Logged) else told
 
     def __enter__(self) -> Self:
         self._server.__enter__()
@@ -277,7 +288,7 @@ def test_each_run_has_a_session_of_its_own_which_its_repeats_share(both: Both) -
 
 
 def test_the_workflow_of_a_key_is_the_one_that_was_found(both: Both) -> None:
-    with Stored(reset_after_request, json_answer(log())) as server:
+    with Stored(reset_after_request, Logged()) as server:
         for method in ("execute", "stream"):
             error = both.error(method, server.url, "key:mine")
             assert error.workflow_id == "wf_7"
@@ -363,11 +374,11 @@ def notes(error: BaseException) -> str:
     [reset_after_request, answer(500), half_body(b"{}" * 50), json_answer({}), silent(), answer(408)],
 )
 def test_a_run_whose_answer_was_lost_is_returned(behaviour: Behaviour, both: Both) -> None:
-    with Stored(behaviour, MISSING, json_answer(log(status="running")), json_answer(log())) as server:
+    with Stored(behaviour, MISSING, Logged(status="running"), Logged()) as server:
         run = both.execute(server.url, resolve=10, client={"timeout": 0.3}, extra_headers={"X-Gateway": "a"})
     assert (run.ok, run.output, run.price) == (True, "Hello", 0.25)
-    assert run.raw == log()
     (request,) = server.sent
+    assert run.raw == log(session_id=request.query["session_id"])
     session = {"workflow_id": "wf_1", "session_id": request.query["session_id"]}
     assert [each.query for each in server.asked] == [session] * 3
     assert {each.headers["x-gateway"] for each in server.asked} == {"a"}
@@ -375,7 +386,7 @@ def test_a_run_whose_answer_was_lost_is_returned(behaviour: Behaviour, both: Bot
 
 def test_the_log_says_that_the_run_logs_are_asked(both: Both, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "scout")
-    with Stored(reset_after_request, json_answer(log())) as server:
+    with Stored(reset_after_request, Logged()) as server:
         both.execute(server.url, resolve=10)
     (said,) = [record.getMessage() for record in caplog.records if record.name == "scout"]
     assert said.endswith("the run may have started; asking the run logs for up to 10 s")
@@ -401,12 +412,13 @@ def test_a_run_that_certainly_did_not_start_asks_nothing(status: int, error: typ
 
 
 def test_a_run_that_failed_is_treated_as_check_says(both: Both) -> None:
-    with Stored(reset_after_request, json_answer(log(status="failed", message="no"))) as server:
+    with Stored(reset_after_request, Logged(status="failed", message="no")) as server:
         error = both.error("execute", server.url, resolve=10)
         run = both.execute(server.url, resolve=10, check=False)
     assert type(error) is RunFailedError
-    assert error.run == run
-    assert (run.status, run.errors) == (RunStatus.FAILED, ["no"])
+    assert [error.run.session_id, run.session_id] == [each.query["session_id"] for each in server.sent]
+    for each in (error.run, run):
+        assert (each.status, each.errors) == (RunStatus.FAILED, ["no"])
     assert error.__context__ is None
     assert len(server.sent) == 2
 
@@ -415,15 +427,21 @@ def test_a_run_that_failed_is_treated_as_check_says(both: Both) -> None:
     ("logs", "note"),
     [
         ([MISSING], "the run logs do not have this run (yet), which does not mean that it did not start"),
-        ([MISSING, json_answer(log(status="running"))], "the run logs say that the run is running"),
-        ([json_answer(log(status="paused"))], "the run logs say that the run is paused"),
+        ([MISSING, Logged(status="running")], "the run logs say that the run is running"),
+        ([Logged(status="paused")], "the run logs say that the run is paused"),
+        ([Logged(status=f"held by {KEY}" + "." * 999)], "the run logs say that the run is held by [redacted]..."),
+        ([Logged(output=None, blocks={})], "the run logs say that the run completed, and do not have its output (yet)"),
+        (
+            [Logged(session_id=None)],
+            "the run logs could not be read: the answer with status 200 cannot be understood: ",
+        ),
         ([answer(500)], "the run logs could not be read: 500 Internal Server Error"),
         ([answer(401)], "the run logs could not be read: 401 Unauthorized"),
         ([html("Hello")], "the run logs could not be read: the answer with status 200 cannot be understood"),
         ([answer(200, '{"workflow_run_id": "ru')], "the run logs could not be read: the answer with status 200"),
         ([silent()], "the run logs could not be read: the call was not done within"),
         ([close_unanswered], "the run logs could not be read: the connection to"),
-        ([json_answer(log(session_id="another"))], "the run logs could not be read: "),
+        ([Logged(session_id="another")], "the run logs could not be read: "),
     ],
 )
 @pytest.mark.parametrize("check", [True, False])
@@ -436,6 +454,8 @@ def test_an_outcome_that_stays_unknown_is_raised_as_before(
     assert type(error) is APIConnectionError
     assert error.message.endswith("the run may have started")
     assert notes(error).startswith(note)
+    assert len(notes(error)) < 1000
+    assert KEY not in notes(error)
     assert "__notes__" in vars(pickle.loads(pickle.dumps(error)))
     assert error.run_may_have_started is True
     assert isinstance(error.__cause__, ConnectionResetError)
@@ -447,7 +467,7 @@ def test_an_outcome_that_stays_unknown_is_raised_as_before(
 
 @pytest.mark.parametrize("check", [True, False])
 def test_an_answer_that_is_a_run_that_goes_on_is_resolved_as_well(check: bool, both: Both) -> None:
-    with Stored(json_answer(STARTED), json_answer(log(status="running")), json_answer(log())) as server:
+    with Stored(json_answer(STARTED), Logged(status="running"), Logged()) as server:
         assert both.execute(server.url, resolve=10, check=check).output == "Hello"
     assert server.asked[0].query == {"workflow_id": "wf_9", "workflow_run_id": "run_1"}
     with Stored(json_answer(STARTED), MISSING) as server:
@@ -512,7 +532,7 @@ def test_resolve_is_for_stored_workflows(call: Caller) -> None:
 
 
 def test_a_workflow_is_found_by_its_key_once(both: Both) -> None:
-    with Stored(reset_after_request, MISSING, json_answer(log())) as server:
+    with Stored(reset_after_request, MISSING, Logged()) as server:
         assert both.execute(server.url, "key:mine", resolve=10).ok
     assert len(server.sent) == 1
     assert [each.query["workflow_id"] for each in server.asked] == ["wf_7", "wf_7"]
@@ -526,10 +546,34 @@ def test_an_interrupt_while_the_logs_are_asked_passes_through(monkeypatch: pytes
     with (
         Stored(reset_after_request, MISSING) as server,
         Scout(**SETTINGS, base_url=server.url) as client,
-        pytest.raises(KeyboardInterrupt),
+        pytest.raises(KeyboardInterrupt) as raised,
     ):
         client.workflows.execute("wf_1", resolve=10)
     assert (len(server.sent), len(server.asked)) == (1, 1)
+    session = server.sent[0].query["session_id"]
+    assert notes(raised.value).startswith(
+        f"before this, a run with an unknown outcome (workflow_id='wf_1', session_id={session!r}): the connection to"
+    )
+
+
+def test_a_key_that_cannot_be_read_any_more_does_not_hide_the_run(both: Both) -> None:
+    keys = iter([KEY])
+
+    def key() -> str:
+        if not (left := list(keys)):
+            raise OSError("no vault")
+        return left[0]
+
+    with Stored(reset_after_request, Logged()) as server, pytest.raises(OSError, match="no vault") as raised:
+        both.execute(server.url, resolve=10, client={"api_key": key})
+    assert "a run with an unknown outcome (workflow_id='wf_1', session_id='scout-py-" in notes(raised.value)
+    assert (len(server.sent), len(server.asked)) == (1, 0)
+
+
+def test_keys_that_have_run_out_are_no_result(both: Both) -> None:
+    with Stored(json_answer(run_answer())) as server, pytest.raises(RuntimeError, match="StopIteration"):
+        both.execute(server.url, client={"api_key": iter(()).__next__})
+    assert server.sent == []
 
 
 def test_a_cancellation_while_the_logs_are_asked_passes_through() -> None:
@@ -673,3 +717,18 @@ def test_a_recorded_run_of_a_stored_workflow_is_replayed(both: Both, local: Loca
     )
     assert "has no answer for POST" in error.message
     assert len(local.requests) == before
+
+
+def test_a_recorded_run_whose_answer_was_lost_is_replayed(both: Both, call: Caller, tmp_path: Path) -> None:
+    path = tmp_path / "runs.jsonl"
+    with Stored(answer(500), MISSING, Logged()) as server:
+        run = both.execute(server.url, resolve=10, client={"transport": record(path)})
+    recorded = path.read_text()
+    again = both.execute(server.url, resolve=10, client={"transport": replay(path)})
+    assert (again.id, again.output) == (run.id, "Hello")
+    assert again.session_id.startswith(OURS)
+    assert again.session_id != run.session_id
+    path.write_text(recorded.replace("scout-py-", "theirs-").replace("theirs-", "scout-py-", 3))  # of the requests
+    assert "it is the log of another run" in notes(
+        both.error("execute", server.url, resolve=10, client={"transport": replay(path)})
+    )
