@@ -87,6 +87,13 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask the run logs after short pauses."""
+    monkeypatch.setattr("scout.runs.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("scout.runs.LONGEST_PAUSE", 0.04)
+
+
+@pytest.fixture
 def tls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Tls:
     """A certificate authority that the clients trust, and no other."""
     pytest.importorskip("trustme")

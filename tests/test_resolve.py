@@ -39,8 +39,8 @@ from servers import (
     stream,
 )
 from test_batch import run_batch
-from test_runs import MISSING, SETTINGS, ask, log, pages
-from test_workflows import page, stored
+from test_runs import MISSING, log, pages
+from test_workflows import SETTINGS, ask, page, stored
 
 import scout
 from scout import (
@@ -63,12 +63,6 @@ from scout.local import LocalScout
 pytestmark = pytest.mark.usefixtures("short_pauses")
 
 OURS = "scout-py-"
-
-
-@pytest.fixture
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scout.runs.FIRST_PAUSE", 0.01)
-    monkeypatch.setattr("scout.runs.LONGEST_PAUSE", 0.04)
 
 
 class Logged:
@@ -126,15 +120,8 @@ class Both:
     def __init__(self, call: Caller) -> None:
         self._call = call
 
-    def execute(self, url: str, id: str = "wf_1", *, client: Any = None, **options: Any) -> Any:  # noqa: A002
-        def program(make: Any) -> Iterator[Any]:
-            scout = make(**{**SETTINGS, "base_url": url, **(client or {})})
-            try:
-                return (yield scout.workflows.execute(id, {"a": 1}, **options))
-            finally:
-                yield scout.aclose() if self._call.is_async else scout.close()
-
-        return self._call.drive(program)
+    def execute(self, url: str, id: str = "wf_1", **options: Any) -> Any:  # noqa: A002
+        return ask(self._call, url, "execute", id, {"a": 1}, **options)
 
     def stream(self, url: str, id: str = "wf_1", *, config: Any = None, **options: Any) -> Run:  # noqa: A002
         def begin(client: Any) -> Any:
@@ -633,7 +620,7 @@ def executes(server: LocalScout) -> int:
 
 
 def found(call: Caller, url: str, error: Any, within: float = 10) -> Any:
-    return ask(call, url, "find", error, within=within)
+    return ask(call, url, "find", error, of="runs", within=within)
 
 
 @pytest.mark.parametrize("fault", [{"cut_after": 0}, {"cut_after": 1}, {"malformed": 1}])

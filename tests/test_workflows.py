@@ -73,14 +73,16 @@ def page(*found: dict[str, Any], next_cursor: str | None = None, **more: Any) ->
     return {"data": list(found), "next_cursor": next_cursor, "has_more": next_cursor is not None, **more}
 
 
-def ask(call: Caller, url: str, method: str, *args: Any, client: Any = None, **options: Any) -> Any:
-    """Call one method of `workflows`; return what it returns."""
+def ask(
+    call: Caller, url: str, method: str, *args: Any, client: Any = None, of: str = "workflows", **options: Any
+) -> Any:
+    """Call one method of `workflows`, or of another part of a client; return what it returns."""
 
     def program(make: Any) -> Iterator[Any]:
         with_options = {**SETTINGS, "base_url": url, **(client or {})}
         scout = make(**with_options)
         try:
-            return (yield getattr(scout.workflows, method)(*args, **options))
+            return (yield getattr(getattr(scout, of), method)(*args, **options))
         finally:
             yield scout.aclose() if call.is_async else scout.close()
 
