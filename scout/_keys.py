@@ -19,6 +19,7 @@ from .results import StoredWorkflow, WorkflowPage
 __all__ = ["Calls", "key_in", "no_workflow_with", "of_a_look_up", "only"]
 
 HttpT = TypeVar("HttpT")
+T = TypeVar("T")
 
 
 class Calls(Generic[HttpT]):
@@ -45,10 +46,19 @@ class Calls(Generic[HttpT]):
         return Prepared(make(**extra), config, read, begun)
 
     def _at(
-        self, id: str, make: Callable[..., Request], read: Callable[[Answer], Any], options: CallOptions
-    ) -> Plan[Prepared]:
+        self,
+        id: str,
+        make: Callable[..., Request],
+        read: Callable[[Answer], T],
+        options: CallOptions,
+        begun: float | None = None,
+    ) -> Plan[T]:
         """Return the plan of a call whose request is made of the id of the workflow."""
-        return self._to(id, options, lambda found: self._call(partial(make, found), read, options))
+        prepared = yield from self._to(
+            id, options, lambda found: self._call(partial(make, found), read, options, begun)
+        )
+        result: T = yield prepared
+        return result
 
     def _to(self, id: str, options: RunOptions | CallOptions, prepare: Callable[[str], Prepared]) -> Plan[Prepared]:
         """Return a plan whose result is the call for the workflow with an id, ready to be sent.

@@ -225,11 +225,8 @@ class _Runs(Calls[HttpT]):
         self, workflow_id: str, run_id: str | None, session_id: str | None, options: CallOptions
     ) -> Plan[RunRecord]:
         make = partial(run_log_request, run_id=run_id, session_id=session_id)
-        prepared = yield from self._at(
-            workflow_id, make, partial(read_record, run_id=run_id, session_id=session_id), options
-        )
-        record: RunRecord = yield prepared
-        return record
+        read = partial(read_record, run_id=run_id, session_id=session_id)
+        return self._at(workflow_id, make, read, options)
 
     def _list(
         self, workflow_id: str, cursor: str | None, options: CallOptions, **filters: Any

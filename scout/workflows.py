@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeVar, Unpack
 
@@ -25,6 +25,7 @@ from ._keys import key_in, only
 from ._options import RUN_OPTIONS, CallOptions, RunOptions, apply_options
 from ._plans import AsyncPagedList, PagedList, Plan, Prepared, carry_out, carry_out_async, done, reword
 from ._requests import (
+    Request,
     create_request,
     delete_request,
     delete_revision_request,
@@ -129,14 +130,18 @@ class _Workflows(Deployments[HttpT]):
             partial(revision_request, loaded, workflow_id=workflow_id, key=key), read_workflow, options, begun
         )
 
-    def _update(self, id: str, workflow: WorkflowSource, options: CallOptions) -> Plan[Prepared]:
+    def _update(self, id: str, workflow: WorkflowSource, options: CallOptions) -> Plan[StoredWorkflow]:
         begun = time.monotonic()
-        loaded = load_workflow(workflow)
+        make = partial(update_request, workflow=load_workflow(workflow))
+        return self._at(id, make, read_workflow, options, begun)
 
-        def prepare(found: str) -> Prepared:
-            return self._call(partial(update_request, found, loaded), read_workflow, options, begun)
-
-        return self._to(id, options, prepare)
+    def _delete(self, id: str, make: Callable[..., Request], options: CallOptions) -> Plan[str]:
+        try:
+            return (yield from self._at(id, make, read_deletion, options))
+        except NotFoundError as error:
+            if len(error.attempts) > 1:
+                reword(error, f"{error.message}; an earlier attempt of this call may have deleted it")
+            raise
 
     def _find(self, keys: Iterable[str], options: CallOptions) -> Plan[dict[str, StoredWorkflow]]:
         if isinstance(keys, str):
@@ -150,11 +155,6 @@ class _Workflows(Deployments[HttpT]):
     def _all_with(self, keys: list[str], options: CallOptions, begun: float) -> Plan[dict[str, StoredWorkflow]]:
         found = yield from self._search(keys, options, begun, "the workflows with these keys")
         return {key: only(key, found.workflows[key]) for key in keys if key in found.workflows}
-
-
-def _note_earlier_attempt(error: NotFoundError) -> None:
-    if len(error.attempts) > 1:
-        reword(error, f"{error.message}; an earlier attempt of this call may have deleted it")
 
 
 class Workflows(_Workflows[Http]):
@@ -216,8 +216,7 @@ class Workflows(_Workflows[Http]):
             NotFoundError: the workflow does not exist.
             ScoutError: as `Scout.execute`.
         """
-        workflow: StoredWorkflow = self._http.call(*self._carry_out(self._at(id, get_request, read_workflow, options)))
-        return workflow
+        return self._carry_out(self._at(id, get_request, read_workflow, options))
 
     def find(self, keys: Iterable[str], **options: Unpack[CallOptions]) -> dict[str, StoredWorkflow]:
         """Return the workflows with some keys, by key. A key that no workflow has is left out.
@@ -265,8 +264,7 @@ class Workflows(_Workflows[Http]):
             WorkflowFileError: the workflow cannot be read; nothing was sent.
             ScoutError: as `Scout.execute`.
         """
-        stored: StoredWorkflow = self._http.call(*self._carry_out(self._update(id, workflow, options)))
-        return stored
+        return self._carry_out(self._update(id, workflow, options))
 
     def delete(self, id: str, **options: Unpack[CallOptions]) -> str:
         """Delete a workflow and its revisions, and return the message of the server.
@@ -278,12 +276,7 @@ class Workflows(_Workflows[Http]):
                 message says so.
             ScoutError: as `Scout.execute`.
         """
-        try:
-            said: str = self._http.call(*self._carry_out(self._at(id, delete_request, read_deletion, options)))
-        except NotFoundError as error:
-            _note_earlier_attempt(error)
-            raise
-        return said
+        return self._carry_out(self._delete(id, delete_request, options))
 
     def create_revision(
         self,
@@ -320,9 +313,7 @@ class Workflows(_Workflows[Http]):
             NotFoundError: the workflow does not exist.
             ScoutError: as `Scout.execute`.
         """
-        plan = self._at(id, revisions_request, read_revisions, options)
-        revisions: builtins.list[StoredWorkflow] = self._http.call(*self._carry_out(plan))
-        return revisions
+        return self._carry_out(self._at(id, revisions_request, read_revisions, options))
 
     def rename_revision(
         self,
@@ -349,9 +340,7 @@ class Workflows(_Workflows[Http]):
             ScoutError: as `Scout.execute`.
         """
         make = partial(rename_revision_request, revision_id=revision_id, name=name, description=description)
-        plan = self._at(id, make, read_revision, options)
-        revision: StoredWorkflow | None = self._http.call(*self._carry_out(plan))
-        return revision
+        return self._carry_out(self._at(id, make, read_revision, options))
 
     def delete_revision(self, id: str, revision_id: str, **options: Unpack[CallOptions]) -> str:
         """Delete a revision, and return the message of the server.
@@ -363,13 +352,8 @@ class Workflows(_Workflows[Http]):
                 deleted it, the message says so.
             ScoutError: as `Scout.execute`.
         """
-        plan = self._at(id, partial(delete_revision_request, revision_id=revision_id), read_deletion, options)
-        try:
-            said: str = self._http.call(*self._carry_out(plan))
-        except NotFoundError as error:
-            _note_earlier_attempt(error)
-            raise
-        return said
+        make = partial(delete_revision_request, revision_id=revision_id)
+        return self._carry_out(self._delete(id, make, options))
 
     def promote(self, id: str, revision_id: str, **options: Unpack[CallOptions]) -> StoredWorkflow | None:
         """Promote a revision, and return the workflow in this revision; `None` when the server does not tell it.
@@ -381,9 +365,7 @@ class Workflows(_Workflows[Http]):
             NotFoundError: the workflow or the revision does not exist.
             ScoutError: as `Scout.execute`.
         """
-        plan = self._at(id, partial(promote_request, revision_id=revision_id), read_revision, options)
-        revision: StoredWorkflow | None = self._http.call(*self._carry_out(plan))
-        return revision
+        return self._carry_out(self._at(id, partial(promote_request, revision_id=revision_id), read_revision, options))
 
     def environments(self, id: str, **options: Unpack[CallOptions]) -> builtins.list[WorkflowEnvironment]:
         """Return the environments of a workflow, and what each of them runs.
@@ -394,9 +376,7 @@ class Workflows(_Workflows[Http]):
             NotFoundError: the workflow does not exist.
             ScoutError: as `Scout.execute`.
         """
-        plan = self._at(id, environments_request, read_environments, options)
-        environments: builtins.list[WorkflowEnvironment] = self._http.call(*self._carry_out(plan))
-        return environments
+        return self._carry_out(self._at(id, environments_request, read_environments, options))
 
     def set_environment(
         self,
@@ -539,10 +519,7 @@ class AsyncWorkflows(_Workflows[AsyncHttp]):
 
     async def get(self, id: str, **options: Unpack[CallOptions]) -> StoredWorkflow:
         """Return the newest saved state of a workflow. As `Workflows.get`."""
-        workflow: StoredWorkflow = await self._http.call(
-            *(await self._carry_out(self._at(id, get_request, read_workflow, options)))
-        )
-        return workflow
+        return await self._carry_out(self._at(id, get_request, read_workflow, options))
 
     async def find(self, keys: Iterable[str], **options: Unpack[CallOptions]) -> dict[str, StoredWorkflow]:
         """Return the workflows with some keys, by key. As `Workflows.find`."""
@@ -557,19 +534,11 @@ class AsyncWorkflows(_Workflows[AsyncHttp]):
 
     async def update(self, id: str, workflow: WorkflowSource, **options: Unpack[CallOptions]) -> StoredWorkflow:
         """Save a config as the newest state of a workflow. As `Workflows.update`."""
-        stored: StoredWorkflow = await self._http.call(*(await self._carry_out(self._update(id, workflow, options))))
-        return stored
+        return await self._carry_out(self._update(id, workflow, options))
 
     async def delete(self, id: str, **options: Unpack[CallOptions]) -> str:
         """Delete a workflow and its revisions. As `Workflows.delete`."""
-        try:
-            said: str = await self._http.call(
-                *(await self._carry_out(self._at(id, delete_request, read_deletion, options)))
-            )
-        except NotFoundError as error:
-            _note_earlier_attempt(error)
-            raise
-        return said
+        return await self._carry_out(self._delete(id, delete_request, options))
 
     async def create_revision(
         self,
@@ -585,9 +554,7 @@ class AsyncWorkflows(_Workflows[AsyncHttp]):
 
     async def revisions(self, id: str, **options: Unpack[CallOptions]) -> builtins.list[StoredWorkflow]:
         """Return a workflow in each of its revisions. As `Workflows.revisions`."""
-        plan = self._at(id, revisions_request, read_revisions, options)
-        revisions: builtins.list[StoredWorkflow] = await self._http.call(*(await self._carry_out(plan)))
-        return revisions
+        return await self._carry_out(self._at(id, revisions_request, read_revisions, options))
 
     async def rename_revision(
         self,
@@ -600,31 +567,22 @@ class AsyncWorkflows(_Workflows[AsyncHttp]):
     ) -> StoredWorkflow | None:
         """Give a revision a name. As `Workflows.rename_revision`."""
         make = partial(rename_revision_request, revision_id=revision_id, name=name, description=description)
-        plan = self._at(id, make, read_revision, options)
-        revision: StoredWorkflow | None = await self._http.call(*(await self._carry_out(plan)))
-        return revision
+        return await self._carry_out(self._at(id, make, read_revision, options))
 
     async def delete_revision(self, id: str, revision_id: str, **options: Unpack[CallOptions]) -> str:
         """Delete a revision. As `Workflows.delete_revision`."""
-        plan = self._at(id, partial(delete_revision_request, revision_id=revision_id), read_deletion, options)
-        try:
-            said: str = await self._http.call(*(await self._carry_out(plan)))
-        except NotFoundError as error:
-            _note_earlier_attempt(error)
-            raise
-        return said
+        make = partial(delete_revision_request, revision_id=revision_id)
+        return await self._carry_out(self._delete(id, make, options))
 
     async def promote(self, id: str, revision_id: str, **options: Unpack[CallOptions]) -> StoredWorkflow | None:
         """Promote a revision. As `Workflows.promote`."""
-        plan = self._at(id, partial(promote_request, revision_id=revision_id), read_revision, options)
-        revision: StoredWorkflow | None = await self._http.call(*(await self._carry_out(plan)))
-        return revision
+        return await self._carry_out(
+            self._at(id, partial(promote_request, revision_id=revision_id), read_revision, options)
+        )
 
     async def environments(self, id: str, **options: Unpack[CallOptions]) -> builtins.list[WorkflowEnvironment]:
         """Return the environments of a workflow, and what each of them runs. As `Workflows.environments`."""
-        plan = self._at(id, environments_request, read_environments, options)
-        environments: builtins.list[WorkflowEnvironment] = await self._http.call(*(await self._carry_out(plan)))
-        return environments
+        return await self._carry_out(self._at(id, environments_request, read_environments, options))
 
     async def set_environment(
         self,

@@ -700,7 +700,7 @@ def test_the_search_says_why_it_waits(call: Caller, caplog: pytest.LogCaptureFix
 
 def test_a_closed_client_asks_nothing(call: Caller) -> None:
     def program(make: Callable[..., Any]) -> Iterator[Any]:
-        client = make(**SETTINGS)
+        client = make(KEY)
         yield client.aclose() if call.is_async else client.close()
         with pytest.raises(ConfigurationError, match="closed"):
             yield client.runs.get("wf_1", run_id="run_1")
