@@ -248,10 +248,10 @@ def _environment_name(name: object) -> str:
     if fault := json_fault(name, ("environment",)):
         raise ConfigurationError(str(fault))
     if not name:
-        raise ConfigurationError("environment must not be empty")
+        raise ConfigurationError("the environment must not be empty")
     if name.casefold() == Environment.CONSOLE:
         raise ConfigurationError(
-            f"environment must not be {str(name)!r}, which is always the newest saved state of a workflow, so that no "
+            f"the environment must not be {str(name)!r}, which is always the newest saved state of a workflow, so that no "
             f"revision can be deployed there; it may be one of {', '.join(_DEPLOYABLE)}"
         )
     return str(name)
@@ -283,7 +283,7 @@ def _deployment_of(revision_id: object, *, latest: bool) -> dict[str, Any]:
     if revision_id is None:
         return {"revision_lookup": "latest"}
     if not isinstance(revision_id, str) or not revision_id:
-        raise ConfigurationError(f"revision_id must be the text of a revision's id, not {revision_id!r}")
+        raise ConfigurationError(f"the revision must be the text of its id, not {revision_id!r}")
     return {"revision_lookup": "revision_id", "revision_id": revision_id}
 
 
