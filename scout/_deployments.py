@@ -251,8 +251,8 @@ def _environment_name(name: object) -> str:
         raise ConfigurationError("the environment must not be empty")
     if name.casefold() == Environment.CONSOLE:
         raise ConfigurationError(
-            f"the environment must not be {str(name)!r}, which is always the newest saved state of a workflow, so that no "
-            f"revision can be deployed there; it may be one of {', '.join(_DEPLOYABLE)}"
+            f"the environment must not be {str(name)!r}, which is always the newest saved state of a workflow, so that "
+            f"no revision can be deployed there; it may be one of {', '.join(_DEPLOYABLE)}"
         )
     return str(name)
 
