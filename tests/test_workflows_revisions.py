@@ -446,6 +446,8 @@ class Backend:
                 return {"data": self.add(request.json())}, 200  # type: ignore[arg-type]
             case "POST", ["revisions"]:
                 return {"data": self.add(request.json())}, 200  # type: ignore[arg-type]
+            case "GET", ["wf_2"]:
+                return {"data": self.draft or self.newest}, 200
             case "GET", ["wf_2", "revisions"]:
                 drafts = [self.draft] if self.draft and self.lists_drafts else []
                 return {"data": [*drafts, *self.revisions]}, 200
