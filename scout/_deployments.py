@@ -80,42 +80,54 @@ class Deployments(Calls[HttpT]):
                 raise conflict
 
     def _renew(self, job: _Job) -> Plan[Deployment | NotFoundError]:
-        """Store a revision, unless the newest one is the same. Return the error of a workflow that is not there."""
+        """Store a revision, unless the same is stored already. Return the error of a workflow that is not there."""
         key, options, begun = job.key, job.options, job.begun
         found: StoredWorkflow | None = None
         if not job.force or job.environment is not None:
             purpose = f"what is stored under {key!r}" + ("" if job.force else ", without force=True")
             searched = yield from self._search([key], options, begun, purpose)
             found = next(iter(searched.workflows.get(key, ())), None)
-        if found is not None and not job.force and found.matches(job.source.config):
-            return Deployment(found.id, found.revision_id, False, found, changed=False)
         revise = partial(revision_request, job.source, workflow_id=None, key=key)
+        same = found if found is not None and job.is_same(found) else None
         if job.environment is not None:
             if found is None:
                 return no_workflow_with(key, [])
-            yield from self._keep_others(job, job.environment, found)
+            same = yield from self._keep_others(job, job.environment, found)
             revise = partial(revision_request, job.source, workflow_id=found.id, key=None)
+        if same is not None:
+            return Deployment(same.id, same.revision_id, False, same, changed=False)
         try:
             revised: StoredWorkflow = yield self._call(revise, read_workflow, options, begun)
         except NotFoundError as error:
             return error
         return Deployment(revised.id, revised.revision_id, False, revised)
 
-    def _keep_others(self, job: _Job, environment: str, stored: StoredWorkflow) -> Plan[None]:
-        """Pin each other environment that follows the newest revision to the one that it runs now."""
+    def _keep_others(self, job: _Job, environment: str, stored: StoredWorkflow) -> Plan[StoredWorkflow | None]:
+        """Pin each other environment that follows the newest revision to the one that it runs now.
+
+        Nothing is pinned when the environment runs the same already, or the newest revision is the same: this is
+        returned.
+        """
         options, begun = job.options, job.begun
         every = yield self._call(partial(environments_request, stored.id), read_environments, options, begun)
-        others = _followers(every, _environment_named(environment, every))
-        newest: str | None = stored.revision_id
-        if others and stored.is_draft is not False:
-            newest = newest_of(
-                (yield self._call(partial(revisions_request, stored.id), read_revisions, options, begun))
-            )
-        if newest is None:
-            raise _unclear("which revision is the newest one that is deployed", [each.name for each in others])
+        target = job.target = _environment_named(environment, every)
+        newest = stored.revision_id if stored.is_draft is False else None
+        revisions = [stored]
+        follows = newest is None and any(each.follows_latest for each in every)
+        if follows or (not job.force and target.revision_id not in (None, newest)):
+            revisions = yield self._call(partial(revisions_request, stored.id), read_revisions, options, begun)
+            newest = newest or newest_of(revisions)
+        job.running = target.running(newest)
+        for state in (*(each for each in revisions if each.revision_id == job.running), stored):
+            if job.is_same(state):
+                return state
+        others = _followers(every, target)
         for each in others:
+            if newest is None:
+                raise _unclear("which revision is the newest one that is deployed", [each.name for each in others])
             yield self._change(stored.id, each, _pinned_to(each, newest), options, begun)
             job.pinned.append(each.name)
+        return None
 
     def _release(self, job: _Job, deployment: Deployment) -> Plan[Deployment]:
         """Set the environment of a deployment to its revision; to one from before only if something else runs there."""
@@ -125,8 +137,10 @@ class Deployments(Calls[HttpT]):
             job.stored = deployment
         workflow_id, revision_id = deployment.workflow_id, deployment.revision_id
         reading = self._call(partial(environments_request, workflow_id), read_environments, job.options, job.begun)
-        target = _environment_named(job.environment, (yield reading))
-        changed = deployment.changed or not _runs_only(target, revision_id)
+        target = job.target
+        if deployment.changed or target is None:
+            target = _environment_named(job.environment, (yield reading))
+        changed = deployment.changed or job.running != revision_id
         if changed:
             runs = [_deployment_of(revision_id, latest=False)]
             yield self._change(workflow_id, target, runs, job.options, job.begun)
@@ -171,6 +185,8 @@ class _Job:
         options: The options of each request.
         begun: The time when the call of the user began.
         pinned: The names of the environments that were pinned.
+        target: The environment, as it was before anything was stored.
+        running: The only revision that it ran then; `None` when there were several or none, or this is not known.
         stored: What was stored.
     """
 
@@ -181,7 +197,13 @@ class _Job:
     options: CallOptions
     begun: float
     pinned: list[str] = field(default_factory=list[str])
+    target: WorkflowEnvironment | None = None
+    running: str | None = None
     stored: Deployment | None = None
+
+    def is_same(self, stored: StoredWorkflow) -> bool:
+        """Return True when there is no need to store the config again."""
+        return not self.force and stored.matches(self.source.config)
 
     def note_in(self, error: ScoutError) -> None:
         """Add to an error what was done before it."""
@@ -226,11 +248,11 @@ def _environment_name(name: object) -> str:
     if fault := json_fault(name, ("environment",)):
         raise ConfigurationError(str(fault))
     if not name:
-        raise ConfigurationError("environment must not be empty")
+        raise ConfigurationError("the environment must not be empty")
     if name.casefold() == Environment.CONSOLE:
         raise ConfigurationError(
-            f"environment must not be {str(name)!r}, which is always the newest saved state of a workflow, so that no "
-            f"revision can be deployed there; it may be one of {', '.join(_DEPLOYABLE)}"
+            f"the environment must not be {str(name)!r}, which is always the newest saved state of a workflow, so that "
+            f"no revision can be deployed there; it may be one of {', '.join(_DEPLOYABLE)}"
         )
     return str(name)
 
@@ -261,7 +283,7 @@ def _deployment_of(revision_id: object, *, latest: bool) -> dict[str, Any]:
     if revision_id is None:
         return {"revision_lookup": "latest"}
     if not isinstance(revision_id, str) or not revision_id:
-        raise ConfigurationError(f"revision_id must be the text of a revision's id, not {revision_id!r}")
+        raise ConfigurationError(f"the revision must be the text of its id, not {revision_id!r}")
     return {"revision_lookup": "revision_id", "revision_id": revision_id}
 
 
@@ -289,11 +311,6 @@ def _environment_named(name: str, environments: Iterable[WorkflowEnvironment]) -
         headers={},
         run_may_have_started=False,
     )
-
-
-def _runs_only(environment: WorkflowEnvironment, newest: str) -> bool:
-    """Return True when the newest revision, and nothing else, runs in an environment."""
-    return len(environment.deployments) == 1 and (environment.follows_latest or environment.revision_id == newest)
 
 
 def _followers(environments: Iterable[WorkflowEnvironment], target: WorkflowEnvironment) -> list[WorkflowEnvironment]:

@@ -352,8 +352,8 @@ class Deployment:
         revision_id: The id of the revision with the deployed config.
         created: True when the workflow is new.
         workflow: The stored workflow.
-        changed: True when something was stored or set; `False` when the newest revision had the same config already,
-            and ran in the environment.
+        changed: True when something was stored or set; `False` when the same config was stored already, and ran in the
+            environment, if one was given.
         environment: The name of the environment that runs this revision from now on; `None` when none was given.
         pinned: The names of the other environments that followed the newest revision, and were set to the one that they
             ran until then, so that this deployment did not change what they run.
@@ -417,6 +417,14 @@ class WorkflowEnvironment:
     def follows_latest(self) -> bool:
         """True when a new revision of the workflow runs there at once, for all requests or for some."""
         return any(each.follows_latest for each in self.deployments)
+
+    def running(self, newest: str | None) -> str | None:
+        """Return the only revision that it runs; `None` when it runs several or none, or this is not known.
+
+        Args:
+            newest: The newest revision of the workflow that is deployed; `None` when it is not known.
+        """
+        return newest if self.follows_latest and len(self.deployments) == 1 else self.revision_id
 
     @property
     def is_pinned(self) -> bool:

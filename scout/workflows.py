@@ -423,7 +423,8 @@ class Workflows(_Workflows[Http]):
         Without `environment`, a new revision runs at once in all environments that follow the newest one, and in no
         other. Simultaneous deployments of one key create one workflow.
 
-        With `environment`, a new revision runs there and nowhere else. Other environments that follow the newest
+        With `environment`, nothing is done when that runs the same already, and it is only set when the newest revision
+        is the same. Otherwise a new revision runs there and nowhere else. Other environments that follow the newest
         revision are first set to the one that they run now (`Deployment.pinned`). Then the revision is stored, and the
         environment is set to it. All of them stay at these revisions until they are set again, and
         `set_environment(latest=True)` makes one follow the newest. What the other environments of a new workflow run is

@@ -3,16 +3,16 @@
 import json
 import os
 import re
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import PATIENCE, Done, run_here
-from servers import Behaviour, Peer, Received, Server, json_answer, route
+from commands import Done, run_here
+from servers import Behaviour, Received, Server, close_unanswered, json_answer, route
+from test_cli_exits import ctrl_c
+from test_workflows_revisions import Backend
 
 from scout import Scout
 from scout.cli import main
@@ -415,28 +415,17 @@ def test_what_was_pinned_is_said_when_nothing_was_deployed(
 @pytest.mark.parametrize(
     ("method", "outcome", "said"),
     [
-        (
-            "PUT",
-            "unknown",
-            "k: revision r1 is stored, and it is not known whether staging was set to it; "
-            "`scout workflows set-environment wf_1 staging r1` sets it",
-        ),
-        (
-            "POST",
-            "unknown",
-            "k: it is not known whether it was deployed; with --dry-run the command shows what is stored by then",
-        ),
+        ("PUT", "unknown", "k: revision r1 is stored, and it is not known whether staging was set to it; `scout w"),
+        ("GET", "stored", "k: revision r1 is stored, and staging was not set to it; `scout workflows set-environment"),
+        ("POST", "unknown", "k: it is not known whether it was deployed; with --dry-run the command shows what is"),
     ],
 )
 def test_ctrl_c_says_what_was_done(method: str, outcome: str, said: str, file: Path) -> None:
-    def ctrl_c(peer: Peer) -> None:
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-        peer.wait(PATIENCE)
-
     stored = {"workflow_id": "wf_1", "workflow_key": "k", **REVISION}
 
     def choose(request: Received) -> Behaviour:
-        if request.method == method:
+        is_stored = any(each.method == "POST" for each in server.requests)
+        if request.method == method and (is_stored or method != "GET"):
             return ctrl_c
         if request.path.endswith("/environments"):
             return json_answer({"data": [as_sent("staging", [("revision_id", 100)])]})
@@ -447,7 +436,58 @@ def test_ctrl_c_says_what_was_done(method: str, outcome: str, said: str, file: P
         done = deploy("k.json", "--to", "staging", "--yes", url=server.url)
     assert done.returncode == 130
     assert done.stdout.endswith(f"1 {outcome}\n")
-    assert done.stderr == f"scout: interrupted; {said}\n"
+    assert done.stderr.startswith(f"scout: interrupted; {said}")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+@pytest.mark.parametrize("failure", ["Ctrl-C", "closed", "success: false"])
+def test_whatever_fails_the_others_run_what_they_ran_and_the_outcome_is_true(failure: str, file: Path) -> None:
+    class Broken(Backend):
+        """Carries each request out, and answers one of them in another way."""
+
+        def __call__(self, request: Received) -> Behaviour:
+            good = super().__call__(request)
+            if len(self.lines) != number:
+                return good
+            return {"Ctrl-C": ctrl_c, "closed": close_unanswered}.get(failure, json_answer({"success": False}))
+
+    write(file, "new")
+    ended: set[str] = set()
+    for number in range(1, 14):
+        backend = Broken(config_of("old"))
+        if failure == "success: false" and number not in (6, 8, 13):
+            continue  # only changes of environments are answered so
+        with Server(route(backend)) as server:
+            done = deploy("k.json", "--key", "mine", *TO_STAGING, url=server.url)
+        steps = json.loads(done.stdout).get("workflows") if done.stdout else None
+        live, told = backend.live(), done.stderr
+        assert (done.returncode, len(backend.lines) >= number) == (130 if failure == "Ctrl-C" else 3, True)
+        assert (live["development"], live["production"]) == ([("rev_1", None)], [("rev_1", None)])
+        outcome = steps[0]["outcome"] if steps and steps[0]["outcome"] else "no plan"
+        ended.add(outcome)
+        is_stored = len(backend.revisions) == 2
+        assert is_stored is {"stored": True, "failed": False, "no plan": False}.get(outcome, is_stored)
+        for name in ("development", "production"):
+            (each,) = (each for each in backend.environments if each["environment_config"]["name"] == name)
+            is_pinned = each["deployments"][0]["deployment_config"]["revision_lookup"] == "revision_id"
+            assert not is_pinned or f"{name} is pinned to rev_1" in told
+        with Server(route(backend)) as server:  # whose later requests have other numbers
+            again = deploy("k.json", "--key", "mine", *TO_STAGING, url=server.url)
+        assert again.returncode == 0, again.stderr
+        assert backend.live()["staging"] == [("rev_2", None)]
+        assert (len(backend.revisions), backend.live()["production"]) == (2, [("rev_1", None)])
+    assert (
+        ended
+        == {
+            "Ctrl-C": {"no plan", "not begun", "failed", "unknown", "stored"},
+            "closed": {"no plan", "failed", "unknown", "stored"},
+            "success: false": {"failed", "unknown"},
+        }[failure]
+    )
+
+
+TO_STAGING = ("--to", "staging", "--yes", "--json", "--retries", "0")
 
 
 # --- Revisions and environments ---------------------------------------------------------------------------------------

@@ -243,6 +243,7 @@ def test_reading_an_environment_is_lenient(call: Caller) -> None:
     # Nobody knows what a new way of looking up finds.
     assert [(each.revision_id, each.follows_latest) for each in found.deployments] == [("rev_1", False), (None, False)]
     assert found.deployments[1].traffic is None
+    assert (found.is_pinned, found.follows_latest, found.running("rev_1")) == (False, False, None)
 
 
 @pytest.mark.parametrize(
@@ -451,6 +452,8 @@ class Backend:
                 return {"data": self.add(request.json())}, 200  # type: ignore[arg-type]
             case "POST", ["revisions"]:
                 return {"data": self.add(request.json())}, 200  # type: ignore[arg-type]
+            case "GET", ["wf_2"]:
+                return {"data": self.draft or self.newest}, 200
             case "GET", ["wf_2", "revisions"]:
                 drafts = [self.draft] if self.draft and self.lists_drafts else []
                 return {"data": [*drafts, *self.revisions]}, 200
@@ -503,7 +506,7 @@ def test_a_new_revision_runs_there_and_nowhere_else(name: Any, call: Caller) -> 
     again = deploy(call, backend, {"tags": ["newer"]}, "production")
     assert (again.environment, again.pinned, again.revision_id) == ("production", (), "rev_3")
     assert backend.live()["production"] == [("rev_3", None)]
-    assert backend.lines == [CREATE, LIST, ENVS, REVISE, ENVS, put("production")]
+    assert backend.lines == [CREATE, LIST, ENVS, REVS, REVISE, ENVS, put("production")]
 
 
 def test_what_runs_there_already_is_left_alone(call: Caller) -> None:
@@ -514,7 +517,7 @@ def test_what_runs_there_already_is_left_alone(call: Caller) -> None:
     # The same config in another environment: the revision is there, and only has to be set.
     done = deploy(call, backend, environment="production")
     assert (done.changed, done.environment, done.pinned, done.revision_id) == (True, "production", (), "rev_2")
-    assert backend.lines == [CREATE, LIST, ENVS, put("production")]
+    assert backend.lines == [CREATE, LIST, ENVS, REVS, put("production")]
     assert len(backend.revisions) == 2
     assert deploy(call, backend, environment="production").changed is False
 
@@ -573,10 +576,33 @@ def test_of_a_draft_the_newest_revision_is_looked_for(call: Caller) -> None:
 
 
 def test_a_draft_counts_only_when_something_has_to_be_pinned(call: Caller) -> None:
-    backend = Backend(WORKFLOW, WORKFLOW, environments=three(runs("rev_1"), LATEST, runs("rev_2")))
+    backend = Backend(WORKFLOW, WORKFLOW, environments=three(runs("rev_1"), runs("rev_1"), runs("rev_2")))
     backend.draft = {**backend.newest, "revision_id": "draft", "is_draft": True}
-    assert deploy(call, backend).pinned == ()
+    assert deploy(call, backend, force=True).pinned == ()
     assert REVS not in backend.lines
+
+
+@pytest.mark.parametrize(
+    ("staging", "is_draft", "revision_id"),
+    [
+        (runs("rev_1"), False, "rev_1"),  # the newest one is another
+        (runs("rev_1"), True, "rev_1"),
+        (LATEST, True, "rev_3"),
+    ],
+)
+def test_what_the_environment_runs_is_not_stored_again(
+    staging: Json, is_draft: bool, revision_id: str, call: Caller
+) -> None:
+    backend = Backend(
+        NEW, WORKFLOW, NEW if staging is LATEST else WORKFLOW, environments=three(LATEST, staging, LATEST)
+    )
+    if is_draft:
+        backend.draft = {**backend.newest, "revision_id": "draft", "is_draft": True}
+    done = deploy(call, backend)
+    assert (done.changed, done.revision_id, done.environment, done.pinned) == (False, revision_id, "staging", ())
+    assert backend.lines == [CREATE, LIST, ENVS, REVS]
+    again = deploy(call, backend, force=True)
+    assert (again.changed, again.revision_id) == (True, "rev_4")
 
 
 @pytest.mark.parametrize(

@@ -54,9 +54,7 @@ class Live:
 
     def revision_in(self, name: str) -> str | None:
         """Return the revision that an environment runs now; `None` when that is not one, or not known."""
-        environment = self.by_name[name]
-        follows = environment.follows_latest and len(environment.deployments) == 1
-        return self.newest if follows else environment.revision_id
+        return self.by_name[name].running(self.newest)
 
     def text(self, name: str) -> str:
         """Return what an environment runs, as a part of a message."""

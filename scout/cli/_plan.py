@@ -62,6 +62,11 @@ class Step(_steps.Step):
         return _steps.word(self.key)
 
     @property
+    def title(self) -> str:
+        """The key, and the path of the file."""
+        return f"{self.name} from {self.path}"
+
+    @property
     def is_change(self) -> bool:
         """True unless everything is as the file has it."""
         return self.action is not Action.KEEP

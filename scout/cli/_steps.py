@@ -6,10 +6,10 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from scout.cli import _exits, _storing
-from scout.cli._terminal import answer, answer_styled, as_json, can_ask, talk
+from scout.cli import _checks, _exits, _storing
+from scout.cli._terminal import agrees, answer, answer_json, answer_styled, as_json, can_ask, talk
 
 if TYPE_CHECKING:
     import argparse
@@ -68,6 +68,11 @@ class Step(ABC):
         """True when there is something to do."""
 
     @property
+    def title(self) -> str:
+        """The name, and where the workflow is from."""
+        return self.name
+
+    @property
     def file(self) -> LoadedWorkflow | None:
         """The file that is sent, whose places are named when it is refused."""
         return None
@@ -84,7 +89,59 @@ class Step(ABC):
 StepT = TypeVar("StepT", bound=Step)
 
 
-def carry_out(steps: Sequence[StepT], change: Callable[[StepT], None], *, json: bool) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of a command that shows a plan and asks."""
+    parser.add_argument("--dry-run", action="store_true", help="show the plan, and change nothing")
+    parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+    parser.add_argument("--json", action="store_true", help="print plan and results as one JSON object")
+
+
+def offer(
+    steps: Sequence[StepT],
+    args: argparse.Namespace,
+    *,
+    verb: str,
+    where: str,
+    show: Callable[[Sequence[StepT]], None],
+    facts: Callable[[Sequence[StepT]], dict[str, Any]],
+    change: Callable[[StepT], None],
+) -> int:
+    """Show a plan, ask, carry it out, and print what became of it. Return the exit code.
+
+    Args:
+        steps: The steps.
+        args: The arguments of the command.
+        verb: What the command does to a workflow.
+        where: The target of that, for the question.
+        show: Prints the plan.
+        facts: Returns the plan with its outcomes as JSON.
+        change: As in `_carry_out`.
+    """
+    if not args.json:
+        show(steps)
+    if args.dry_run:
+        if args.json:
+            answer_json(facts(steps))
+        return _exits.DONE
+    changes = [step for step in steps if step.is_change]
+    if changes and not args.yes and not agrees(f"{verb} {_checks.counted(len(changes), 'workflow')} to {where}?"):
+        talk(f"not {verb.removesuffix('e')}ed")
+        return _exits.USAGE
+    _exits.hold_in_result()
+    try:
+        return _carry_out(steps, change, json=args.json)
+    finally:
+        if args.json:
+            answer_json(facts(steps))
+        for step in steps:
+            if step.outcome is Outcome.NOT_BEGUN:
+                talk(f"not begun: {step.title}")
+        if changes and not args.json:
+            numbers = Counter(step.outcome for step in steps)
+            answer(", ".join(f"{numbers[outcome]} {outcome}" for outcome in Outcome if numbers[outcome]))
+
+
+def _carry_out(steps: Sequence[StepT], change: Callable[[StepT], None], *, json: bool) -> int:
     """Make the changes one after the other, and return the highest exit code.
 
     A workflow that is refused does not stop the others. A failure of the service or of the network does.
@@ -142,13 +199,6 @@ def _attempt(step: StepT, change: Callable[[StepT], None]) -> tuple[int, bool]:
 def _warn(step: Step) -> None:
     for warning in step.warnings:
         talk(f"{step.name}: {warning}")
-
-
-def summary(steps: Sequence[Step]) -> None:
-    """Print the numbers of the outcomes, if there was anything to do."""
-    if any(step.is_change for step in steps):
-        numbers = Counter(step.outcome for step in steps)
-        answer(", ".join(f"{numbers[outcome]} {outcome}" for outcome in Outcome if numbers[outcome]))
 
 
 def word(name: str) -> str:

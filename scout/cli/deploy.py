@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from scout.cli import _checks, _connection, _differences, _environments, _exits, _plan, _search, _steps, _storing
 from scout.cli._plan import Action
-from scout.cli._steps import Outcome
-from scout.cli._terminal import (
-    agrees,
-    answer,
-    answer_json,
-    answer_styled,
-    talk,
-)
+from scout.cli._terminal import answer, answer_styled
 
 if TYPE_CHECKING:
     import argparse
@@ -54,11 +48,10 @@ _SUMMARY = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     _search.add_paths(parser)
-    parser.add_argument("--dry-run", action="store_true", help="show the plan, and change nothing")
+    _steps.add_arguments(parser)
     parser.add_argument(
         "--exit-code", action="store_true", help="with --dry-run, exit with 1 if something would change"
     )
-    parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     parser.add_argument(
         "--to",
         metavar="ENVIRONMENT",
@@ -67,7 +60,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--key", metavar="KEY", help="the key to store a file under; for one file")
     parser.add_argument("--force", action="store_true", help="store a revision also of what has not changed")
-    parser.add_argument("--json", action="store_true", help="print plan and results as one JSON object")
     _checks.add_argument(parser)
     _connection.add_base_url(parser)
     _connection.add_arguments(parser)
@@ -75,7 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _deploy(args: argparse.Namespace) -> int:
-    _check_options(args)
+    if args.exit_code and not args.dry_run:
+        raise _exits.UsageError("--exit-code goes with --dry-run")
+    _steps.check_options(args, "deploy")
     steps = _plan.read(args)
 
     from scout import ScoutError
@@ -85,41 +79,18 @@ def _deploy(args: argparse.Namespace) -> int:
         with _connection.connected(lambda: _connection.connect(args)) as client:
             workflows = client.workflows
             _plan.compare(steps, workflows, options, force=args.force)
-            if not args.json:
-                _show(steps, args)
-            if args.dry_run:
-                return _end_dry_run(steps, args)
-            if not _is_confirmed(steps, args, client.base_url):
-                talk("not deployed")
-                return _exits.USAGE
-            _exits.hold_in_result()
-            try:
-                return _steps.carry_out(steps, lambda step: _plan.carry_out(step, workflows, options), json=args.json)
-            finally:
-                _report(steps, args)
+            code = _steps.offer(
+                steps,
+                args,
+                verb="deploy",
+                where=client.base_url if args.to is None else f"{args.to} at {client.base_url}",
+                show=partial(_show, args=args),
+                facts=partial(_facts, args=args),
+                change=lambda step: _plan.carry_out(step, workflows, options),
+            )
     except ScoutError as error:
         return _storing.explain(error)
-
-
-def _check_options(args: argparse.Namespace) -> None:
-    if args.exit_code and not args.dry_run:
-        raise _exits.UsageError("--exit-code goes with --dry-run")
-    _steps.check_options(args, "deploy")
-
-
-def _is_confirmed(steps: Sequence[Step], args: argparse.Namespace, url: str) -> bool:
-    changes = [step for step in steps if step.is_change]
-    if args.yes or not changes:
-        return True
-    to = f"{args.to} at " if args.to is not None else ""
-    return agrees(f"deploy {_checks.counted(len(changes), 'workflow')} to {to}{url}?")
-
-
-def _end_dry_run(steps: Sequence[Step], args: argparse.Namespace) -> int:
-    if args.json:
-        _print_json(steps, args)
-    changes = any(step.is_change for step in steps)
-    return _exits.PROBLEMS if changes and args.exit_code else _exits.DONE
+    return _exits.PROBLEMS if args.exit_code and any(step.is_change for step in steps) else code
 
 
 # --- Output -------------------------------------------------------------------------------------------------------
@@ -145,24 +116,14 @@ def _numbers(steps: Sequence[Step], args: argparse.Namespace) -> dict[Action, in
     return {action: numbers[action] for action in _SUMMARY if action is not Action.SET or args.to is not None}
 
 
-def _report(steps: Sequence[Step], args: argparse.Namespace) -> None:
-    """Print what became of the steps."""
-    if args.json:
-        _print_json(steps, args)
-    for step in steps:
-        if step.outcome is Outcome.NOT_BEGUN:
-            talk(f"not begun: {step.name} from {step.path}")
-    if not args.json:
-        _steps.summary(steps)
-
-
-def _print_json(steps: Sequence[Step], args: argparse.Namespace) -> None:
-    document: dict[str, Any] = {"dry_run": args.dry_run}
-    if args.to is not None:
-        document["to"] = args.to
-    document["workflows"] = [_as_json(step) for step in steps]
-    document["plan"] = {str(action): number for action, number in _numbers(steps, args).items()}
-    answer_json(document)
+def _facts(steps: Sequence[Step], args: argparse.Namespace) -> dict[str, Any]:
+    to = {} if args.to is None else {"to": args.to}
+    return {
+        "dry_run": args.dry_run,
+        **to,
+        "workflows": [_as_json(step) for step in steps],
+        "plan": {str(action): number for action, number in _numbers(steps, args).items()},
+    }
 
 
 def _as_json(step: Step) -> dict[str, Any]:

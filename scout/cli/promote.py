@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from scout.cli import _checks, _connection, _differences, _environments, _exits, _plan, _references, _steps, _storing
+from scout.cli import _connection, _differences, _environments, _exits, _plan, _references, _steps, _storing
 from scout.cli._steps import ChangedError, Outcome
-from scout.cli._terminal import agrees, answer, answer_json, answer_styled, talk
+from scout.cli._terminal import answer, answer_styled
 
 if TYPE_CHECKING:
     import argparse
@@ -99,9 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("ids", nargs="+", metavar="ID", help=_references.HELP)
     parser.add_argument("source", metavar="FROM", type=environment, help="the environment that runs it now")
     parser.add_argument("target", metavar="TO", type=environment, help="the environment that is to run it")
-    parser.add_argument("--dry-run", action="store_true", help="show the plan, and change nothing")
-    parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
-    parser.add_argument("--json", action="store_true", help="print plan and results as one JSON object")
+    _steps.add_arguments(parser)
     _connection.add_base_url(parser)
     _connection.add_arguments(parser)
     parser.set_defaults(handler=_promote)
@@ -118,21 +117,15 @@ def _promote(args: argparse.Namespace) -> int:
     try:
         with _connection.connected(lambda: _connection.connect(args)) as client:
             workflows = client.workflows
-            steps = _plan_of(references, workflows, options, args)
-            if not args.json:
-                _show(steps)
-            if args.dry_run:
-                if args.json:
-                    _print_json(steps, args)
-                return _exits.DONE
-            if not _is_confirmed(steps, args, client.base_url):
-                talk("not promoted")
-                return _exits.USAGE
-            _exits.hold_in_result()
-            try:
-                return _steps.carry_out(steps, lambda step: _change(step, workflows, options), json=args.json)
-            finally:
-                _report(steps, args)
+            return _steps.offer(
+                _plan_of(references, workflows, options, args),
+                args,
+                verb="promote",
+                where=f"{args.target} at {client.base_url}",
+                show=_show,
+                facts=partial(_facts, args=args),
+                change=lambda step: _change(step, workflows, options),
+            )
     except ScoutError as error:
         return _storing.explain(error)
 
@@ -185,13 +178,6 @@ def _compare(step: _Step, revisions: list[StoredWorkflow]) -> None:
     step.differences, step.note = _plan.describe(before, step.workflows[1])
 
 
-def _is_confirmed(steps: Sequence[_Step], args: argparse.Namespace, url: str) -> bool:
-    changes = [step for step in steps if step.is_change]
-    if args.yes or not changes:
-        return True
-    return agrees(f"promote {_checks.counted(len(changes), 'workflow')} to {args.target} at {url}?")
-
-
 # --- Carrying it out ----------------------------------------------------------------------------------------------
 
 
@@ -228,27 +214,15 @@ def _show(steps: Sequence[_Step]) -> None:
     answer(", ".join(f"{numbers[action]} {words}" for action, words in _SUMMARY.items()))
 
 
-def _report(steps: Sequence[_Step], args: argparse.Namespace) -> None:
-    """Print what became of the steps."""
-    if args.json:
-        _print_json(steps, args)
-    for step in steps:
-        if step.outcome is Outcome.NOT_BEGUN:
-            talk(f"not begun: {step.name}")
-    if not args.json:
-        _steps.summary(steps)
-
-
-def _print_json(steps: Sequence[_Step], args: argparse.Namespace) -> None:
+def _facts(steps: Sequence[_Step], args: argparse.Namespace) -> dict[str, Any]:
     numbers = Counter(step.action for step in steps)
-    document = {
+    return {
         "dry_run": args.dry_run,
         "from": args.source,
         "to": args.target,
         "workflows": [_as_json(step) for step in steps],
         "plan": {str(action): numbers[action] for action in _SUMMARY},
     }
-    answer_json(document)
 
 
 def _as_json(step: _Step) -> dict[str, Any]:
