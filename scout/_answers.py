@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
+    "not_found",
     "read_any_run",
     "read_change",
     "read_deletion",
@@ -274,9 +275,7 @@ def read_record(answer: Answer, run_id: str | None = None, session_id: str | Non
     """
     # Not documented: what the answer is when there is no such run.
     if answer.body.strip() == b"null":
-        raise errors.NotFoundError(
-            "the run logs have no such run", status=404, body=None, headers={}, run_may_have_started=False
-        )
+        raise not_found("the run logs have no such run")
     record = _record(answer, without_halves(_decode(answer), answer.body), "it")
     for what, asked, found in (("run", run_id, record.id), ("session", session_id, record.session_id)):
         if asked is not None and found is None:
@@ -485,6 +484,11 @@ def _why_not_json(answer: Answer, problem: Exception) -> str:
 
 def _start_of(answer: Answer) -> str:
     return _quoted(_text_of_page(answer.body[:_LONGEST].decode("utf-8", "replace")))
+
+
+def not_found(message: str) -> errors.NotFoundError:
+    """Return the error for what is not in an answer of the server, which has not sent a 404 of its own."""
+    return errors.NotFoundError(message, status=404, body=None, headers={}, run_may_have_started=False)
 
 
 def _not_understood(answer: Answer, reason: str, *, damaged: bool = False) -> APIResponseError:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
-from ._answers import read_change, read_environments, read_revisions, read_workflow
+from ._answers import not_found, read_change, read_environments, read_revisions, read_workflow
 from ._json import json_fault
 from ._keys import Calls, no_workflow_with, of_a_look_up
 from ._options import CallOptions
@@ -303,14 +303,7 @@ def _environment_named(name: str, environments: Iterable[WorkflowEnvironment]) -
         ids = ", ".join(repr(each.id) for each in found)
         raise ConfigurationError(f"{len(found)} environments are called {name!r}: {ids}; give the id of one of them")
     there_are = ", ".join(repr(each.name) for each in every) or "none at all"
-    # The server has answered with a list in which it is not, and not with a 404 of its own.
-    raise NotFoundError(
-        f"the workflow has no environment {name!r}; there are {there_are}",
-        status=404,
-        body=None,
-        headers={},
-        run_may_have_started=False,
-    )
+    raise not_found(f"the workflow has no environment {name!r}; there are {there_are}")
 
 
 def _followers(environments: Iterable[WorkflowEnvironment], target: WorkflowEnvironment) -> list[WorkflowEnvironment]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
-from ._answers import Answer, read_page
+from ._answers import Answer, not_found, read_page
 from ._config import Config
 from ._options import CALL_OPTIONS, CallOptions, RunOptions, apply_options
 from ._plans import Plan, Prepared, Walk, done, reword, shown
@@ -201,7 +201,4 @@ def no_workflow_with(key: str, keys: list[str]) -> NotFoundError:
 
     near = get_close_matches(key, keys, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    # The server has answered with lists in which it is not, and not with a 404 of its own.
-    return NotFoundError(
-        f"no workflow has the key {key!r}{hint}", status=404, body=None, headers={}, run_may_have_started=False
-    )
+    return not_found(f"no workflow has the key {key!r}{hint}")
