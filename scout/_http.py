@@ -74,6 +74,13 @@ class Http:
         _sleep(seconds)
 
     def _try(self, call: Call, attempt: Callable[[], T]) -> T:
+        try:
+            return self._repeat(call, attempt)
+        except StopIteration as error:
+            # From a function of the caller. As in a coroutine, so that it does not end a loop over a list in silence.
+            raise RuntimeError("a function that returns the key, or a transport, raised StopIteration") from error
+
+    def _repeat(self, call: Call, attempt: Callable[[], T]) -> T:
         while True:
             call.begin_attempt()
             try:

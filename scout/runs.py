@@ -17,10 +17,10 @@ from ._json import is_mapping, shorten
 from ._keys import Calls, of_a_look_up
 from ._logs import STATUSES
 from ._options import CALL_OPTIONS, CallOptions, RunOptions, apply_options
-from ._plans import AsyncPagedList, PagedList, Plan, Prepared, Walk, carry_out, carry_out_async
+from ._plans import AsyncPagedList, PagedList, Plan, Prepared, Walk, carry_out, carry_out_async, reword
 from ._requests import run_log_request, run_logs_request
 from ._retry import is_transient
-from .errors import ConfigurationError, NotFoundError, RateLimitError, RunNotFinishedError, ScoutError
+from .errors import APITimeoutError, ConfigurationError, NotFoundError, RateLimitError, RunNotFinishedError, ScoutError
 from .results import Run, RunRecord, RunRecordPage, RunStatus
 
 __all__ = ["AsyncRunList", "AsyncRuns", "RunList", "Runs", "ask_logs"]
@@ -85,6 +85,8 @@ def ask_logs(
             pass
         except ScoutError as error:
             failure = error
+        if isinstance(failure, APITimeoutError) and failure.limit == "deadline":  # of this request, and not the user's
+            reword(failure, f"no whole answer of the run logs within {failure.seconds:.1f} s")
         if failure is not None and not is_transient(failure):
             raise failure
         if record is not None and _has_ended(record):

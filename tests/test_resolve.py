@@ -439,7 +439,7 @@ def test_a_run_that_failed_is_treated_as_check_says(both: Both) -> None:
         ([answer(401)], "the run logs could not be read: 401 Unauthorized"),
         ([html("Hello")], "the run logs could not be read: the answer with status 200 cannot be understood"),
         ([answer(200, '{"workflow_run_id": "ru')], "the run logs could not be read: the answer with status 200"),
-        ([silent()], "the run logs could not be read: the call was not done within"),
+        ([silent()], "the run logs could not be read: no whole answer of the run logs within"),
         ([close_unanswered], "the run logs could not be read: the connection to"),
         ([Logged(session_id="another")], "the run logs could not be read: "),
     ],
@@ -486,7 +486,7 @@ def test_the_deadline_holds_for_the_logs_as_well(both: Both) -> None:
         error = both.error("execute", server.url, resolve=60, deadline=0.5)
     assert time.monotonic() - began < 0.75
     assert type(error) is APIConnectionError
-    assert notes(error).startswith("the run logs could not be read: the call was not done within")
+    assert notes(error).startswith("the run logs could not be read: no whole answer of the run logs within")
     began = time.monotonic()
     with Stored(reset_after_request, MISSING) as server:
         error = both.error("execute", server.url, resolve=60, deadline=0.8)

@@ -519,6 +519,13 @@ def test_what_is_no_page_of_logs(behaviour: Behaviour, reason: str, call: Caller
     assert server.hits == 1
 
 
+def test_keys_that_have_run_out_do_not_end_a_list(call: Caller) -> None:
+    keys = iter([KEY])
+    with Server(log_page(log(), next_cursor="more")) as server, pytest.raises(RuntimeError, match="StopIteration"):
+        pages(call, server.url, client={"api_key": keys.__next__})
+    assert server.hits == 1
+
+
 def test_the_pages_of_a_list_can_be_had_as_they_are(call: Caller) -> None:
     script = [log_page(log(), next_cursor="c"), log_page(log(), next_cursor="c")]
 
@@ -710,6 +717,13 @@ def test_the_search_says_why_it_waits(call: Caller, caplog: pytest.LogCaptureFix
         ask(call, server.url, "find", unknown())
     (record,) = caplog.records
     assert record.getMessage().startswith("attempt 2 failed: 500 Internal Server Error")
+
+
+def test_a_log_that_never_ends_is_not_said_to_break_a_deadline(call: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scout.runs._LEAST", 0.1)
+    with Server(silent()) as server, pytest.raises(APITimeoutError) as raised:
+        ask(call, server.url, "find", unknown(), within=0.15)
+    assert re.fullmatch(r"no whole answer of the run logs within 0\.[12] s", str(raised.value))
 
 
 def test_a_closed_client_asks_nothing(call: Caller) -> None:
