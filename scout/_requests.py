@@ -172,7 +172,8 @@ def _run_request(
     )
     request = _request(parts, repeatable=False, unknown_outcome=RUN_MAY_HAVE_STARTED, **extra)
     sent: Any = request.query.get("session_id")  # that of extra_query, if it names one
-    return replace(request, workflow_id=workflow_id, session_id=str(sent) if isinstance(sent, str | int) else None)
+    is_one = isinstance(sent, str | int | float) and not isinstance(sent, bool) and sent != ""
+    return replace(request, workflow_id=workflow_id, session_id=str(sent) if is_one else None)
 
 
 def with_inputs(request: Request, inputs: Mapping[str, Any], session_id: str | None) -> Request:

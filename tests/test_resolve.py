@@ -267,7 +267,9 @@ def test_a_config_has_no_session_but_that_of_the_caller(call: Caller) -> None:
         ({"extra_query": {"session_id": "mine"}}, "mine", "mine"),
         ({"session_id": "a", "extra_query": {"session_id": 5}}, "5", "5"),
         ({"extra_query": {"session_id": None}}, "", None),
-        ({"extra_query": {"session_id": ""}}, "", ""),
+        ({"extra_query": {"session_id": ""}}, "", None),
+        ({"extra_query": {"session_id": 1.5}}, "1.5", "1.5"),
+        ({"extra_query": {"session_id": True}}, "true", None),
         ({"extra_query": {"session_id": ["a", "b"]}}, "a", None),
     ],
 )
@@ -412,11 +414,12 @@ def test_a_run_that_certainly_did_not_start_asks_nothing(status: int, error: typ
 
 
 def test_a_run_that_failed_is_treated_as_check_says(both: Both) -> None:
-    with Stored(reset_after_request, Logged(status="failed", message="no")) as server:
+    with Stored(reset_after_request, Logged(status="failed", message="no", workflow_id=None)) as server:
         error = both.error("execute", server.url, resolve=10)
         run = both.execute(server.url, resolve=10, check=False)
     assert type(error) is RunFailedError
     assert [error.run.session_id, run.session_id] == [each.query["session_id"] for each in server.sent]
+    assert (error.workflow_id, error.session_id) == ("wf_1", error.run.session_id)
     for each in (error.run, run):
         assert (each.status, each.errors) == (RunStatus.FAILED, ["no"])
     assert error.__context__ is None

@@ -626,7 +626,9 @@ def test_nothing_is_asked_about_a_run_that_certainly_did_not_start(call: Caller)
         (OSError(), {"workflow_id": "wf_1"}, "find takes an error of this package"),
         (unknown(), {"within": -1}, "within must be 0 seconds or more"),
         (unknown(), {"within": None}, "within must be a number of seconds, not None"),
-        (unknown(), {"within": "5"}, "within must be a number of seconds"),
+        (unknown(), {"within": "5"}, "within must be a number of seconds, not '5'"),
+        (unknown(), {"within": -1}, "within must be 0 seconds or more, not -1"),
+        (unknown(), {"within": 1e300}, "within must be at most 1000000000 seconds"),
         (unknown(), {"extra_body": {"a": 1}}, "extra_body is not for this call"),
     ],
 )
