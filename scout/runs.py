@@ -257,6 +257,7 @@ class _Runs(Calls[HttpT]):
         if isinstance(error, ScoutError) and not error.run_may_have_started:
             return None
         run_id, session_id, workflow_id = _ids(error, workflow_id)
+        # So that an invalid argument raises before the key is searched.
         run_log_request(workflow_id, run_id=run_id, session_id=None if run_id else session_id, **extra)
         ends_at = math.inf if config.deadline is None else begun + config.deadline
         of_the_key = of_a_look_up(options)

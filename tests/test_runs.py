@@ -456,6 +456,8 @@ END = {"final": True, "has_more": False}
         rows(log(), {"final": True}),
         rows({"final": False, "has_more": True, "next_cursor": "c"}, log(), END),  # the last row is the end
         rows(log(), END, b"[DONE]"),
+        rows(log(), {"workflow_run_id": None, **END}),
+        b"event: ping\ndata: 12:30\n\n" + rows(log(), END) + b"event: ping\ndata: {}\n\n",
         b": hello\n\n" + rows(log()).replace(b"\n", b"\r\n") + b"event: end\n" + rows(END),
     ],
 )
