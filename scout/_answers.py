@@ -299,11 +299,11 @@ def read_record_page(answer: Answer) -> RunRecordPage:
     end: dict[str, Any] | None = None
     for number, (kind, data) in enumerate(rows):
         name = f"its row {number + 1}"
-        if data.strip() in END_MARKERS:
+        if data.strip() in END_MARKERS or kind == "ping":  # which servers send to keep a connection
             continue
         row = _row(answer, data, name, kind)
         # Not documented: whether `final` is true on each page, or only on the last. Only its name tells an end.
-        if "workflow_run_id" not in row and ("final" in row or "has_more" in row):
+        if row.get("workflow_run_id") is None and ("final" in row or "has_more" in row):
             end = row
         else:
             end = None

@@ -88,6 +88,10 @@ class Http:
                     raise call.failure
                 call.waits(wait)
                 _sleep(wait)
+        except StopIteration as error:
+            call.end(error)
+            # It would end a loop over a list in silence. (In AsyncHttp, Python itself does this.)
+            raise RuntimeError("a function that returns the key, or a transport, raised StopIteration") from error
         except BaseException as error:
             call.end(error)
             raise

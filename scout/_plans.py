@@ -56,7 +56,7 @@ def carry_out(http: Http, plan: Plan[T]) -> T:
         # Outside of the handler, so that another error of the plan does not get this one as its context.
         try:
             step = plan.send(result) if failure is None else plan.throw(failure)
-        except StopIteration as end:  # of the plan itself: one from a call is a RuntimeError by then
+        except StopIteration as end:
             value: T = end.value
             return value
         result = failure = None

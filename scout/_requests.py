@@ -103,7 +103,8 @@ class Request:
         if self.unknown_outcome != RUN_MAY_HAVE_STARTED:
             return None
         named: Any = self.query.get("session_id")
-        return str(named) if isinstance(named, str | int) else None
+        is_one = isinstance(named, str | int | float) and not isinstance(named, bool) and named != ""
+        return str(named) if is_one else None
 
 
 def new_session_id() -> str:

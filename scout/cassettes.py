@@ -91,7 +91,7 @@ def replay(path: str | os.PathLike[str], *, real_time: bool = False) -> Replayer
     """Return a transport that answers from a recording, without a network: `Scout(transport=replay("run.jsonl"))`.
 
     The response to a request is the first unused one whose recorded request has the same method, path, query and body.
-    A session id that the client has made does not count.
+    A session id that the client has made does not count; the recorded log of such a run gets that of the new call.
     A response that was recorded incomplete breaks off at the same place.
 
     Args:

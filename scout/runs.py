@@ -17,11 +17,11 @@ from ._json import is_mapping, shorten
 from ._keys import Calls, of_a_look_up
 from ._logs import STATUSES
 from ._options import CALL_OPTIONS, CallOptions, RunOptions, apply_options
-from ._plans import AsyncPagedList, PagedList, Plan, Prepared, Walk, carry_out, carry_out_async
+from ._plans import AsyncPagedList, PagedList, Plan, Prepared, Walk, carry_out, carry_out_async, reword
 from ._requests import run_log_request, run_logs_request
 from ._retry import is_transient
-from .errors import ConfigurationError, NotFoundError, RateLimitError, RunNotFinishedError, ScoutError
-from .results import Run, RunRecord, RunRecordPage, RunStatus
+from .errors import APITimeoutError, ConfigurationError, NotFoundError, RateLimitError, RunNotFinishedError, ScoutError
+from .results import Run, RunRecord, RunRecordPage, RunStatus, with_ids
 
 __all__ = ["AsyncRunList", "AsyncRuns", "RunList", "Runs", "ask_logs"]
 
@@ -85,6 +85,8 @@ def ask_logs(
             pass
         except ScoutError as error:
             failure = error
+        if isinstance(failure, APITimeoutError) and failure.limit == "deadline":  # of this request, and not the user's
+            reword(failure, f"no whole answer of the run logs within {failure.seconds:.1f} s")
         if failure is not None and not is_transient(failure):
             raise failure
         if record is not None and _has_ended(record):
@@ -113,7 +115,7 @@ def check_resolve(resolve: object, options: RunOptions) -> None:
     Raises:
         ConfigurationError: it is refused.
     """
-    check_within("resolve", resolve)
+    check_seconds("resolve", resolve, least=0, may_be_none=False)
     query: object = options.get("extra_query")
     if options.get("session_id") or (is_mapping(query) and "session_id" in query):
         raise ConfigurationError(
@@ -179,7 +181,7 @@ def _found(failure: ScoutError, prepared: Prepared, within: float, **extra: Any)
         elif record.status == RunStatus.COMPLETED and not record.run.state:
             note = "say that the run completed, and do not have its output (yet)"
         else:
-            return record.run
+            return with_ids(record.run, workflow_id, session_id)
     except ScoutError as problem:
         note = f"could not be read: {problem.message}"
     except BaseException as other:  # such as an interrupt: it passes through, but the run must not be forgotten
@@ -247,11 +249,12 @@ class _Runs(Calls[HttpT]):
         self, error: ScoutError | str, workflow_id: str | None, within: float, options: CallOptions
     ) -> Plan[RunRecord | None]:
         begun = time.monotonic()
-        check_within("within", within)
+        check_seconds("within", within, least=0, may_be_none=False)
         config, extra = apply_options(self._settings(), options, CALL_OPTIONS)
         if isinstance(error, ScoutError) and not error.run_may_have_started:
             return None
         run_id, session_id, workflow_id = _ids(error, workflow_id)
+        # So that an invalid argument raises before the key is searched.
         run_log_request(workflow_id, run_id=run_id, session_id=None if run_id else session_id, **extra)
         ends_at = math.inf if config.deadline is None else begun + config.deadline
         of_the_key = of_a_look_up(options)
@@ -263,13 +266,6 @@ class _Runs(Calls[HttpT]):
                 found, config, run_id=run_id, session_id=session_id, within=within, ends_at=ends_at, **extra
             )
         )
-
-
-def check_within(name: str, seconds: object) -> None:
-    """Raise `ConfigurationError` for a value that is not a number of seconds, 0 or more."""
-    if seconds is None:
-        raise ConfigurationError(f"{name} must be a number of seconds, not None")
-    check_seconds(name, seconds, least=0)
 
 
 def _ids(error: object, workflow_id: str | None) -> tuple[str | None, str | None, str]:

@@ -328,7 +328,6 @@ NOT_OF_THE_COMMAND = (
     "token_delay must",
     "on_access",
     "load_workflow(path).config",
-    "X must be a number of seconds or None",
     "X must be True or False",
     "the key belongs into api_key=",
     "the fixture scout_local_options",
@@ -346,7 +345,6 @@ NOT_OF_THE_COMMAND = (
     "summary_only must be True or False",
     "X must have a time zone",
     "resolve= is not possible together with a session_id",
-    "X must be a number of seconds, not None",
 )
 # Words of files, of answers and of `--fault`, which look like arguments.
 NOT_ARGUMENTS = re.compile(

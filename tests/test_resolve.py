@@ -254,7 +254,9 @@ def test_a_config_has_no_session_but_that_of_the_caller(call: Caller) -> None:
         ({"extra_query": {"session_id": "mine"}}, "mine", "mine"),
         ({"session_id": "a", "extra_query": {"session_id": 5}}, "5", "5"),
         ({"extra_query": {"session_id": None}}, "", None),
-        ({"extra_query": {"session_id": ""}}, "", ""),
+        ({"extra_query": {"session_id": ""}}, "", None),
+        ({"extra_query": {"session_id": 1.5}}, "1.5", "1.5"),
+        ({"extra_query": {"session_id": True}}, "true", None),
         ({"extra_query": {"session_id": ["a", "b"]}}, "a", None),
     ],
 )
@@ -399,11 +401,12 @@ def test_a_run_that_certainly_did_not_start_asks_nothing(status: int, error: typ
 
 
 def test_a_run_that_failed_is_treated_as_check_says(both: Both) -> None:
-    with Stored(reset_after_request, Logged(status="failed", message="no")) as server:
+    with Stored(reset_after_request, Logged(status="failed", message="no", workflow_id=None)) as server:
         error = both.error("execute", server.url, resolve=10)
         run = both.execute(server.url, resolve=10, check=False)
     assert type(error) is RunFailedError
     assert [error.run.session_id, run.session_id] == [each.query["session_id"] for each in server.sent]
+    assert (error.workflow_id, error.session_id) == ("wf_1", error.run.session_id)
     for each in (error.run, run):
         assert (each.status, each.errors) == (RunStatus.FAILED, ["no"])
     assert error.__context__ is None
@@ -426,7 +429,7 @@ def test_a_run_that_failed_is_treated_as_check_says(both: Both) -> None:
         ([answer(401)], "the run logs could not be read: 401 Unauthorized"),
         ([html("Hello")], "the run logs could not be read: the answer with status 200 cannot be understood"),
         ([answer(200, '{"workflow_run_id": "ru')], "the run logs could not be read: the answer with status 200"),
-        ([silent()], "the run logs could not be read: the call was not done within"),
+        ([silent()], "the run logs could not be read: no whole answer of the run logs within"),
         ([close_unanswered], "the run logs could not be read: the connection to"),
         ([Logged(session_id="another")], "the run logs could not be read: "),
     ],
@@ -473,7 +476,7 @@ def test_the_deadline_holds_for_the_logs_as_well(both: Both) -> None:
         error = both.error("execute", server.url, resolve=60, deadline=0.5)
     assert time.monotonic() - began < 0.75
     assert type(error) is APIConnectionError
-    assert notes(error).startswith("the run logs could not be read: the call was not done within")
+    assert notes(error).startswith("the run logs could not be read: no whole answer of the run logs within")
     began = time.monotonic()
     with Stored(reset_after_request, MISSING) as server:
         error = both.error("execute", server.url, resolve=60, deadline=0.8)

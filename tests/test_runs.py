@@ -443,6 +443,8 @@ END = {"final": True, "has_more": False}
         rows(log(), {"final": True}),
         rows({"final": False, "has_more": True, "next_cursor": "c"}, log(), END),  # the last row is the end
         rows(log(), END, b"[DONE]"),
+        rows(log(), {"workflow_run_id": None, **END}),
+        b"event: ping\ndata: 12:30\n\n" + rows(log(), END) + b"event: ping\ndata: {}\n\n",
         b": hello\n\n" + rows(log()).replace(b"\n", b"\r\n") + b"event: end\n" + rows(END),
     ],
 )
@@ -502,6 +504,13 @@ def test_what_is_no_page_of_logs(behaviour: Behaviour, reason: str, call: Caller
     with Server(behaviour) as server, pytest.raises(APIResponseError) as raised:
         pages(call, server.url)
     assert reason in str(raised.value)
+    assert server.hits == 1
+
+
+def test_keys_that_have_run_out_do_not_end_a_list(call: Caller) -> None:
+    keys = iter([KEY])
+    with Server(log_page(log(), next_cursor="more")) as server, pytest.raises(RuntimeError, match="StopIteration"):
+        pages(call, server.url, client={"api_key": keys.__next__})
     assert server.hits == 1
 
 
@@ -605,7 +614,9 @@ def test_nothing_is_asked_about_a_run_that_certainly_did_not_start(call: Caller)
         (OSError(), {"workflow_id": "wf_1"}, "find takes an error of this package"),
         (unknown(), {"within": -1}, "within must be 0 seconds or more"),
         (unknown(), {"within": None}, "within must be a number of seconds, not None"),
-        (unknown(), {"within": "5"}, "within must be a number of seconds"),
+        (unknown(), {"within": "5"}, "within must be a number of seconds, not '5'"),
+        (unknown(), {"within": -1}, "within must be 0 seconds or more, not -1"),
+        (unknown(), {"within": 1e300}, "within must be at most 1000000000 seconds"),
         (unknown(), {"extra_body": {"a": 1}}, "extra_body is not for this call"),
     ],
 )
@@ -696,6 +707,13 @@ def test_the_search_says_why_it_waits(call: Caller, caplog: pytest.LogCaptureFix
         ask(call, server.url, "find", unknown())
     (record,) = caplog.records
     assert record.getMessage().startswith("attempt 2 failed: 500 Internal Server Error")
+
+
+def test_a_log_that_never_ends_is_not_said_to_break_a_deadline(call: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scout.runs._LEAST", 0.1)
+    with Server(silent()) as server, pytest.raises(APITimeoutError) as raised:
+        ask(call, server.url, "find", unknown(), within=0.15)
+    assert re.fullmatch(r"no whole answer of the run logs within 0\.[12] s", str(raised.value))
 
 
 def test_a_closed_client_asks_nothing(call: Caller) -> None:
