@@ -117,7 +117,7 @@ class Http:
                 raise
         finally:
             response.close()
-        return call.answer(response, b"".join(found))
+        return call.answer(b"".join(found))
 
     def forget(self, response: httpx.Response) -> None:
         """Close a response that will not be read; the garbage collector may call this at any moment.
@@ -166,7 +166,7 @@ class Body:
 
     def answer(self, body: bytes) -> Answer:
         """Return the response, which turned out to be no stream."""
-        return self.call.answer(self._response, body)
+        return self.call.answer(body)
 
     def drain(self) -> None:
         """Read the rest, so that the connection can be reused, and release it."""
@@ -267,7 +267,7 @@ class AsyncHttp:
                 raise
         finally:
             await response.aclose()
-        return call.answer(response, b"".join(found))
+        return call.answer(b"".join(found))
 
     def raw_options(self, config: Config) -> dict[str, Any]:
         """Return the arguments with which the generated client sends over these connections."""
@@ -300,7 +300,7 @@ class AsyncBody:
 
     def answer(self, body: bytes) -> Answer:
         """Return the response, which turned out to be no stream."""
-        return self.call.answer(self._response, body)
+        return self.call.answer(body)
 
     async def drain(self) -> None:
         """Read the rest, so that the connection can be reused, and release it."""
