@@ -99,7 +99,11 @@ class Http:
         self._close_forgotten()
         response = decoded(self._transport.handle_request(request))
         response.request = request
-        call.answered(response)
+        try:
+            call.answered(response)
+        except BaseException:  # of a hook, such as Ctrl-C; its traceback would keep the connection
+            response.close()
+            raise
         if call.is_accepted:
             return response
         raise status_error(self._read(call, response))
@@ -249,7 +253,11 @@ class AsyncHttp:
         request = call.request()
         response = decoded(await self._transport.handle_async_request(request))
         response.request = request
-        call.answered(response)
+        try:
+            call.answered(response)
+        except BaseException:  # as in Http._open
+            await response.aclose()
+            raise
         if call.is_accepted:
             return response
         raise status_error(await self._read(call, response))
