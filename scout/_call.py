@@ -185,6 +185,7 @@ class Call:
     """
 
     failure: BaseException
+    _headers: dict[str, str]  # of the answer to the current attempt
 
     def __init__(
         self, request: Request, config: Config, begun: float, *, proves_unsent: bool, streaming: bool = False
@@ -260,9 +261,9 @@ class Call:
     def answered(self, response: httpx.Response) -> None:
         """Take the head of the response to this attempt."""
         self.status = response.status_code
+        self._headers = dict(response.headers.items())
         if self.observers is not None:
-            headers = dict(response.headers.items())
-            self.observers.response(self.status, headers, time.monotonic() - self._attempt_begun)
+            self.observers.response(self.status, self._headers, time.monotonic() - self._attempt_begun)
 
     def _timeouts(self) -> dict[str, float | None]:
         """Return the limits as httpx's own transports understand them. They bound each operation alone."""
@@ -309,17 +310,17 @@ class Call:
         """Return True when an error leaves an acceptable body: that of an error status, before the deadline."""
         return not self.is_accepted and not self._is_over() and foreign(*self._chain(error)) is None
 
-    def answer(self, response: httpx.Response, body: bytes) -> Answer:
-        """Return the answer, as far as it has arrived."""
+    def answer(self, body: bytes) -> Answer:
+        """Return the answer to this attempt, with its body as far as it has arrived."""
+        assert self.status is not None  # since its head has arrived
         # Only an error names the address, so that a call that succeeds does not pay for it.
         address = (
             "" if self.is_accepted else f"{self._request.method.upper()} {self.config.base_url}{self._request.path}"
         )
-        headers = dict(response.headers.items())
         sent = self._request
         return Answer(
-            response.status_code,
-            headers,
+            self.status,
+            self._headers,
             body,
             sent.unknown_outcome,
             address,

@@ -103,7 +103,11 @@ class Http:
         self._close_forgotten()
         response = decoded(self._transport.handle_request(request))
         response.request = request
-        call.answered(response)
+        try:
+            call.answered(response)
+        except BaseException:  # of a hook, such as Ctrl-C; its traceback would keep the connection
+            response.close()
+            raise
         if call.is_accepted:
             return response
         raise status_error(self._read(call, response))
@@ -121,7 +125,7 @@ class Http:
                 raise
         finally:
             response.close()
-        return call.answer(response, b"".join(found))
+        return call.answer(b"".join(found))
 
     def forget(self, response: httpx.Response) -> None:
         """Close a response that will not be read; the garbage collector may call this at any moment.
@@ -170,7 +174,7 @@ class Body:
 
     def answer(self, body: bytes) -> Answer:
         """Return the response, which turned out to be no stream."""
-        return self.call.answer(self._response, body)
+        return self.call.answer(body)
 
     def drain(self) -> None:
         """Read the rest, so that the connection can be reused, and release it."""
@@ -253,7 +257,11 @@ class AsyncHttp:
         request = call.request()
         response = decoded(await self._transport.handle_async_request(request))
         response.request = request
-        call.answered(response)
+        try:
+            call.answered(response)
+        except BaseException:  # as in Http._open
+            await response.aclose()
+            raise
         if call.is_accepted:
             return response
         raise status_error(await self._read(call, response))
@@ -271,7 +279,7 @@ class AsyncHttp:
                 raise
         finally:
             await response.aclose()
-        return call.answer(response, b"".join(found))
+        return call.answer(b"".join(found))
 
     def raw_options(self, config: Config) -> dict[str, Any]:
         """Return the arguments with which the generated client sends over these connections."""
@@ -304,7 +312,7 @@ class AsyncBody:
 
     def answer(self, body: bytes) -> Answer:
         """Return the response, which turned out to be no stream."""
-        return self.call.answer(self._response, body)
+        return self.call.answer(body)
 
     async def drain(self) -> None:
         """Read the rest, so that the connection can be reused, and release it."""

@@ -19,7 +19,7 @@ from .errors import APIStatusError, ConfigurationError, RunFailedError, RunNotFi
 from .results import BlockRun, Run, RunStatus, as_text, parse_timestamp
 
 try:
-    from opentelemetry import propagate, trace
+    from opentelemetry import context, propagate, trace
 except ImportError as _error:
     raise ConfigurationError(f"traces need the extra `otel`: pip install 'scout-workflows[otel]' ({_error})") from None
 
@@ -80,7 +80,10 @@ class _CallSpan:
         name = request.operation
         if request.operation in _RUNS:
             name = f"invoke_workflow {request.workflow_key}" if request.workflow_key else "invoke_workflow"
-        self._span = tracer.start_span(name, kind=trace.SpanKind.CLIENT, attributes=_known(self._attributes()))
+        # Named, because otherwise the SDK looks for it several times.
+        parent = context.get_current()
+        self._span = tracer.start_span(name, parent, trace.SpanKind.CLIENT, _known(self._attributes()))
+        self._context = trace.set_span_in_context(self._span, parent)  # of the headers and of the blocks
         self._is_recording = self._span.is_recording()
 
     def _attributes(self) -> dict[str, Any]:
@@ -109,7 +112,7 @@ class _CallSpan:
             inputs = body.get("inputs") if is_mapping(body) else None
             self._facts["scout.inputs"] = None if inputs is None else _shown(write_json(inputs))
         headers: dict[str, str] = {}
-        propagate.inject(headers, trace.set_span_in_context(self._span))
+        propagate.inject(headers, self._context)
         if "tracestate" in headers and "traceparent" in {*self._call.config.headers, *self._call.request.headers}:
             del headers["tracestate"]  # which is a part of the other
         # What a propagator of somebody else makes must not be a request that cannot be sent.
@@ -205,8 +208,7 @@ class _CallSpan:
             ended = _nanoseconds(block.ended) if block.ended is not None else began + now - first
         else:
             began, ended = first, last if block.status != RunStatus.STARTED else now
-        context = trace.set_span_in_context(self._span)
-        span = self._tracer.start_span(f"block {block.id}", context, start_time=began)
+        span = self._tracer.start_span(f"block {block.id}", self._context, start_time=began)
         outputs = run.outputs if self._content else {}
         facts = {
             "scout.block.id": block.id,

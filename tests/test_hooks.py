@@ -211,6 +211,34 @@ def test_what_is_no_ordinary_exception_passes(name: str, no_waiting: None) -> No
         assert server.hits == {"on_request": 0}.get(name, 1)
 
 
+def test_what_passes_through_a_hook_leaves_no_connection_behind(call: Caller) -> None:
+    def stopping(info: object) -> None:
+        raise Stop
+
+    stopped: list[Stop] = []  # whose tracebacks have the responses
+    with Server(OK) as server:
+        if call.is_async:
+
+            async def run() -> None:
+                async with AsyncScout(KEY, base_url=server.url, max_connections=1, deadline=2.0) as scout:
+                    try:
+                        await scout.with_options(on_response=stopping).execute(WORKFLOW)
+                    except Stop as error:
+                        stopped.append(error)
+                    assert (await scout.execute(WORKFLOW)).ok
+
+            asyncio.run(run())
+        else:
+            with Scout(KEY, base_url=server.url, max_connections=1, deadline=2.0) as scout:
+                try:
+                    scout.with_options(on_response=stopping).execute(WORKFLOW)
+                except Stop as error:
+                    stopped.append(error)
+                assert scout.execute(WORKFLOW).ok
+
+    assert len(stopped) == 1
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="Windows has no such signal")
 @pytest.mark.parametrize("name", ["on_request", "on_response"])
 def test_an_exception_of_a_signal_handler_passes_through_a_hook(name: str) -> None:
