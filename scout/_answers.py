@@ -331,7 +331,7 @@ def _row(answer: Answer, data: bytes, name: str, kind: str) -> dict[str, Any]:
 
 
 def _record(answer: Answer, found: dict[str, Any], name: str) -> RunRecord:
-    from ._logs import record_in_log  # most programs read no logs
+    from ._run_logs import record_in_log  # most programs read no logs
 
     lacking = [each for each in ("workflow_run_id", "status") if not isinstance(found.get(each), str)]
     if lacking:

@@ -450,7 +450,7 @@ def run_logs_request(
     """Build `GET /v2/run_logs`. Raises as `execute_request`."""
     from scout_generated.operations.list_run_logs import get_kwargs
 
-    from ._logs import STATUSES  # as the generated modules
+    from ._run_logs import STATUSES  # as the generated modules
 
     for name, text in {"status": status, "session_id": session_id}.items():
         _check_name(name, text)

@@ -15,11 +15,11 @@ from ._config import Config, check_seconds
 from ._http import AsyncHttp, Http
 from ._json import is_mapping, shorten
 from ._keys import Calls, of_a_look_up
-from ._logs import STATUSES
 from ._options import CALL_OPTIONS, CallOptions, RunOptions, apply_options
 from ._plans import AsyncPagedList, PagedList, Plan, Prepared, Walk, carry_out, carry_out_async, reword
 from ._requests import run_log_request, run_logs_request
 from ._retry import is_transient
+from ._run_logs import STATUSES
 from .errors import APITimeoutError, ConfigurationError, NotFoundError, RateLimitError, RunNotFinishedError, ScoutError
 from .results import Run, RunRecord, RunRecordPage, RunStatus, with_ids
 

@@ -46,7 +46,7 @@ FLOORS = [
     "timeline",
     "results",
     "workflow_files",
-    "_logs",
+    "_run_logs",
     "differences",
     "formatting",
     "_config",
@@ -420,7 +420,7 @@ except ScoutError as error:
     # Not `rich` and `argparse`: httpx loads the first for its own command where it is installed.
     others = {"ruamel.yaml", "dateutil", "jsonschema", "starlette", "opentelemetry", "scout.cli", "scout.local"}
     others |= {
-        f"scout.{room}" for room in ("_logs", "_observers", "_plans", "events", "runs", "streaming", "workflows")
+        f"scout.{room}" for room in ("_run_logs", "_observers", "_plans", "events", "runs", "streaming", "workflows")
     }
     assert loaded & others == set()
 
