@@ -522,6 +522,14 @@ def test_by_force_the_same_becomes_a_revision(call: Caller) -> None:
     assert (done.changed, done.revision_id, done.pinned) == (True, "rev_3", ("development", "production"))
 
 
+def test_a_key_that_two_workflows_have_changes_nothing(call: Caller) -> None:
+    both = page(*(stored(number, WORKFLOW, workflow_key="mine") for number in (1, 2)))
+    said = "2 workflows have the key 'mine': 'wf_1', 'wf_2'"
+    with Server([json_answer({}, 409), json_answer(both)]) as server, pytest.raises(ConfigurationError, match=said):
+        ask(call, server.url, "deploy", NEW, key="mine", environment="staging")
+    assert script_of(server) == [CREATE, LIST]
+
+
 def test_a_new_workflow(call: Caller) -> None:
     backend = Backend()
     done = deploy(call, backend)
