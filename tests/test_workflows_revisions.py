@@ -249,9 +249,15 @@ def test_reading_an_environment_is_lenient(call: Caller) -> None:
     [
         ({}, r"no list of environments \(data\)"),
         ({"data": {}}, r"no list of environments \(data\)"),
-        ({"data": [5]}, r"data\[0\] is no environment: it is no object"),
-        ({"data": [{}]}, r"data\[0\] is no .*: it lacks environment_id and environment_config.name and deployments"),
-        ({"data": [environment("a"), environment("b", deployments=None)]}, r"data\[1\] is no .*: it lacks deployments"),
+        ({"data": [5]}, r"data\[0\] is not an environment: it is not an object"),
+        (
+            {"data": [{}]},
+            r"data\[0\] is not an environment: it lacks environment_id and environment_config.name and deployments",
+        ),
+        (
+            {"data": [environment("a"), environment("b", deployments=None)]},
+            r"data\[1\] is not an environment: it lacks deployments",
+        ),
         ({"data": [environment("a", deployments=[5])]}, r"data\[0\].deployments\[0\] .* lacks deployment_config"),
         ({"data": [environment("a", deployments=[{}])]}, r"data\[0\].deployments\[0\] .* lacks deployment_config"),
     ],
