@@ -351,6 +351,12 @@ def test_a_log_with_wrong_types_is_read_as_far_as_it_goes() -> None:
     assert (found.started, found.price, found.archetype, found.dependencies) == (None, None, None, None)
 
 
+@pytest.mark.parametrize("told", ["nan", "inf", "-Infinity", "1e999", True, [1], 10**400])
+def test_what_is_no_finite_number_is_not_known(told: object) -> None:
+    record = read(log(cost=told, elapsed_time_ms=told, timestamp_end=None, blocks={"a": block("a", "x", cost=told)}))
+    assert (record.cost, record.duration, record.run.price) == (None, None, None)
+
+
 def test_numbers_and_halves_of_characters_arrive_as_elsewhere() -> None:
     body = json.dumps(log(cost="0.5", output="x")).encode()
     body = body.replace(b'"output": "x"', b'"output": {"n": 1e400, "i": ' + b"7" * 5000 + rb', "h": "\ud83d"}')
