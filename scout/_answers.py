@@ -201,7 +201,7 @@ def _listed(answer: Answer, data: Mapping[str, Any], what: str) -> list[tuple[st
 
 def _environment(answer: Answer, found: Any, name: str) -> WorkflowEnvironment:
     if not is_mapping(found):
-        raise _not_understood(answer, f"{name} is no environment: it is no object")
+        raise _not_understood(answer, f"{name} is not an environment: it is not an object")
     config, deployments = found.get("environment_config"), found.get("deployments")
     environment_id = found.get("environment_id")
     its_name = config.get("name") if is_mapping(config) else None
@@ -220,7 +220,7 @@ def _environment(answer: Answer, found: Any, name: str) -> WorkflowEnvironment:
     lacking = [] if isinstance(environment_id, str) else ["environment_id"]
     lacking += [] if isinstance(its_name, str) else ["environment_config.name"]
     lacking += [] if is_list(deployments) else ["deployments"]
-    raise _not_understood(answer, f"{name} is no environment: it lacks {' and '.join(lacking)}")
+    raise _not_understood(answer, f"{name} is not an environment: it lacks {' and '.join(lacking)}")
 
 
 def _deployment(answer: Answer, found: Any, name: str) -> EnvironmentDeployment:
@@ -239,7 +239,7 @@ def _deployment(answer: Answer, found: Any, name: str) -> EnvironmentDeployment:
 
 def _stored(answer: Answer, found: Any, name: str) -> StoredWorkflow:
     if not is_mapping(found):
-        raise _not_understood(answer, f"{name} is no stored workflow: it is no object")
+        raise _not_understood(answer, f"{name} is not a stored workflow: it is not an object")
     workflow_id, revision_id, config = (found.get(each) for each in ("workflow_id", "revision_id", "workflow_config"))
     if isinstance(workflow_id, str) and isinstance(revision_id, str) and is_dict(config):
         is_draft = found.get("is_draft")
@@ -255,7 +255,7 @@ def _stored(answer: Answer, found: Any, name: str) -> StoredWorkflow:
         )
     lacking = [each for each in ("workflow_id", "revision_id") if not isinstance(found.get(each), str)]
     lacking += [] if is_dict(config) else ["workflow_config"]
-    raise _not_understood(answer, f"{name} is no stored workflow: it lacks {' and '.join(lacking)}")
+    raise _not_understood(answer, f"{name} is not a stored workflow: it lacks {' and '.join(lacking)}")
 
 
 # --- Run logs -----------------------------------------------------------------------------------------------------
@@ -292,7 +292,7 @@ def read_record_page(answer: Answer) -> RunRecordPage:
         APIResponseError: the answer does not hold a whole page.
     """
     if not is_stream(answer.headers.get("content-type", ""), answer.body, is_whole=True):
-        raise _not_understood(answer, f"it is no stream of run logs: {_start_of(answer)}")
+        raise _not_understood(answer, f"it is not a stream of run logs: {_start_of(answer)}")
     decoder = SSEDecoder(len(answer.body) + 1)
     rows = [(event.event, event.data) for event in decoder.feed(answer.body) if event.data.strip()]
     records: list[RunRecord] = []
@@ -335,7 +335,7 @@ def _record(answer: Answer, found: dict[str, Any], name: str) -> RunRecord:
 
     lacking = [each for each in ("workflow_run_id", "status") if not isinstance(found.get(each), str)]
     if lacking:
-        raise _not_understood(answer, f"{name} is no log of a run: it lacks {' and '.join(lacking)}")
+        raise _not_understood(answer, f"{name} is not a log of a run: it lacks {' and '.join(lacking)}")
     return record_in_log(found)
 
 

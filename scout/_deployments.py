@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from ._answers import not_found, read_change, read_environments, read_revisions, read_workflow
 from ._json import json_fault
-from ._keys import Calls, no_workflow_with, of_a_look_up
+from ._keys import Calls, no_workflow_with, of_a_look_up, only
 from ._options import CallOptions
 from ._plans import Plan, Prepared, reword
 from ._requests import (
@@ -86,7 +86,7 @@ class Deployments(Calls[HttpT]):
         if not job.force or job.environment is not None:
             purpose = f"what is stored under {key!r}" + ("" if job.force else ", without force=True")
             searched = yield from self._search([key], options, begun, purpose)
-            found = next(iter(searched.workflows.get(key, ())), None)
+            found = only(key, searched.workflows[key]) if key in searched.workflows else None
         revise = partial(revision_request, job.source, workflow_id=None, key=key)
         same = found if found is not None and job.is_same(found) else None
         if job.environment is not None:
@@ -283,7 +283,7 @@ def _deployment_of(revision_id: object, *, latest: bool) -> dict[str, Any]:
     if revision_id is None:
         return {"revision_lookup": "latest"}
     if not isinstance(revision_id, str) or not revision_id:
-        raise ConfigurationError(f"the revision must be the text of its id, not {revision_id!r}")
+        raise ConfigurationError(f"revision_id must be the text of a revision's id, not {revision_id!r}")
     return {"revision_lookup": "revision_id", "revision_id": revision_id}
 
 

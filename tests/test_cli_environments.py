@@ -200,7 +200,7 @@ def test_what_the_environment_runs_already_is_unchanged(client: Scout, server: L
     client.workflows.set_environment(workflow_id, "staging", revision_id=old)
     found = deploy("k.json", "--to", "staging", "--dry-run", url=server.url)
     newest = client.workflows.get(workflow_id).revision_id
-    note = f"the newest revision, {newest}, is another one than staging runs; scout diff shows what is different there"
+    note = f"staging does not run the newest revision, {newest}; scout diff shows the differences from that one"
     assert f"    {note}\n    block a" in found.stdout
 
 
@@ -273,6 +273,37 @@ def test_environments_that_cannot_be_left_as_they_are(environments: dict[str, An
         done = deploy("k.json", "--to", "staging", "--yes", url=server.url)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
+
+
+def test_what_cannot_be_pinned_does_not_matter_when_nothing_is_stored(file: Path) -> None:
+    environments = [as_sent("staging", [("revision_id", 100)]), as_sent("production", [("tag", 100)])]
+    stored = {"workflow_id": "wf_1", "workflow_key": "k", **REVISION, "workflow_config": config_of("old")}
+
+    def choose(request: Received) -> Behaviour:
+        is_list = request.path == "/v2/workflows"
+        return json_answer({"data": [stored], "has_more": False} if is_list else {"data": environments})
+
+    write(file, "old")
+    with Server(route(choose)) as server:
+        done = deploy("k.json", "--to", "staging", "--yes", url=server.url)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "    staging runs it already: r1\n0 to create, 0 to revise, 0 to set, 1 unchanged\n" in done.stdout
+
+
+def test_differences_from_what_the_environment_does_not_run_are_said(file: Path) -> None:
+    stored = {"workflow_id": "wf_1", "workflow_key": "k", **REVISION}
+
+    def choose(request: Received) -> Behaviour:
+        is_list = request.path == "/v2/workflows"
+        two = [as_sent("staging", [("revision_id", 50), ("revision_id", 50)])]
+        return json_answer({"data": [stored], "has_more": False} if is_list else {"data": two})
+
+    with Server(route(choose)) as server:
+        done = deploy("k.json", "--to", "staging", "--dry-run", url=server.url)
+    note = "these are the differences from the newest state, because staging runs no single revision that is known"
+    assert done.returncode == 0
+    assert f"\n    {note}\n" in done.stdout
+    assert "    staging: r1 (traffic 50) and r1 (traffic 50) -> this file\n" in done.stdout
 
 
 def test_two_environments_whose_names_differ_in_case(file: Path) -> None:

@@ -572,8 +572,9 @@ def test_a_cancellation_while_the_logs_are_asked_passes_through() -> None:
             running = asyncio.ensure_future(client.workflows.execute("wf_1", resolve=10))
             await asyncio.to_thread(server._server.wait_until, lambda: server.asked)
             running.cancel()
-            with pytest.raises(asyncio.CancelledError):
+            with pytest.raises(asyncio.CancelledError) as raised:
                 await running
+            assert f"session_id={server.sent[0].query['session_id']!r}" in notes(raised.value)
 
     with Stored(reset_after_request, delayed(5.0, MISSING)) as server:
         asyncio.run(cancelled())

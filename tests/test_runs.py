@@ -338,6 +338,12 @@ def test_a_log_with_wrong_types_is_read_as_far_as_it_goes() -> None:
     assert (found.started, found.price, found.archetype, found.dependencies) == (None, None, None, None)
 
 
+@pytest.mark.parametrize("told", ["nan", "inf", "-Infinity", "1e999", True, [1], 10**400])
+def test_what_is_no_finite_number_is_not_known(told: object) -> None:
+    record = read(log(cost=told, elapsed_time_ms=told, timestamp_end=None, blocks={"a": block("a", "x", cost=told)}))
+    assert (record.cost, record.duration, record.run.price) == (None, None, None)
+
+
 def test_numbers_and_halves_of_characters_arrive_as_elsewhere() -> None:
     body = json.dumps(log(cost="0.5", output="x")).encode()
     body = body.replace(b'"output": "x"', b'"output": {"n": 1e400, "i": ' + b"7" * 5000 + rb', "h": "\ud83d"}')
@@ -352,7 +358,7 @@ def test_numbers_and_halves_of_characters_arrive_as_elsewhere() -> None:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (b"{}", "it is no log of a run: it lacks workflow_run_id and status"),
+        (b"{}", "it is not a log of a run: it lacks workflow_run_id and status"),
         (b'{"workflow_run_id": "run_1", "status": 1}', "it lacks status"),
         (b"[]", "list where an object belongs"),
         (b'{"workflow_run_id": "run', "it is not whole JSON"),
@@ -493,11 +499,11 @@ def test_a_connection_that_breaks_within_a_page_is_made_again(call: Caller) -> N
 @pytest.mark.parametrize(
     ("behaviour", "reason"),
     [
-        (json_answer({"data": []}), "it is no stream of run logs: {"),
-        (html("<title>Sign in</title>"), "it is no stream of run logs: an HTML page titled 'Sign in'"),
+        (json_answer({"data": []}), "it is not a stream of run logs: {"),
+        (html("<title>Sign in</title>"), "it is not a stream of run logs: an HTML page titled 'Sign in'"),
         (log_page([log()]), "its row 1 is list where an object belongs"),
-        (log_page({"workflow_run_id": "a"}), "its row 1 is no log of a run: it lacks status"),
-        (log_page(log(), {"hello": 1}), "its row 2 is no log of a run: it lacks workflow_run_id and status"),
+        (log_page({"workflow_run_id": "a"}), "its row 1 is not a log of a run: it lacks status"),
+        (log_page(log(), {"hello": 1}), "its row 2 is not a log of a run: it lacks workflow_run_id and status"),
     ],
 )
 def test_what_is_no_page_of_logs(behaviour: Behaviour, reason: str, call: Caller) -> None:

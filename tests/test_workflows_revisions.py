@@ -251,9 +251,15 @@ def test_reading_an_environment_is_lenient(call: Caller) -> None:
     [
         ({}, r"no list of environments \(data\)"),
         ({"data": {}}, r"no list of environments \(data\)"),
-        ({"data": [5]}, r"data\[0\] is no environment: it is no object"),
-        ({"data": [{}]}, r"data\[0\] is no .*: it lacks environment_id and environment_config.name and deployments"),
-        ({"data": [environment("a"), environment("b", deployments=None)]}, r"data\[1\] is no .*: it lacks deployments"),
+        ({"data": [5]}, r"data\[0\] is not an environment: it is not an object"),
+        (
+            {"data": [{}]},
+            r"data\[0\] is not an environment: it lacks environment_id and environment_config.name and deployments",
+        ),
+        (
+            {"data": [environment("a"), environment("b", deployments=None)]},
+            r"data\[1\] is not an environment: it lacks deployments",
+        ),
         ({"data": [environment("a", deployments=[5])]}, r"data\[0\].deployments\[0\] .* lacks deployment_config"),
         ({"data": [environment("a", deployments=[{}])]}, r"data\[0\].deployments\[0\] .* lacks deployment_config"),
     ],
@@ -526,6 +532,14 @@ def test_by_force_the_same_becomes_a_revision(call: Caller) -> None:
     backend = Backend(WORKFLOW, NEW)
     done = deploy(call, backend, force=True)
     assert (done.changed, done.revision_id, done.pinned) == (True, "rev_3", ("development", "production"))
+
+
+def test_a_key_that_two_workflows_have_changes_nothing(call: Caller) -> None:
+    both = page(*(stored(number, WORKFLOW, workflow_key="mine") for number in (1, 2)))
+    said = "2 workflows have the key 'mine': 'wf_1', 'wf_2'"
+    with Server([json_answer({}, 409), json_answer(both)]) as server, pytest.raises(ConfigurationError, match=said):
+        ask(call, server.url, "deploy", NEW, key="mine", environment="staging")
+    assert script_of(server) == [CREATE, LIST]
 
 
 def test_a_new_workflow(call: Caller) -> None:

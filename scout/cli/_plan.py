@@ -223,31 +223,38 @@ def compare(steps: Iterable[Step], workflows: Workflows, options: dict[str, Any]
     for step in steps:
         if (stored := found.get(step.key)) is None:
             continue
-        step.stored = before = stored
+        step.stored = stored
+        running: StoredWorkflow | None = stored
         if step.to is not None:
             step.live = _environments.read(workflows, stored, options)
-            _check_environments(step, step.live, step.to, stored.id)
-            before = _running(step.live, step.to, stored, workflows, options) or stored
-        is_live = step.live is None or step.to is None or step.live.revision_in(step.to) == before.revision_id
-        if before.matches(step.workflow.config) and is_live and not force:
+            step.live.check(step.to, step.name)
+            running = _running(step.live, step.to, stored, workflows, options)
+        before = running or stored
+        if before is running and before.matches(step.workflow.config) and not force:
             step.action = Action.KEEP
             continue
         step.action = Action.SET if stored.matches(step.workflow.config) and not force else Action.REVISE
+        if step.action is Action.REVISE and step.live is not None and step.to is not None:
+            _check_others(step, step.live, step.to, stored.id)
         if before.matches(step.workflow.config):
             step.note = "it has not changed, and --force stores it again" if force else ""
             continue
         step.differences, note = describe(before, step.workflow)
-        step.note = "; ".join(filter(None, [_note_on_newest(step, stored, before), note]))
+        step.note = "; ".join(filter(None, [_note_on_newest(step, stored, running), note]))
 
 
-def _note_on_newest(step: Step, stored: StoredWorkflow, before: StoredWorkflow) -> str:
+def _note_on_newest(step: Step, stored: StoredWorkflow, running: StoredWorkflow | None) -> str:
+    if running is None:
+        return (
+            f"these are the differences from the newest state, because {step.to} runs no single revision that is known"
+        )
     if stored.is_draft is True:
         return "the newest state is a draft, which is not deployed"
-    if before is stored or step.action is not Action.REVISE:
+    if running is stored or step.action is not Action.REVISE:
         return ""
     return (
-        f"the newest revision, {stored.revision_id}, is another one than {step.to} runs; "
-        "scout diff shows what is different there"
+        f"{step.to} does not run the newest revision, {stored.revision_id}; "
+        "scout diff shows the differences from that one"
     )
 
 
@@ -261,13 +268,12 @@ def _running(
     return _environments.revision(revision_id, workflows.revisions(stored.id, **options))
 
 
-def _check_environments(step: Step, live: Live, to: str, workflow_id: str) -> None:
-    """Check that a file can be deployed to an environment, and that the others can be left as they are.
+def _check_others(step: Step, live: Live, to: str, workflow_id: str) -> None:
+    """Check that the other environments can be left as they are when a revision is stored.
 
     Raises:
-        UsageError: there is no such environment, or one cannot be pinned.
+        UsageError: one cannot be pinned.
     """
-    live.check(to, step.name)
     for name in live.followers(to):
         if live.revision_in(name) is None:
             raise _exits.UsageError(
