@@ -355,8 +355,10 @@ class Call:
                 start_new_thread(self.end, ())
 
     def _redact(self, value: Any) -> Any:
-        # For every call that is observed, and `redact` takes longer than the look.
-        return value if self._secret is None or not self._secret.may_be_in(value) else self._secret.redact(value)
+        # For every call that is observed, and `redact` takes longer than the look. Before the first attempt, what a
+        # function will return as the key is not known, and nothing of a server is there.
+        secret = self._secret or self.config.api_key
+        return value if secret is None or not secret.may_be_in(value) else secret.redact(value)
 
     # --- Failures ---
 

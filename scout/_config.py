@@ -80,11 +80,11 @@ class Secret:
         headers["Authorization"] = f"Bearer {self._source}"
 
     def redact(self, value: Any) -> Any:
-        """Return text, bytes or JSON with the key redacted. Call it only on a result of `now()`."""
+        """Return text, bytes or JSON with the key redacted. The key that a function returns is only that of `now()`."""
         return redact(value, [str(self._source)])
 
     def may_be_in(self, value: Any) -> bool:
-        """Return False when neither the key nor an escaped form of it is in a value. Only on a result of `now()`."""
+        """Return False when neither the key nor an escaped form of it is in a value. The key is that of `redact`."""
         text = repr(value)  # in which it is unchanged, or has a backslash
         return str(self._source) in text or "\\" in text
 

@@ -26,6 +26,7 @@ __all__ = [
     "DuplicateKeyError",
     "Fault",
     "PathInData",
+    "as_line",
     "fraction",
     "is_decimal",
     "is_dict",
@@ -538,6 +539,11 @@ def _without_halves(value: Any) -> Any:
 def shorten(text: str, limit: int) -> str:
     """Return the text, or its first `limit` characters and an ellipsis."""
     return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+def as_line(text: str) -> str:
+    """Return text of a server for a line of a log: what ends a line or controls a terminal is escaped."""
+    return text if text.isprintable() else "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def sentence(said: Any) -> str:

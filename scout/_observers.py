@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ._answers import request_id_in
+from ._json import as_line
 from ._retry import foreign
 from .errors import ScoutError
 
@@ -106,7 +107,7 @@ class CallInfo:
         request: The request, as it was built.
         config: The settings of the call.
         streaming: As in `RequestInfo`.
-        redact: A function that returns text or JSON without the API key, once a request was made.
+        redact: A function that returns text or JSON without the API key.
     """
 
     request: Request
@@ -164,16 +165,17 @@ class _Hooks:
 
     def request(self, attempt: int, url: object) -> None:
         request = self._call.request
-        self._info = RequestInfo(
-            method=request.method.upper(),
-            url=self._call.redact(str(url)),
-            attempt=attempt,
-            operation=request.operation,
-            workflow_id=request.workflow_id,
-            session_id=request.session_id,
-            environment=request.query.get("environment"),
-            streaming=self._call.streaming,
-        )
+        facts = {
+            "method": request.method.upper(),
+            "url": str(url),
+            "attempt": attempt,
+            "operation": request.operation,
+            "workflow_id": request.workflow_id,
+            "session_id": request.session_id,
+            "environment": request.query.get("environment"),
+            "streaming": self._call.streaming,
+        }
+        self._info = RequestInfo(**self._call.redact(facts))
         self._notify("on_request", self._info)
 
     def response(self, status: int, headers: Mapping[str, str], seconds: float) -> None:
@@ -205,19 +207,17 @@ class _Log:
         self._call = call
 
     def request(self, attempt: int, url: object) -> None:  # noqa: ARG002 - a query may hold what is not for a log
-        method, path = self._call.request.method.upper(), self._call.request.path
-        facts = self._facts(method=method, path=path, attempt=attempt)
-        _log.debug("%s %s: attempt %d of %s", method, path, attempt, facts["operation"], extra=facts)
+        facts = self._facts(method=self._call.request.method.upper(), path=self._call.request.path, attempt=attempt)
+        _log.debug("%(method)s %(path)s: attempt %(attempt)d of %(operation)s", facts, extra=facts)
 
     def response(self, status: int, headers: Mapping[str, str], seconds: float) -> None:
-        request_id = self._call.redact(request_id_in(headers))
-        about = "" if request_id is None else f" (request id {request_id})"
-        facts = self._facts(status=status, seconds=seconds, request_id=request_id)
+        facts = self._facts(status=status, seconds=seconds, request_id=request_id_in(headers))
+        about = f" (request id {as_line(facts['request_id'])})" if facts["request_id"] else ""
         _log.debug("%d after %.3f s%s", status, seconds, about, extra=facts)
 
     def retry(self, attempt: int, error: ScoutError, wait: float) -> None:
         facts = self._facts(error=error, attempt=attempt, wait=wait)
-        _log.info("attempt %d failed: %s; waiting %.1f s", attempt, error.message, wait, extra=facts)
+        _log.info("attempt %d failed: %s; waiting %.1f s", attempt, as_line(error.message), wait, extra=facts)
 
     def event(self, event: Any) -> None:
         pass
@@ -231,7 +231,8 @@ class _Log:
     def _facts(self, **facts: Any) -> dict[str, Any]:
         request = self._call.request
         known = {"workflow_id": request.workflow_id, "session_id": request.session_id}
-        return {"operation": request.operation, **known, **facts}
+        found: dict[str, Any] = self._call.redact({"operation": request.operation, **known, **facts})
+        return found
 
 
 class Observers:

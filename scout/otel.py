@@ -34,6 +34,9 @@ __all__ = ["Tracing"]
 _LONGEST = 8192
 """Characters of an attribute with content, or with the message of an error."""
 
+_LAST = 2**63 / 1e9
+"""Seconds since 1970 in as many nanoseconds as a number of 64 bits holds."""
+
 _RUNS = ("execute_workflow", "execute_workflow_config")
 """The operations that run a workflow."""
 
@@ -79,10 +82,12 @@ class _CallSpan:
         request = call.request
         name = request.operation
         if request.operation in _RUNS:
-            name = f"invoke_workflow {request.workflow_key}" if request.workflow_key else "invoke_workflow"
+            name = f"invoke_workflow {call.redact(request.workflow_key)}" if request.workflow_key else "invoke_workflow"
         # Named, because otherwise the SDK looks for it several times.
         parent = context.get_current()
-        self._span = tracer.start_span(name, parent, trace.SpanKind.CLIENT, _known(self._attributes()))
+        # The key, too, may be what somebody gives as an id.
+        facts = call.redact(_known(self._attributes()))
+        self._span = tracer.start_span(name, parent, trace.SpanKind.CLIENT, facts)
         self._context = trace.set_span_in_context(self._span, parent)  # of the headers and of the blocks
         self._is_recording = self._span.is_recording()
 
@@ -110,7 +115,7 @@ class _CallSpan:
         if self._content and attempt == 1 and self._is_recording:
             body = parse_json(self._call.request.body) if self._call.request.body else None
             inputs = body.get("inputs") if is_mapping(body) else None
-            self._facts["scout.inputs"] = None if inputs is None else _shown(write_json(inputs))
+            self._facts["scout.inputs"] = None if inputs is None else self._shown(write_json(inputs))
         headers: dict[str, str] = {}
         propagate.inject(headers, self._context)
         if "tracestate" in headers and "traceparent" in {*self._call.config.headers, *self._call.request.headers}:
@@ -129,7 +134,7 @@ class _CallSpan:
             "scout.attempt": attempt,
             "scout.retry.wait": wait,
             "error.type": _type_of(error),
-            "exception.message": _shown(error.message),
+            "exception.message": self._shown(error.message),
         }
         self._span.add_event("scout.retry", facts)
 
@@ -171,18 +176,18 @@ class _CallSpan:
             self._add_exception(error)
             self._fail(self._span, _type_of(error), str(error))
         if run is not None and self._call.streaming:
-            has_failed = error is not None
+            outputs = run.outputs if self._content else {}
             for block in run.blocks:
-                self._add_block(block, run, has_failed=has_failed)
+                self._add_block(block, outputs.get(block.id), has_failed=error is not None)
 
     def _add_exception(self, error: BaseException) -> None:
         # Not by `record_exception`: the message of a failed run is the server's, which may have repeated the key.
         facts = {
             "exception.type": f"{type(error).__module__}.{type(error).__qualname__}",
-            "exception.message": _shown(str(error)),
-            "exception.stacktrace": _shown("".join(format_exception(error))),
+            "exception.message": self._shown(str(error)),
+            "exception.stacktrace": self._shown("".join(format_exception(error))),
         }
-        self._span.add_event("exception", self._call.redact(facts))
+        self._span.add_event("exception", facts)
 
     def _facts_of(self, run: Run) -> dict[str, Any]:
         facts = {
@@ -196,20 +201,20 @@ class _CallSpan:
             facts["gen_ai.usage.input_tokens"] = _sum([block.input_tokens for block in run.blocks])
             facts["gen_ai.usage.output_tokens"] = _sum([block.output_tokens for block in run.blocks])
         if self._content:
-            facts["scout.output"] = _shown(run.text)
+            facts["scout.output"] = self._shown(run.text)
         return facts
 
-    def _add_block(self, block: BlockRun, run: Run, *, has_failed: bool) -> None:
+    def _add_block(self, block: BlockRun, output: Any, *, has_failed: bool) -> None:
         now = time.time_ns()
         first, last = self._arrived.get(block.id, (now, now))
-        if self._is_in_order and block.started is not None:
-            began = _nanoseconds(block.started)
+        began = _nanoseconds(block.started) if self._is_in_order else None
+        if began is not None:
             # One that has not ended took until now, by the clock of this machine; that of the server may differ.
-            ended = _nanoseconds(block.ended) if block.ended is not None else began + now - first
+            ended = _nanoseconds(block.ended) or began + now - first
         else:
             began, ended = first, last if block.status != RunStatus.STARTED else now
-        span = self._tracer.start_span(f"block {block.id}", self._context, start_time=began)
-        outputs = run.outputs if self._content else {}
+        name = self._call.redact(f"block {block.id}")
+        span = self._tracer.start_span(name, self._context, start_time=began)
         facts = {
             "scout.block.id": block.id,
             "scout.block.archetype": block.archetype,
@@ -218,7 +223,7 @@ class _CallSpan:
             "gen_ai.response.model": block.model,
             "gen_ai.usage.input_tokens": block.input_tokens,
             "gen_ai.usage.output_tokens": block.output_tokens,
-            "scout.block.output": _shown(as_text(outputs[block.id])) if block.id in outputs else None,
+            "scout.block.output": None if output is None else self._shown(as_text(output)),
         }
         self._set(span, facts)
         if block.status == RunStatus.FAILED:
@@ -233,7 +238,11 @@ class _CallSpan:
 
     def _fail(self, span: trace.Span, kind: str, message: str) -> None:
         span.set_attribute("error.type", kind)
-        span.set_status(trace.StatusCode.ERROR, _shown(self._call.redact(message)) or None)
+        span.set_status(trace.StatusCode.ERROR, self._shown(message) or None)
+
+    def _shown(self, text: str) -> str:
+        # In this order, because of a key that is cut nothing is found.
+        return shorten(self._call.redact(text), _LONGEST)
 
 
 @lru_cache
@@ -244,10 +253,6 @@ def _server(base_url: str) -> tuple[str | None, int]:
 
 def _known(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in attributes.items() if value is not None}
-
-
-def _shown(text: str) -> str:
-    return shorten(text, _LONGEST)
 
 
 def _type_of(error: BaseException) -> str:
@@ -267,5 +272,7 @@ def _sum(numbers: list[int | None]) -> int | None:
     return sum(known) if known else None
 
 
-def _nanoseconds(moment: datetime) -> int:
-    return round(moment.timestamp() * 1_000_000) * 1000
+def _nanoseconds(moment: datetime | None) -> int | None:
+    """Return a time as spans have it; `None` for none, and for one that exporters cannot send."""
+    seconds = 0.0 if moment is None else moment.timestamp()
+    return round(seconds * 1_000_000) * 1000 if 0 < seconds < _LAST else None

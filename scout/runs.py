@@ -13,7 +13,7 @@ from typing import Any, TypeVar, Unpack
 from ._answers import read_record, read_record_page
 from ._config import Config, check_seconds
 from ._http import AsyncHttp, Http
-from ._json import is_mapping, shorten
+from ._json import as_line, is_mapping, shorten
 from ._keys import Calls, of_a_look_up
 from ._options import CALL_OPTIONS, CallOptions, RunOptions, apply_options
 from ._plans import AsyncPagedList, PagedList, Plan, Prepared, Walk, carry_out, carry_out_async, reword
@@ -100,7 +100,7 @@ def ask_logs(
         seconds = min(max(pause, asked or 0.0), left)
         if failure is not None:
             facts = {"error": failure, "attempt": number, "wait": seconds}
-            _log.info("attempt %d failed: %s; waiting %.1f s", number, failure.message, seconds, extra=facts)
+            _log.info("attempt %d failed: %s; waiting %.1f s", number, as_line(failure.message), seconds, extra=facts)
         yield seconds
         pause = min(pause * 2, LONGEST_PAUSE)
 
@@ -161,7 +161,7 @@ def _found(failure: ScoutError, prepared: Prepared, within: float, **extra: Any)
         failure.add_note("the run logs were not asked, because nothing was left of `deadline`")
         return None
     facts = {"error": failure, "within": within}
-    _log.info("%s; asking the run logs for up to %g s", failure.message, within, extra=facts)
+    _log.info("%s; asking the run logs for up to %g s", as_line(failure.message), within, extra=facts)
     asking = ask_logs(
         workflow_id,
         prepared.config,

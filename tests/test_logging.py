@@ -60,6 +60,26 @@ def test_what_is_never_in_a_record(call: Caller, log: pytest.LogCaptureFixture, 
     assert not re.search(f"{KEY}|an input|an output|a query", shown)
 
 
+def test_a_server_cannot_write_lines_of_its_own(call: Caller, log: pytest.LogCaptureFixture, no_waiting: None) -> None:
+    refusal = json_answer({"detail": "no\nERROR forged %s\x1b[2J\u2028x"}, 429, headers={"X-Request-Id": "a\x85b"})
+    with Server([refusal, OK]) as server:
+        call.run(server.url)
+
+    shown = lines(log)
+    assert all(line.isprintable() for line in shown)
+    assert r"no\nERROR forged %s\x1b[2J\u2028x" in shown[2]
+
+
+def test_a_key_that_is_given_as_an_id_is_redacted(log: pytest.LogCaptureFixture) -> None:
+    infos: list[object] = []
+    with Server(OK) as server, Scout(KEY, base_url=server.url, on_request=infos.append) as scout:
+        scout.workflows.execute(KEY, session_id=KEY)
+
+    shown = "".join(f"{record.getMessage()} {vars(record)}" for record in log.records if record.name == "scout")
+    assert KEY not in f"{shown} {infos}"
+    assert "/v2/workflows/[redacted]/execute" in shown
+
+
 def test_the_end_of_a_call_that_failed(call: Caller, log: pytest.LogCaptureFixture) -> None:
     with Server(answer(500, "no")) as server:
         error = call.error(server.url)

@@ -37,6 +37,7 @@ from scout import AsyncScout, Scout, ScoutError
 from scout.local import LocalScout
 from scout.otel import Tracing
 
+DONE = "workflow_run_completed"
 TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 OK = json_answer(run_answer(), headers={"X-Request-Id": "req_1"})
 
@@ -308,6 +309,19 @@ def test_without_times_that_make_sense_those_of_arrival_count(spans: Spans, seco
     assert 0.05e9 < block.end_time - block.start_time < 5e9
 
 
+@pytest.mark.parametrize("timestamp", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_times_that_an_exporter_cannot_send_are_not_in_a_span(spans: Spans, timestamp: str) -> None:
+    def at(name: str, **data: Any) -> bytes:
+        return b"data: %s\n\n" % json.dumps({"name": name, "timestamp": timestamp, "data": data}).encode()
+
+    frames = [at("block_run_started", block_id="a"), at("block_run_completed", block_id="a"), at(DONE)]
+    with Server(sse(*frames)) as server:
+        assert read(Caller("sync"), server.url, **spans.options()) is None
+
+    span, block = spans.only(), spans.blocks()["a"]
+    assert (span.start_time or 0) < (block.start_time or 0) <= (block.end_time or 0) <= (span.end_time or 0)
+
+
 def test_a_block_that_failed_and_one_that_never_ended(call: Caller, spans: Spans) -> None:
     frames = [
         frame("block_run_started", 1.0, block_id="one"),
@@ -557,6 +571,22 @@ def test_the_key_is_nowhere_when_a_server_echoes_it(call: Caller, spans: Spans, 
     shown = everything_in(spans)
     assert KEY not in shown
     assert shown.count("[redacted]") > 8
+
+
+def test_the_key_is_nowhere_when_the_caller_names_it(spans: Spans) -> None:
+    done = frame(DONE, 2.0, state={KEY: {"output": "x"}})
+    with (
+        Server([OK, sse(frame("block_run_started", 1.0, block_id=KEY), done)]) as server,
+        Scout(KEY, base_url=server.url, **spans.options(content=True)) as scout,
+    ):
+        # The content is cut in the middle of the key.
+        scout.workflows.execute(KEY, {"a": "x" * (8192 - len('{"a": "') - 4) + KEY}, session_id=KEY)
+        scout.stream({"workflow_key": KEY, "workflow_config": WORKFLOW}).until_done()
+
+    shown = everything_in(spans)
+    assert f"x{KEY[:4]}" not in shown
+    assert KEY not in shown
+    assert len(spans.blocks()) == 1
 
 
 # --- As a setting -------------------------------------------------------------------------------------------------
