@@ -413,7 +413,7 @@ def test_no_message_advises_arguments_of_python() -> None:
         (["run", "FILE", "--timeout", "-1"], "--timeout must be more than 0 seconds, not -1.0"),
         (["run", "FILE", "--retries", "-1"], "--retries must be a whole number"),
         (["run", "wf_0011223344556677"], "for a stored workflow use `scout workflows run`"),
-        (["workflows", "get", ""], "ID must not be empty"),
+        (["workflows", "get", ""], "WORKFLOW must not be empty"),
         (["workflows", "list", "--limit", "0"], "--limit must be a whole number"),
         (["workflows", "deploy", "FILE"], "give --key, or put workflow_key into the file"),
         (

@@ -96,12 +96,19 @@ class _Step(_steps.Step):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     environment = _environments.one_of_them()
-    parser.add_argument("ids", nargs="+", metavar="ID", help=_references.HELP)
-    parser.add_argument("source", metavar="FROM", type=environment, help="the environment that runs it now")
-    parser.add_argument("target", metavar="TO", type=environment, help="the environment that is to run it")
+    parser.add_argument("ids", nargs="+", metavar=_references.METAVAR, help=_references.HELP)
+    parser.add_argument(
+        "source",
+        metavar="FROM",
+        type=environment,
+        help="the environment whose revision is taken: production, staging or development",
+    )
+    parser.add_argument(
+        "target", metavar="TO", type=environment, help="the environment that is to run it, another of the three"
+    )
     parser.add_argument("--dry-run", action="store_true", help="show the plan, and change nothing")
     parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
-    parser.add_argument("--json", action="store_true", help="print plan and results as one JSON object")
+    _exits.add_json(parser, "print plan and results as one JSON object")
     _connection.add_base_url(parser)
     _connection.add_arguments(parser)
     parser.set_defaults(handler=_promote)
