@@ -8,6 +8,7 @@ Ratios are of medians of interleaved measurements in one run. The server is a pr
 """
 
 import argparse
+import importlib.util
 import statistics
 import subprocess
 import sys
@@ -31,6 +32,11 @@ client = Scout("secret_benchmark", base_url=URL)
 def call():
     return client.execute({CONFIG!r}, {INPUTS!r})
 """
+TRACED = FACADE.replace("base_url=URL", "base_url=URL, tracing=Tracing(TracerProvider())").replace(
+    "from scout import Scout",
+    "from opentelemetry.sdk.trace import TracerProvider\nfrom scout import Scout\nfrom scout.otel import Tracing",
+)
+HOOKED = FACADE.replace("base_url=URL", "base_url=URL, on_request=id, on_response=id")
 CPU = """
 import time
 for _ in range(100): call()
@@ -68,6 +74,13 @@ def compare_one(server: str) -> None:
     print(f"| process start to first result, over `httpx.Client` | {facade / raw:.2f} | <= 1.10 |")
     raw, facade = interleaved(printed, [url + RAW + CPU, url + FACADE + CPU], 7)
     print(f"| CPU of one `execute`, over `httpx.Client` | {facade / raw:.2f} | <= 1.05 |", flush=True)
+    facade, hooked = interleaved(printed, [url + FACADE + CPU, url + HOOKED + CPU], 7)
+    print(f"| CPU of one `execute` with two hooks, over one without | {hooked / facade:.2f} | |", flush=True)
+    if importlib.util.find_spec("opentelemetry.sdk") is None:
+        print("(no opentelemetry-sdk: traces are skipped)")
+        return
+    facade, traced = interleaved(printed, [url + FACADE + CPU, url + TRACED + CPU], 7)
+    print(f"| CPU of one `execute` with `tracing`, over one without | {traced / facade:.2f} | <= 1.20 |", flush=True)
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ TYPE_CHECKING = False  # type checkers take this name for true; to import `typin
 
 if TYPE_CHECKING:
     from ._call import AsyncTransport, Transport
+    from ._observers import RequestInfo, ResponseInfo, RetryInfo
     from ._options import CallOptions, RunOptions
     from ._requests import WorkflowConfig
     from .batch import AsyncBatch, Batch, BatchEngine, BatchItem, BatchSummary, DaskEngine, ProgressBar, RowSource
@@ -125,6 +126,9 @@ __all__ = [
     "Problem",
     "ProgressBar",
     "RateLimitError",
+    "RequestInfo",
+    "ResponseInfo",
+    "RetryInfo",
     "RowSource",
     "Rule",
     "Run",
@@ -191,6 +195,10 @@ def _home_of(name: str) -> object:
             from . import _call
 
             return _call
+        case "RequestInfo" | "ResponseInfo" | "RetryInfo":
+            from . import _observers
+
+            return _observers
         case "CallOptions" | "RunOptions":
             from . import _options
 

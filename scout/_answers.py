@@ -45,6 +45,7 @@ __all__ = [
     "read_revisions",
     "read_run",
     "read_workflow",
+    "request_id_in",
     "status_error",
 ]
 
@@ -343,7 +344,7 @@ def status_error(answer: Answer) -> APIStatusError:
     """Return the error for an answer with a status other than 2xx, whatever its body."""
     body = _body(answer)
     detail = body.get("detail") if is_mapping(body) else None
-    request_id = next((answer.headers[name] for name in _REQUEST_IDS if name in answer.headers), None)
+    request_id = request_id_in(answer.headers)
     advice = _advice(answer)
     words = _server_words(body)
     if not answer.body and (coding := answer.headers.get("content-encoding")):
@@ -374,6 +375,14 @@ _CLASSES: dict[int, type[APIStatusError]] = {
 }
 
 _REQUEST_IDS = ("x-request-id", "request-id", "x-correlation-id", "x-cloud-trace-context", "cf-ray")
+
+
+def request_id_in(headers: Mapping[str, str]) -> str | None:
+    """Return the id that the server gave to a request; `None` when its response has none."""
+    for name in _REQUEST_IDS:
+        if name in headers:
+            return headers[name]
+    return None
 
 
 def _class_for(answer: Answer, detail: Any) -> tuple[type[APIStatusError], dict[str, Any]]:

@@ -13,13 +13,14 @@ is put into our terms, freed from the API key and foreign frames, and completed 
 
 from __future__ import annotations
 
-import logging
+import contextlib
 import math
 import os
 import socket
 import ssl
 import sys
 import time
+from _thread import start_new_thread
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -27,6 +28,7 @@ import httpx
 
 from . import __version__, _config
 from ._answers import Answer
+from ._observers import observe
 from ._retry import REFUSED, Retries, foreign
 from .errors import (
     APIConnectionError,
@@ -56,8 +58,6 @@ __all__ = [
     "Transport",
     "use_stand_in",
 ]
-
-_log = logging.getLogger("scout")
 
 FAILURES = (APIError, StreamError, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
 """The exceptions that mean that an attempt has failed. Every other exception passes through untouched.
@@ -175,7 +175,9 @@ class Call:
 
     Attributes:
         status: The status of the answer to the current attempt; `None` before it.
-        failure: The error for the caller, once `failed` has returned `None`.
+        failure: The last error; that for the caller, once `failed` has returned `None`.
+        observers: The observers; `None` when there are none, or when the call has ended.
+        stream: The state of the stream, once there is one.
     """
 
     failure: BaseException
@@ -193,6 +195,7 @@ class Call:
         self._attempt_begun = begun
         self._received = 0
         self._secret: Secret | None = None
+        self.stream: StreamState | None = None
         self._retries = Retries(
             config.retries,
             config.rate_limit_timeout,
@@ -201,6 +204,7 @@ class Call:
         self._handled = sys.exception()  # by the caller; it is the context of the errors of this call
         ends_at = begun + config.deadline if config.deadline is not None else math.inf
         self._limits = Limits(config.connect_timeout, config.timeout, ends_at)
+        self.observers = observe(request, config, self._redact, streaming=streaming)
 
     # --- One attempt ---
 
@@ -225,23 +229,32 @@ class Call:
         request, config = self._request, self.config
         timeouts = self._timeouts()
         try:
-            sent = httpx.Request(
-                request.method,
-                _url(config.base_url + request.path, str(httpx.QueryParams(request.query))),
-                headers={
-                    **_HEADERS,
-                    **(_HEADERS_OF_A_BODY if request.body else {}),
-                    **config.headers,
-                    **request.headers,
-                },
-                content=request.body,
-                extensions={"timeout": timeouts, LIMITS: self._limits},
-            )
+            url = _url(config.base_url + request.path, str(httpx.QueryParams(request.query)))
         except httpx.InvalidURL as error:
             raise ConfigurationError(f"an argument cannot be a part of an address: {error}; nothing was sent") from None
+        sent = httpx.Request(
+            request.method,
+            url,
+            headers={
+                **_HEADERS,
+                **(_HEADERS_OF_A_BODY if request.body else {}),
+                **({} if self.observers is None else self.observers.request(self.attempts, url)),
+                **config.headers,
+                **request.headers,
+            },
+            content=request.body,
+            extensions={"timeout": timeouts, LIMITS: self._limits},
+        )
         assert self._secret is not None  # since the attempt has begun
         self._secret.authorize(sent.headers)
         return sent
+
+    def answered(self, response: httpx.Response) -> None:
+        """Take the head of the response to this attempt."""
+        self.status = response.status_code
+        if self.observers is not None:
+            headers = dict(response.headers.items())
+            self.observers.response(self.status, headers, time.monotonic() - self._attempt_begun)
 
     def _timeouts(self) -> dict[str, float | None]:
         """Return the limits as httpx's own transports understand them. They bound each operation alone."""
@@ -312,6 +325,30 @@ class Call:
         """The number of requests that were sent."""
         return len(self._attempts) + 1
 
+    def end(self, error: BaseException | None = None, result: object = None) -> None:
+        """End the call for its observers. Further calls do nothing.
+
+        Args:
+            error: The exception for the caller.
+            result: The result; for a stream, its state is asked.
+        """
+        observers, self.observers = self.observers, None
+        if observers is not None:
+            result = result if self.stream is None else self.stream.run()
+            observers.end(time.monotonic() - self._begun, result, error)
+
+    def forget(self) -> None:
+        """End the call as `end`. The garbage collector may call this at any moment."""
+        if self.observers is not None:
+            # In a thread of its own, because this one may hold a lock that an observer needs. (Python starts none when
+            # it is about to exit.)
+            with contextlib.suppress(RuntimeError):
+                start_new_thread(self.end, ())
+
+    def _redact(self, value: Any) -> Any:
+        # For every call that is observed, and `redact` takes longer than the look.
+        return value if self._secret is None or not self._secret.may_be_in(value) else self._secret.redact(value)
+
     # --- Failures ---
 
     def failed(self, error: Exception) -> float | None:
@@ -329,9 +366,7 @@ class Call:
         fits = seconds is None or time.monotonic() + seconds < self._limits.ends_at
         self._note(failure, seconds if fits else None)
         if seconds is not None and fits:
-            number = len(self._attempts)
-            facts = {"error": failure, "attempt": number, "wait": seconds}
-            _log.info("attempt %d failed: %s; waiting %.1f s", number, failure.message, seconds, extra=facts)
+            self.failure = failure
             return seconds
         if seconds is not None:
             reason = f"the next attempt would have been {seconds:.1f} s later, after: {failure.message}"
@@ -339,6 +374,12 @@ class Call:
             failure.__cause__ = cause
         self.failure = self._complete(failure, any(attempt.run_may_have_started for attempt in self._attempts))
         return None
+
+    def waits(self, seconds: float) -> None:
+        """Notify the observers of the wait before the next attempt; not while an exception of httpx is handled."""
+        if self.observers is not None:
+            assert isinstance(self.failure, ScoutError)  # any other is not repeated
+            self.observers.retry(self.failure, seconds)
 
     def stream_failed(self, error: Exception, stream: StreamState | None = None) -> BaseException:
         """Return the error for the caller of a stream that fails after it has been opened.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 import re
@@ -74,6 +75,11 @@ class Secret:
         """Return text, bytes or JSON with the key redacted. Call it only on a result of `now()`."""
         return redact(value, [str(self._source)])
 
+    def may_be_in(self, value: Any) -> bool:
+        """Return False when neither the key nor an escaped form of it is in a value. Only on a result of `now()`."""
+        text = repr(value)  # in which it is unchanged, or has a backslash
+        return str(self._source) in text or "\\" in text
+
     def check(self) -> None:
         """Check the key. A function is not called, and passes.
 
@@ -118,6 +124,11 @@ class Config:
     max_connections: int
     headers: Mapping[str, str] = field(repr=False)
     allow_http: bool
+    on_request: Callable[[Any], object] | None = field(default=None, repr=False)
+    on_response: Callable[[Any], object] | None = field(default=None, repr=False)
+    on_retry: Callable[[Any], object] | None = field(default=None, repr=False)
+    on_event: Callable[[Any], object] | None = field(default=None, repr=False)
+    tracing: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.api_key is not None:
@@ -131,6 +142,9 @@ class Config:
         check_flag("at_least_once", self.at_least_once)
         check_flag("allow_http", self.allow_http)
         check_headers("headers", self.headers)
+        for name in _HOOKS:
+            check_hook(name, getattr(self, name))
+        check_tracing(self.tracing)
         # In lower case, so that no header is sent twice; a copy, so that the caller cannot change it.
         object.__setattr__(self, "headers", {name.lower(): value for name, value in self.headers.items()})
         check_base_url(self.base_url, allow_http=self.allow_http)
@@ -150,6 +164,16 @@ class Config:
         if "environment" in given:
             given["environment"] = environment_from(given["environment"])
         return replace(self, **given)
+
+    @property
+    def has_hooks(self) -> bool:
+        """True when there is a hook."""
+        return not (self.on_request is self.on_response is self.on_retry is self.on_event is None)
+
+    @property
+    def is_observed(self) -> bool:
+        """True when there are hooks or traces."""
+        return self.tracing is not None or self.has_hooks
 
     def secret(self) -> Secret:
         """Return the API key for the next request.
@@ -273,6 +297,29 @@ def check_flag(name: str, flag: object) -> None:
     """Raise `ConfigurationError` for a value that is not a `bool`, such as the text "false"."""
     if not isinstance(flag, bool):
         raise ConfigurationError(f"{name} must be True or False, not {type(flag).__name__}")
+
+
+_HOOKS = ("on_request", "on_response", "on_retry", "on_event")
+
+
+def check_hook(name: str, hook: object) -> None:
+    """Raise `ConfigurationError` for a value that is neither `None` nor a plain function."""
+    if hook is not None and not callable(hook):
+        raise ConfigurationError(f"{name} must be a function or None, not {type(hook).__name__}")
+    if inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(getattr(hook, "__call__", None)):  # noqa: B004
+        raise ConfigurationError(
+            f"{name} must be a plain function, not a coroutine function: nobody would await what it returns"
+        )
+
+
+def check_tracing(tracing: object) -> None:
+    """Raise `ConfigurationError` for a value that is neither `None` nor an object that makes traces."""
+    if tracing is None:
+        return
+    if isinstance(tracing, type):
+        raise ConfigurationError(f"tracing must be an object, not the class: {tracing.__name__}()")
+    if not callable(getattr(tracing, "begin", None)):
+        raise ConfigurationError(f"tracing must be a scout.otel.Tracing or None, not {type(tracing).__name__}")
 
 
 def check_headers(name: str, headers: object) -> None:

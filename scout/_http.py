@@ -62,7 +62,9 @@ class Http:
             ConfigurationError: the API key is missing.
         """
         call = Call(request, config, begun, proves_unsent=self._proves_unsent)
-        return self._try(call, lambda: read(self._read(call, self._open(call))))
+        result = self._try(call, lambda: read(self._read(call, self._open(call))))
+        call.end(result=result)
+        return result
 
     def stream(self, request: Request, config: Config, begun: float) -> Body:
         """Send a request, again where that is safe, and return the body of a 2xx answer unread. Raises as `call`."""
@@ -74,25 +76,30 @@ class Http:
         _sleep(seconds)
 
     def _try(self, call: Call, attempt: Callable[[], T]) -> T:
-        while True:
-            call.begin_attempt()
-            try:
-                return attempt()
-            except FAILURES as error:
-                wait = call.failed(error)
-            # Outside of the handler, so that ours has no foreign exception as context, whose frames hold the key.
-            if wait is None:
-                raise call.failure
-            _sleep(wait)
+        try:
+            while True:
+                call.begin_attempt()
+                try:
+                    return attempt()
+                except FAILURES as error:
+                    wait = call.failed(error)
+                # Outside of the handler, so that no error has one of httpx as context, whose frames hold the key.
+                if wait is None:
+                    raise call.failure
+                call.waits(wait)
+                _sleep(wait)
+        except BaseException as error:
+            call.end(error)
+            raise
 
     def _open(self, call: Call) -> httpx.Response:
-        request = call.request()
         if self.closed:
             raise ConfigurationError(CLOSED)
+        request = call.request()
         self._close_forgotten()
         response = decoded(self._transport.handle_request(request))
         response.request = request
-        call.status = response.status_code
+        call.answered(response)
         if call.is_accepted:
             return response
         raise status_error(self._read(call, response))
@@ -178,6 +185,7 @@ class Body:
 
     def abandon(self) -> None:
         """Release the connection of a stream that was forgotten; called by the garbage collector."""
+        self.call.forget()
         with _failures_ignored():
             self._http.forget(self._response)
 
@@ -201,7 +209,9 @@ class AsyncHttp:
         async def attempt() -> T:
             return read(await self._read(call, await self._open(call)))
 
-        return await self._try(call, attempt)
+        result = await self._try(call, attempt)
+        call.end(result=result)
+        return result
 
     async def stream(self, request: Request, config: Config, begun: float) -> AsyncBody:
         """Send a request, and return the body of a 2xx answer unread. As `Http.stream`."""
@@ -217,24 +227,29 @@ class AsyncHttp:
         await _async_sleep(seconds)
 
     async def _try(self, call: Call, attempt: Callable[[], Awaitable[T]]) -> T:
-        while True:
-            call.begin_attempt()
-            try:
-                return await attempt()
-            except FAILURES as error:
-                wait = call.failed(error)
-            # As in Http._try.
-            if wait is None:
-                raise call.failure
-            await _async_sleep(wait)
+        try:
+            while True:
+                call.begin_attempt()
+                try:
+                    return await attempt()
+                except FAILURES as error:
+                    wait = call.failed(error)
+                # As in Http._try.
+                if wait is None:
+                    raise call.failure
+                call.waits(wait)
+                await _async_sleep(wait)
+        except BaseException as error:
+            call.end(error)
+            raise
 
     async def _open(self, call: Call) -> httpx.Response:
-        request = call.request()
         if self.closed:
             raise ConfigurationError(CLOSED)
+        request = call.request()
         response = decoded(await self._transport.handle_async_request(request))
         response.request = request
-        call.status = response.status_code
+        call.answered(response)
         if call.is_accepted:
             return response
         raise status_error(await self._read(call, response))
@@ -304,6 +319,7 @@ class AsyncBody:
 
     def abandon(self) -> None:
         """Release the connection of a stream that was forgotten; called by the garbage collector, in any thread."""
+        self.call.forget()
         with contextlib.suppress(RuntimeError):  # the loop is closed, and its connections with it
             self._loop.call_soon_threadsafe(self._close_soon)
 

@@ -61,7 +61,7 @@ _ELSEWHERE = (
     (("key", "force"), "of deploy, create or create_revision in Scout.workflows"),
     (
         ("api_key", "base_url", "connect_timeout", "at_least_once", "rate_limit_timeout", "max_connections", "headers",
-         "transport", "allow_http"),
+         "transport", "allow_http", "on_request", "on_response", "on_retry", "on_event", "tracing"),
         "a setting of the client; pass it to the client or to with_options",
     ),
 )  # fmt: skip

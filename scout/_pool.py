@@ -8,6 +8,7 @@ httpcore. Each process and each event loop has connections of its own, so that n
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import threading
@@ -36,8 +37,13 @@ if TYPE_CHECKING:
 
 __all__ = ["CLOSED", "AsyncPool", "Pool"]
 
+_log = logging.getLogger("scout")
+
 _IDLE_SECONDS = 4.5
 """Seconds that an idle connection is kept: a little less than the 5 s after which common servers close it."""
+
+_LONG = 1.0
+"""Seconds of a wait for a free connection after which it is logged."""
 
 
 # --- Routes -------------------------------------------------------------------------------------------------------
@@ -386,6 +392,12 @@ def _seconds_to_wait(request: httpx.Request) -> float | None:
     return max(0.0, left) if left < threading.TIMEOUT_MAX else None
 
 
+def _log_wait(begun: float) -> None:
+    seconds = time.monotonic() - begun
+    if seconds > _LONG:
+        _log.info("waited %.1f s for a free connection (max_connections)", seconds, extra={"seconds": seconds})
+
+
 # --- Sync ---------------------------------------------------------------------------------------------------------
 
 _Sync: TypeAlias = _Connection[httpcore.ConnectionInterface]
@@ -404,8 +416,12 @@ class _ThreadTurn:
         return True
 
     def wait(self, seconds: float | None) -> None:
+        if self._waits.acquire(blocking=False):
+            return
+        begun = time.monotonic()
         if not self._waits.acquire(timeout=-1 if seconds is None else seconds):
             raise httpx.PoolTimeout("no free connection in time")
+        _log_wait(begun)
 
 
 class _ProcessConnections:
@@ -578,14 +594,19 @@ class _TaskTurn:
         return not self._begins.cancelled() and self._begins.exception() is None
 
     async def wait(self, seconds: float | None) -> None:
+        if self._begins.done():
+            await self._begins  # without a step of the loop
+            return
+        begun = time.monotonic()
         timer: asyncio.TimerHandle | None = None
         try:
-            if seconds is not None and not self._begins.done():
+            if seconds is not None:
                 timer = self._loop.call_later(seconds, self._give_up)
             await self._begins
         finally:
             if timer is not None:
                 timer.cancel()
+        _log_wait(begun)
 
     def _give_up(self) -> None:
         if not self._begins.done():

@@ -82,7 +82,9 @@ class Request:
         repeatable: True for an idempotent request, which may be repeated when its outcome is unknown.
         unknown_outcome: The part of an error message that says what the server may have done when the outcome is
             unknown; empty for a request that changes nothing.
-        workflow_id: For the run of a stored workflow, the id of the workflow.
+        operation: The name of the operation in `openapi.yaml`.
+        workflow_id: The id of the stored workflow; `None` when the request is not about one.
+        workflow_key: The key of the workflow that is sent along; `None` when it has none, or none is sent.
         session_id: For a run, the session that was named, by the caller or here.
     """
 
@@ -93,7 +95,9 @@ class Request:
     headers: Mapping[str, str]
     repeatable: bool
     unknown_outcome: str
+    operation: str
     workflow_id: str | None = None
+    workflow_key: str | None = None
     session_id: str | None = None
 
 
@@ -120,7 +124,7 @@ def execute_request(
     key = workflow_key if workflow_key is not None else workflow.key
     _check_text("workflow_key", key)
     config = {"workflow_config": workflow.config, "workflow_key": key}
-    return _run_request(get_kwargs, config, inputs, **options)
+    return _run_request(get_kwargs, config, inputs, operation="execute_workflow_config", workflow_key=key, **options)
 
 
 def execute_stored_request(
@@ -143,9 +147,14 @@ def execute_stored_request(
             "and Scout.stream"
         )
     segment = _segment(workflow_id)
-    session_id = session_id or new_session_id()
     return _run_request(
-        partial(get_kwargs, segment), {}, inputs, session_id=session_id, workflow_id=workflow_id, **options
+        partial(get_kwargs, segment),
+        {},
+        inputs,
+        session_id=session_id or new_session_id(),
+        operation="execute_workflow",
+        workflow_id=workflow_id,
+        **options,
     )
 
 
@@ -158,7 +167,6 @@ def _run_request(
     environment: Environment | None = None,
     revision_id: str | None = None,
     session_id: str | None = None,
-    workflow_id: str | None = None,
     **extra: Any,
 ) -> Request:
     _check_mapping("inputs", inputs)
@@ -172,7 +180,7 @@ def _run_request(
     )
     request = _request(parts, repeatable=False, unknown_outcome=RUN_MAY_HAVE_STARTED, **extra)
     sent: Any = request.query.get("session_id")  # that of extra_query, if it names one
-    return replace(request, workflow_id=workflow_id, session_id=str(sent) if isinstance(sent, str | int) else None)
+    return replace(request, session_id=str(sent) if isinstance(sent, str | int) else None)
 
 
 def with_inputs(request: Request, inputs: Mapping[str, Any], session_id: str | None) -> Request:
@@ -218,7 +226,7 @@ def list_request(
     for name, text in texts.items():
         _check_text(name, text)
     _check_limit(limit)
-    return _request(get_kwargs(**texts, limit=limit), repeatable=True, **extra)
+    return _request(get_kwargs(**texts, limit=limit), operation="list_workflows", repeatable=True, **extra)
 
 
 def _check_limit(limit: object) -> None:
@@ -232,7 +240,8 @@ def get_request(workflow_id: str, **extra: Any) -> Request:
     """Build `GET /v2/workflows/{workflow_id}`. Raises as `execute_request`."""
     from scout_generated.operations.get_workflow import get_kwargs
 
-    return _request(get_kwargs(_segment(workflow_id)), repeatable=True, **extra)
+    parts = get_kwargs(_segment(workflow_id))
+    return _request(parts, operation="get_workflow", workflow_id=workflow_id, repeatable=True, **extra)
 
 
 def create_request(workflow: LoadedWorkflow, key: str | None, **extra: Any) -> Request:
@@ -242,7 +251,15 @@ def create_request(workflow: LoadedWorkflow, key: str | None, **extra: Any) -> R
     _check_name("key", key)
     parts = get_kwargs(body=_body(workflow.config, is_config=True), workflow_key=key)
     outcome = "the workflow may have been created"
-    return _request(parts, repeatable=False, unknown_outcome=outcome, is_config=True, **extra)
+    return _request(
+        parts,
+        operation="create_workflow",
+        workflow_key=key,
+        repeatable=False,
+        unknown_outcome=outcome,
+        is_config=True,
+        **extra,
+    )
 
 
 def revision_request(workflow: LoadedWorkflow, *, workflow_id: str | None, key: str | None, **extra: Any) -> Request:
@@ -253,7 +270,16 @@ def revision_request(workflow: LoadedWorkflow, *, workflow_id: str | None, key: 
     _check_name("key", key)
     parts = get_kwargs(body=_body(workflow.config, is_config=True), workflow_id=workflow_id, workflow_key=key)
     outcome = "the revision may have been made"
-    return _request(parts, repeatable=False, unknown_outcome=outcome, is_config=True, **extra)
+    return _request(
+        parts,
+        operation="create_workflow_revision",
+        workflow_id=workflow_id,
+        workflow_key=key,
+        repeatable=False,
+        unknown_outcome=outcome,
+        is_config=True,
+        **extra,
+    )
 
 
 def update_request(workflow_id: str, workflow: LoadedWorkflow, **extra: Any) -> Request:
@@ -262,7 +288,15 @@ def update_request(workflow_id: str, workflow: LoadedWorkflow, **extra: Any) -> 
 
     parts = get_kwargs(_segment(workflow_id), body=_body(workflow.config, is_config=True))
     outcome = "the workflow may have been updated"
-    return _request(parts, repeatable=True, unknown_outcome=outcome, is_config=True, **extra)
+    return _request(
+        parts,
+        operation="update_workflow",
+        workflow_id=workflow_id,
+        repeatable=True,
+        unknown_outcome=outcome,
+        is_config=True,
+        **extra,
+    )
 
 
 def delete_request(workflow_id: str, **extra: Any) -> Request:
@@ -270,14 +304,27 @@ def delete_request(workflow_id: str, **extra: Any) -> Request:
     from scout_generated.operations.delete_workflow import get_kwargs
 
     parts = get_kwargs(_segment(workflow_id))
-    return _request(parts, repeatable=True, unknown_outcome="the workflow may have been deleted", **extra)
+    return _request(
+        parts,
+        operation="delete_workflow",
+        workflow_id=workflow_id,
+        repeatable=True,
+        unknown_outcome="the workflow may have been deleted",
+        **extra,
+    )
 
 
 def revisions_request(workflow_id: str, **extra: Any) -> Request:
     """Build `GET /v2/workflows/{workflow_id}/revisions`. Raises as `execute_request`."""
     from scout_generated.operations.list_workflow_revisions import get_kwargs
 
-    return _request(get_kwargs(_segment(workflow_id)), repeatable=True, **extra)
+    return _request(
+        get_kwargs(_segment(workflow_id)),
+        operation="list_workflow_revisions",
+        workflow_id=workflow_id,
+        repeatable=True,
+        **extra,
+    )
 
 
 def rename_revision_request(
@@ -292,7 +339,14 @@ def rename_revision_request(
     _check_text("description", description)
     path = _segment(workflow_id), _segment(revision_id, "revision_id")
     parts = get_kwargs(*path, body=_body({"name": name, "description": description}))
-    return _request(parts, repeatable=True, unknown_outcome="the revision may have been renamed", **extra)
+    return _request(
+        parts,
+        operation="rename_workflow_revision",
+        workflow_id=workflow_id,
+        repeatable=True,
+        unknown_outcome="the revision may have been renamed",
+        **extra,
+    )
 
 
 def delete_revision_request(workflow_id: str, revision_id: str, **extra: Any) -> Request:
@@ -300,7 +354,14 @@ def delete_revision_request(workflow_id: str, revision_id: str, **extra: Any) ->
     from scout_generated.operations.delete_workflow_revision import get_kwargs
 
     parts = get_kwargs(_segment(workflow_id), _segment(revision_id, "revision_id"))
-    return _request(parts, repeatable=True, unknown_outcome="the revision may have been deleted", **extra)
+    return _request(
+        parts,
+        operation="delete_workflow_revision",
+        workflow_id=workflow_id,
+        repeatable=True,
+        unknown_outcome="the revision may have been deleted",
+        **extra,
+    )
 
 
 def promote_request(workflow_id: str, revision_id: str, **extra: Any) -> Request:
@@ -308,14 +369,27 @@ def promote_request(workflow_id: str, revision_id: str, **extra: Any) -> Request
     from scout_generated.operations.promote_workflow_revision import get_kwargs
 
     parts = get_kwargs(_segment(workflow_id), _segment(revision_id, "revision_id"))
-    return _request(parts, repeatable=True, unknown_outcome="the revision may have been promoted", **extra)
+    return _request(
+        parts,
+        operation="promote_workflow_revision",
+        workflow_id=workflow_id,
+        repeatable=True,
+        unknown_outcome="the revision may have been promoted",
+        **extra,
+    )
 
 
 def environments_request(workflow_id: str, **extra: Any) -> Request:
     """Build `GET /v2/workflows/{workflow_id}/environments`. Raises as `execute_request`."""
     from scout_generated.operations.list_workflow_environments import get_kwargs
 
-    return _request(get_kwargs(_segment(workflow_id)), repeatable=True, **extra)
+    return _request(
+        get_kwargs(_segment(workflow_id)),
+        operation="list_workflow_environments",
+        workflow_id=workflow_id,
+        repeatable=True,
+        **extra,
+    )
 
 
 def environment_request(
@@ -334,7 +408,14 @@ def environment_request(
     body = {"name": environment.name, "description": environment.description, "deployments": list(deployments)}
     parts = get_kwargs(_segment(workflow_id), _segment(environment.id, "environment_id"), body=_body(body))
     outcome = f"the environment {environment.name!r} may have been changed"
-    return _request(parts, repeatable=True, unknown_outcome=outcome, **extra)
+    return _request(
+        parts,
+        operation="update_workflow_environment",
+        workflow_id=workflow_id,
+        repeatable=True,
+        unknown_outcome=outcome,
+        **extra,
+    )
 
 
 def run_log_request(
@@ -348,7 +429,7 @@ def run_log_request(
     if (run_id is None) == (session_id is None):
         raise ConfigurationError("give either run_id= or session_id= to say which run it is")
     parts = get_kwargs(workflow_id=_segment(workflow_id), workflow_run_id=run_id, session_id=session_id)
-    return _request(parts, repeatable=True, **extra)
+    return _request(parts, operation="get_run_log", workflow_id=workflow_id, repeatable=True, **extra)
 
 
 def run_logs_request(
@@ -382,7 +463,7 @@ def run_logs_request(
         cursor=cursor,
         summary_only=summary_only or None,
     )
-    return _request(parts, repeatable=True, **extra)
+    return _request(parts, operation="list_run_logs", workflow_id=workflow_id, repeatable=True, **extra)
 
 
 def _moment(name: str, value: object) -> str | None:
@@ -404,6 +485,9 @@ def _moment(name: str, value: object) -> str | None:
 def _request(
     parts: Mapping[str, Any],
     *,
+    operation: str,
+    workflow_id: str | None = None,
+    workflow_key: str | None = None,
     repeatable: bool,
     unknown_outcome: str = "",
     is_config: bool = False,
@@ -425,6 +509,9 @@ def _request(
         headers={name.lower(): value for name, value in (extra_headers or {}).items()},
         repeatable=repeatable,
         unknown_outcome=unknown_outcome,
+        operation=operation,
+        workflow_id=workflow_id,
+        workflow_key=workflow_key,
     )
 
 

@@ -27,6 +27,7 @@ from ._config import (
     secret_from_environment,
 )
 from ._http import AsyncHttp, Http
+from ._observers import Tracing
 from ._options import RUN_OPTIONS, RunOptions, apply_options
 from ._requests import Request, execute_request, raw_client
 from .environments import Environment
@@ -46,7 +47,7 @@ TransportT = TypeVar("TransportT", Transport, AsyncTransport)
 # The options of Scout.local() that are for the client; all others are for the local Scout.
 _CLIENT_OPTIONS = (
     "environment", "timeout", "connect_timeout", "deadline", "retries", "rate_limit_timeout", "at_least_once",
-    "max_connections", "headers", "transport",
+    "max_connections", "headers", "transport", "on_request", "on_response", "on_retry", "on_event", "tracing",
 )  # fmt: skip
 
 
@@ -88,6 +89,11 @@ class _Client(Generic[HttpT, TransportT]):
         headers: Mapping[str, str] | None = None,
         transport: TransportT | None = None,
         allow_http: bool = False,
+        on_request: Callable[[scout.RequestInfo], object] | None = None,
+        on_response: Callable[[scout.ResponseInfo], object] | None = None,
+        on_retry: Callable[[scout.RetryInfo], object] | None = None,
+        on_event: Callable[[scout.Event], object] | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         secret = Secret(api_key) if api_key is not None else secret_from_environment()
         del api_key  # so that a traceback with local variables does not show it
@@ -105,6 +111,11 @@ class _Client(Generic[HttpT, TransportT]):
             max_connections=max_connections,
             headers={} if headers is None else headers,
             allow_http=allow_http,
+            on_request=on_request,
+            on_response=on_response,
+            on_retry=on_retry,
+            on_event=on_event,
+            tracing=tracing,
         )
         self._transport: TransportT | None = transport
         self._http = self._connect()
@@ -156,6 +167,11 @@ class _Client(Generic[HttpT, TransportT]):
         headers: Mapping[str, str] | NotGiven = NOT_GIVEN,
         transport: TransportT | NotGiven | None = NOT_GIVEN,
         allow_http: bool | NotGiven = NOT_GIVEN,
+        on_request: Callable[[scout.RequestInfo], object] | NotGiven | None = NOT_GIVEN,
+        on_response: Callable[[scout.ResponseInfo], object] | NotGiven | None = NOT_GIVEN,
+        on_retry: Callable[[scout.RetryInfo], object] | NotGiven | None = NOT_GIVEN,
+        on_event: Callable[[scout.Event], object] | NotGiven | None = NOT_GIVEN,
+        tracing: Tracing | NotGiven | None = NOT_GIVEN,
     ) -> Self:
         """Return a copy with other settings that shares the connections.
 
@@ -183,6 +199,11 @@ class _Client(Generic[HttpT, TransportT]):
             max_connections=max_connections,
             headers=headers,
             allow_http=allow_http,
+            on_request=on_request,
+            on_response=on_response,
+            on_retry=on_retry,
+            on_event=on_event,
+            tracing=tracing,
         )
         copy._server = None
         if not isinstance(transport, NotGiven):
@@ -271,6 +292,12 @@ class Scout(_Client[Http, Transport]):
         transport: A `Transport` that sends requests instead of the client's own connections, for tests and other
             networks. It is closed with the client.
         allow_http: Allow `http://` to hosts other than this machine, although that sends the key unencrypted.
+        on_request: A function that is called with a `RequestInfo` before each request. For this and the other hooks: an
+            exception of a hook is logged, and the call goes on; a hook runs where the call runs, which waits for it.
+        on_response: A function that is called with a `ResponseInfo` when the head of a response has arrived.
+        on_retry: A function that is called with a `RetryInfo` when a request has failed and will be repeated.
+        on_event: A function that is called with each event of a stream, before the caller gets it.
+        tracing: A `scout.otel.Tracing`, which makes a span of OpenTelemetry for each call.
 
     Raises:
         ConfigurationError: the API key is missing, or a setting is invalid.

@@ -831,8 +831,10 @@ def _price_of(raw: Any) -> float | None:
     if not is_dict(raw):
         return None
     data = raw.get("data")
-    prices = [data.get("price") if is_dict(data) else None, raw.get("price"), raw.get("cost")]
-    return next((price for price in map(as_number, prices) if price is not None), None)
+    for price in (data.get("price") if is_dict(data) else None, raw.get("price"), raw.get("cost")):
+        if price is not None and (number := as_number(price)) is not None:
+            return number
+    return None
 
 
 def parse_timestamp(text: object) -> datetime | None:

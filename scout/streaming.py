@@ -9,7 +9,7 @@ from typing import Any, Self
 from zlib import crc32
 
 from ._answers import Answer, read_run
-from ._call import FAILURES
+from ._call import FAILURES, Call
 from ._http import AsyncBody, Body
 from ._json import NOT_JSON, is_mapping, sentence, shorten
 from ._requests import Request
@@ -321,6 +321,13 @@ class _Stream:
             raise progress.interrupted(progress.end_reason)
         return event
 
+    def _observe(self, call: Call, event: Event) -> None:
+        """Notify the observers of an event that the caller gets next, and after the last one of the end of the call."""
+        if call.observers is not None:
+            call.observers.event(event)
+            if self._progress.is_over:
+                call.end()
+
     def _receive(self, body: Body | AsyncBody, piece: bytes) -> Event | None:
         if piece:
             self._progress.feed(piece)
@@ -352,6 +359,7 @@ class RunStream(_Stream):
         self._body = body
         self._progress = progress
         self._forgotten = weakref.finalize(self, body.abandon)
+        body.call.stream = progress
         progress.begin(body.content_type)
         if is_stream_type(body.content_type):
             return  # its first bytes may come late; they are looked at when they are there
@@ -361,15 +369,15 @@ class RunStream(_Stream):
                     progress.feed(piece)
                 else:
                     progress.end(body.answer)
-                    self.close()
+                    self._release()
         except FAILURES as error:
             failure = body.call.stream_failed(error)
-        except BaseException:
-            self.close()
+        except BaseException as error:
+            self._close(error)
             raise
         else:
             return
-        self.close()
+        self._close(failure)
         raise failure
 
     def __iter__(self) -> Self:
@@ -378,18 +386,20 @@ class RunStream(_Stream):
     def __next__(self) -> Event:
         try:
             event = self._next() or self._wait()
+            if event is not None:
+                self._observe(self._body.call, event)
         except ConfigurationError:
             raise
         except FAILURES as error:
             failure = self._body.call.stream_failed(error, self._progress)
-        except BaseException:
-            self.close()
+        except BaseException as error:
+            self._close(error)
             raise
         else:
             if event is None:
                 raise StopIteration
             return event
-        self.close()
+        self._close(failure)
         raise failure
 
     def _wait(self) -> Event | None:
@@ -412,6 +422,7 @@ class RunStream(_Stream):
             self._closed = True
             self._forgotten.detach()
             self._body.drain()
+        self._body.call.end()
         self._progress.finished()
 
     def text(self, block_id: str | None = None) -> Iterator[str]:
@@ -440,6 +451,13 @@ class RunStream(_Stream):
 
     def close(self) -> None:
         """Close the connection. The run may continue on the server. Further calls do nothing."""
+        self._close()
+
+    def _close(self, error: BaseException | None = None) -> None:
+        self._body.call.end(error)
+        self._release()
+
+    def _release(self) -> None:
         if not self._closed:
             self._closed = True
             self._forgotten.detach()
@@ -476,11 +494,12 @@ class AsyncRunStream(_Stream):
             raise ConfigurationError("this stream was closed before it was opened; nothing was sent")
         body = await connect()
         if self._closed:  # meanwhile, by another task
+            body.call.end()
             await body.close()
             raise self._progress.interrupted("it was closed here")
         self._body = body
         self._forgotten = weakref.finalize(self, body.abandon)
-        progress = self._progress
+        progress = body.call.stream = self._progress
         progress.begin(body.content_type)
         if is_stream_type(body.content_type):
             return self  # as in RunStream
@@ -490,15 +509,15 @@ class AsyncRunStream(_Stream):
                     progress.feed(piece)
                 else:
                     progress.end(body.answer)
-                    await self.close()
+                    await self._release()
         except FAILURES as error:
             failure = body.call.stream_failed(error)
-        except BaseException:
-            await self.close()
+        except BaseException as error:
+            await self._close(error)
             raise
         else:
             return self
-        await self.close()
+        await self._close(failure)
         raise failure
 
     def __await__(self) -> Generator[Any, Any, Self]:
@@ -510,18 +529,20 @@ class AsyncRunStream(_Stream):
     async def __anext__(self) -> Event:
         try:
             event = self._next() or await self._wait()
+            if event is not None and self._body is not None:
+                self._observe(self._body.call, event)
         except ConfigurationError:
             raise
         except FAILURES as error:
             failure = error if self._body is None else self._body.call.stream_failed(error, self._progress)
-        except BaseException:
-            await self.close()
+        except BaseException as error:
+            await self._close(error)
             raise
         else:
             if event is None:
                 raise StopAsyncIteration
             return event
-        await self.close()
+        await self._close(failure)
         raise failure
 
     async def _wait(self) -> Event | None:
@@ -552,6 +573,8 @@ class AsyncRunStream(_Stream):
             self._closed = True
             self._forgotten.detach()
             await self._body.drain()
+        if self._body is not None:
+            self._body.call.end()
         self._progress.finished()
 
     async def text(self, block_id: str | None = None) -> AsyncIterator[str]:
@@ -576,13 +599,21 @@ class AsyncRunStream(_Stream):
 
     async def close(self) -> None:
         """Close the connection. The run may continue on the server. Further calls do nothing."""
+        await self._close()
+
+    aclose = close
+
+    async def _close(self, error: BaseException | None = None) -> None:
+        if self._body is not None:
+            self._body.call.end(error)
+        await self._release()
+
+    async def _release(self) -> None:
         if not self._closed:
             self._closed = True
             if self._body is not None:
                 self._forgotten.detach()
                 await self._body.close()
-
-    aclose = close
 
     async def __aenter__(self) -> Self:
         return await self._open()

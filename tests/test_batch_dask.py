@@ -466,3 +466,30 @@ def test_the_engine_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'scout-workflows\[dask\]'"):
         DaskEngine.connect("tcp://127.0.0.1:8786")
+
+
+def test_a_hook_that_cannot_be_pickled_is_refused(client: Any) -> None:
+    with (
+        Server(json_answer(run_answer())) as server,
+        Scout(KEY, base_url=server.url, on_request=lambda _: None) as scout,
+        pytest.raises(ConfigurationError, match="a hook must be a function of a module"),
+    ):
+        list(scout.batch(WORKFLOW, [{"n": 1}], engine=DaskEngine(client)))
+
+    assert server.hits == 0
+
+
+_heard: list[object] = []
+
+
+def _hear(info: object) -> None:
+    _heard.append(info)
+
+
+def test_hooks_run_in_the_workers(client: Any) -> None:
+    _heard.clear()
+    with Server(json_answer(run_answer())) as server, Scout(KEY, base_url=server.url, on_request=_hear) as scout:
+        items = list(scout.batch(WORKFLOW, rows(3), engine=DaskEngine(client)))
+
+    assert [item.ok for item in items] == [True] * 3
+    assert len(_heard) == 3  # whose workers are threads of this process

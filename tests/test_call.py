@@ -78,7 +78,7 @@ def test_a_wait_for_a_connection_is_logged_with_its_cause(
 
 @pytest.mark.parametrize("what", ["fine", "500", "no time for the next attempt"])
 def test_without_a_wait_nothing_is_logged(call: Caller, what: str, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, logger="scout")
+    caplog.set_level(logging.INFO, logger="scout")
     behaviours = {"fine": OK, "500": answer(500), "no time for the next attempt": answer(429, "", {"Retry-After": "9"})}
     with Server(behaviours[what]) as server:
         call(server.url, deadline=2.0)

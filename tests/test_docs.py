@@ -17,6 +17,7 @@ SCOUT_BASE_URL and SCOUT_API_KEY lead to one local Scout.
 
 import inspect
 import json
+import logging
 import os
 import re
 import shlex
@@ -128,6 +129,9 @@ def run_console(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", sys.stdout)  # a terminal shows both
     for command in commands(block):
         program, *args = shlex.split(command, comments=True)
+        while "=" in program:
+            monkeypatch.setenv(*program.split("=", 1))
+            program, *args = args
         expected = re.findall(r"# exits with (\d+)$", command) or ["0"]
         code = PROGRAMS[program.removeprefix("./")](args) or 0
         assert [str(code)] == expected, command
@@ -244,6 +248,15 @@ OTHER_PLUGINS_OFF = [
 def server() -> Iterator[LocalScout]:
     with LocalScout(api_key=KEY) as local:
         yield local
+
+
+@pytest.fixture(autouse=True)
+def logger_as_it_was() -> Iterator[None]:
+    logger = logging.getLogger("scout")
+    level, handlers = logger.level, list(logger.handlers)
+    yield
+    logger.setLevel(level)
+    logger.handlers[:] = handlers
 
 
 @pytest.fixture
@@ -495,6 +508,7 @@ def test_the_variables_of_the_table_are_those_that_the_client_reads(
         "SCOUT_API_KEY",
         "SCOUT_BASE_URL",
         "SCOUT_ENVIRONMENT",
+        "SCOUT_LOG",  # of the command
     }
     with Scout() as client:
         assert client.base_url == "https://scout.example"

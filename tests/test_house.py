@@ -55,6 +55,7 @@ FLOORS = [
     "_requests",
     "_answers",
     "events",
+    "_observers",
     "_call",
     "_network",
     "_pool",
@@ -70,6 +71,7 @@ FLOORS = [
     "batch",
     "client",
     "cassettes",
+    "otel",
     "checks",
 ]
 OUTBUILDINGS = ["cli", "local"]  # these use the house through its front door, if at all
@@ -373,7 +375,7 @@ def test_the_inspector_sees_every_kind_of_import(source: str, expected: tuple[An
 
 HEAVY = [
     *("httpx", "httpcore", "argparse", "starlette", "uvicorn", "jinja2", "jsonschema", "attrs", "attr"),
-    *("ruamel", "ruamel.yaml", "dateutil", "asyncio", "scout_generated", "scout.cli", "scout.local"),
+    *("ruamel", "ruamel.yaml", "dateutil", "asyncio", "opentelemetry", "scout_generated", "scout.cli", "scout.local"),
     *("scout.client", "scout._http", "scout._requests", "scout._answers"),
 ]
 
@@ -399,7 +401,7 @@ def test_importing_scout_loads_nothing_heavy(code: str) -> None:
 
 def test_the_names_of_heavy_modules_are_right() -> None:
     loaded = modules_after("import scout, scout.cli, argparse, scout.local.app, scout.local.http_server; scout.Scout; "
-        "import dateutil.parser, ruamel.yaml, attrs, scout_generated.models")  # fmt: skip
+        "import scout.otel, dateutil.parser, ruamel.yaml, attrs, scout_generated.models")  # fmt: skip
 
     assert set(HEAVY) <= loaded
 
@@ -408,7 +410,8 @@ def test_a_client_is_loaded_without_what_only_others_need() -> None:
     loaded = modules_after("from scout import Scout")
 
     # Not `rich` and `argparse`: httpx loads the first for its own command where it is installed.
-    assert loaded & {"ruamel.yaml", "dateutil", "jsonschema", "starlette", "scout.cli", "scout.local"} == set()
+    others = {"ruamel.yaml", "dateutil", "jsonschema", "starlette", "opentelemetry", "scout.cli", "scout.local"}
+    assert loaded & others == set()
 
 
 def test_a_freezer_finds_every_module_of_a_program() -> None:
@@ -423,7 +426,7 @@ def test_a_freezer_finds_every_module_of_a_program() -> None:
 
     generated = Path(str(resources.files("scout_generated")))
     wanted = {f"scout_generated.api.workflows.{file.stem}" for file in generated.glob("api/workflows/[a-z]*.py")}
-    wanted |= {f"scout.{room}" for room in ROOMS - {"__init__", "__main__", "cli"}}
+    wanted |= {f"scout.{room}" for room in ROOMS - {"__init__", "__main__", "cli", "otel"}}  # imported by their users
     assert len(wanted) > 20
     assert wanted - set(finder.modules) == set()
 

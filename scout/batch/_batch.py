@@ -13,6 +13,7 @@ import threading
 import time
 import weakref
 from collections.abc import Generator, Mapping
+from contextvars import copy_context
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -58,6 +59,7 @@ class _Thread:
         self._process: int | None = None
         self._only_one = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._context = copy_context()  # such as the span of OpenTelemetry in which the batch was made
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._dispatcher: Dispatcher | None = None
@@ -74,7 +76,8 @@ class _Thread:
             self._process = os.getpid()
             self._exchange.tally.begin()
             # When Ctrl-C comes in between, a second thread is started, which ends at once.
-            threading.Thread(target=self._run, name="scout-batch", daemon=True).start()
+            target = partial(self._context.copy().run, self._run)
+            threading.Thread(target=target, name="scout-batch", daemon=True).start()
             self._is_started = True
 
     def wait(self) -> None:

@@ -152,6 +152,16 @@ def _not_started(why: str) -> ScoutError:
     return APIConnectionError(f"{why} before this row was sent; its run has not started", run_may_have_started=False)
 
 
+def _pickled(job: Job) -> bytes:
+    try:
+        return pickle.dumps(job)
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        raise ConfigurationError(
+            "a batch on a Dask cluster sends the settings of the client to its workers, and these cannot be pickled: "
+            f"{error}; a hook must be a function of a module"
+        ) from None
+
+
 # --- The runner ---------------------------------------------------------------------------------------------------
 
 
@@ -160,7 +170,7 @@ class _DaskRunner:
 
     def __init__(self, client: Any, job: Job) -> None:
         self._name = f"scout-batch-{uuid.uuid4().hex}"
-        self._cluster = _Cluster(client, self._name, pickle.dumps(job))
+        self._cluster = _Cluster(client, self._name, _pickled(job))
         self._rows: dict[int, _Row] = {}  # those without an outcome
         self._waiting: list[_Row] = []
         self._rows_so_far = self._partitions_so_far = 0

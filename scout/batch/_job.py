@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -155,7 +156,7 @@ class ThreadRunner(HttpRunner):
             read = partial(counter.read, workflow=self._job.workflow)
             return self._blocking.call(request, self._job.config, read, begun)
 
-        return await asyncio.get_running_loop().run_in_executor(self._threads, execute)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, copy_context().run, execute)
 
     async def _stream(self, request: Request, begun: float, counter: _Counter) -> Run:
         from scout.streaming import RunStream, new_progress  # as in HttpRunner
@@ -168,7 +169,7 @@ class ThreadRunner(HttpRunner):
             with RunStream(body, progress) as events:
                 return events.until_done()
 
-        return await asyncio.get_running_loop().run_in_executor(self._threads, stream)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, copy_context().run, stream)
 
 
 @dataclass(slots=True)

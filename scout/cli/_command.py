@@ -167,7 +167,12 @@ def _run_command(argv: Sequence[str] | None) -> int:
     try:
         args = make_parser().parse_args(argv)
         handler: Callable[[argparse.Namespace], int] = args.handler
-        return handler(args)
+        if not os.environ.get("SCOUT_LOG"):
+            return handler(args)
+        from scout.cli import _logs
+
+        with _logs.shown():
+            return handler(args)
     except SystemExit as stop:  # raised by argparse after --help and --version
         return stop.code if isinstance(stop.code, int) else _exits.DONE
     except _exits.UsageError as error:

@@ -7,6 +7,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from scout.cli._logs import shows
 from scout.cli._terminal import talk
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def shown(*, many: bool = False) -> Generator[None]:
     log = logging.getLogger("scout")
     handler, level = _Lines(many=many), log.level
     log.addHandler(handler)
-    log.setLevel(logging.INFO)
+    log.setLevel(min(level or logging.INFO, logging.INFO))  # not above that of SCOUT_LOG
     try:
         yield
     finally:
@@ -44,6 +45,8 @@ class _Lines(logging.Handler):
         self._said: dict[str, float] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
+        if shows(record):
+            return
         # The client adds `error`, `attempt` and `wait` to the record of a wait.
         wait: float | None = getattr(record, "wait", None)
         if wait is None:

@@ -122,7 +122,7 @@ class History:
         """Drop all entries, also those of requests in progress, which are added to the old lists."""
         self.requests: _Newest[LocalRequest] = _Newest()
         self.runs: _Newest[LocalRun] = _Newest()
-        self.logs = RunLogs()
+        self.logs: RunLogs = RunLogs()
 
 
 class _Newest(Generic[EntryT]):
