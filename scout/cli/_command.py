@@ -40,8 +40,8 @@ COMMANDS = {
     "diff": (_LOOK, "compare two workflows, files or stored ones"),
     "deploy": (_STORED, "store workflow files: show what would change, ask, and do it"),
     "promote": (_STORED, "make one environment run what another one runs now"),
-    "workflows": (_STORED, "list, get, pull, deploy, delete and run them, their revisions and environments"),
-    "runs": (_STORED, "list runs of stored workflows, show them, find out what became of one"),
+    "workflows": (_STORED, "list, get, pull, deploy, delete and run them; their revisions and environments"),
+    "runs": (_STORED, "look up their runs: list them, show one, find out what became of one"),
     "doctor": (_SETUP, "find out why the key, the address or the network does not work"),
     "completion": (_SETUP, "print the completion script for a shell"),
 }

@@ -179,12 +179,28 @@ def is_about_the_workflow(error: ScoutError) -> bool:
     return isinstance(error, ConfigurationError | WorkflowFileError)
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a command that shows a plan and asks."""
+    parser.add_argument("--dry-run", action="store_true", help="show the plan, and change nothing")
+    parser.add_argument(
+        "--exit-code", action="store_true", help="with --dry-run, exit with 1 if something would change"
+    )
+    parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+
+
+def end_of_dry_run(steps: Sequence[Step], args: argparse.Namespace) -> int:
+    """Return the exit code of a plan that is only shown."""
+    return _exits.PROBLEMS if args.exit_code and any(step.is_change for step in steps) else _exits.DONE
+
+
 def check_options(args: argparse.Namespace, name: str) -> None:
     """Check the options of a command that shows a plan and asks.
 
     Raises:
-        UsageError: it could not ask.
+        UsageError: they do not go together, or it could not ask.
     """
+    if args.exit_code and not args.dry_run:
+        raise _exits.UsageError("--exit-code goes with --dry-run")
     if args.dry_run or args.yes:
         return
     if args.json:

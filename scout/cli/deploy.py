@@ -54,16 +54,12 @@ _SUMMARY = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     _search.add_paths(parser)
-    parser.add_argument("--dry-run", action="store_true", help="show the plan, and change nothing")
-    parser.add_argument(
-        "--exit-code", action="store_true", help="with --dry-run, exit with 1 if something would change"
-    )
-    parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+    _steps.add_arguments(parser)
     parser.add_argument(
         "--to",
         metavar="ENVIRONMENT",
         type=_environments.one_of_them(),
-        help="the environment that is to run the files: production, staging or development; what the others run stays",
+        help="the environment that is to run them: production, staging or development; the others keep what they run",
     )
     parser.add_argument("--key", metavar="KEY", help="the key to store a file under; for one file")
     parser.add_argument("--force", action="store_true", help="store a revision also of what has not changed")
@@ -75,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _deploy(args: argparse.Namespace) -> int:
-    _check_options(args)
+    _steps.check_options(args, "deploy")
     steps = _plan.read(args)
 
     from scout import ScoutError
@@ -88,7 +84,9 @@ def _deploy(args: argparse.Namespace) -> int:
             if not args.json:
                 _show(steps, args)
             if args.dry_run:
-                return _end_dry_run(steps, args)
+                if args.json:
+                    _print_json(steps, args)
+                return _steps.end_of_dry_run(steps, args)
             if not _is_confirmed(steps, args, client.base_url):
                 talk("not deployed")
                 return _exits.USAGE
@@ -101,25 +99,12 @@ def _deploy(args: argparse.Namespace) -> int:
         return _storing.explain(error)
 
 
-def _check_options(args: argparse.Namespace) -> None:
-    if args.exit_code and not args.dry_run:
-        raise _exits.UsageError("--exit-code goes with --dry-run")
-    _steps.check_options(args, "deploy")
-
-
 def _is_confirmed(steps: Sequence[Step], args: argparse.Namespace, url: str) -> bool:
     changes = [step for step in steps if step.is_change]
     if args.yes or not changes:
         return True
     to = f"{args.to} at " if args.to is not None else ""
     return agrees(f"deploy {_checks.counted(len(changes), 'workflow')} to {to}{url}?")
-
-
-def _end_dry_run(steps: Sequence[Step], args: argparse.Namespace) -> int:
-    if args.json:
-        _print_json(steps, args)
-    changes = any(step.is_change for step in steps)
-    return _exits.PROBLEMS if changes and args.exit_code else _exits.DONE
 
 
 # --- Output -------------------------------------------------------------------------------------------------------

@@ -25,9 +25,12 @@ examples:
   scout promote hello staging production --dry-run
   scout promote hello staging production
   scout promote hello goodbye staging production --yes
+  scout promote hello staging production --dry-run --exit-code
 
 TO is pinned to the revision that FROM runs. To go back, pin it to the one before:
 `scout workflows set-environment hello production REVISION`.
+
+exit codes of --dry-run --exit-code: 0 nothing would change, 1 something would change, 2 or 3 an error.
 """
 
 
@@ -106,8 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "target", metavar="TO", type=environment, help="the environment that is to run it, another of the three"
     )
-    parser.add_argument("--dry-run", action="store_true", help="show the plan, and change nothing")
-    parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+    _steps.add_arguments(parser)
     _exits.add_json(parser, "print plan and results as one JSON object")
     _connection.add_base_url(parser)
     _connection.add_arguments(parser)
@@ -131,7 +133,7 @@ def _promote(args: argparse.Namespace) -> int:
             if args.dry_run:
                 if args.json:
                     _print_json(steps, args)
-                return _exits.DONE
+                return _steps.end_of_dry_run(steps, args)
             if not _is_confirmed(steps, args, client.base_url):
                 talk("not promoted")
                 return _exits.USAGE
