@@ -268,17 +268,25 @@ def environment_from(environment: Environment | str | NotGiven | None) -> Enviro
 _LONGEST = 10**9  # seconds, some thirty years; sockets and locks refuse more
 
 
-def check_seconds(name: str, seconds: object, *, least: float = math.nextafter(0, 1)) -> None:
-    """Raise `ConfigurationError` for a value that is neither `None` nor a number of seconds, at `least` so many."""
-    if seconds is None:
+def check_seconds(name: str, seconds: object, *, least: float = math.nextafter(0, 1), has_limit: bool = False) -> None:
+    """Raise `ConfigurationError` for a value that is not a number of seconds.
+
+    Args:
+        name: The name of the value.
+        seconds: The value.
+        least: The least number of seconds.
+        has_limit: Refuse `None`, which otherwise means that there is no limit.
+    """
+    if seconds is None and not has_limit:
         return
+    or_none, no_limit = ("", "") if has_limit else (" or None", " (None for no limit)")
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        raise ConfigurationError(f"{name} must be a number of seconds or None, not {seconds!r}")
+        raise ConfigurationError(f"{name} must be a number of seconds{or_none}, not {seconds!r}")
     if not seconds >= least or seconds == math.inf:
         allowed = "more than 0 seconds" if least else "0 seconds or more"
-        raise ConfigurationError(f"{name} must be {allowed} (None for no limit), not {seconds!r}")
+        raise ConfigurationError(f"{name} must be {allowed}{no_limit}, not {seconds!r}")
     if seconds > _LONGEST:
-        raise ConfigurationError(f"{name} must be at most {_LONGEST} seconds (None for no limit)")
+        raise ConfigurationError(f"{name} must be at most {_LONGEST} seconds{no_limit}")
 
 
 def check_retries(retries: object) -> None:

@@ -113,7 +113,7 @@ def check_resolve(resolve: object, options: RunOptions) -> None:
     Raises:
         ConfigurationError: it is refused.
     """
-    check_within("resolve", resolve)
+    check_seconds("resolve", resolve, least=0, has_limit=True)
     query: object = options.get("extra_query")
     if options.get("session_id") or (is_mapping(query) and "session_id" in query):
         raise ConfigurationError(
@@ -243,7 +243,7 @@ class _Runs(Calls[HttpT]):
         self, error: ScoutError | str, workflow_id: str | None, within: float, options: CallOptions
     ) -> Plan[RunRecord | None]:
         begun = time.monotonic()
-        check_within("within", within)
+        check_seconds("within", within, least=0, has_limit=True)
         config, extra = apply_options(self._settings(), options, CALL_OPTIONS)
         if isinstance(error, ScoutError) and not error.run_may_have_started:
             return None
@@ -259,13 +259,6 @@ class _Runs(Calls[HttpT]):
                 found, config, run_id=run_id, session_id=session_id, within=within, ends_at=ends_at, **extra
             )
         )
-
-
-def check_within(name: str, seconds: object) -> None:
-    """Raise `ConfigurationError` for a value that is not a number of seconds, 0 or more."""
-    if seconds is None:
-        raise ConfigurationError(f"{name} must be a number of seconds, not None")
-    check_seconds(name, seconds, least=0)
 
 
 def _ids(error: object, workflow_id: str | None) -> tuple[str | None, str | None, str]:
@@ -397,7 +390,8 @@ class Runs(_Runs[Http]):
 
         Returns:
             The log of the run. Look at its `status`: a run that still goes on when the time is over is returned as
-            it is. `None` when the log has no such run (yet).
+            it is. `None` when the log has no such run (yet), or when no workflow has the id: the server answers 404
+            to both.
 
         Raises:
             ConfigurationError: the error does not tell which run it is; nothing was sent.

@@ -813,4 +813,4 @@ def test_the_settings_are_those_that_check_uses(tmp_path: Path) -> None:
         done = scout("doctor", url=url, cwd=tmp_path / "package")
 
     assert f"ok       settings: [tool.scout] in {tmp_path}/pyproject.toml\n" in done.stdout
-    assert "ok       extras: cli, dask, graph, local\n" in done.stdout
+    assert "ok       extras: cli, dask, graph, local, otel\n" in done.stdout

@@ -337,6 +337,8 @@ NOT_OF_THE_COMMAND = (
     "inside a frozen program",
     "Each part of it must be an object of its generated class",
     "on_progress must be a function",
+    "X must be a function or None",  # the hooks
+    "tracing must be",
     "engine must be one such",
     "a client with transport= sends from this process",
     "extra_body must not hold inputs",
@@ -346,7 +348,6 @@ NOT_OF_THE_COMMAND = (
     "summary_only must be True or False",
     "X must have a time zone",
     "resolve= is not possible together with a session_id",
-    "X must be a number of seconds, not None",
 )
 # Words of files, of answers and of `--fault`, which look like arguments.
 NOT_ARGUMENTS = re.compile(

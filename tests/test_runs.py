@@ -615,9 +615,9 @@ def test_nothing_is_asked_about_a_run_that_certainly_did_not_start(call: Caller)
         ("", {"workflow_id": "wf_1"}, "session_id must not be empty"),
         (5, {"workflow_id": "wf_1"}, "find takes an error of this package, or the text of a session's id, not int"),
         (OSError(), {"workflow_id": "wf_1"}, "find takes an error of this package"),
-        (unknown(), {"within": -1}, "within must be 0 seconds or more"),
+        (unknown(), {"within": -1}, "within must be 0 seconds or more, not -1"),
         (unknown(), {"within": None}, "within must be a number of seconds, not None"),
-        (unknown(), {"within": "5"}, "within must be a number of seconds"),
+        (unknown(), {"within": "5"}, "within must be a number of seconds, not '5'"),
         (unknown(), {"extra_body": {"a": 1}}, "extra_body is not for this call"),
     ],
 )
