@@ -276,11 +276,18 @@ def environment_from(environment: Environment | str | NotGiven | None) -> Enviro
 _LONGEST = 10**9  # seconds, some thirty years; sockets and locks refuse more
 
 
-def check_seconds(name: str, seconds: object, *, least: float = math.nextafter(0, 1), may_be_none: bool = True) -> None:
-    """Raise `ConfigurationError` for a value that is neither a number of seconds, at `least` so many, nor `None`."""
-    if seconds is None and may_be_none:
+def check_seconds(name: str, seconds: object, *, least: float = math.nextafter(0, 1), has_limit: bool = False) -> None:
+    """Raise `ConfigurationError` for a value that is not a number of seconds.
+
+    Args:
+        name: The name of the value.
+        seconds: The value.
+        least: The least number of seconds.
+        has_limit: Refuse `None`, which otherwise means that there is no limit.
+    """
+    if seconds is None and not has_limit:
         return
-    or_none, no_limit = (" or None", " (None for no limit)") if may_be_none else ("", "")
+    or_none, no_limit = ("", "") if has_limit else (" or None", " (None for no limit)")
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise ConfigurationError(f"{name} must be a number of seconds{or_none}, not {seconds!r}")
     if not seconds >= least or seconds == math.inf:

@@ -443,14 +443,14 @@ class Scout(_Client[Http, Transport]):
 
     @property
     def workflows(self) -> scout.Workflows:
-        """Stored workflows: list, get, create, update, delete, deploy and run them by id or key."""
+        """Stored workflows by id or key: store, deploy and run them, with their revisions and environments."""
         from .workflows import Workflows  # not needed by most programs
 
         return Workflows(self._http, self._settings)
 
     @property
     def runs(self) -> scout.Runs:
-        """What became of the runs of stored workflows: get, list and find their logs."""
+        """The logs of the runs of stored workflows: get and list them, and find out what became of a run."""
         from .runs import Runs  # not needed by most programs
 
         return Runs(self._http, self._settings)
@@ -565,7 +565,7 @@ class AsyncScout(_Client[AsyncHttp, AsyncTransport]):
 
     @property
     def runs(self) -> scout.AsyncRuns:
-        """What became of the runs of stored workflows. As `Scout.runs`."""
+        """The logs of the runs of stored workflows. As `Scout.runs`."""
         from .runs import AsyncRuns  # as in Scout.runs
 
         return AsyncRuns(self._http, self._settings)

@@ -371,7 +371,7 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentDeployment:
-    """What an environment of a stored workflow runs, or a part of it.
+    """A deployment of an environment: the revision that it runs, for all requests or for a share of them.
 
     Attributes:
         revision_id: The id of the revision; `None` when it is always the newest one, or cannot be told.
@@ -395,7 +395,7 @@ class WorkflowEnvironment:
         id: The id of the environment.
         name: The name, such as `production`.
         description: What it is for; empty when nothing is told.
-        deployments: What it runs. Usually this is one; several share the requests.
+        deployments: The revisions that it runs. Usually this is one; several share the requests.
         created_at: The time when it was made, as an aware `datetime`; `None` when it is not known.
         last_updated_at: The time of the last change, as an aware `datetime`; `None` when it is not known.
         raw: The parsed object, with all fields of the response.
@@ -435,17 +435,19 @@ class WorkflowEnvironment:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """What the server noted of one run of a stored workflow: an entry of its run logs.
+    """The log of one run of a stored workflow, as the server keeps it.
+
+    `id`, `session_id`, `workflow_id` and `status` are those of `run`.
 
     Attributes:
         run: The run, with its blocks, their times and prices, as far as the log tells them.
         cost: What the run cost, in the unit of the API's price list; `None` when it is not known.
-        environment: The environment it ran in.
-        revision_id: The revision that was run.
-        message: Why it failed; empty when the log says nothing.
-        workflow_name: The name of the workflow that people see.
-        started: The time when the run began, as an aware `datetime`.
-        ended: The time when it ended, as an aware `datetime`; `None` for a run that goes on.
+        environment: The name of the environment that it ran in; `None` when it is not known.
+        revision_id: The id of the revision that was run; `None` when it is not known.
+        message: The reason why it failed; empty when the log says nothing.
+        workflow_name: The display name of the workflow; `None` when it is not known.
+        started: The time when the run began, as an aware `datetime`; `None` when it is not known.
+        ended: The time when it ended, as an aware `datetime`; `None` for a run that goes on, or when it is not known.
         duration: The seconds from its beginning to its end; `None` when it is not known.
         raw: The parsed object, with all fields of the response.
     """

@@ -115,7 +115,7 @@ def check_resolve(resolve: object, options: RunOptions) -> None:
     Raises:
         ConfigurationError: it is refused.
     """
-    check_seconds("resolve", resolve, least=0, may_be_none=False)
+    check_seconds("resolve", resolve, least=0, has_limit=True)
     query: object = options.get("extra_query")
     if options.get("session_id") or (is_mapping(query) and "session_id" in query):
         raise ConfigurationError(
@@ -249,7 +249,7 @@ class _Runs(Calls[HttpT]):
         self, error: ScoutError | str, workflow_id: str | None, within: float, options: CallOptions
     ) -> Plan[RunRecord | None]:
         begun = time.monotonic()
-        check_seconds("within", within, least=0, may_be_none=False)
+        check_seconds("within", within, least=0, has_limit=True)
         config, extra = apply_options(self._settings(), options, CALL_OPTIONS)
         if isinstance(error, ScoutError) and not error.run_may_have_started:
             return None
@@ -397,7 +397,8 @@ class Runs(_Runs[Http]):
 
         Returns:
             The log of the run. Look at its `status`: a run that still goes on when the time is over is returned as
-            it is. `None` when the log has no such run (yet).
+            it is. `None` when the log has no such run (yet), or when no workflow has the id: the server answers 404
+            to both.
 
         Raises:
             ConfigurationError: the error does not tell which run it is; nothing was sent.

@@ -428,7 +428,7 @@ class Workflows(_Workflows[Http]):
         revision are first set to the one that they run now (`Deployment.pinned`). Then the revision is stored, and the
         environment is set to it. All of them stay at these revisions until they are set again, and
         `set_environment(latest=True)` makes one follow the newest. What the other environments of a new workflow run is
-        up to the server. After an error, which says what was done until then, the same call goes on from there.
+        decided by the server. After an error, which says what was done until then, the same call goes on from there.
         Meanwhile, no other program may deploy the same workflow or set its environments.
 
         Args:

@@ -637,6 +637,9 @@ try scout run --inputs tw
 try scout check --format s
 try scout completion z
 try scout runs list --status f
+try scout promote hello st
+try scout promote hello staging pr
+try scout deploy --to de
 """
 
 
@@ -661,6 +664,9 @@ def test_bash_completes_commands_options_and_files(file: Path, capsys: pytest.Ca
         "scout check --format s: sarif",
         "scout completion z: zsh",
         "scout runs list --status f: failed",
+        "scout promote hello st: staging",
+        "scout promote hello staging pr: production",
+        "scout deploy --to de: development",
     ]
 
 
@@ -807,4 +813,4 @@ def test_the_settings_are_those_that_check_uses(tmp_path: Path) -> None:
         done = scout("doctor", url=url, cwd=tmp_path / "package")
 
     assert f"ok       settings: [tool.scout] in {tmp_path}/pyproject.toml\n" in done.stdout
-    assert "ok       extras: cli, dask, graph, local\n" in done.stdout
+    assert "ok       extras: cli, dask, graph, local, otel\n" in done.stdout

@@ -546,7 +546,7 @@ def test_a_revision_gets_a_name() -> None:
         words = ["rename-revision", "wf_1", "rev_1", "first", "--description", "of all"]
         done = scout("workflows", *words, url=server.url)
     (request,) = server.requests
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "scout: renamed rev_1\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "renamed rev_1\n", "")
     assert (request.method, request.path) == ("PUT", "/v2/workflows/wf_1/revisions/rev_1")
     assert json.loads(request.body) == {"name": "first", "description": "of all"}
 
@@ -614,6 +614,56 @@ def test_an_environment_is_set_by_hand(client: Scout, server: LocalScout) -> Non
     assert set_it("production", new) == f"production runs {new}\n"
     assert set_it("staging", "latest") == "staging runs the newest revision, always\n"
     assert runs(client) == {"development": old, "staging": None, "production": new}
+
+
+@pytest.mark.parametrize(
+    ("args", "result"),
+    [
+        (
+            ("set-environment", "k", "staging", "REV"),
+            {"environment": "staging", "revision_id": "REV", "follows_latest": False},
+        ),
+        (
+            ("set-environment", "k", "staging", "latest"),
+            {"environment": "staging", "revision_id": None, "follows_latest": True},
+        ),
+        (("promote", "k", "REV"), {"revision_id": "REV", "promoted": True}),
+        (("rename-revision", "k", "REV", "first"), {"revision_id": "REV", "name": "first"}),
+        (("delete-revision", "k", "REV"), {"revision_id": "REV", "deleted": True}),
+    ],
+)
+def test_what_changes_something_prints_one_object(
+    args: tuple[str, ...], result: dict[str, object], client: Scout, server: LocalScout
+) -> None:
+    workflow_id, _ = pinned(client)
+    new = client.workflows.create_revision(config_of("new"), id=workflow_id).revision_id
+    client.workflows.create_revision(config_of("newest"), id=workflow_id)  # the newest one cannot be deleted
+    words = [word.replace("REV", new) for word in args]
+
+    done = scout("workflows", *words, "--json", *([] if "rename" in args[0] else ["--yes"]), url=server.url)
+
+    found = json.loads(done.stdout)
+    found.pop("detail", None)
+    expected = {name: new if value == "REV" else value for name, value in result.items()}
+    assert (done.returncode, done.stderr) == (0, "")
+    assert found == {"workflow_id": workflow_id, **expected}
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("set-environment", "k", "CONSOLE", "rev_0"), "argument ENVIRONMENT: 'CONSOLE' always runs the newest saved"),
+        (("set-environment", "k", "", "rev_0"), "argument ENVIRONMENT: must not be empty"),
+        (("set-environment", "k", "staging", ""), "argument REVISION: must not be empty"),
+        (("promote", "k", ""), "argument REVISION: must not be empty"),
+    ],
+)
+def test_arguments_are_named_as_in_the_help(args: tuple[str, ...], said: str, server: LocalScout) -> None:
+    before = len(server.requests)
+    done = scout("workflows", *args, "--yes", url=server.url)
+
+    assert (done.returncode, done.stdout, len(server.requests)) == (2, "", before)
+    assert done.stderr.startswith(f"scout: {said}")
 
 
 @pytest.mark.parametrize(

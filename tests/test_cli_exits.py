@@ -15,7 +15,9 @@ from commands import PATIENCE, Done, command, run_here
 from servers import Behaviour, Peer, Server, answer, chunked, close_unanswered, html, json_answer, refused_url, silent
 from servers import run_answer as run_body
 
+from scout import Scout
 from scout.cli import main
+from scout.local import LocalScout
 
 ROOT = Path(__file__).parent.parent
 WORKFLOW = """\
@@ -88,6 +90,15 @@ def planned(*options: object) -> Scenario:
     return scenario
 
 
+def promoted(_: Path) -> int:
+    with LocalScout() as server, Scout("any", base_url=server.url) as client:
+        made = client.workflows.create({"blocks": []}, key="k")
+        client.workflows.set_environment(made.id, "production", revision_id=made.revision_id)
+        client.workflows.create_revision({"blocks": [], "tags": ["new"]}, id=made.id)
+        words = ("staging", "production", "--dry-run", "--exit-code")
+        return scout("promote", "k", *words, url=server.url).returncode
+
+
 def refused(file: Path) -> int:
     with refused_url() as url:
         return scout("run", file, "--retries", 0, url=url).returncode
@@ -136,7 +147,10 @@ ROWS: dict[str, list[Scenario]] = {
         lambda file: scout("check", ROOT / "LICENSE", url="").returncode,
         lambda file: scout("diff", file, ROOT / "examples/classify/workflow.yml", url="").returncode,
     ],
-    "1 `scout deploy --dry-run --exit-code` would change something": [planned("--exit-code")],
+    "1 `scout deploy` or `scout promote` with `--dry-run --exit-code` would change something": [
+        planned("--exit-code"),
+        promoted,
+    ],
     "2 the command line or a variable of the environment is wrong": [
         not_sent("--steam", "workflow.yml"),
         not_sent(base_url="api.scoutos.com"),

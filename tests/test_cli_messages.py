@@ -336,6 +336,8 @@ NOT_OF_THE_COMMAND = (
     "inside a frozen program",
     "Each part of it must be an object of its generated class",
     "on_progress must be a function",
+    "X must be a function or None",  # the hooks
+    "tracing must be",
     "engine must be one such",
     "a client with transport= sends from this process",
     "extra_body must not hold inputs",
@@ -411,7 +413,7 @@ def test_no_message_advises_arguments_of_python() -> None:
         (["run", "FILE", "--timeout", "-1"], "--timeout must be more than 0 seconds, not -1.0"),
         (["run", "FILE", "--retries", "-1"], "--retries must be a whole number"),
         (["run", "wf_0011223344556677"], "for a stored workflow use `scout workflows run`"),
-        (["workflows", "get", ""], "ID must not be empty"),
+        (["workflows", "get", ""], "WORKFLOW must not be empty"),
         (["workflows", "list", "--limit", "0"], "--limit must be a whole number"),
         (["workflows", "deploy", "FILE"], "give --key, or put workflow_key into the file"),
         (

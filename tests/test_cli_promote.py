@@ -104,6 +104,21 @@ def test_what_runs_there_already_is_said(client: Scout, server: LocalScout) -> N
     assert len(changes(server)) == before
 
 
+def test_the_exit_code_of_a_dry_run(client: Scout, server: LocalScout) -> None:
+    staged(client, "k")
+    before = len(changes(server))
+
+    def code(*args: str) -> int:
+        return promote("k", "staging", *args, url=server.url).returncode
+
+    assert (code("production", "--dry-run"), code("production", "--dry-run", "--exit-code")) == (0, 1)
+    assert code("production", "--dry-run", "--exit-code", "--json") == 1
+    assert len(changes(server)) == before
+    assert code("production", "--yes", "--exit-code") == 2  # it goes with --dry-run
+    assert code("production", "--yes") == 0
+    assert code("production", "--dry-run", "--exit-code") == 0
+
+
 def test_an_environment_that_follows_the_newest_revision(client: Scout, server: LocalScout) -> None:
     workflow_id, old, new = staged(client, "k")
     client.workflows.set_environment(workflow_id, "staging", latest=True)

@@ -121,10 +121,10 @@ class TestList:
             done = runs("list", "wf_1", url=server.url)
 
         assert done.stdout.splitlines() == [
-            "STARTED                    STATUS     TIME    COST    ENVIRONMENT  RUN    SESSION",
-            "2026-11-27 09:30:00+00:00  completed  1.50 s  0.0025  staging      run_2  s",
-            "2026-11-27 09:30:00+00:00  running                    staging      run_1  sess_1",
-            "2026-11-27 09:30:00+00:00  failed     1.50 s  0.0025  staging      run_1  sess_1",
+            "STARTED                    STATUS     DURATION  COST    ENVIRONMENT  RUN    SESSION",
+            "2026-11-27 09:30:00+00:00  completed  1.50 s    0.0025  staging      run_2  s",
+            "2026-11-27 09:30:00+00:00  running                      staging      run_1  sess_1",
+            "2026-11-27 09:30:00+00:00  failed     1.50 s    0.0025  staging      run_1  sess_1",
         ]
         assert (done.returncode, done.stderr) == (0, "")
         assert [query.get("cursor") for query in queries(server)] == [None, "more"]
@@ -154,7 +154,7 @@ class TestList:
         assert server.hits == 2
 
     def test_filters_go_to_the_server(self) -> None:
-        options = ("--since", "2h", "--status", "failed", "--session", "s 1")
+        options = ("--since", "2h", "--status", "failed", "--session-id", "s 1")
         with Server(page()) as server:
             done = runs("list", "wf_1", *options, url=server.url)
             runs("list", "wf_1", "--until", "2026-11-27T10:00:00+01:00", url=server.url)
@@ -195,7 +195,7 @@ class TestList:
             (["--since", "2026-02-30"], "'2026-02-30' is not a time"),
             (["--since", "1h", "--until", "2h"], "is later than --until"),
             (["--status", "faild"], "none of completed, failed, running; did you mean failed?"),
-            (["--session", ""], "argument --session: must not be empty"),
+            (["--session-id", ""], "argument --session-id: must not be empty"),
             (["--limit", "0"], "--limit must be a whole number"),
             (["--limt", "1"], "there is no option --limt; did you mean --limit?"),
         ],
@@ -243,7 +243,7 @@ class TestShow:
 
     def test_a_run_by_its_session_as_json(self) -> None:
         with Server(json_answer(log(more={"x": None}))) as server:
-            done = runs("show", "wf_1", "--session", "sess_1", "--json", url=server.url)
+            done = runs("show", "wf_1", "--session-id", "sess_1", "--json", url=server.url)
 
         assert json.loads(done.stdout) == log(more={"x": None})
         assert queries(server) == [{"workflow_id": "wf_1", "session_id": "sess_1"}]
@@ -284,13 +284,26 @@ class TestShow:
         assert (done.returncode, server.hits, (tmp_path / "run.json").read_text()) == (2, 0, "mine")
         assert "--save run.json: exists already" in done.stderr
 
-    @pytest.mark.parametrize("which", [[], ["run_1", "--session", "sess_1"]])
+    def test_a_session_in_place_of_a_run_is_noticed(self) -> None:
+        with Server(NO_RUN) as server:
+            done = runs("show", "wf_1", "order-17", url=server.url)
+            by_session = runs("show", "wf_1", "--session-id", "order-17", url=server.url)
+        with Server(json_answer({"data": [], "next_cursor": None})) as server:
+            no_workflow = runs("show", "key:nothing", "order-17", url=server.url)
+
+        advice = "scout: if order-17 is a session and not a run, give it as --session-id order-17\n"
+        assert done.stderr.endswith(advice)
+        for other in (by_session, no_workflow):
+            assert other.returncode == done.returncode == 2
+            assert "if order-17" not in other.stderr
+
+    @pytest.mark.parametrize("which", [[], ["run_1", "--session-id", "sess_1"]])
     def test_it_needs_one_way_to_name_the_run(self, which: list[str]) -> None:
         with refused_url() as url:
             done = runs("show", "wf_1", *which, url=url)
 
         assert done.returncode == 2
-        assert "either RUN_ID or --session ID" in done.stderr
+        assert "either RUN or --session-id ID" in done.stderr
 
     def test_a_run_that_is_not_in_the_log(self) -> None:
         with Server(NO_RUN) as server:
@@ -360,13 +373,14 @@ class TestFind:
         assert (done.returncode, done.stdout) == (0, "")
         assert done.stderr.endswith("`scout runs show --json` has all of them\n")
 
-    @pytest.mark.parametrize("within", ["-1", "nan", "soon"])
+    @pytest.mark.parametrize("within", ["-1", "nan", "inf", "soon"])
     def test_a_time_that_is_none_is_refused(self, within: str) -> None:
         with refused_url() as url:
             done = runs("find", "wf_1", "sess_1", "--within", within, url=url)
 
         assert done.returncode == 2
         assert "--within" in done.stderr
+        assert "asking" not in done.stderr
 
 
 # --- After an unknown outcome -------------------------------------------------------------------------------------
@@ -507,7 +521,7 @@ def look_at_runs(server: LocalScout, folder: Path) -> None:
 
     listed = runs("list", "echo", url=server.url)
     by_status = runs("list", "echo", "--status", "failed", url=server.url)
-    shown = runs("show", "echo", "--session", "first", "--save", "run.json", url=server.url, cwd=folder)
+    shown = runs("show", "echo", "--session-id", "first", "--save", "run.json", url=server.url, cwd=folder)
     again = scout("show", "run.json", url=server.url, cwd=folder)
     failed = runs("find", "broken", "third", url=server.url)
 

@@ -258,13 +258,13 @@ class TestGetAndPull:
     @pytest.mark.parametrize(
         ("named", "code", "said"),
         [
-            ("", 2, "ID must not be empty"),
+            ("", 2, "WORKFLOW must not be empty"),
             ("..", 2, "'..'"),
             ("a/b", 2, "no workflow has the key 'a/b'"),
             ("a?x=1", 2, "no workflow has the key 'a?x=1'"),
             ("schlüssel 鍵", 2, "no workflow has the key 'schlüssel 鍵'"),
             ("wf_schlüssel", 2, '"wf_schlüssel"'),
-            ("key:", 2, "ID must have a key after 'key:'"),
+            ("key:", 2, "WORKFLOW must have a key after 'key:'"),
         ],
     )
     def test_strange_ids(

@@ -46,9 +46,9 @@ _PHRASES = (
 # The arguments that an error can begin with, as far as they are not options of the same name.
 _NAMES = {
     "base_url": "--base-url (SCOUT_BASE_URL)",
-    "id": "ID",
+    "id": "WORKFLOW",
     "workflow_id": "WORKFLOW",
-    "run_id": "RUN_ID",
+    "run_id": "RUN",
     "api_key": "the key that --api-key-env names",
     "llm_api_key": "the key that --llm-api-key-env names",
 }

@@ -40,8 +40,8 @@ COMMANDS = {
     "diff": (_LOOK, "compare two workflows, files or stored ones"),
     "deploy": (_STORED, "store workflow files: show what would change, ask, and do it"),
     "promote": (_STORED, "make one environment run what another one runs now"),
-    "workflows": (_STORED, "list, get, pull, deploy, delete and run them, their revisions and environments"),
-    "runs": (_STORED, "list runs of stored workflows, show them, find out what became of one"),
+    "workflows": (_STORED, "list, get, pull, deploy, delete and run them; their revisions and environments"),
+    "runs": (_STORED, "look up their runs: list them, show one, find out what became of one"),
     "doctor": (_SETUP, "find out why the key, the address or the network does not work"),
     "completion": (_SETUP, "print the completion script for a shell"),
 }
@@ -124,11 +124,13 @@ examples:
   scout run workflow.yml --input user_message=Hi --local
   scout run workflow.yml --input user_message=Hi --stream
   scout check workflow.yml
-  scout deploy workflow.yml --dry-run
+  scout deploy workflow.yml --to staging
+  scout promote hello staging production
+  scout runs list hello --since 2h
 """
 _EXIT_CODES = {
     "0": "done",
-    "1": "the run, or a row of a batch, failed; or problems or differences were found",
+    "1": "the run, or a row of a batch, failed; or problems, differences or changes of a plan were found",
     "2": "you can mend it: the command line, the environment, a file, or a request that the API refused",
     "3": "it may pass when tried again: too many requests, or Scout or the network failed",
     "130": "interrupted with Ctrl-C",
@@ -136,7 +138,8 @@ _EXIT_CODES = {
 }
 _END = """\
 With --local a workflow runs on this machine, without an account. Whatever asks Scout takes the key from
-SCOUT_API_KEY. `scout COMMAND --help` shows the options of a command, and examples.
+SCOUT_API_KEY. With SCOUT_LOG=debug stderr shows each request. `scout COMMAND --help` shows the options of a command,
+and examples.
 """
 
 

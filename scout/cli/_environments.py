@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from scout.cli._exits import UsageError
-from scout.cli._spelling import OneOf
+from scout.cli._spelling import OneOf, filled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,6 +21,17 @@ def one_of_them() -> OneOf:
     from scout import Environment
 
     return OneOf(*(each for each in Environment if each is not Environment.CONSOLE))
+
+
+def any_of_them(text: str) -> str:
+    """Return the name or the id of an environment which a revision can be set for. It is the `type` of an argument."""
+    from scout import Environment
+
+    if text.lower() == Environment.CONSOLE:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} always runs the newest saved state, so no revision can be set for it"
+        )
+    return filled(text)
 
 
 @dataclass(frozen=True)

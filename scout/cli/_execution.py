@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> TakesArguments:
     )
     _keeping.add_arguments(output)
     run = add_request(parser)
-    run.add_argument("--session-id", metavar="ID", help="the session to join")
+    run.add_argument("--session-id", metavar="ID", help="the id of the session to join (default: a new one)")
     return run
 
 
@@ -47,9 +47,14 @@ def add_request(parser: argparse.ArgumentParser) -> TakesArguments:
 
     group = parser.add_argument_group("request")
     group.add_argument(
-        "--environment", metavar="NAME", type=OneOf(*Environment), help="production, staging, development or console"
+        "--environment",
+        metavar="NAME",
+        type=OneOf(*Environment),
+        help="production, staging, development or console (default: SCOUT_ENVIRONMENT, else production)",
     )
-    group.add_argument("--revision-id", metavar="ID", help="the id of the revision, for the API")
+    group.add_argument(
+        "--revision-id", metavar="ID", help="the id of the revision to run (default: the one that the environment runs)"
+    )
     return group
 
 

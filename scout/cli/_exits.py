@@ -11,6 +11,7 @@ from scout.cli._terminal import answer, as_json, talk
 TYPE_CHECKING = False  # as in `_command`
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Generator, Mapping, Sequence
     from typing import Any
 
@@ -61,6 +62,11 @@ _state = _State()
 def begin(*, as_json: bool) -> None:
     """Begin a command, whose errors are printed as JSON as well when that was asked for with `--json`."""
     _state.as_json, _state.run, _state.connection, _state.ids = as_json, None, None, (None, None)
+
+
+def add_json(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add `--json` to the section "output" of a command, whose help says what it prints."""
+    parser.add_argument_group("output").add_argument("--json", action="store_true", help=f"{what}; errors as well")
 
 
 def keep(run: Mapping[str, Any]) -> None:

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 _SUFFIXES = (".yml", ".yaml", ".json")
 
 
+METAVAR = "WORKFLOW"
 HELP = "the id of the workflow, or its key; key:NAME is always a key"
 
 
-def add_id(parser: argparse.ArgumentParser, metavar: str = "ID") -> None:
+def add_id(parser: argparse.ArgumentParser) -> None:
     """Add the argument that names a stored workflow."""
-    parser.add_argument("id", metavar=metavar, help=HELP)
+    parser.add_argument("id", metavar=METAVAR, help=HELP)
 
 
 def reference(word: str) -> str:

@@ -19,6 +19,13 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {plain[found[0]]}?" if found else ""
 
 
+def filled(text: str) -> str:
+    """Return the text of an argument, which must not be empty. It is the `type` of such an argument."""
+    if not text:
+        raise argparse.ArgumentTypeError("must not be empty")
+    return text
+
+
 class OneOf:
     """The `type` of an argument that takes one of some values, which completion offers."""
 

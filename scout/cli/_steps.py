@@ -90,10 +90,12 @@ StepT = TypeVar("StepT", bound=Step)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of a command that shows a plan and asks."""
+    """Add the options of a command that shows a plan and asks."""
     parser.add_argument("--dry-run", action="store_true", help="show the plan, and change nothing")
+    parser.add_argument(
+        "--exit-code", action="store_true", help="with --dry-run, exit with 1 if something would change"
+    )
     parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
-    parser.add_argument("--json", action="store_true", help="print plan and results as one JSON object")
 
 
 def offer(
@@ -117,13 +119,13 @@ def offer(
         facts: Returns the plan with its outcomes as JSON.
         change: As in `_carry_out`.
     """
+    changes = [step for step in steps if step.is_change]
     if not args.json:
         show(steps)
     if args.dry_run:
         if args.json:
             answer_json(facts(steps))
-        return _exits.DONE
-    changes = [step for step in steps if step.is_change]
+        return _exits.PROBLEMS if changes and args.exit_code else _exits.DONE
     if changes and not args.yes and not agrees(f"{verb} {_checks.counted(len(changes), 'workflow')} to {where}?"):
         talk(f"not {verb.removesuffix('e')}ed")
         return _exits.USAGE
@@ -233,8 +235,10 @@ def check_options(args: argparse.Namespace, name: str) -> None:
     """Check the options of a command that shows a plan and asks.
 
     Raises:
-        UsageError: it could not ask.
+        UsageError: they do not go together, or it could not ask.
     """
+    if args.exit_code and not args.dry_run:
+        raise _exits.UsageError("--exit-code goes with --dry-run")
     if args.dry_run or args.yes:
         return
     if args.json:

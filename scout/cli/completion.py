@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from scout.cli import _exits
+from scout.cli import _exits, _references
 from scout.cli._spelling import OneOf
 from scout.cli._terminal import answer
 
@@ -74,4 +74,6 @@ def _marked(**options: Any) -> argparse.Action:
         vars(action)["complete"] = kind
     if isinstance(action.type, OneOf):
         action.choices = action.type.known
+    if action.metavar == _references.METAVAR:
+        action.nargs = None  # of several, so that the environments after the first are completed
     return action

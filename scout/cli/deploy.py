@@ -50,25 +50,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _search.add_paths(parser)
     _steps.add_arguments(parser)
     parser.add_argument(
-        "--exit-code", action="store_true", help="with --dry-run, exit with 1 if something would change"
-    )
-    parser.add_argument(
         "--to",
         metavar="ENVIRONMENT",
         type=_environments.one_of_them(),
-        help="the environment that is to run the files: production, staging or development; what the others run stays",
+        help="the environment that is to run them: production, staging or development; the others keep what they run",
     )
     parser.add_argument("--key", metavar="KEY", help="the key to store a file under; for one file")
     parser.add_argument("--force", action="store_true", help="store a revision also of what has not changed")
     _checks.add_argument(parser)
+    _exits.add_json(parser, "print plan and results as one JSON object")
     _connection.add_base_url(parser)
     _connection.add_arguments(parser)
     parser.set_defaults(handler=_deploy)
 
 
 def _deploy(args: argparse.Namespace) -> int:
-    if args.exit_code and not args.dry_run:
-        raise _exits.UsageError("--exit-code goes with --dry-run")
     _steps.check_options(args, "deploy")
     steps = _plan.read(args)
 
@@ -79,7 +75,7 @@ def _deploy(args: argparse.Namespace) -> int:
         with _connection.connected(lambda: _connection.connect(args)) as client:
             workflows = client.workflows
             _plan.compare(steps, workflows, options, force=args.force)
-            code = _steps.offer(
+            return _steps.offer(
                 steps,
                 args,
                 verb="deploy",
@@ -90,7 +86,6 @@ def _deploy(args: argparse.Namespace) -> int:
             )
     except ScoutError as error:
         return _storing.explain(error)
-    return _exits.PROBLEMS if args.exit_code and any(step.is_change for step in steps) else code
 
 
 # --- Output -------------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("before", metavar="A", help=f"the workflow before: {kinds}")
     parser.add_argument("after", metavar="B", help="the workflow after, likewise")
     parser.add_argument("--ui", action="store_true", help="compare also what only the canvas shows, such as positions")
-    parser.add_argument("--json", action="store_true", help="print a JSON array, with one difference per line")
+    _exits.add_json(parser, "print a JSON array, with one difference per line")
     _connection.add_base_url(parser)
     _connection.add_arguments(parser)
     parser.set_defaults(handler=_diff)

@@ -26,9 +26,12 @@ examples:
   scout promote hello staging production --dry-run
   scout promote hello staging production
   scout promote hello goodbye staging production --yes
+  scout promote hello staging production --dry-run --exit-code
 
 TO is pinned to the revision that FROM runs. To go back, pin it to the one before:
 `scout workflows set-environment hello production REVISION`.
+
+exit codes of --dry-run --exit-code: 0 nothing would change, 1 something would change, 2 or 3 an error.
 """
 
 
@@ -97,10 +100,18 @@ class _Step(_steps.Step):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     environment = _environments.one_of_them()
-    parser.add_argument("ids", nargs="+", metavar="ID", help=_references.HELP)
-    parser.add_argument("source", metavar="FROM", type=environment, help="the environment that runs it now")
-    parser.add_argument("target", metavar="TO", type=environment, help="the environment that is to run it")
+    parser.add_argument("ids", nargs="+", metavar=_references.METAVAR, help=_references.HELP)
+    parser.add_argument(
+        "source",
+        metavar="FROM",
+        type=environment,
+        help="the environment whose revision is taken: production, staging or development",
+    )
+    parser.add_argument(
+        "target", metavar="TO", type=environment, help="the environment that is to run it, another of the three"
+    )
     _steps.add_arguments(parser)
+    _exits.add_json(parser, "print plan and results as one JSON object")
     _connection.add_base_url(parser)
     _connection.add_arguments(parser)
     parser.set_defaults(handler=_promote)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from scout.cli import _connection, _exits, _keeping, _references, show
 from scout.cli._references import reference
-from scout.cli._spelling import OneOf
+from scout.cli._spelling import OneOf, filled
 from scout.cli._table import Table, plain, time_of, up_to
 from scout.cli._terminal import answer, answer_array, answer_json, talk
 
@@ -26,10 +27,10 @@ examples:
   scout runs list hello --since 2h
   scout runs list hello --status failed --limit 10
   scout runs show hello run_8899aabbccddeeff
-  scout runs find hello sess_1122334455667788
+  scout runs find hello scout-cli-1122334455667788
 """
 
-_RUN, _SESSION = "run_8899aabbccddeeff", "sess_1122334455667788"  # of the examples
+_RUN, _SESSION = "run_8899aabbccddeeff", "scout-cli-1122334455667788"  # of the examples
 
 _RUNNING = "running"  # the word of the log for a run that goes on
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -59,26 +60,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=OneOf("completed", "failed", _RUNNING),
         help=f"only runs with this status: completed, failed or {_RUNNING}",
     )
-    group.add_argument("--session", metavar="ID", type=_filled, help="only runs of this session")
+    group.add_argument("--session-id", metavar="ID", type=filled, help="only runs of this session")
     group.add_argument("--limit", type=int, metavar="N", help="the maximum number of runs")
-    _add_json(each, "print a JSON array, with the whole log of one run per line")
+    _exits.add_json(each, "print a JSON array, with the whole log of one run per line")
 
     what = "show a run: output, blocks, prices and a timeline"
-    examples = (f"hello {_RUN}", f"hello --session {_SESSION} --save run.json")
+    examples = (f"hello {_RUN}", f"hello --session-id {_SESSION} --save run.json")
     each = _action(actions.add_parser, "show", what, _show, *examples)
-    each.add_argument("run_id", metavar="RUN_ID", nargs="?", type=_filled, help="the id of the run")
+    each.add_argument("run_id", metavar="RUN", nargs="?", type=filled, help="the id of the run")
     each.add_argument(
-        "--session",
+        "--session-id",
         metavar="ID",
-        type=_filled,
-        help="the run of this session, instead of RUN_ID; which one of several is up to Scout",
+        type=filled,
+        help="the run of this session, instead of RUN; of a session with several runs, Scout decides which one",
     )
     group = each.add_argument_group("output")
     group.add_argument("--save", metavar="FILE", help="write the run to a new file, for `scout show`")
     group.add_argument(
         "--timeline", metavar="OUT.svg", type=_keeping.picture_name, help="draw the blocks over time as a picture"
     )
-    _add_json(each, "print the log as Scout has it, as one JSON object")
+    _exits.add_json(each, "print the log as Scout has it, as one JSON object")
 
     what = "wait until it is certain what became of the run of a session, and print its output"
     each = _action(
@@ -86,12 +87,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     each.description = f"{each.description}\n\n{_FIND}"
     each.add_argument(
-        "session", metavar="SESSION", type=_filled, help="the session of the run, as the error message names it"
+        "session",
+        metavar="SESSION",
+        type=filled,
+        help="the id of the session of the run, as the error message names it",
     )
     each.add_argument(
-        "--within", type=float, default=30.0, metavar="SECONDS", help="how long to ask the log (default: 30)"
+        "--within",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="how long to ask the log; 0 asks once (default: 30)",
     )
-    _add_json(each, "print the log as Scout has it, as one JSON object")
+    _exits.add_json(each, "print the log as Scout has it, as one JSON object")
 
 
 _FIND = """\
@@ -118,17 +126,13 @@ def _action(
     lines = [f"  scout runs {name} {example}" for example in examples]
     description = "\n".join([f"{what[0].upper()}{what[1:]}.", "", "examples:", *lines])
     parser = add_parser(name, help=what, description=description)
-    _references.add_id(parser, "WORKFLOW")
+    _references.add_id(parser)
     for title in ("which", "output"):  # before the connection, in the help
         parser.add_argument_group(title)
     _connection.add_base_url(parser)
     _connection.add_arguments(parser)
     parser.set_defaults(handler=handle)
     return parser
-
-
-def _add_json(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument_group("output").add_argument("--json", action="store_true", help=f"{what}; errors as well")
 
 
 def _moment(text: str) -> datetime:
@@ -144,32 +148,24 @@ def _moment(text: str) -> datetime:
         ) from None
 
 
-def _filled(text: str) -> str:
-    if not text:
-        raise argparse.ArgumentTypeError("must not be empty")
-    return text
-
-
 # --- Actions ------------------------------------------------------------------------------------------------------
 
 
 def _list(runs: Runs, args: argparse.Namespace) -> int:
     if args.since is not None and args.until is not None and args.since > args.until:
         raise _exits.UsageError(f"--since ({args.since}) is later than --until ({args.until})")
-    options = _connection.given(args, "since", "until", "status", "limit")
-    if args.session is not None:
-        options["session_id"] = args.session
+    options = _connection.given(args, "since", "until", "status", "session_id", "limit")
     # What a summary leaves out is not documented, so --json gets the whole.
     pages = runs.list(reference(args.id), summary_only=not args.json, **options).pages()
     found = up_to(args.limit, (page.records for page in pages))
     if args.json:
         answer_array(each.raw for several in found for each in several)
         return _exits.DONE
-    table = Table("STARTED", "STATUS", "TIME", "COST", "ENVIRONMENT", "RUN", "SESSION")
+    table = Table("STARTED", "STATUS", "DURATION", "COST", "ENVIRONMENT", "RUN", "SESSION")
     for several in found:
         table.add(map(_row, several))
     if not table.has_rows:
-        wanted = (args.since, args.until, args.status, args.session)
+        wanted = (args.since, args.until, args.status, args.session_id)
         talk("the log has no runs" if wanted == (None,) * len(wanted) else "the log has no such run")
     return _exits.DONE
 
@@ -187,10 +183,19 @@ def _row(record: RunRecord) -> tuple[str, ...]:
 
 
 def _show(runs: Runs, args: argparse.Namespace) -> int:
-    if (args.run_id is None) == (args.session is None):
-        raise _exits.UsageError("show needs the run: either RUN_ID or --session ID")
+    from scout import NotFoundError
+
+    if (args.run_id is None) == (args.session_id is None):
+        raise _exits.UsageError("show needs the run: either RUN or --session-id ID")
     keeper = _keeping.Keeper(args)
-    record = runs.get(reference(args.id), run_id=args.run_id, session_id=args.session, **_connection.given(args))
+    try:
+        record = runs.get(reference(args.id), run_id=args.run_id, **_connection.given(args, "session_id"))
+    except NotFoundError as error:
+        if (
+            args.run_id is not None and error.body is not None
+        ):  # the answer of the server, so the workflow has been found
+            error.add_note(f"if {args.run_id} is a session and not a run, give it as --session-id {args.run_id}")
+        raise
     keeper.keep(record.run)
     talk(_facts(record))
     if args.json and not keeper.has_failed:
@@ -206,6 +211,8 @@ def _find(runs: Runs, args: argparse.Namespace) -> int:
     from scout import RunStatus
 
     workflow_id = reference(args.id)
+    if not 0 <= args.within < math.inf:
+        raise _exits.UsageError(f"--within must be 0 seconds or more, not {args.within:g}")
     talk(f"asking the run log for session {args.session}, for at most {args.within:g} s")
     record = runs.find(args.session, workflow_id=workflow_id, **_connection.given(args, "within"))
     if record is None:

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument(
         "--timeline", metavar="OUT.svg", type=_keeping.picture_name, help="draw the blocks over time as a picture"
     )
-    output.add_argument("--json", action="store_true", help="print the run as one JSON object")
+    _exits.add_json(parser, "print the run as one JSON object")
     parser.set_defaults(handler=_show)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from scout.cli import _checks, _connection, _environments, _execution, _exits, _references, _storing
 from scout.cli._references import reference
+from scout.cli._spelling import filled
 from scout.cli._table import Table, plain, time_of, up_to
 from scout.cli._terminal import agrees, answer, answer_array, answer_json, as_json, can_ask, talk
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from scout import Scout, StoredWorkflow, WorkflowEnvironment, Workflows
+
+    _Change = Callable[[str], tuple[str, dict[str, Any]]]
 
 DESCRIPTION = """\
 Manage and run stored workflows. Use --json in programs: tables and messages may
@@ -47,11 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--start-at", metavar="CURSOR", help="the cursor at which to begin, for example from an error message"
     )
-    _add_json(each, "print a JSON array, with one workflow per line")
+    _exits.add_json(each, "print a JSON array, with one workflow per line")
 
     each = _action(actions.add_parser, "get", "show a stored workflow", _get, _ID, f"{_ID} --json")
     _references.add_id(each)
-    _add_json(each, "print the whole workflow as one JSON object")
+    _exits.add_json(each, "print the whole workflow as one JSON object")
 
     each = _action(
         actions.add_parser,
@@ -71,37 +74,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     each.add_argument("file", metavar="FILE", help="the workflow, as YAML or JSON")
     each.add_argument("--key", metavar="KEY", help="the key to store it under (default: workflow_key in the file)")
     each.add_argument("--force", action="store_true", help="store a revision even if nothing changed")
-    _add_json(each, "print the result as one JSON object")
+    _exits.add_json(each, "print the result as one JSON object")
     _checks.add_argument(each)
 
     what = "delete a stored workflow and its revisions"
     each = _action(actions.add_parser, "delete", what, _delete, _ID, f"{_ID} --yes")
     _references.add_id(each)
-    each.add_argument("--yes", action="store_true", help="do not ask for confirmation")
-    _add_json(each, "print the result as one JSON object")
+    _add_change(each)
 
     what = "list the revisions of a workflow, and the environments that run each"
     each = _action(actions.add_parser, "revisions", what, _revisions, "hello", "hello --json")
     _references.add_id(each)
-    _add_json(each, "print a JSON array, with one revision per line")
+    _exits.add_json(each, "print a JSON array, with one revision per line")
 
     what = "give a revision a name"
     examples = f"hello {_REVISION} shorter", f"hello {_REVISION} shorter --description 'asks for one sentence'"
     each = _action(actions.add_parser, "rename-revision", what, _rename, *examples)
     _references.add_id(each)
-    each.add_argument("revision", metavar="REVISION", help="the id of the revision")
+    _add_revision(each)
     each.add_argument("name", metavar="NAME", help="its new name")
     each.add_argument("--description", metavar="TEXT", help="what is new in it")
+    _exits.add_json(each, "print the result as one JSON object")
 
     what = "delete a revision"
     examples = f"hello {_REVISION}", f"hello {_REVISION} --yes"
     each = _action(actions.add_parser, "delete-revision", what, _delete_revision, *examples)
+    _references.add_id(each)
+    _add_revision(each)
     _add_change(each)
 
     what = "show what each environment of a workflow runs"
     each = _action(actions.add_parser, "environments", what, _environments_of, "hello", "hello --json")
     _references.add_id(each)
-    _add_json(each, "print a JSON array, with one environment per line")
+    _exits.add_json(each, "print a JSON array, with one environment per line")
 
     what = "set what an environment runs: a revision, or always the newest one"
     each = _action(
@@ -113,13 +118,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "hello development latest --yes",
     )
     _references.add_id(each)
-    each.add_argument("environment", metavar="ENVIRONMENT", help="the environment, such as production")
-    each.add_argument("revision", metavar="REVISION", help="the id of the revision, or latest: always the newest one")
-    each.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+    each.add_argument(
+        "environment",
+        metavar="ENVIRONMENT",
+        type=_environments.any_of_them,
+        help="the environment: production, staging or development, or its id",
+    )
+    _add_revision(each, "the id of the revision, or latest: always the newest one")
+    _add_change(each)
 
-    what = "promote a revision, as the API does; `scout promote` says which environment"
+    what = "promote a revision, as the API does, without the name of an environment; see `scout promote`"
     each = _action(actions.add_parser, "promote", what, _promote, *examples)
     each.description = f"{each.description}\n\n{_NOT_DOCUMENTED}"
+    _references.add_id(each)
+    _add_revision(each)
     _add_change(each)
 
     what = "run a stored workflow and print its output"
@@ -147,11 +159,14 @@ It is not documented which environments run a revision that is promoted in this 
 environments`. `scout promote` and `scout workflows set-environment` change the environment that they are given."""
 
 
+def _add_revision(parser: argparse.ArgumentParser, what: str = "the id of the revision") -> None:
+    parser.add_argument("revision", metavar="REVISION", type=filled, help=what)
+
+
 def _add_change(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of an action that changes a revision, and asks."""
-    _references.add_id(parser)
-    parser.add_argument("revision", metavar="REVISION", help="the id of the revision")
+    """Add the options of an action that asks."""
     parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+    _exits.add_json(parser, "print the result as one JSON object")
 
 
 def _description(name: str, what: str, *examples: str) -> str:
@@ -182,10 +197,6 @@ def _action(
     _connection.add_arguments(parser)
     parser.set_defaults(handler=handle, action=name)
     return parser
-
-
-def _add_json(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument_group("output").add_argument("--json", action="store_true", help=f"{what}; errors as well")
 
 
 # --- Actions ------------------------------------------------------------------------------------------------------
@@ -267,29 +278,16 @@ def _deploy(workflows: Workflows, args: argparse.Namespace) -> int:
 
 
 def _delete(workflows: Workflows, args: argparse.Namespace) -> int:
-    options = _connection.given(args)
-    workflow_id = reference(args.id)
-    if not args.yes and not can_ask():
-        raise _exits.UsageError(f"{args.action} asks on a terminal; elsewhere it needs --yes")
-    if not args.yes or workflow_id.startswith("key:"):
-        found = workflows.get(workflow_id, **options)
-        workflow_id = found.id  # the workflow that is shown is deleted, whichever has the key by then
-        if not args.yes and not _is_confirmed(found):
-            talk("not deleted")
-            return _exits.USAGE
-    with _exits.interrupts_say(_storing.INTERRUPTED):
-        said = workflows.delete(workflow_id, **options)
-    if args.json:
-        answer(as_json({"workflow_id": workflow_id, "deleted": True, "detail": said}), json=True)
-    else:
-        answer(said or f"deleted {plain(workflow_id)}")
-    return _exits.DONE
+    def change(workflow_id: str) -> tuple[str, dict[str, Any]]:
+        said = workflows.delete(workflow_id, **_connection.given(args))
+        return said or f"deleted {workflow_id}", {"deleted": True, "detail": said}
 
+    def ask(workflow: StoredWorkflow) -> bool:
+        workflow_id, key, _, name = _row(workflow)
+        which = " ".join(filter(None, [workflow_id, key, name]))
+        return agrees(f"delete {which} and its revisions?")
 
-def _is_confirmed(workflow: StoredWorkflow) -> bool:
-    workflow_id, key, _, name = _row(workflow)
-    which = " ".join(filter(None, [workflow_id, key, name]))
-    return agrees(f"delete {which} and its revisions?")
+    return _change(workflows, args, ask, change)
 
 
 # --- Revisions and environments -----------------------------------------------------------------------------------
@@ -319,11 +317,11 @@ def _revisions(workflows: Workflows, args: argparse.Namespace) -> int:
 
 
 def _rename(workflows: Workflows, args: argparse.Namespace) -> int:
-    options = _connection.given(args, "description")
-    with _exits.interrupts_say(_storing.INTERRUPTED):
-        workflows.rename_revision(reference(args.id), args.revision, args.name, **options)
-    talk(f"renamed {args.revision}")
-    return _exits.DONE
+    def change(workflow_id: str) -> tuple[str, dict[str, Any]]:
+        workflows.rename_revision(workflow_id, args.revision, args.name, **_connection.given(args, "description"))
+        return f"renamed {args.revision}", {"revision_id": args.revision, "name": args.name}
+
+    return _change(workflows, args, None, change)
 
 
 def _environments_of(workflows: Workflows, args: argparse.Namespace) -> int:
@@ -342,58 +340,77 @@ def _environments_of(workflows: Workflows, args: argparse.Namespace) -> int:
 
 
 def _set(workflows: Workflows, args: argparse.Namespace) -> int:
-    options = _connection.given(args)
     is_latest = args.revision == "latest"
     which: dict[str, Any] = {"latest": True} if is_latest else {"revision_id": args.revision}
     what = "the newest revision, always" if is_latest else args.revision
+    facts = {
+        "environment": args.environment,
+        "revision_id": None if is_latest else args.revision,
+        "follows_latest": is_latest,
+    }
 
-    def change(workflow_id: str) -> str:
-        workflows.set_environment(workflow_id, args.environment, **which, **options)
-        return f"{args.environment} runs {what}"
+    def change(workflow_id: str) -> tuple[str, dict[str, Any]]:
+        workflows.set_environment(workflow_id, args.environment, **which, **_connection.given(args))
+        return f"{args.environment} runs {what}", facts
 
-    return _change(workflows, args, f"make {args.environment} of {{}} run {what}?", change)
+    return _change_live(workflows, args, f"make {args.environment} of {{}} run {what}?", change)
 
 
 def _delete_revision(workflows: Workflows, args: argparse.Namespace) -> int:
-    def change(workflow_id: str) -> str:
+    def change(workflow_id: str) -> tuple[str, dict[str, Any]]:
         said = workflows.delete_revision(workflow_id, args.revision, **_connection.given(args))
-        return said or f"deleted {args.revision}"
+        return said or f"deleted {args.revision}", {"revision_id": args.revision, "deleted": True, "detail": said}
 
-    return _change(workflows, args, f"delete revision {args.revision} of {{}}?", change)
+    return _change_live(workflows, args, f"delete revision {args.revision} of {{}}?", change)
 
 
 def _promote(workflows: Workflows, args: argparse.Namespace) -> int:
-    def change(workflow_id: str) -> str:
+    def change(workflow_id: str) -> tuple[str, dict[str, Any]]:
         workflows.promote(workflow_id, args.revision, **_connection.given(args))
-        return f"promoted {args.revision}"
+        return f"promoted {args.revision}", {"revision_id": args.revision, "promoted": True}
 
-    return _change(workflows, args, f"promote revision {args.revision} of {{}}?", change)
+    return _change_live(workflows, args, f"promote revision {args.revision} of {{}}?", change)
 
 
-def _change(workflows: Workflows, args: argparse.Namespace, question: str, change: Callable[[str], str]) -> int:
-    """Show what the environments of a workflow run, ask, and make a change.
+def _change_live(workflows: Workflows, args: argparse.Namespace, question: str, change: _Change) -> int:
+    """Make a change as `_change` does. Before the question, which has `{}` for the workflow, show what runs."""
+
+    def ask(stored: StoredWorkflow) -> bool:
+        live = _environments.read(workflows, stored, _connection.given(args))
+        for name in live.by_name:
+            talk(f"{name} runs {live.text(name)}")
+        return agrees(question.format(" ".join(filter(None, [plain(stored.id), plain(stored.key)]))))
+
+    return _change(workflows, args, ask, change)
+
+
+def _change(
+    workflows: Workflows, args: argparse.Namespace, ask: Callable[[StoredWorkflow], bool] | None, change: _Change
+) -> int:
+    """Ask, make a change, and print the result.
 
     Args:
         workflows: The stored workflows.
         args: The arguments of the action.
-        question: The question, with `{}` for the workflow.
-        change: Makes the change of the workflow with an id, and returns a message.
+        ask: Asks whether the change of a workflow is to be made; `None` for a change that needs no question.
+        change: Makes the change of the workflow with an id, and returns a message, and the facts for `--json`.
     """
-    if not args.yes and not can_ask():
+    if ask is not None and args.yes:
+        ask = None
+    if ask is not None and not can_ask():
         raise _exits.UsageError(f"{args.action} asks on a terminal; elsewhere it needs --yes")
     workflow_id = reference(args.id)
-    if not args.yes:
-        options = _connection.given(args)
-        stored = workflows.get(workflow_id, **options)
-        live = _environments.read(workflows, stored, options)
-        for name in live.by_name:
-            talk(f"{name} runs {live.text(name)}")
-        if not agrees(question.format(" ".join(filter(None, [plain(stored.id), plain(stored.key)])))):
-            talk("nothing was changed")
-            return _exits.USAGE
-        workflow_id = stored.id  # the workflow that was shown is changed, whichever has the key by then
+    if ask is not None or workflow_id.startswith("key:"):
+        stored = workflows.get(workflow_id, **_connection.given(args))
+        if ask is not None and not ask(stored):
+            raise _exits.UsageError("nothing was changed")
+        workflow_id = stored.id  # the workflow that is shown is changed, whichever has the key by then
     with _exits.interrupts_say(_storing.INTERRUPTED):
-        answer(plain(change(workflow_id)))
+        message, facts = change(workflow_id)
+    if args.json:
+        answer(as_json({"workflow_id": workflow_id, **facts}), json=True)
+    else:
+        answer(plain(message))
     return _exits.DONE
 
 
