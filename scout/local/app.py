@@ -324,8 +324,8 @@ class _Endpoints:
         """`GET /v2/run_logs/details`: one run of a stored workflow; the newest one of a session."""
         workflow_id, query = asked.query["workflow_id"], asked.query
         session_id, run_id = query.get("session_id"), query.get("workflow_run_id")
-        if (session_id is None) == (run_id is None):
-            raise HTTPException(400, "Give either session_id or workflow_run_id, to say which run it is.")
+        if session_id is None and run_id is None:
+            raise HTTPException(400, "Give session_id or workflow_run_id, to say which run it is.")
         self._store.check(workflow_id)
         filters = LogFilters(workflow_id, session_id=session_id, run_id=run_id)
         run = next(self._history.logs.newest_first(filters), None)
