@@ -1,7 +1,7 @@
 """The two APIs that scripts/drift compares, in one form: that of openapi.yaml, and that of the vendor's SDK.
 
-Of the SDK the syntax trees are read: the functions in each `raw_client.py` say method, path, query, body and answer; the
-classes that these name say the fields. It is neither imported nor called.
+Of the SDK the syntax trees are read: the functions in each `raw_client.py` say method, path, query, body and answer;
+the classes that these name say the fields. It is neither imported nor called.
 """
 
 from __future__ import annotations
