@@ -247,6 +247,7 @@ class TestOneRun:
 
         assert (log["status"], log["blocks"]["a"]["status"]) == ("failed", "failed")
         assert 'Block "b" failed' in log["message"]
+        assert [run.id for run in client.local.runs] == [log["workflow_run_id"]]
 
     def test_a_stream_that_breaks_off(self, client: Client) -> None:
         workflow_id = client.create(says("x"))["workflow_id"]

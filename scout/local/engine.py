@@ -37,9 +37,9 @@ BLOCK_COMPLETED = "block_run_completed"
 BLOCK_FAILED = "block_run_failed"
 BLOCK_UPDATED = "block_state_updated"
 
-CLIENT_GONE = (
-    "The run was cancelled before it had ended: the client went away, the server was closed, or a fault broke the answer"
-    " off."
+CANCELLED = (
+    "The run was cancelled before it had ended: the client went away, the server was closed, or a fault broke the"
+    " answer off."
 )
 """The message of a run that was cancelled."""
 
@@ -192,8 +192,9 @@ class Execution:
                 self._note(step)
                 yield self._event(step.name, step.data, step.price)
         except BaseException as error:
-            is_gone = isinstance(error, asyncio.CancelledError | GeneratorExit)
-            self._errors.append(CLIENT_GONE if is_gone else f"The local Scout itself failed: {type(error).__name__}")
+            self.log.was_cancelled = isinstance(error, asyncio.CancelledError | GeneratorExit)
+            failure = f"The local Scout itself failed: {type(error).__name__}"
+            self._errors.append(CANCELLED if self.log.was_cancelled else failure)
             raise
         finally:
             try:
