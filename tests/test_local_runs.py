@@ -15,7 +15,7 @@ import pytest
 from servers import settled
 from test_local_workflows import BASE, KEY, Client, Json, check, details, refused, says
 
-from scout.local import Fault, LocalScout
+from scout.local import Access, Fault, LocalScout
 from scout.local import run_logs as logs
 
 LOGS, DETAILS = "/v2/run_logs", "/v2/run_logs/details"
@@ -226,6 +226,18 @@ class TestOneRun:
         assert "stopped" in log["blocks"]["b"]["message"]
         assert log["timestamp_end"] is not None
         assert client.local.runs == []
+
+    def test_a_report_of_a_request_says_that_its_run_was_cancelled(self, gate: Gate) -> None:
+        reports: list[Access] = []
+        config = {"blocks": [block("a", WAIT)]}
+        with LocalScout(blocks={WAIT: gate}, workflows={"w": config}, on_access=reports.append) as local:
+            client = Client(local)
+            with client.http, sent(client, local.workflow_ids["w"], {}, session_id="sess_a"):
+                assert gate.entered.wait(20)
+            assert settled(lambda: reports)
+            gate.open.set()
+        [report] = reports
+        assert "the client went away" in report.errors[0]
 
     def test_a_client_that_goes_while_the_blocks_of_a_failed_run_stop(self, client: Client) -> None:
         stopping = threading.Event()
