@@ -1,7 +1,7 @@
 """The two APIs that scripts/drift compares, in one form: that of openapi.yaml, and that of the vendor's SDK.
 
-Of the SDK the syntax trees are read: the functions in `*/raw_client.py` say method, path, query, body and answer; the
-classes that these name say the fields. It is neither imported nor called.
+Of the SDK the syntax trees are read: the functions in each `raw_client.py` say method, path, query, body and answer;
+the classes that these name say the fields. It is neither imported nor called.
 """
 
 from __future__ import annotations
@@ -122,24 +122,14 @@ class Operation:
 
     method: str
     path: str
-    parameters: Fields = field(default_factory=dict)  # named "query limit", "header x", "path 1"
+    parameters: Fields = field(default_factory=dict)  # named "query limit", "header x", "path workflow_id"
     body: Fields = field(default_factory=dict)
     answers: dict[str, Type] = field(default_factory=dict)  # by "answer 200", "stream 200"
 
     @property
     def place(self) -> str:
-        """Method and path."""
+        """Method and path. The names in a path are not sent, but a new one may be a new meaning."""
         return f"{self.method} {self.path}"
-
-    @property
-    def key(self) -> str:
-        """Method and path without the names of its parameters, which are not sent."""
-        return re.sub(r"\{\w+\}", "{}", self.place)
-
-
-def _in_path(path: str) -> list[str]:
-    """Return the names of the parameters in a path, in their order. The names are not sent."""
-    return re.findall(r"\{(\w+)\}", path)
 
 
 @dataclass
@@ -188,14 +178,14 @@ class Spec:
             if method != "parameters"
         ]
         objects = {name: [self._fields(each)] for name, each in self.schemas.items() if "properties" in each}
-        return Api({each.key: each for each in operations}, objects)
+        return Api({each.place: each for each in operations}, objects)
 
     def _operation(self, method: str, path: str, parameters: list[Json], operation: Json) -> Operation:
         read = Operation(method, path)
-        in_path = _in_path(path)
         for each in parameters:
-            name = in_path.index(each["name"]) + 1 if each["in"] == "path" else each["name"]
-            read.parameters[f"{each['in']} {name}"] = Field(self._type(each["schema"]), each.get("required", False))
+            read.parameters[f"{each['in']} {each['name']}"] = Field(
+                self._type(each["schema"]), each.get("required", False)
+            )
         body = operation.get("requestBody", {}).get("content", {}).get("application/json")
         if body:
             schema = self._resolved(body["schema"])
@@ -271,6 +261,7 @@ LISTS = {"List", "Sequence", "Set", "Iterable", "list", "set"}
 DICTS = {"Dict", "Mapping", "dict"}
 RESPONSES = {"HttpResponse", "Iterator"}
 NOT_PARAMETERS = {"content-type", "accept"}
+KNOWN = {"method", "params", "headers", "json", "request_options", "omit"}  # what a request of the SDK is made with
 
 
 @dataclass(frozen=True)
@@ -338,13 +329,13 @@ class Sdk:
         """
         operations: dict[str, Operation] = {}
         areas: set[str] = set()
-        for path in sorted(self.folder.glob("*/raw_client.py")):
+        for path in sorted(self.folder.rglob("raw_client.py")):
             if re.search(rf'"/?({"|".join(map(re.escape, self.prefixes))})["/]', path.read_text("utf-8")):
                 for each in self._operations(self._module(path)):
-                    known = operations.get(each.key)
-                    operations[each.key] = each if known is None else _merged(known, each)
+                    known = operations.get(each.place)
+                    operations[each.place] = each if known is None else _merged(known, each)
             else:
-                areas.add(path.parent.name)
+                areas.add(path.parent.relative_to(self.folder).as_posix())
         if not operations:
             raise UnreadableError(f"{self.folder}: no package has an operation under {' or '.join(self.prefixes)}")
         objects: dict[str, list[Fields]] = {}
@@ -375,17 +366,16 @@ class Sdk:
             raise self.fail(module, calls[0], "a request without a path or a method")
         read = Operation(str(method.value), _path(calls[0].args[0]))
         arguments = _arguments(function)
-        for number, name in enumerate(_in_path(read.path), 1):
-            read.parameters[f"path {number}"] = self._argument(module, ast.Name(name), arguments)
+        for name in re.findall(r"\{(\w+)\}", read.path):
+            read.parameters[f"path {name}"] = self._argument(module, ast.Name(name), arguments)
         for kind, keyword in (("query", "params"), ("header", "headers")):
             for name, value in self._members(module, keywords.get(keyword)).items():
                 if name.lower() not in NOT_PARAMETERS:
                     read.parameters[f"{kind} {name}"] = self._argument(module, value, arguments)
         read.body = self._body(module, keywords.get("json"), arguments)
         read.answers = self._answers(module, function)
-        unknown = {"data", "files", "content"} & set(keywords)
-        if unknown:
-            raise self.fail(module, calls[0], f"a body that is not JSON ({', '.join(sorted(unknown))})")
+        if unknown := [name or "**" for name in keywords if name not in KNOWN]:  # a form, files, another host
+            raise self.fail(module, calls[0], f"a request with {', '.join(unknown)}")
         return read
 
     def _members(self, module: Module, node: ast.expr | None) -> dict[str, ast.expr]:
@@ -437,8 +427,7 @@ class Sdk:
                 ):
                     calls = [call for call in ast.walk(each) if isinstance(call, ast.Call)]
                     bodies = [call.args[0] for call in calls if _last(call.func) == "cast"]
-                    if bodies:
-                        answers[f"answer {status}"] = self.type_of(module, bodies[0])
+                    answers[f"answer {status}"] = self.type_of(module, bodies[0]) if bodies else ANY
         return answers
 
     def type_of(self, module: Module, node: ast.expr) -> Type:

@@ -199,7 +199,7 @@ def test_five_changes_are_found_at_once(sdk: Copy, capsys: pytest.CaptureFixture
             "self, workflow_id: str, revision_id: str, *,",
             "self, workflow_id: str, revision_id: int, *,",
             [
-                f"{method} path 2: the SDK says integer, the spec says string"
+                f"{method} path revision_id: the SDK says integer, the spec says string"
                 for method in (
                     "DELETE /v2/workflows/{workflow_id}/revisions/{revision_id}",
                     "PUT /v2/workflows/{workflow_id}/revisions/{revision_id}/promote",
@@ -255,6 +255,24 @@ def test_five_changes_are_found_at_once(sdk: Copy, capsys: pytest.CaptureFixture
                 for status, side in ((423, "SDK"), (422, "spec"))
             ],
         ),
+        (
+            "workflow_revisions/raw_client.py",
+            "            _response_json = _response.json()\n",
+            "            if _response.status_code == 402: pass\n            _response_json = _response.json()\n",
+            ["PUT /v2/workflows/{workflow_id}/revisions/{revision_id} answer 402: only in the SDK: any, required"],
+        ),
+        *(
+            (
+                "workflow_revisions/raw_client.py",
+                "{jsonable_encoder(workflow_id)}/revisions/{jsonable_encoder(revision_id)}",
+                f"{{jsonable_encoder({one})}}/revisions/{{jsonable_encoder({other})}}",
+                [
+                    f"PUT /v2/workflows/{{{one}}}/revisions/{{{other}}}: only in the SDK: an operation",
+                    "PUT /v2/workflows/{workflow_id}/revisions/{revision_id}: only in the spec: an operation",
+                ],
+            )
+            for one, other in (("revision_id", "workflow_id"), ("name", "revision_id"))
+        ),
     ],
 )
 def test_other_changes_of_the_sdk(name: str, old: str, new: str, lines: list[str], sdk: Copy) -> None:
@@ -267,6 +285,17 @@ def test_a_new_package_of_the_sdk_is_found(sdk: Copy) -> None:
     sdk.write("workflow_tests/raw_client.py", "class RawWorkflowTestsClient:\n    pass\n")
 
     assert sdk.faults() == ["area workflow_tests: only in the SDK: a package without an operation of the spec"]
+
+
+def test_a_package_in_another_one_is_read_as_well(sdk: Copy) -> None:
+    text = (sdk.folder / "workflow_revisions/raw_client.py").read_text("utf-8")
+    sdk.write("workflows/drafts/raw_client.py", text.replace("from ..", "from ...").replace("/revisions/", "/drafts/"))
+    sdk.write("agents/tests/raw_client.py", "class RawTestsClient:\n    pass\n")
+
+    assert sdk.faults() == [
+        "area agents/tests: only in the SDK: a package without an operation of the spec",
+        "PUT /v2/workflows/{workflow_id}/drafts/{revision_id}: only in the SDK: an operation",
+    ]
 
 
 def test_other_forms_of_the_same_types(sdk: Copy) -> None:
@@ -300,6 +329,19 @@ def test_other_forms_of_the_same_types(sdk: Copy) -> None:
             r"scoutos/workflow_logs/raw_client\.py:\d+: a name that is not a text",
         ),
         ("workflow_logs/raw_client.py", ".httpx_client.stream(", ".http.stream(", "list_logs sends 0 requests"),
+        *(
+            (
+                "workflow_revisions/raw_client.py",
+                "            request_options=request_options,\n",
+                f"            {more}\n            request_options=request_options,\n",
+                rf"scoutos/workflow_revisions/raw_client\.py:\d+: a request with {named}$",
+            )
+            for more, named in (
+                ('base_url="https://logs.example.com",', "base_url"),
+                ('data={"name": name},', "data"),
+                ("**more,", r"\*\*"),
+            )
+        ),
     ],
 )
 def test_what_cannot_be_read_is_named_and_not_left_out(

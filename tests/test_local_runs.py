@@ -1,5 +1,6 @@
 """The local Scout's logs of runs, asked with a bare HTTP client: while runs go on, and however they end."""
 
+import asyncio
 import json
 import socket
 import threading
@@ -14,7 +15,7 @@ import pytest
 from servers import settled
 from test_local_workflows import BASE, KEY, Client, Json, check, details, refused, says
 
-from scout.local import Fault, LocalScout
+from scout.local import Access, Fault, LocalScout
 from scout.local import run_logs as logs
 
 LOGS, DETAILS = "/v2/run_logs", "/v2/run_logs/details"
@@ -226,6 +227,40 @@ class TestOneRun:
         assert log["timestamp_end"] is not None
         assert client.local.runs == []
 
+    def test_a_report_of_a_request_says_that_its_run_was_cancelled(self, gate: Gate) -> None:
+        reports: list[Access] = []
+        config = {"blocks": [block("a", WAIT)]}
+        with LocalScout(blocks={WAIT: gate}, workflows={"w": config}, on_access=reports.append) as local:
+            client = Client(local)
+            with client.http, sent(client, local.workflow_ids["w"], {}, session_id="sess_a"):
+                assert gate.entered.wait(20)
+            assert settled(lambda: reports)
+            gate.open.set()
+        [report] = reports
+        assert "the client went away" in report.errors[0]
+
+    def test_a_client_that_goes_while_the_blocks_of_a_failed_run_stop(self, client: Client) -> None:
+        stopping = threading.Event()
+
+        async def slow_to_stop(*_: object) -> str:
+            try:
+                await asyncio.sleep(20)
+            finally:
+                stopping.set()
+                await asyncio.sleep(0.2)
+            return "late"
+
+        client.local.stub(WAIT, slow_to_stop)
+        blocks = [block("a", WAIT), block("b", "com.scoutos.text", block_inputs={"text": "{{ 1 // 0 }}"})]
+        workflow_id = client.create({"blocks": blocks})["workflow_id"]
+        with sent(client, workflow_id, {}, session_id="sess_a"):
+            assert stopping.wait(20)
+        log = ended(client, workflow_id, "sess_a")
+
+        assert (log["status"], log["blocks"]["a"]["status"]) == ("failed", "failed")
+        assert 'Block "b" failed' in log["message"]
+        assert [run.id for run in client.local.runs] == [log["workflow_run_id"]]
+
     def test_a_stream_that_breaks_off(self, client: Client) -> None:
         workflow_id = client.create(says("x"))["workflow_id"]
         client.local.fail_next(cut_after=2)
@@ -233,7 +268,7 @@ class TestOneRun:
         log = ended(client, workflow_id, "sess_a")
 
         assert (log["status"], list(log["blocks"])) == ("failed", ["a"])
-        assert "client went away" in log["message"]
+        assert "a fault broke the answer off" in log["message"]
 
     @pytest.mark.parametrize("fault", [{"cut_after": 0}, {"cut_after": 1}, {"stall_after": 0}])
     def test_a_run_that_ended_before_its_answer_was_lost(self, fault: Json, client: Client) -> None:
@@ -293,11 +328,14 @@ class TestOneRun:
         assert client.http.get(LOGS, params={"workflow_id": workflow_id}).status_code == 503
         assert detail(client, workflow_id, session_id="sess_a")["status"] == "completed"
 
-    @pytest.mark.parametrize("query", [{}, {"session_id": "a", "workflow_run_id": "b"}])
-    def test_it_is_asked_for_by_one_of_two(self, query: Json, client: Client) -> None:
+    def test_it_is_asked_for_by_one_of_two_or_by_both(self, client: Client) -> None:
         workflow_id = client.create(says("x"))["workflow_id"]
-        said = refused(client.http.get(DETAILS, params={"workflow_id": workflow_id, **query}), 400)
-        assert "session_id" in said
+        run, other = (client.run(workflow_id, session_id=each)["run"] for each in ("sess_a", "sess_b"))
+        assert "session_id" in refused(client.http.get(DETAILS, params={"workflow_id": workflow_id}), 400)
+        both = {"session_id": "sess_a", "workflow_run_id": run["workflow_run_id"]}
+        assert detail(client, workflow_id, **both)["workflow_run_id"] == run["workflow_run_id"]
+        query = {"workflow_id": workflow_id, **both, "workflow_run_id": other["workflow_run_id"]}
+        assert "no such run" in refused(client.http.get(DETAILS, params=query), 404)
 
     def test_whose_run_it_is_matters(self, client: Client) -> None:
         one, other = (client.create(says("x"))["workflow_id"] for _ in range(2))

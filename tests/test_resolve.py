@@ -651,7 +651,7 @@ def test_a_local_run_that_goes_on_and_then_fails(call: Caller, both: Both, local
     error = both.error("execute", local.url, "key:mine", timeout=0.2, resolve=10)
     # The local Scout cancels a run whose client has gone.
     assert type(error) is RunFailedError
-    assert "The client went away" in error.message
+    assert "the client went away" in error.message
     assert found(call, local.url, error).run == error.run
     assert executes(local) == 1
 

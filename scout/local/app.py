@@ -19,8 +19,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from .engine import Engine, RunRequest
-from .history import LocalRun
-from .middleware import FAULT, RUN_ERRORS, AccessReports, RequestMiddleware
+from .middleware import FAULT, RUNS, AccessReports, RequestMiddleware
 from .names import OwnNamesOnly
 from .plan import Detail, InvalidRequestError
 from .responses import EventStream, Json, RunResponse
@@ -324,8 +323,8 @@ class _Endpoints:
         """`GET /v2/run_logs/details`: one run of a stored workflow; the newest one of a session."""
         workflow_id, query = asked.query["workflow_id"], asked.query
         session_id, run_id = query.get("session_id"), query.get("workflow_run_id")
-        if (session_id is None) == (run_id is None):
-            raise HTTPException(400, "Give either session_id or workflow_run_id, to say which run it is.")
+        if session_id is None and run_id is None:
+            raise HTTPException(400, "Give session_id or workflow_run_id, to say which run it is.")
         self._store.check(workflow_id)
         filters = LogFilters(workflow_id, session_id=session_id, run_id=run_id)
         run = next(self._history.logs.newest_first(filters), None)
@@ -352,16 +351,11 @@ class _Endpoints:
             revision_id=revision_id,
         )
         streaming = asked.body.get("streaming", False)
-        # Both lists are bound now, so that a reset during the run drops this run as well.
-        runs, logs = self._history.runs, self._history.logs
-        run = self._engine.run(call, partials=streaming, on_start=logs.add)
-
-        def note() -> None:
-            asked.request.scope.get(RUN_ERRORS, []).extend(run.errors)
-            runs.add(LocalRun(call.workflow_key, call.environment, run.log.sent, run.log.content))
-
+        # The list is bound now, so that a reset before the start of the run drops this run as well.
+        run = self._engine.run(call, partials=streaming, on_start=self._history.logs.add)
+        asked.request.scope.get(RUNS, []).append(run)
         fault = asked.request.scope.get(FAULT)
-        return EventStream(run, fault, note) if streaming else RunResponse(run, fault, note)
+        return EventStream(run, fault) if streaming else RunResponse(run, fault)
 
 
 def _filters(query: Mapping[str, str]) -> Filters:

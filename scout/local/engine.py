@@ -37,7 +37,10 @@ BLOCK_COMPLETED = "block_run_completed"
 BLOCK_FAILED = "block_run_failed"
 BLOCK_UPDATED = "block_state_updated"
 
-CLIENT_GONE = "The client went away before the run had ended (the connection was closed), and the run was cancelled."
+CANCELLED = (
+    "The run was cancelled before it had ended: the client went away, the server was closed, or a fault broke the"
+    " answer off."
+)
 """The message of a run that was cancelled."""
 
 ORGANIZATION_ID = "org_local"
@@ -189,12 +192,15 @@ class Execution:
                 self._note(step)
                 yield self._event(step.name, step.data, step.price)
         except BaseException as error:
-            is_gone = isinstance(error, asyncio.CancelledError | GeneratorExit)
-            self._errors.append(CLIENT_GONE if is_gone else f"The local Scout itself failed: {type(error).__name__}")
+            self.log.was_cancelled = isinstance(error, asyncio.CancelledError | GeneratorExit)
+            failure = f"The local Scout itself failed: {type(error).__name__}"
+            self._errors.append(CANCELLED if self.log.was_cancelled else failure)
             raise
         finally:
-            await self._stop_blocks()
-            self.log.end(json_bytes(self.answer()), self._errors)
+            try:
+                await self._stop_blocks()
+            finally:  # the client may go away during that as well
+                self.log.end(json_bytes(self.answer()), self._errors)
         yield self._last_event()
 
     def _new_log(self) -> LoggedRun:

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, cast
 
 from scout._json import is_dict, parse_json
 
@@ -72,11 +72,6 @@ class LocalRun:
         return cast("Mapping[str, Any]", parse_json(self.sent))
 
     @property
-    def size(self) -> int:
-        """The approximate size in memory, in bytes."""
-        return len(self.sent) + len(self.content)
-
-    @property
     def answer(self) -> Mapping[str, Any]:
         """The body of the response to the run without streaming: `run`, `workflow_id`, `output_block_id`."""
         return cast("Mapping[str, Any]", parse_json(self.content))
@@ -109,9 +104,6 @@ class LocalRun:
         return self.outputs.get(self.answer.get("output_block_id", ""))
 
 
-EntryT = TypeVar("EntryT", LocalRequest, LocalRun)
-
-
 class History:
     """The newest requests and runs, limited in number and size, so that a server can run for long."""
 
@@ -120,26 +112,29 @@ class History:
 
     def reset(self) -> None:
         """Drop all entries, also those of requests in progress, which are added to the old lists."""
-        self.requests: _Newest[LocalRequest] = _Newest()
-        self.runs: _Newest[LocalRun] = _Newest()
+        self.requests: _Requests = _Requests()
         self.logs: RunLogs = RunLogs()
 
+    def runs(self) -> list[LocalRun]:
+        """Return the runs that have ended, oldest first, without those that were cancelled."""
+        return [LocalRun(run.workflow_key, run.environment, run.sent, run.content) for run in self.logs.ended()]
 
-class _Newest(Generic[EntryT]):
-    """A list with a maximum number of entries and bytes. Threads may share it."""
+
+class _Requests:
+    """The newest requests. Threads may share it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._entries: deque[EntryT] = deque()
+        self._entries: deque[LocalRequest] = deque()
         self._bytes = 0
 
-    def add(self, entry: EntryT) -> None:
+    def add(self, entry: LocalRequest) -> None:
         with self._lock:
             self._entries.append(entry)
             self._bytes += entry.size
             while len(self._entries) > MOST_ENTRIES or (self._bytes > MOST_BYTES and len(self._entries) > 1):
                 self._bytes -= self._entries.popleft().size
 
-    def all(self) -> list[EntryT]:
+    def all(self) -> list[LocalRequest]:
         with self._lock:
             return list(self._entries)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from .engine import Execution
     from .faults import Fault, Faults
     from .history import History
 
@@ -26,8 +27,8 @@ _log = logging.getLogger("scout.local")
 FAULT = "scout.local.fault"
 """The key of the fault in the scope of a request."""
 
-RUN_ERRORS = "scout.local.run_errors"
-"""The key, in the scope of a request, of a list that takes the errors of its run. Only `AccessReports` wants them."""
+RUNS = "scout.local.runs"
+"""The key, in the scope of a request, of a list that takes the run, if there is one. Only `AccessReports` wants it."""
 
 _MOST_BODY = 20 * 1024 * 1024
 # Bytes that are read and dropped, so that a client that is still sending gets the 413 and not a broken connection.
@@ -144,14 +145,14 @@ class AccessReports:
         """Answer one request."""
         began = monotonic()
         status: int | None = None
-        errors: list[str] = []
+        runs: list[Execution] = []
         is_reported = False
 
         def report_once() -> None:
             nonlocal is_reported
             is_reported = True
             path = scope["raw_path"].decode("latin-1")
-            said = tuple(redact(errors, self._secrets))
+            said = tuple(redact([error for run in runs for error in run.errors], self._secrets))
             try:
                 self._report(Access(scope["method"], path, status, monotonic() - began, said))
             except Exception:  # noqa: BLE001 - logged, because the client must get its response
@@ -167,7 +168,7 @@ class AccessReports:
             await send(message)
 
         try:
-            await self._app({**scope, RUN_ERRORS: errors}, receive, noting_send)
+            await self._app({**scope, RUNS: runs}, receive, noting_send)
         finally:
             if not is_reported:
                 report_once()

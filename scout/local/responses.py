@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse, Response
 
-from .engine import RUN_COMPLETED, RUN_FAILED
 from .faults import BrokenOffError, spoil_body, spoil_events
 from .text import json_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import Coroutine
 
     from starlette.types import Receive, Scope, Send
 
@@ -38,16 +37,14 @@ class RunResponse(Response):
     Args:
         run: The run, which has not begun.
         fault: The fault to apply; `None` for none.
-        on_end: A function to call when the run has ended, before the client is told.
     """
 
     media_type = "application/json"
 
-    def __init__(self, run: Execution, fault: Fault | None, on_end: Callable[[], None]) -> None:
+    def __init__(self, run: Execution, fault: Fault | None) -> None:
         super().__init__()
         self._run = run
         self._fault = fault
-        self._on_end = on_end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the workflow, and send the response."""
@@ -56,7 +53,6 @@ class RunResponse(Response):
     async def _work(self, send: Send) -> None:
         await self._run.finish()
         content = self._run.log.content
-        self._on_end()
         if self._fault is not None:
             content = spoil_body(content, self._fault)
             sent = self._fault.breaks_off_after
@@ -77,8 +73,8 @@ class EventStream(RunResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, run: Execution, fault: Fault | None, on_end: Callable[[], None]) -> None:
-        super().__init__(run, fault, on_end)
+    def __init__(self, run: Execution, fault: Fault | None) -> None:
+        super().__init__(run, fault)
         self.headers["cache-control"] = "no-cache"
         # Starlette has set it for an empty body; the length of a stream is not known.
         del self.headers["content-length"]
@@ -86,16 +82,9 @@ class EventStream(RunResponse):
     async def _work(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         async with contextlib.aclosing(self._run.events()) as events:
-            async for frame in spoil_events(self._noted(events), self._fault, _frame):
+            async for frame in spoil_events(events, self._fault, _frame):
                 await send({"type": "http.response.body", "body": frame, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _noted(self, events: AsyncIterator[EventData]) -> AsyncIterator[EventData]:
-        """Yield the events. Call `on_end` before the last one, so that the run is recorded when the client gets it."""
-        async for event in events:
-            if event["name"] in {RUN_COMPLETED, RUN_FAILED}:
-                self._on_end()
-            yield event
 
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -80,8 +81,7 @@ class LoggedBlock:
 class LoggedRun:
     """One run, from its start on.
 
-    While it runs, the state is that of the run itself. After its end, the state is in the body of the response, which
-    the history of ended runs has as well.
+    While it runs, the state is that of the run itself. After its end, the state is in the body of the response.
 
     Attributes:
         run_id: The id of the run.
@@ -98,6 +98,7 @@ class LoggedRun:
         elapsed: The seconds that it took; `None` while it runs.
         status: One of `STATUSES`.
         message: The reasons when it failed; else empty.
+        was_cancelled: True when it failed because it was cancelled.
         blocks: The blocks that have started, by id, in the order in which they started.
         content: The body of the response to the run without streaming, as JSON; empty while it runs.
         size: The approximate size in memory, in bytes.
@@ -119,6 +120,7 @@ class LoggedRun:
     elapsed: float | None = None
     status: str = RUNNING
     message: str = ""
+    was_cancelled: bool = False
     blocks: dict[str, LoggedBlock] = field(default_factory=dict[str, LoggedBlock], repr=False)
     content: bytes = field(default=b"", repr=False)
     size: int = 0
@@ -167,9 +169,13 @@ class LoggedRun:
         self.content, self.live_state = content, None
         self.ended_at = datetime.now(UTC)
         self.elapsed = monotonic() - self._began
-        self.status = FAILED if errors else COMPLETED
         self.message = "\n".join(errors)
+        self.status = FAILED if errors else COMPLETED  # the last one, because another thread may look
         self._grow(len(content))
+
+    def when_ended(self) -> float:
+        """Return the time when it ended, in seconds on a clock that nobody sets."""
+        return self._began + self.seconds
 
     def keep_in(self, logs: RunLogs) -> None:
         """Tell the log from now on how much the run grows."""
@@ -217,32 +223,44 @@ class LogFilters:
 
 
 class RunLogs:
-    """The newest runs of a server, from their start on, limited in number and size. Used by the event loop alone."""
+    """The newest runs of a server, from their start on, limited in number and size. Threads may share it."""
 
     def __init__(self) -> None:
+        self._lock = threading.RLock()
         self._runs: OrderedDict[str, LoggedRun] = OrderedDict()
         self._numbers = itertools.count(1)
         self._bytes = 0
 
     def add(self, run: LoggedRun) -> None:
         """Add a run that starts."""
-        run.number = next(self._numbers)
-        run.keep_in(self)
-        self._runs[run.run_id] = run
-        self.grow(run, run.size)
+        with self._lock:
+            run.number = next(self._numbers)
+            run.keep_in(self)
+            self._runs[run.run_id] = run
+            self.grow(run, run.size)
 
     def grow(self, run: LoggedRun, by: int) -> None:
         """Count the bytes by which a run has grown, and drop the oldest runs when there are too many."""
-        if run.run_id not in self._runs:
-            return
-        self._bytes += by
-        while len(self._runs) > MOST_ENTRIES or (self._bytes > MOST_BYTES and len(self._runs) > 1):
-            _, oldest = self._runs.popitem(last=False)
-            self._bytes -= oldest.size
+        with self._lock:
+            if run.run_id not in self._runs:
+                return
+            self._bytes += by
+            while len(self._runs) > MOST_ENTRIES or (self._bytes > MOST_BYTES and len(self._runs) > 1):
+                _, oldest = self._runs.popitem(last=False)
+                self._bytes -= oldest.size
 
     def newest_first(self, filters: LogFilters) -> Iterator[LoggedRun]:
         """Yield the runs that fit, newest first. Runs that are added or dropped meanwhile do not matter."""
-        return filter(filters.fits, list(reversed(self._runs.values())))
+        return filter(filters.fits, reversed(self._all()))
+
+    def ended(self) -> list[LoggedRun]:
+        """Return the runs that have ended and were not cancelled, in the order in which they ended."""
+        ended = [run for run in self._all() if run.status != RUNNING and not run.was_cancelled]
+        return sorted(ended, key=LoggedRun.when_ended)
+
+    def _all(self) -> list[LoggedRun]:
+        with self._lock:
+            return list(self._runs.values())
 
 
 def as_json(run: LoggedRun, config: Mapping[str, Any] | None, *, summary: bool = False) -> bytes:

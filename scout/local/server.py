@@ -129,7 +129,7 @@ class LocalScout:
     @property
     def runs(self) -> list[LocalRun]:
         """The runs that have ended, oldest first, with the limits of `requests`."""
-        return self._history.runs.all()
+        return self._history.runs()
 
     @property
     def workflow_ids(self) -> dict[str, str]:

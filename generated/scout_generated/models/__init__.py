@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from .run_log_block import RunLogBlock
     from .run_log_blocks import RunLogBlocks
     from .run_log_page_end import RunLogPageEnd
+    from .run_log_status import RunLogStatus
     from .select_option_item import SelectOptionItem
     from .stop_reason import StopReason
     from .update_type import UpdateType
@@ -124,6 +125,7 @@ _MODULES = {
     "RunLogBlock": ".run_log_block",
     "RunLogBlocks": ".run_log_blocks",
     "RunLogPageEnd": ".run_log_page_end",
+    "RunLogStatus": ".run_log_status",
     "SelectOptionItem": ".select_option_item",
     "StopReason": ".stop_reason",
     "UpdateType": ".update_type",
@@ -197,6 +199,7 @@ __all__ = (
     "RunLogBlock",
     "RunLogBlocks",
     "RunLogPageEnd",
+    "RunLogStatus",
     "SelectOptionItem",
     "StopReason",
     "UpdateType",

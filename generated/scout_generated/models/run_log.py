@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..models.run_log_status import RunLogStatus
 from ..types import UNSET, Unset, in_order, know_names
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ class RunLog:
 
     workflow_run_id: str
     """ The id of the run. """
-    status: str
-    """ How far it has come, such as `completed`, `failed` or `running`. """
+    status: RunLogStatus | str
+    """ How far it has come. """
     workflow_display_name: None | str | Unset = UNSET
     """ The name of the workflow that people see. """
     workflow_id: None | str | Unset = UNSET
@@ -56,7 +57,11 @@ class RunLog:
     def to_dict(self) -> dict[str, Any]:
         workflow_run_id = self.workflow_run_id
 
-        status = self.status
+        status: str
+        if isinstance(self.status, str):
+            status = self.status
+        else:
+            status = self.status
 
         workflow_display_name: None | str | Unset
         if isinstance(self.workflow_display_name, Unset):
@@ -181,7 +186,7 @@ class RunLog:
         _pop = d.pop
         workflow_run_id = _pop("workflow_run_id")
 
-        status = _pop("status")
+        status: RunLogStatus | str = _pop("status")
 
         workflow_display_name: None | str | Unset = _pop("workflow_display_name", UNSET)
 
