@@ -169,7 +169,8 @@ def good(request: Received) -> Any:
     if request.path == "/v2/run_logs":
         return log_page({"final": True})
     if request.path == "/v2/run_logs/details":
-        return json_answer({"workflow_run_id": "run", "status": "completed"})
+        session = request.query.get("session_id")
+        return json_answer({"workflow_run_id": "run", "session_id": session, "status": "completed"})
     return json_answer({**run_answer(), "data": workflow, "detail": "gone"})
 
 
