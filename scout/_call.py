@@ -22,7 +22,7 @@ import ssl
 import sys
 import time
 from _thread import start_new_thread
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import httpx
@@ -44,6 +44,8 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ._config import Config, Secret
     from ._observers import Observers
     from ._requests import Request
@@ -211,9 +213,7 @@ class Call:
         self._limits = Limits(config.connect_timeout, config.timeout, ends_at)
         self.observers: Observers | None = None
         if config.is_observed or _log.isEnabledFor(logging.INFO):
-            from ._observers import observe  # most programs observe nothing, which costs them nothing
-
-            self.observers = observe(request, config, self._redact, streaming=streaming)
+            self.observers = _observe()(request, config, self._redact, streaming=streaming)
 
     # --- One attempt ---
 
@@ -539,6 +539,13 @@ def _url(address: str, query: str) -> httpx.URL:
     # A session of ours occurs once: in the cache it would take the place of an address that is used again. (To put a
     # query into a parsed URL, with `copy_with`, takes httpx longer than to parse the whole.)
     return (_parsed if OWN_SESSION in query else _parsed_before)(address, query)
+
+
+@cache
+def _observe() -> Callable[..., Observers | None]:
+    from ._observers import observe  # most programs observe nothing, which costs them nothing
+
+    return observe
 
 
 _LONGEST_ERROR = 1024 * 1024  # bytes

@@ -7,7 +7,7 @@ and begin with `scout.` elsewhere. docs/observability.md has a table of them.
 from __future__ import annotations
 
 import time
-from functools import lru_cache
+from functools import cache, lru_cache
 from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ._observers import CallInfo, CallObserver
+    from .events import BlockRunCompleted, BlockRunFailed, BlockRunStarted
 
 __all__ = ["Tracing"]
 
@@ -85,8 +86,7 @@ class _CallSpan:
             name = f"invoke_workflow {call.redact(request.workflow_key)}" if request.workflow_key else "invoke_workflow"
         # Named, because otherwise the SDK looks for it several times.
         parent = context.get_current()
-        # The key, too, may be what somebody gives as an id.
-        facts = call.redact(_known(self._attributes()))
+        facts = self._safe(self._attributes())
         self._span = tracer.start_span(name, parent, trace.SpanKind.CLIENT, facts)
         self._context = trace.set_span_in_context(self._span, parent)  # of the headers and of the blocks
         self._is_recording = self._span.is_recording()
@@ -140,9 +140,7 @@ class _CallSpan:
 
     def event(self, event: Any) -> None:
         """Note the times of the events of blocks."""
-        from .events import BlockRunCompleted, BlockRunFailed, BlockRunStarted  # imported already, by the stream
-
-        if not self._is_recording or not isinstance(event, BlockRunStarted | BlockRunCompleted | BlockRunFailed):
+        if not self._is_recording or not isinstance(event, _block_events()):
             return
         block_id = text_or_none(event.data.block_id)
         if block_id is not None:
@@ -233,8 +231,14 @@ class _CallSpan:
         span.end(max(began, ended))
 
     def _set(self, span: trace.Span, attributes: Mapping[str, Any]) -> None:
-        # A server may repeat the key in whatever it sends.
-        span.set_attributes(self._call.redact(_known(attributes)))
+        span.set_attributes(self._safe(attributes))
+
+    def _safe(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the attributes that are known, without the key: a server may repeat it, a caller send it as an id."""
+        known = {name: value for name, value in attributes.items() if value is not None}
+        # For every call, and one text is looked through faster than many.
+        texts = " ".join([value for value in known.values() if isinstance(value, str)])
+        return known if self._call.redact(texts) is texts else self._call.redact(known)
 
     def _fail(self, span: trace.Span, kind: str, message: str) -> None:
         span.set_attribute("error.type", kind)
@@ -245,14 +249,17 @@ class _CallSpan:
         return shorten(self._call.redact(text), _LONGEST)
 
 
+@cache
+def _block_events() -> tuple[type[BlockRunStarted], type[BlockRunCompleted], type[BlockRunFailed]]:
+    from .events import BlockRunCompleted, BlockRunFailed, BlockRunStarted  # imported already, by the stream
+
+    return BlockRunStarted, BlockRunCompleted, BlockRunFailed
+
+
 @lru_cache
 def _server(base_url: str) -> tuple[str | None, int]:
     url = urlsplit(base_url)
     return url.hostname, url.port or (443 if url.scheme == "https" else 80)
-
-
-def _known(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in attributes.items() if value is not None}
 
 
 def _type_of(error: BaseException) -> str:
