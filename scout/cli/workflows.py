@@ -331,9 +331,9 @@ def _environments_of(workflows: Workflows, args: argparse.Namespace) -> int:
         answer_array(each.raw for each in workflows.environments(workflow_id, **options))
         return _exits.DONE
     live = _environments.read(workflows, workflows.get(workflow_id, **options), options)
-    table = Table("ENVIRONMENT", "RUNS", "UPDATED", "BY")
+    table = Table("ENVIRONMENT", "UPDATED", "BY", "RUNS")
     table.add(
-        (plain(name), plain(live.text(name)), _updated(each), plain(_environments.author(each.raw)))
+        (plain(name), _updated(each), plain(_environments.author(each.raw)), plain(live.text(name)))
         for name, each in live.by_name.items()
     )
     return _exits.DONE
