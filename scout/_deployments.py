@@ -136,10 +136,11 @@ class Deployments(Calls[HttpT]):
         if deployment.changed:
             job.stored = deployment
         workflow_id, revision_id = deployment.workflow_id, deployment.revision_id
-        reading = self._call(partial(environments_request, workflow_id), read_environments, job.options, job.begun)
         target = job.target
         if deployment.changed or target is None:
-            target = _environment_named(job.environment, (yield reading))
+            reading = partial(environments_request, workflow_id)
+            every = yield self._call(reading, read_environments, job.options, job.begun)
+            target = _environment_named(job.environment, every)
         changed = deployment.changed or job.running != revision_id
         if changed:
             runs = [_deployment_of(revision_id, latest=False)]

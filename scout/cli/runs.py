@@ -191,9 +191,8 @@ def _show(runs: Runs, args: argparse.Namespace) -> int:
     try:
         record = runs.get(reference(args.id), run_id=args.run_id, **_connection.given(args, "session_id"))
     except NotFoundError as error:
-        if (
-            args.run_id is not None and error.body is not None
-        ):  # the answer of the server, so the workflow has been found
+        workflow_exists = error.body is not None  # otherwise no workflow has the key, and the logs were not asked
+        if args.run_id is not None and workflow_exists:
             error.add_note(f"if {args.run_id} is a session and not a run, give it as --session-id {args.run_id}")
         raise
     keeper.keep(record.run)
