@@ -1109,14 +1109,15 @@ def test_concurrency_falls_after_a_refusal_and_rises_again(call: Caller) -> None
         if not refused and asked.under_way == 16:
             refused.append(asked.time)
             return refusal(0.1)
-        return Reply(delay=0.01)
+        return Reply(delay=0.04)
 
     with BatchServer(reply) as server:
         run_batch(call, server.url, rows(400), concurrency=16).checked()
 
     after = [asked.under_way for asked in server.asked if asked.time > refused[0] + 0.1]
-    assert max(after[:16]) <= 13
-    assert max(after) > 14
+    # It falls to 12. Since then, the 15 others that were under way and the first ones after the pause count as well.
+    assert max(after[:16]) <= 14
+    assert max(after) == 16
 
 
 def test_a_bucket_of_tokens_is_used_up_but_not_hammered(call: Caller) -> None:
@@ -1174,7 +1175,7 @@ def test_refusals_without_end_end_the_batch_and_a_later_one_goes_on(call: Caller
 
 def test_a_long_pause_can_be_stopped(call: Caller) -> None:
     def stop(batch: Any) -> None:
-        server.wait_for(lambda: len(server.asked) >= 5)
+        server.wait_for(lambda: server.asked and not server.under_way)  # the pause may begin before all are sent
         batch.stop()
 
     with BatchServer(lambda asked: refusal(50.0)) as server:
