@@ -38,6 +38,22 @@ def run_here(
     return call_here(lambda: main(argv), env=env, stdin=stdin, cwd=cwd, encoding=encoding)
 
 
+def run_on_a_terminal(*args: object, env: Mapping[str, str], answer: Callable[[], str]) -> Done:
+    """Call the command where stdin and stderr are terminals; `answer` is called when the question has been asked."""
+    from scout.cli import main
+
+    class Terminal:
+        encoding = "utf-8"
+        isatty = staticmethod(lambda: True)
+        readline = staticmethod(answer)
+
+    def program() -> int:
+        with patch.object(sys, "stdin", Terminal()), patch.object(sys.stderr, "isatty", lambda: True):
+            return main(list(map(str, args)))
+
+    return call_here(program, env=env)
+
+
 def call_here(
     program: Callable[[], int],
     *,

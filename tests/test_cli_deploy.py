@@ -6,15 +6,15 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import PATIENCE, Done, run_here
+from commands import PATIENCE, Done, run_here, run_on_a_terminal
 from servers import Behaviour, Peer, Received, Server, json_answer, refused_url, route
 
 from scout import Scout
-from scout.cli import main
 from scout.local import Fault, LocalScout
 
 KEY = "secret_planted_key"
@@ -357,37 +357,12 @@ def test_texts_cannot_act_on_the_terminal(client: Scout, server: LocalScout, tmp
 # --- The question -----------------------------------------------------------------------------------------------------
 
 
-def on_a_terminal(
-    *args: object,
-    url: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    answer: Callable[[], str],
-) -> Done:
-    """Call the command where stdin and stderr are terminals; `answer` is called when the question has been asked."""
-
-    class Terminal:
-        encoding = "utf-8"
-        isatty = staticmethod(lambda: True)
-        readline = staticmethod(answer)
-
-    monkeypatch.setattr(sys, "stdin", Terminal())
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    for name, value in environment(url).items():
-        monkeypatch.setenv(name, value)
-    code = main(["deploy", *map(str, args)])
-    out, err = capsys.readouterr()
-    return Done([], code, out, err)
-
-
 Asked = Callable[..., Done]
 
 
 @pytest.fixture
-def asked(server: LocalScout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Asked:
-    return lambda *args, answer: on_a_terminal(
-        *args, url=server.url, monkeypatch=monkeypatch, capsys=capsys, answer=answer
-    )
+def asked(server: LocalScout) -> Asked:
+    return partial(run_on_a_terminal, "deploy", env=environment(server.url))
 
 
 @pytest.mark.parametrize(("reply", "count"), [("y\n", 3), ("YES\n", 3), ("\n", 0), ("n\n", 0), ("yep\n", 0), ("", 0)])

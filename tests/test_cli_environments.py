@@ -5,17 +5,17 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import Done, run_here
+from commands import Done, run_here, run_on_a_terminal
 from servers import Behaviour, Received, Server, close_unanswered, json_answer, route
 from test_cli_exits import ctrl_c
 from test_workflows_revisions import Backend
 
 from scout import Scout
-from scout.cli import main
 from scout.local import Fault, LocalScout
 
 KEY = "secret_planted_key"
@@ -86,22 +86,8 @@ Asked = Callable[..., Done]
 
 
 @pytest.fixture
-def asked(server: LocalScout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Asked:
-    """Call the command where stdin and stderr are terminals; `answer` is called when the question has been asked."""
-
-    def ask(*args: object, answer: Callable[[], str]) -> Done:
-        class Terminal:
-            encoding = "utf-8"
-            isatty = staticmethod(lambda: True)
-            readline = staticmethod(answer)
-
-        monkeypatch.setattr(sys, "stdin", Terminal())
-        monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-        for name, value in environment(server.url).items():
-            monkeypatch.setenv(name, value)
-        return Done([], main(list(map(str, args))), *capsys.readouterr())
-
-    return ask
+def asked(server: LocalScout) -> Asked:
+    return partial(run_on_a_terminal, env=environment(server.url))
 
 
 # --- Deploying to an environment --------------------------------------------------------------------------------------

@@ -6,15 +6,15 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import PATIENCE, Done, run_here
+from commands import PATIENCE, Done, run_here, run_on_a_terminal
 from servers import Behaviour, Peer, Received, Server, json_answer, route
 
 from scout import Scout
-from scout.cli import main
 from scout.local import Fault, LocalScout
 
 KEY = "secret_planted_key"
@@ -226,22 +226,8 @@ Asked = Callable[..., Done]
 
 
 @pytest.fixture
-def asked(server: LocalScout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Asked:
-    """Call the command where stdin and stderr are terminals; `answer` is called when the question has been asked."""
-
-    def ask(*args: str, answer: Callable[[], str]) -> Done:
-        class Terminal:
-            encoding = "utf-8"
-            isatty = staticmethod(lambda: True)
-            readline = staticmethod(answer)
-
-        monkeypatch.setattr(sys, "stdin", Terminal())
-        monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-        for name, value in environment(server.url).items():
-            monkeypatch.setenv(name, value)
-        return Done([], main(["promote", *args]), *capsys.readouterr())
-
-    return ask
+def asked(server: LocalScout) -> Asked:
+    return partial(run_on_a_terminal, "promote", env=environment(server.url))
 
 
 @pytest.mark.parametrize("is_agreed", [True, False])
