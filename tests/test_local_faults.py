@@ -542,7 +542,7 @@ class TestWords:
             ("colour=red", "no part of a fault; there are status"),
             ("status=many", "must be a whole number"),
             ("status=1.5", "must be a whole number"),
-            ("status=200", "from 400 to 599"),
+            ("status=200", "^the fault 'status=200': status must be from 400 to 599"),
             ("status=600", "from 400 to 599"),
             ("times=2", "something that goes wrong"),
             ("delay=-1", "0 or more"),

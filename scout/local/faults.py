@@ -228,7 +228,10 @@ def parse_fault(text: str) -> Fault:
         if name in given:
             raise ConfigurationError(f"{name} is given twice in the fault {text!r}")
         given[name] = value
-    return read_fault(given)
+    try:
+        return read_fault(given)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"the fault {text!r}: {error}") from None
 
 
 def read_fault(given: Mapping[str, str]) -> Fault:
