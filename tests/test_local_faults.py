@@ -555,7 +555,10 @@ class TestWords:
             ("status=500,match=", "not empty"),
             ("status=500,cut_after=1", "nothing else to spoil"),
             ("delay=soon", "delay must be a number, not 'soon'"),
-            *((f"rate={text}", f"rate must be a rate, not '{text}'") for text in ("many", "", "/s", "40/", "40/day")),
+            *(
+                (f"rate={text}", f"rate must be a rate such as 40/s or 100/min, not '{text}'")
+                for text in ("many", "", "/s", "40/", "40/day")
+            ),
             *((f"rate={text}", "above 0") for text in ("0", "-1/s", "nan", "inf", "1e-20/h", "1e300")),
             *((f"rate=40/s,{more}", "a fault of their own") for more in ("delay=1", "cut_after=1", "stall_after=0")),
             ("rate=40/s,request=3", "rate or request"),
