@@ -276,17 +276,19 @@ def all_kinds_of_pages(local: LocalScout) -> Iterator[str]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_kind_of_page_is_for_everybody(chromium: "Chromium", scheme: Any, expect: Any) -> None:
-    with LocalScout(workflows={"hello": HELLO, "broken": BROKEN}) as local:
-        with chromium.window(local.url, scheme=scheme) as window:
-            for path in all_kinds_of_pages(local):
-                response = window.open(path)
-                assert response is not None
-                assert response.status == 200, path
-                for width in (1280, 768, 360):
-                    window.page.set_viewport_size({"width": width, "height": 900})
-                    assert not window.is_scrolled_sideways(), (path, width)
-                    assert window.accessibility_faults() == [], (path, width)
-                assert window.page.evaluate("document.getAnimations().length") == 0
+    with (
+        LocalScout(workflows={"hello": HELLO, "broken": BROKEN}) as local,
+        chromium.window(local.url, scheme=scheme) as window,
+    ):
+        for path in all_kinds_of_pages(local):
+            response = window.open(path)
+            assert response is not None
+            assert response.status == 200, path
+            for width in (1280, 768, 360):
+                window.page.set_viewport_size({"width": width, "height": 900})
+                assert not window.is_scrolled_sideways(), (path, width)
+                assert window.accessibility_faults() == [], (path, width)
+            assert window.page.evaluate("document.getAnimations().length") == 0
 
 
 def test_a_page_of_another_origin_reads_nothing(chromium: "Chromium") -> None:
