@@ -49,7 +49,7 @@ def runs(data: PageData, query: Mapping[str, str]) -> dict[str, Any]:
         older = "/?" + urlencode({**{name: text for name, text in wanted.items() if text}, "before": found[-1].number})
     return {
         "runs": [_row(run) for run in found],
-        "workflows": sorted({run.display_name for run in kept} - {""}),
+        "workflows": sorted({run.display_name for run in kept}),
         "statuses": STATUSES,
         "wanted": wanted,
         "older": older,
@@ -107,7 +107,7 @@ def run(data: PageData, run: LoggedRun) -> dict[str, Any]:
     return {
         "run": _row(run),
         "is_running": run.status == RUNNING,
-        "inputs": shown(_pretty(parse_json(run.sent))),
+        "inputs": _pretty(parse_json(run.sent)),
         "graph": None if config is None else _graph(config, run),
         "timeline": Markup(_timeline(run, definitions).to_svg()),  # all text in it is escaped
         "blocks": blocks,
