@@ -10,7 +10,7 @@ import pytest
 from servers import PATIENCE, Server, html
 from test_local import ask, block, form, text
 
-from scout import RunFailedError, Scout
+from scout import Scout
 from scout.local import BlockContext, LocalScout
 
 if TYPE_CHECKING:
@@ -141,61 +141,79 @@ def test_a_run_appears_while_it_streams_and_goes_on_under_the_eyes_of_two(chromi
     ):
         window.open()
         other.open()
-        expect(window.page.get_by_text("Nothing has run yet")).to_be_visible()
-        window.page.evaluate("window.stays = true")  # until the page is loaded again
+        page = window.page
+        expect(page.get_by_text("Nothing has run yet")).to_be_visible()
+        page.evaluate("window.stays = true")  # until the page is loaded again
         with scout.workflows.stream(local.workflow_ids["research"], {"topic": "tides"}) as stream:
             for each in (window, other):
                 expect(rows(each)).to_have_count(1)
                 expect(rows(each)).to_contain_text("running")
-            assert window.page.evaluate("window.stays")
+            assert page.evaluate("window.stays")
 
-            window.page.get_by_role("link", name="research").click()
-            expect(window.page.get_by_role("heading", level=1)).to_have_text("research")
-            window.page.evaluate("window.stays = true")
-            search, answer = (window.page.locator("article", has_text=f"{name} ·") for name in ("search", "answer"))
-            events = window.page.locator("#events li")
-            expect(search).to_contain_text("running")
-            expect(answer).to_contain_text("waiting")
+            page.get_by_role("link", name="research").click()
+            expect(page.get_by_role("heading", level=1)).to_have_text("research")
+            page.evaluate("window.stays = true")
+            expect(box(window, "inputs", "completed")).to_be_visible()
+            expect(box(window, "search", "running")).to_be_visible()
+            expect(box(window, "answer", "not started")).to_be_visible()
+            expect(article(window, "search", "running")).to_contain_text("tides")
+            events = page.locator("#events li")
             expect(events.last).to_contain_text("block_run_started search")
             gate.open()
             sent = list(stream)
-        expect(window.page.locator("#facts")).to_contain_text("completed")
-        expect(search).to_contain_text("results for tides")
-        expect(answer).to_contain_text("completed")
+        for name in ("search", "answer"):
+            expect(box(window, name, "completed")).to_be_visible()
+            expect(article(window, name, "completed")).to_contain_text("results for tides")
         expect(events).to_have_count(len(sent))
-        assert window.page.evaluate("window.stays")
+        expect(events.last).to_contain_text("workflow_run_completed")
+        assert page.evaluate("window.stays")
         expect(rows(other)).to_contain_text("completed")
 
-        window.page.go_back()
+        page.go_back()
         expect(rows(window)).to_contain_text("completed")
-        window.page.go_forward()
+        page.go_forward()
         expect(events).to_have_count(len(sent))
 
 
 def test_a_failure_is_found_by_its_block_with_the_keyboard_alone(chromium: "Chromium", expect: Any) -> None:
     with LocalScout() as local, chromium.window(local.url) as window, Scout("key", base_url=local.url) as scout:
         scout.execute(HELLO, {"user_message": "hi"})
-        with pytest.raises(RunFailedError):
-            scout.execute(BROKEN, {"topic": "tides"})
+        scout.execute(BROKEN, {"topic": "tides"}, check=False)
+        page = window.page
         window.open()
         expect(rows(window).first).to_contain_text('Block "report" failed: the template in text, line 3')
-        keyboard = window.page.keyboard
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+        follow(window, rows(window).first.get_by_role("link"))
+        expect(page.locator("#facts")).to_contain_text("the template in text, line 3")
+        report = article(window, "report", "failed")
+        for link in (page.get_by_role("link", name="Block report"), box(window, "report", "failed")):
+            page.evaluate("scrollTo(0, 0)")
+            follow(window, link)
+            expect(report).to_be_in_viewport()
+            expect(report).to_contain_text('"nobody" is not defined')
+            expect(report.locator("mark")).to_have_text("{{nobody.output}}")
+            page.keyboard.press("Tab")  # goes on from there
+            assert report.evaluate("element => element.contains(document.activeElement)")
 
-        def press_tab_until(wanted: "Locator") -> None:
-            for _ in range(100):
-                keyboard.press("Tab")
-                if wanted.evaluate("element => element === document.activeElement"):
-                    return
-            pytest.fail(f"the keyboard does not come to {wanted}")
 
-        keyboard.press("Tab")
-        expect(window.page.get_by_role("link", name="Skip to the content")).to_be_focused()
-        press_tab_until(rows(window).first.get_by_role("link"))
-        keyboard.press("Enter")
-        expect(window.page.get_by_role("alert")).to_contain_text('Block "report" failed: the template in text, line 3')
-        article = window.page.locator("article", has_text="report ·")
-        expect(article).to_contain_text("failed")
-        expect(article).to_contain_text("line 3")
+def follow(window: "Window", link: "Locator") -> None:
+    """Follow a link with the keyboard alone."""
+    for _ in range(100):
+        window.page.keyboard.press("Tab")
+        if link.evaluate("element => element === document.activeElement"):
+            window.page.keyboard.press("Enter")
+            return
+    pytest.fail(f"the keyboard does not come to {link}")
+
+
+def box(window: "Window", name: str, status: str) -> "Locator":
+    """The box of a block in the graph."""
+    return window.page.locator("#graph").get_by_role("link", name=re.compile(f"^{name} .* {status}$"))
+
+
+def article(window: "Window", name: str, status: str) -> "Locator":
+    return window.page.get_by_role("article", name=f"{name} {status}")
 
 
 def test_runs_are_found_by_workflow_status_and_text(chromium: "Chromium", expect: Any) -> None:
