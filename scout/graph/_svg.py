@@ -80,8 +80,8 @@ def _safe(block_id: str, address: str) -> str:
     scheme, colon, _ = re.split("[/?#]", address, maxsplit=1)[0].partition(":")
     if (colon and scheme.lower() not in ("http", "https")) or " " in address or one_line(address) != address:
         raise ConfigurationError(
-            f"links[{shorten(block_id, 80)!r}], {shorten(address, 80)!r}, must be an address without spaces that begins "
-            "with http:// or https://, or one within the page or the site, such as '#block-3'"
+            f"links[{shorten(block_id, 80)!r}] is {shorten(address, 80)!r}, and must be an address without spaces: "
+            "relative, such as '#block-3', or one of http or https"
         )
     return address
 
@@ -241,7 +241,7 @@ def _box(
 
 
 def _status(corner: _Point, size: tuple[float, float], state: tuple[str, str] | None) -> str:
-    """Return a band along the left side of a box, and the word below its other texts."""
+    """Return the word below the other texts of a box and, once the block has started, a band along its left side."""
     if state is None:
         return ""
     (x, y), (width, height), (colour, word) = corner, size, state
@@ -250,10 +250,11 @@ def _status(corner: _Point, size: tuple[float, float], state: tuple[str, str] | 
         f'<path class="{colour}" d="M{_number(x + _CORNER)} {_number(y)}v{height:g}{arc}-{_CORNER:g}-{_CORNER:g}'
         f'v{2 * _CORNER - height:g}{arc} {_CORNER:g}-{_CORNER:g}z"/>'
     )
-    return (
-        f'{band}<text class="{colour}" font-size="{_BELOW:g}" font-weight="600" x="{_number(x + _INSET)}" '
+    words = (
+        f'<text class="{colour}" font-size="{_BELOW:g}" font-weight="600" x="{_number(x + _INSET)}" '
         f'y="{_number(y + 53)}">{xml_text(fit(word, _BELOW * BOLD, width - 2 * _INSET))}</text>'
     )
+    return words if colour == "soft" else band + words
 
 
 def _hint(text: str) -> str:
