@@ -309,6 +309,17 @@ def test_the_package_itself_is_used_in_annotations_only(file: Path) -> None:
     assert [node.lineno for node in names if id(node) not in in_annotations] == []
 
 
+PICTURES_AND_FILES = {"scout._pictures", "scout.cassettes", "scout.graph", "scout.results", "scout.timeline"}
+
+
+def test_only_the_page_of_the_local_scout_draws() -> None:
+    page = HOUSE / "local" / "page"
+    elsewhere = [file for file in (HOUSE / "local").rglob("*.py") if page not in file.parents]
+
+    used = {each.target for file in elsewhere for each in imports_of(file) if each.module in PICTURES_AND_FILES}
+    assert used == {"cassettes"}  # `record` and `replay`, as above
+
+
 def test_the_local_scout_knows_nothing_of_the_client() -> None:
     """It shares with the client how JSON and files are written, and nothing that reads the API."""
     used = {
@@ -320,7 +331,8 @@ def test_the_local_scout_knows_nothing_of_the_client() -> None:
         ("scout", "cassettes"),
         *(("scout.cassettes", name) for name in ("Recorder", "Replayer", "record", "replay")),
     }
-    assert {module for module, _ in used} <= {"scout._config", "scout._documents", "scout._json", "scout.errors"}
+    shared = {"scout._config", "scout._documents", "scout._json", "scout.errors"}
+    assert {module for module, _ in used} <= {*shared, *PICTURES_AND_FILES}
     assert {name for module, name in used if module == "scout._config"} == {"is_loopback"}
 
 

@@ -753,7 +753,7 @@ class TestRequests:
         ("method", "path", "status"),
         [
             ("PATCH", EXECUTE, 405),
-            ("GET", "/", 404),
+            ("GET", "/v2", 404),
             ("POST", EXECUTE + "/", 404),
             ("POST", "/v2/workflows/a/b/execute", 404),
             ("DELETE", "/v2/nothing", 404),

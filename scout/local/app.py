@@ -19,13 +19,14 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from .engine import Engine, RunRequest
-from .middleware import FAULT, RUNS, AccessReports, RequestMiddleware
+from .middleware import FAULT, REQUEST, RUNS, AccessReports, Entrance, RequestMiddleware
 from .names import OwnNamesOnly
 from .plan import Detail, InvalidRequestError
 from .responses import EventStream, Json, RunResponse
 from .run_logs import STATUSES, LogFilters, as_json
 from .store import SORTS, Filters, InUseError, KeyTakenError, NotThereError, as_time
 from .text import json_bytes
+from .traces import Trace
 from .validation import BOOLEANS, RequestRules, parse_body
 from .workers import Worker
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from .faults import Faults
     from .history import History
     from .store import Store, Stored, StoredEnvironment
+    from .stubs import Stubs
 
 # Bytes; larger bodies are parsed and checked in a thread, because that would delay other runs.
 _SMALL_BODY = 256 * 1024
@@ -56,6 +58,7 @@ def build_app(
     api_key: str | None,
     on_access: Callable[[Access], None] | None,
     secrets: Sequence[str] = (),
+    stubs: Stubs | None = None,
 ) -> ASGIApp:
     """Return the ASGI application.
 
@@ -66,9 +69,10 @@ def build_app(
         faults: The simulated faults.
         api_key: The only accepted bearer key; `None` accepts any.
         on_access: A function to call after every response.
-        secrets: Texts to redact in what `on_access` gets.
+        secrets: Texts to redact in what `on_access` gets, and in the page.
+        stubs: The stubs, which the page shows; `None` for no page.
     """
-    ends = _Endpoints(engine, store, history)
+    ends = _Endpoints(engine, store, history, keeps_traces=stubs is not None)
     gate = _Gate(api_key)
     app = Starlette(
         routes=[
@@ -99,8 +103,15 @@ def build_app(
     )
     # The API does not redirect to the same path with or without a slash at the end.
     app.router.redirect_slashes = False
-    guarded = OwnNamesOnly(RequestMiddleware(app, history, faults))
-    return guarded if on_access is None else AccessReports(guarded, on_access, secrets)
+    api: ASGIApp = OwnNamesOnly(RequestMiddleware(app, history, faults))
+    if on_access is not None:
+        api = AccessReports(api, on_access, secrets)
+    if stubs is None:
+        return api
+    from .page.app import PageData, build_page
+
+    data = PageData(store, history, faults, stubs, api_key, secrets)
+    return Entrance(OwnNamesOnly(build_page(data, api)), api)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,10 +223,11 @@ def _says_json(content_type: str | None) -> bool:
 class _Endpoints:
     """The endpoints: one method for each operation."""
 
-    def __init__(self, engine: Engine, store: Store, history: History) -> None:
+    def __init__(self, engine: Engine, store: Store, history: History, *, keeps_traces: bool) -> None:
         self._engine = engine
         self._store = store
         self._history = history
+        self._keeps_traces = keeps_traces
 
     def list(self, asked: _Asked) -> Response:
         """`GET /v2/workflows`: one page of the stored workflows."""
@@ -354,8 +366,12 @@ class _Endpoints:
         # The list is bound now, so that a reset before the start of the run drops this run as well.
         run = self._engine.run(call, partials=streaming, on_start=self._history.logs.add)
         asked.request.scope.get(RUNS, []).append(run)
+        trace = None
+        if self._keeps_traces:
+            trace = Trace(asked.request.scope[REQUEST], is_stream=streaming)
+            self._history.traces.add(run.log.run_id, trace)
         fault = asked.request.scope.get(FAULT)
-        return EventStream(run, fault) if streaming else RunResponse(run, fault)
+        return EventStream(run, fault, trace) if streaming else RunResponse(run, fault, trace)
 
 
 def _filters(query: Mapping[str, str]) -> Filters:

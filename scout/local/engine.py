@@ -223,11 +223,16 @@ class Execution:
         """The errors of the blocks that have failed the run so far."""
         return list(self._errors)
 
-    async def finish(self) -> dict[str, Any]:
-        """Run the workflow to its end, and return the `answer`."""
+    async def finish(self, on_event: Callable[[str, str | None], None] | None = None) -> dict[str, Any]:
+        """Run the workflow to its end, and return the `answer`.
+
+        Args:
+            on_event: A function to call with the name of each event and the id of its block, if any.
+        """
         async with contextlib.aclosing(self.events()) as events:
-            async for _ in events:
-                pass
+            async for event in events:
+                if on_event is not None:
+                    on_event(event["name"], event["data"].get("block_id"))
         return self.answer()
 
     def answer(self) -> dict[str, Any]:

@@ -6,13 +6,15 @@ import threading
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from datetime import UTC, datetime
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from scout._json import is_dict, parse_json
 
 from .run_logs import MOST_BYTES, MOST_ENTRIES, RunLogs
+from .traces import Traces
 
-__all__ = ["History", "LocalRequest", "LocalRun"]
+__all__ = ["History", "LocalRequest", "LocalRun", "Refusal"]
 
 _NOT_BLOCKS = ("inputs", "__exp_global")
 
@@ -104,6 +106,30 @@ class LocalRun:
         return self.outputs.get(self.answer.get("output_block_id", ""))
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A request that was answered with an error.
+
+    Attributes:
+        request: The request.
+        status: The status of the response, from 400 on.
+        content: The body of the response.
+        is_fault: True when it was refused by a simulated fault.
+        refused_at: The time of the response.
+    """
+
+    request: LocalRequest
+    status: int
+    content: bytes = field(repr=False)
+    is_fault: bool
+    refused_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def size(self) -> int:
+        """The approximate size in memory, in bytes."""
+        return self.request.size + len(self.content)
+
+
 class History:
     """The newest requests and runs, limited in number and size, so that a server can run for long."""
 
@@ -112,29 +138,45 @@ class History:
 
     def reset(self) -> None:
         """Drop all entries, also those of requests in progress, which are added to the old lists."""
-        self.requests: _Requests = _Requests()
+        self.requests: _Newest[LocalRequest] = _Newest()
+        self.refusals: _Newest[Refusal] = _Newest()
         self.logs: RunLogs = RunLogs()
+        self.traces: Traces = Traces()
 
     def runs(self) -> list[LocalRun]:
         """Return the runs that have ended, oldest first, without those that were cancelled."""
         return [LocalRun(run.workflow_key, run.environment, run.sent, run.content) for run in self.logs.ended()]
 
 
-class _Requests:
-    """The newest requests. Threads may share it."""
+class _Entry(Protocol):
+    @property
+    def size(self) -> int: ...
+
+
+E = TypeVar("E", bound=_Entry)
+
+
+class _Newest(Generic[E]):
+    """The newest entries, limited in number and size. Threads may share it.
+
+    Attributes:
+        added: The number of entries that were ever added.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._entries: deque[LocalRequest] = deque()
+        self._entries: deque[E] = deque()
         self._bytes = 0
+        self.added: int = 0
 
-    def add(self, entry: LocalRequest) -> None:
+    def add(self, entry: E) -> None:
         with self._lock:
+            self.added += 1
             self._entries.append(entry)
             self._bytes += entry.size
             while len(self._entries) > MOST_ENTRIES or (self._bytes > MOST_BYTES and len(self._entries) > 1):
                 self._bytes -= self._entries.popleft().size
 
-    def all(self) -> list[LocalRequest]:
+    def all(self) -> list[E]:
         with self._lock:
             return list(self._entries)

@@ -10,7 +10,7 @@ from scout._json import redact
 
 from .access import Access
 from .clock import monotonic
-from .history import LocalRequest
+from .history import LocalRequest, Refusal
 from .responses import Json, while_connected
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ _log = logging.getLogger("scout.local")
 
 FAULT = "scout.local.fault"
 """The key of the fault in the scope of a request."""
+
+REQUEST = "scout.local.request"
+"""The key of the `LocalRequest` in the scope of a request."""
 
 RUNS = "scout.local.runs"
 """The key, in the scope of a request, of a list that takes the run, if there is one. Only `AccessReports` wants it."""
@@ -55,14 +58,15 @@ class RequestMiddleware:
         content, size = await _read(receive)
         if content is None:
             return
+        request = _noted(scope, content)
+        # The undecoded path, so that it is split into segments before decoding: `a%2Fb` is one id.
+        scope = {**scope, "path": request.path, REQUEST: request}
+        send = self._noting_refusal(scope, send)
         if size > _MOST_BODY:
             message = f"The body is larger than {_MOST_BODY} bytes."
             await Json({"detail": message}, 413, {"connection": "close"})(scope, receive, send)
             return
-        request = _noted(scope, content)
         self._history.requests.add(request)
-        # The undecoded path, so that it is split into segments before decoding: `a%2Fb` is one id.
-        scope = {**scope, "path": request.path}
         fault = self._faults.next(f"{request.method} {request.path}", content, is_run=_is_run(request))
         if fault is not None:
             scope[FAULT] = fault
@@ -72,6 +76,21 @@ class RequestMiddleware:
                 await _refusal(fault.status, fault)(scope, receive, send)
                 return
         await self._app(scope, _again(content, receive), send)
+
+    def _noting_refusal(self, scope: Scope, send: Send) -> Send:
+        status = 0
+
+        async def noting_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            elif status >= 400:
+                fault = scope.get(FAULT)
+                is_fault = fault is not None and fault.status is not None
+                self._history.refusals.add(Refusal(scope[REQUEST], status, message["body"], is_fault))
+            await send(message)
+
+        return noting_send
 
 
 def _noted(scope: Scope, content: bytes) -> LocalRequest:
@@ -172,3 +191,22 @@ class AccessReports:
         finally:
             if not is_reported:
                 report_once()
+
+
+class Entrance:
+    """Leads requests for the page to the page, and all others to the API.
+
+    Args:
+        page: The application of the page.
+        api: The application of the API.
+    """
+
+    def __init__(self, page: ASGIApp, api: ASGIApp) -> None:
+        self._page = page
+        self._api = api
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        path = scope["path"]
+        is_page = path.startswith("/page/") or (path == "/" and scope["method"] in ("GET", "HEAD"))
+        await (self._page if is_page else self._api)(scope, receive, send)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from .engine import EventData, Execution
     from .faults import Fault
+    from .traces import Trace
 
 HANG_UP = "scout.local.hang_up"
 """The key, in the extensions of a scope, of the function that closes the connection."""
@@ -37,21 +38,28 @@ class RunResponse(Response):
     Args:
         run: The run, which has not begun.
         fault: The fault to apply; `None` for none.
+        trace: Keeps what was sent; `None` to keep nothing.
     """
 
     media_type = "application/json"
 
-    def __init__(self, run: Execution, fault: Fault | None) -> None:
+    def __init__(self, run: Execution, fault: Fault | None, trace: Trace | None) -> None:
         super().__init__()
         self._run = run
         self._fault = fault
+        self._trace = trace
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the workflow, and send the response."""
-        await while_connected(receive, _or_broken_off(self._work(send), scope))
+        is_complete = False
+        try:
+            is_complete = await while_connected(receive, _or_broken_off(self._work(send), scope))
+        finally:
+            if self._trace is not None:
+                self._trace.end(is_complete=is_complete)
 
     async def _work(self, send: Send) -> None:
-        await self._run.finish()
+        await self._run.finish(None if self._trace is None else self._trace.happened)
         content = self._run.log.content
         if self._fault is not None:
             content = spoil_body(content, self._fault)
@@ -65,6 +73,8 @@ class RunResponse(Response):
     async def _send(self, send: Send, content: bytes, part: bytes) -> None:
         self.headers["content-length"] = str(len(content))
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        if self._trace is not None:
+            self._trace.sent(part)
         await send({"type": "http.response.body", "body": part, "more_body": len(part) < len(content)})
 
 
@@ -73,8 +83,8 @@ class EventStream(RunResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, run: Execution, fault: Fault | None) -> None:
-        super().__init__(run, fault)
+    def __init__(self, run: Execution, fault: Fault | None, trace: Trace | None) -> None:
+        super().__init__(run, fault, trace)
         self.headers["cache-control"] = "no-cache"
         # Starlette has set it for an empty body; the length of a stream is not known.
         del self.headers["content-length"]
@@ -83,6 +93,8 @@ class EventStream(RunResponse):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         async with contextlib.aclosing(self._run.events()) as events:
             async for frame in spoil_events(events, self._fault, _frame):
+                if self._trace is not None:
+                    self._trace.sent(frame)
                 await send({"type": "http.response.body", "body": frame, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 

@@ -223,13 +223,18 @@ class LogFilters:
 
 
 class RunLogs:
-    """The newest runs of a server, from their start on, limited in number and size. Threads may share it."""
+    """The newest runs of a server, from their start on, limited in number and size. Threads may share it.
+
+    Attributes:
+        changes: A number that grows when a run starts, ends or gets another block.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._runs: OrderedDict[str, LoggedRun] = OrderedDict()
         self._numbers = itertools.count(1)
         self._bytes = 0
+        self.changes: int = 0
 
     def add(self, run: LoggedRun) -> None:
         """Add a run that starts."""
@@ -242,6 +247,7 @@ class RunLogs:
     def grow(self, run: LoggedRun, by: int) -> None:
         """Count the bytes by which a run has grown, and drop the oldest runs when there are too many."""
         with self._lock:
+            self.changes += 1
             if run.run_id not in self._runs:
                 return
             self._bytes += by
@@ -249,18 +255,24 @@ class RunLogs:
                 _, oldest = self._runs.popitem(last=False)
                 self._bytes -= oldest.size
 
+    def get(self, run_id: str) -> LoggedRun | None:
+        """Return a run; `None` when it is not kept any more."""
+        with self._lock:
+            return self._runs.get(run_id)
+
+    def all(self) -> list[LoggedRun]:
+        """Return the runs, oldest first."""
+        with self._lock:
+            return list(self._runs.values())
+
     def newest_first(self, filters: LogFilters) -> Iterator[LoggedRun]:
         """Yield the runs that fit, newest first. Runs that are added or dropped meanwhile do not matter."""
-        return filter(filters.fits, reversed(self._all()))
+        return filter(filters.fits, reversed(self.all()))
 
     def ended(self) -> list[LoggedRun]:
         """Return the runs that have ended and were not cancelled, in the order in which they ended."""
-        ended = [run for run in self._all() if run.status != RUNNING and not run.was_cancelled]
+        ended = [run for run in self.all() if run.status != RUNNING and not run.was_cancelled]
         return sorted(ended, key=LoggedRun.when_ended)
-
-    def _all(self) -> list[LoggedRun]:
-        with self._lock:
-            return list(self._runs.values())
 
 
 def as_json(run: LoggedRun, config: Mapping[str, Any] | None, *, summary: bool = False) -> bytes:

@@ -64,6 +64,7 @@ class LocalScout:
             `http://127.0.0.1:11434/v1`.
         llm_api_key: The key for that server.
         token_delay: The seconds between two tokens of the stand-in.
+        page: Serve the page at `url`, on which people look at runs.
         on_access: A function to call with an `Access` after every request, in the thread of the server.
 
     Raises:
@@ -84,6 +85,7 @@ class LocalScout:
         llm_base_url: str | None = None,
         llm_api_key: str | None = None,
         token_delay: float = 0.0,
+        page: bool = True,
         on_access: Callable[[Access], None] | None = None,
     ) -> None:
         _check_options(port, api_key, blocks or {}, env or {}, workflows or {}, token_delay, on_access)
@@ -100,6 +102,7 @@ class LocalScout:
         self._store: Store | None = None
         self._faults = Faults(faults)
         self._history = History()
+        self._page = page
         self._on_access = on_access
         self._secrets = [text for text in (api_key, llm_api_key, *self._env.values()) if text]
         self._lock = threading.Lock()
@@ -298,6 +301,7 @@ class LocalScout:
                 api_key=self._api_key,
                 on_access=self._on_access,
                 secrets=self._secrets,
+                stubs=self._stubs if self._page else None,
             )
             self._loop = asyncio.get_running_loop()
             self._server = HttpServer(app, on_started)

@@ -1,0 +1,237 @@
+"""The ASGI application of the page: what it answers, and to whom."""
+
+from __future__ import annotations
+
+import hmac
+import secrets as random
+from base64 import b64decode
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import parse_qsl
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from scout.local.workers import Worker
+
+from . import live, views
+from .rendering import POLICY, Rendering
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from scout.local.faults import Faults
+    from scout.local.history import History
+    from scout.local.run_logs import LoggedRun
+    from scout.local.store import Store
+    from scout.local.stubs import Stubs
+
+_STATIC = Path(__file__).with_name("static")
+_HEADERS = {
+    "content-security-policy": POLICY,
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",  # for browsers that do not know `frame-ancestors`
+    "cache-control": "no-store",
+}
+_MOST_FORM = 20 * 1024 * 1024  # bytes, as the API
+
+
+@dataclass(frozen=True, slots=True)
+class PageData:
+    """What the page shows, and what guards it.
+
+    Attributes:
+        store: The stored workflows.
+        history: The requests and runs.
+        faults: The faults in force.
+        stubs: The stubs in force.
+        api_key: The key that the page asks for; `None` when it is open to everybody on this machine.
+        secrets: Texts to redact.
+        token: What a form has to send along. Another page cannot read it, so it cannot change anything. It is not in a
+            cookie, because a browser sends cookies to every port of a host.
+    """
+
+    store: Store
+    history: History
+    faults: Faults
+    stubs: Stubs
+    api_key: str | None
+    secrets: Sequence[str]
+    token: str = field(default_factory=partial(random.token_urlsafe, 32), repr=False)
+
+
+def build_page(data: PageData, api: ASGIApp) -> ASGIApp:
+    """Return the ASGI application.
+
+    Args:
+        data: What the page shows.
+        api: The application of the API, which runs workflows.
+    """
+    page = _Page(data, api)
+    app = Starlette(
+        routes=[
+            Route("/", page.runs),
+            Route("/page/live", page.live),
+            Route("/page/runs/{run_id}", page.run),
+            Route("/page/runs/{run_id}/live", page.live_run),
+            Route("/page/static/{name}", page.static),
+        ],
+        exception_handlers={HTTPException: page.problem},
+    )
+    app.router.redirect_slashes = False
+    return _Guard(app, data.api_key)
+
+
+class _Guard:
+    """Refuses requests that another page makes, and those without the key. Adds the headers of security."""
+
+    def __init__(self, app: ASGIApp, api_key: str | None) -> None:
+        self._app = app
+        self._api_key = api_key
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def guarded_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                names = {name for name, _ in message["headers"]}
+                more = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
+                message["headers"] = [*message["headers"], *(each for each in more if each[0] not in names)]
+            await send(message)
+
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        response: ASGIApp = self._app
+        if not _is_own(headers, scope["method"]):
+            response = Response("The page of the local Scout is for itself, and not for other pages.\n", 403)
+        elif self._api_key is not None and not _has_key(headers.get("authorization", ""), self._api_key):
+            challenge = {"www-authenticate": 'Basic realm="local Scout: the API key as the password", charset="UTF-8"'}
+            response = Response("Log in with any name, and with the API key as the password.\n", 401, challenge)
+        await response(scope, receive, guarded_send)
+
+
+def _is_own(headers: dict[str, str], method: str) -> bool:
+    """Return True for a request of the page itself, of its user, or of a program.
+
+    A browser says where a request comes from (Fetch Metadata Request Headers, W3C). Another site may only have a link
+    to the page, which its user follows.
+    """
+    is_link = (
+        method == "GET"
+        and headers.get("sec-fetch-mode") == "navigate"
+        and headers.get("sec-fetch-dest", "document") == "document"
+    )
+    return headers.get("sec-fetch-site", "none") in ("none", "same-origin") or is_link
+
+
+def _has_key(authorization: str, api_key: str) -> bool:
+    scheme, _, text = authorization.partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            text = b64decode(text).decode().partition(":")[2]
+        except ValueError:
+            return False
+    return hmac.compare_digest(text.encode(), api_key.encode())
+
+
+class _Page:
+    """The endpoints of the page."""
+
+    def __init__(self, data: PageData, api: ASGIApp) -> None:
+        self._data = data
+        self._api = api
+        self._rendering = Rendering(data.secrets)
+
+    # --- What is shown ---
+
+    async def runs(self, request: Request) -> Response:
+        """`GET /`: the runs, newest first."""
+        return await self._show("runs.html", partial(views.runs, self._data, dict(request.query_params)))
+
+    async def run(self, request: Request) -> Response:
+        """`GET /page/runs/{run_id}`: one run."""
+        return await self._show("run.html", partial(views.run, self._data, self._run(request)))
+
+    async def static(self, request: Request) -> Response:
+        """`GET /page/static/{name}`: the style sheet or the script."""
+        path = _STATIC / request.path_params["name"]
+        if path not in _STATIC.iterdir():
+            _not_there("The page has no such file.")
+        return FileResponse(path)
+
+    # --- What happens meanwhile ---
+
+    async def live(self, request: Request) -> Response:  # noqa: ARG002 - Starlette's signature
+        """`GET /page/live`: a message whenever something has changed."""
+        return _stream(live.changes(self._data))
+
+    async def live_run(self, request: Request) -> Response:
+        """`GET /page/runs/{run_id}/live`: the events of a run, and a message whenever its state has changed."""
+        first = request.headers.get("last-event-id") or request.query_params.get("from", "0")
+        if not (first.isascii() and first.isdecimal()):
+            raise HTTPException(400, "The number of an event is wanted.")
+        return _stream(live.of_run(self._data, self._run(request), int(first), self._rendering.plain))
+
+    # --- Shared ---
+
+    def _run(self, request: Request) -> LoggedRun:
+        run = self._data.history.logs.get(request.path_params["run_id"])
+        if run is None:
+            _not_there("This run is not there (any more): the newest 1,000 runs of this server are kept.")
+        return run
+
+    async def _form(self, request: Request) -> dict[str, str]:
+        """Return the fields of a form of this page.
+
+        Raises:
+            HTTPException: The request is not from a form of this page.
+        """
+        content = b""
+        async for chunk in request.stream():
+            content += chunk
+            if len(content) > _MOST_FORM:
+                raise HTTPException(413, f"The form is larger than {_MOST_FORM} bytes.")
+        try:
+            fields = dict(parse_qsl(content.decode(), keep_blank_values=True, encoding="utf-8", errors="strict"))
+        except ValueError:
+            raise HTTPException(400, "The form is not in UTF-8.") from None
+        if not hmac.compare_digest(fields.pop("token", "").encode(), self._data.token.encode()):
+            raise HTTPException(403, "This form is from before the server was started. Load the page again.")
+        return fields
+
+    async def _show(self, template: str, view: Callable[[], dict[str, Any]], status: int = 200) -> Response:
+        """Render a template in a thread, so that runs go on meanwhile."""
+
+        def render() -> str:
+            return self._rendering.page(template, token=self._data.token, **view())
+
+        text = await _in_thread(render)
+        return Response(text.encode("utf-8", "replace"), status, media_type="text/html")
+
+    async def problem(self, _: Request, error: Exception) -> Response:
+        """Show what is wrong with a request."""
+        assert isinstance(error, HTTPException)
+        said = {"status": error.status_code, "message": error.detail}
+        return await self._show("problem.html", lambda: said, error.status_code)
+
+
+def _not_there(message: str) -> NoReturn:
+    raise HTTPException(404, message)
+
+
+async def _in_thread(work: Callable[[], Any]) -> Any:
+    worker = Worker("scout-local-page")
+    try:
+        return await worker.call(work)
+    finally:
+        worker.close()
+
+
+def _stream(messages: Any) -> Response:
+    return StreamingResponse(messages, media_type="text/event-stream")
