@@ -23,6 +23,8 @@ from scout._pictures import STYLE, cut, display_width, fit, html_page, one_line,
         ("\u1112\u1161\u11ab", 2),
         ("\uff46", 2),
         ("", 0),
+        ("a\x1fb", 2),
+        ("ä\x1fb", 2),
     ],
 )
 def test_the_width_is_that_of_a_terminal(text: str, width: int) -> None:
