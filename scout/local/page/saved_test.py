@@ -252,11 +252,11 @@ def _function(name: str, has: set[str], *, has_failed: bool) -> Iterator[str]:
         yield "    def stub(inputs, context):"
         if "RENDERED" in has:
             yield "        given[context.block_id] = inputs"
-        if "FAILURES" in has:
-            yield "        if context.block_id in FAILURES:"
-            yield "            raise BlockFailedError(FAILURES[context.block_id])"
-        if "STUBS" in has:
-            yield "        return STUBS[context.block_id]"
+        gives, fails = "return STUBS[context.block_id]", "raise BlockFailedError(FAILURES[context.block_id])"
+        if has >= {"STUBS", "FAILURES"}:
+            yield f"        if context.block_id in STUBS:\n            {gives}\n        {fails}"
+        else:
+            yield f"        {gives if 'STUBS' in has else fails}"
         yield ""
         names = [name for name in ("STUBS", "FAILURES") if name in has]
         yield f"    for block_id in {names[0] if len(names) == 1 else '[*STUBS, *FAILURES]'}:"
@@ -275,7 +275,8 @@ def _function(name: str, has: set[str], *, has_failed: bool) -> Iterator[str]:
     else:
         yield "    with Scout() as scout:"
         yield f"        {'run = ' if 'OUTPUTS' in has else ''}scout.execute(CONFIG, INPUTS)"
-    yield ""
+    if has & {"RENDERED", "OUTPUTS", "ERRORS"}:
+        yield ""
     if "RENDERED" in has:
         yield "    for block_id, settings in RENDERED.items():"
         yield "        assert {name: given[block_id][name] for name in settings} == settings"
