@@ -324,7 +324,7 @@ RUNS: dict[str, tuple[Any, Any, Any]] = {
         {f"of {HOSTILE}": HOSTILE},
     ),
     "no blocks": ({}, {}, None),
-    "a missing input": (example("hello"), {}, None),
+    "a missing input fails": (example("hello"), {}, None),
     "a template fails": (
         workflow(llm("one", "x"), text("two", "{{ one.nothing }}", "one"), llm("three", "x", "two")),
         {},
@@ -332,10 +332,18 @@ RUNS: dict[str, tuple[Any, Any, Any]] = {
     ),
     "a prompt fails": (workflow(llm("one", "{{ nothing }}"), text("two", "x", "one")), {}, None),
     "a service fails": (workflow(text("one", "x"), block("two", BROKEN, "one"), *BESIDE), {}, None),
-    "a block that nothing runs": (workflow(block("one", "com.example.unknown")), {}, None),
+    "a block that nothing runs fails": (
+        workflow(block("one", "com.example.unknown", block_inputs={"of": "{{ nothing }}"})),
+        {},
+        None,
+    ),
+    "one of two fails": (workflow(text("one", "{{ nothing }}"), llm("two", "{{ other }}")), {}, None),
+    "a template of the inputs fails": (
+        workflow(block("inputs", "com.scoutos.input"), text("one", "{{ inputs.nothing }}")),
+        {"x": 1},
+        {"inputs": {"y": 2}},
+    ),
 }
-
-FAILING = {"a missing input", "a template fails", "a prompt fails", "a service fails", "a block that nothing runs"}
 
 
 @pytest.fixture(scope="module")
@@ -345,7 +353,7 @@ def saved(local: LocalScout) -> dict[str, tuple[str, str]]:
         patch.setattr("scout.local.engine._globals", lambda workflow_id: NOW)
         for name, (config, inputs, stubs) in RUNS.items():
             before = keep(local, config, inputs, stubs=stubs)
-            assert (before.run.status != COMPLETED) == (name in FAILING), before.run.message
+            assert (before.run.status != COMPLETED) == name.endswith(" fails"), before.run.message
             found[name] = as_test(before.run, config, secrets=["a-password-of-8"])
     return found
 
@@ -376,7 +384,7 @@ CHANGES = {
     "a list and null": ('"{{ search }}"', '"{{ search | length }}"'),
     "ignored": ('"{{ search.error }}"', '"{{ search.output }}"'),
     "a template fails": ('"{{ one.nothing }}"', '"{{ one.something }}"'),
-    "a missing input": ('"is_optional": False', '"is_optional": True'),
+    "a missing input fails": ('"is_optional": False', '"is_optional": True'),
 }
 
 
