@@ -262,10 +262,31 @@ def test_the_program_makes_the_same_run(
     assert KEY not in source
 
 
-def test_only_the_request_of_a_run_is_a_program() -> None:
-    request = LocalRequest("GET", "/v2/workflows", {}, {}, b"")
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/v2/workflows", b""),
+        ("POST", "/v2/workflows", b'{"blocks": []}'),
+        ("POST", "/v2/workflows/execute", b"[]"),
+        ("POST", "/v2/workflows/execute", b'{"inputs": '),
+        ("POST", "/v2/workflows/execute", b'{"inputs": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
+        ("POST", "/v2/workflows/execute", b'{"inputs": ' + b"[" * 300 + b"]" * 300 + b"}"),
+    ],
+    ids=["another", "a workflow", "a list", "broken", "very deep", "deep"],
+)
+def test_only_the_request_of_a_run_is_a_program(method: str, path: str, body: bytes) -> None:
+    request = LocalRequest(method, path, {}, {}, body)
     with pytest.raises(ValueError, match="not that of a run"):
         as_python(request, NOWHERE)
+    assert body.decode() in as_curl(request, NOWHERE)
+
+
+def test_the_request_of_a_run_that_was_refused_is_a_program() -> None:
+    body = b'{"workflow_config": 5, "inputs": [NaN, 1e9999999999999999999], "streaming": "yes", "workflow_key": {}}'
+    source = as_python(LocalRequest("POST", "/v2/workflows/execute", {}, {}, body), NOWHERE)
+
+    assert constants(source)["INPUTS"] == [None, None]
+    assert "scout.stream(CONFIG, INPUTS, environment=None, workflow_key={})" in source
 
 
 # --- A test -------------------------------------------------------------------------------------------------------

@@ -220,7 +220,7 @@ class _Saved:
         ended = "completed" if run.status == COMPLETED else "failed"
         yield "# A run of the local Scout, saved as a test. It needs the package scout-workflows, and no key."
         yield "#"
-        yield f"# Workflow: {self._shown(run.display_name or run.workflow_key or 'without a name')}"
+        yield f"# Workflow: {self._shown(run.display_name or run.workflow_key or '') or 'without a name'}"
         yield f"# Run: {self._shown(run.run_id)}, {ended} on {run.started_at:%Y-%m-%d at %H:%M} UTC"
         notes = {
             "STUBS": "what the blocks gave that do not run here, such as language models; all others run",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlencode
 
-from scout._json import NOT_JSON, as_line, is_dict, redact
+from scout._json import NOT_JSON, as_line, is_dict, is_too_deep, redact
 from scout.cassettes import cassette_of
 
 from .literals import Literals
@@ -71,11 +71,17 @@ def _printf(content: bytes) -> str:
 
 
 def _is_streamed(request: LocalRequest) -> bool:
+    body = _body(request)
+    return is_dict(body) and body.get("streaming") is True
+
+
+def _body(request: LocalRequest) -> Any:
+    """Return the parsed body; `None` when the server would not parse it."""
     try:
         body = request.json
     except NOT_JSON:
-        return False
-    return is_dict(body) and body.get("streaming") is True
+        return None
+    return None if is_too_deep(body, request.content) else body
 
 
 # --- A program ----------------------------------------------------------------------------------------------------
@@ -92,7 +98,7 @@ def as_python(request: LocalRequest, base_url: str, *, secrets: Iterable[str] = 
     Raises:
         ValueError: The request is not that of a run.
     """
-    body = request.json
+    body = _body(request)
     if request.method != "POST" or not request.path.endswith("/execute") or not is_dict(body):
         raise ValueError("the request is not that of a run")
     stored = _STORED.fullmatch(request.path)
