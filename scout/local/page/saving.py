@@ -35,7 +35,7 @@ def as_curl(request: LocalRequest, base_url: str, *, secrets: Iterable[str] = ()
         secrets: Texts to redact.
     """
     secrets = list(secrets)
-    url = base_url + quote(request.path, safe=_SAFE_IN_A_PATH, encoding="latin-1")
+    url = base_url + quote(redact(request.path, secrets), safe=_SAFE_IN_A_PATH, encoding="latin-1")
     if request.query:
         url += f"?{urlencode(redact(dict(request.query), secrets))}"
     options = ["-sS"]
@@ -134,13 +134,8 @@ def as_python(request: LocalRequest, base_url: str, *, secrets: Iterable[str] = 
         ]
     else:
         lines += [python.call(f"    run = {on}.execute", names, options, ""), "", "print(run.output)"]
-    return f"{_imports(python, 'from scout import Scout')}\n{python.constants}{_joined(lines)}"
-
-
-def _imports(python: Literals, *ours: str, standard: Sequence[str] = ()) -> str:
-    """Return the lines of the imports: those of the standard library first."""
-    theirs = [*standard, *(["from decimal import Decimal"] if python.uses_decimal else [])]
-    return _joined([*theirs, *([""] if theirs else []), *ours])
+    decimals = "from decimal import Decimal\n\n" if python.uses_decimal else ""
+    return f"{decimals}from scout import Scout\n\n{python.constants}{_joined(lines)}"
 
 
 def _joined(lines: Iterable[str]) -> str:
