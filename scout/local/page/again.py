@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from starlette.exceptions import HTTPException
 
+from scout._json import parse_json, redact, write_json
 from scout.local.middleware import RUNS
 from scout.local.responses import HANG_UP
 from scout.local.text import json_bytes
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from scout.local.engine import Execution
     from scout.local.history import LocalRequest
+    from scout.local.run_logs import LoggedRun
 
     from .app import PageData
 
@@ -33,6 +36,40 @@ _log = logging.getLogger("scout.local")
 _MOST_AT_ONCE = 20
 _LONGEST_WAIT = 10.0  # seconds until the run begins; a fault may hold the request up
 _LONGEST_SILENCE = 600.0  # seconds between two parts of an answer; a fault may let it stall
+_LONGEST_INPUTS = 100_000  # characters that a form of a browser still handles well
+
+# Characters that cannot be seen, or that turn others around. In JSON they can be written in another way.
+_UNSEEN = re.compile("[\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+
+
+def form(data: PageData, run: LoggedRun, typed: str | None = None, error: str = "") -> dict[str, Any] | None:
+    """Return the values for `_again.html`; `None` when the request of the run is not kept any more.
+
+    Args:
+        data: The history.
+        run: The run.
+        typed: What was typed, if anything was.
+        error: What is wrong with it.
+    """
+    trace = data.history.traces.of(run.run_id)
+    if trace is None:
+        return None
+    text = as_text(run) if typed is None else typed
+    is_short = typed is not None or len(text) <= _LONGEST_INPUTS
+    return {
+        "address": f"{address_of(run)}/again",
+        "inputs": text if is_short else None,
+        "length": len(text),
+        "error": error,
+        "is_stored": run.revision_id is not None,
+        "is_pinned": "revision_id" in trace.request.query,
+        "hides": is_short and redact(text, data.secrets) != text,
+    }
+
+
+def as_text(run: LoggedRun) -> str:
+    """Return the inputs of a run as JSON to edit, in which every character can be seen."""
+    return _UNSEEN.sub(lambda each: f"\\u{ord(each[0]):04x}", write_json(parse_json(run.sent), indent=2))
 
 
 class Again:
@@ -63,18 +100,23 @@ class Again:
             HTTPException: Neither is there: a fault breaks the answer off or holds it up, or too many runs go on.
         """
         if len(self._tasks) >= _MOST_AT_ONCE:
-            raise HTTPException(503, f"{_MOST_AT_ONCE} runs that were begun on this page go on. Wait for the end of one.")
+            raise HTTPException(
+                503, f"{_MOST_AT_ONCE} runs that were begun on this page go on. Wait for the end of one."
+            )
         body = json_bytes({**request.json, "inputs": inputs, "streaming": True})
         began: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         task = asyncio.create_task(self._run(self._scope(request, own), body, began))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        await asyncio.wait({began, task}, timeout=_LONGEST_WAIT, return_when=asyncio.FIRST_COMPLETED)
+        either: set[asyncio.Future[Any]] = {began, task}
+        await asyncio.wait(either, timeout=_LONGEST_WAIT, return_when=asyncio.FIRST_COMPLETED)
         if began.done():
             return began.result()
         if task.done():
             raise HTTPException(502, "The answer broke off before the run began. A fault can do that.")
-        message = f"The run has not begun within {_LONGEST_WAIT:.0f} seconds. A fault can do that. Look for it among the runs."
+        message = (
+            f"No run has begun within {_LONGEST_WAIT:.0f} seconds. A fault can do that. Look for it among the runs."
+        )
         raise HTTPException(504, message)
 
     def _scope(self, request: LocalRequest, own: Scope) -> Scope:

@@ -14,12 +14,16 @@ from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from scout._documents import parse_json_text
+from scout._json import is_dict, parse_json
+from scout.errors import ConfigurationError, WorkflowFileError
+from scout.local.store import NotThereError
 from scout.local.workers import Worker
 
-from . import live, views
+from . import again, in_force, live, refused, stored, views
 from .rendering import POLICY, Rendering
 
 if TYPE_CHECKING:
@@ -83,9 +87,16 @@ def build_page(data: PageData, api: ASGIApp) -> ASGIApp:
             Route("/page/live", page.live),
             Route("/page/runs/{run_id}", page.run),
             Route("/page/runs/{run_id}/live", page.live_run),
+            Route("/page/runs/{run_id}/again", page.again, methods=["GET", "POST"]),
+            Route("/page/workflows", page.workflows),
+            Route("/page/workflows/{workflow_id}", page.workflow),
+            Route("/page/requests", page.requests),
+            Route("/page/requests/{number:int}", page.request),
+            Route("/page/faults", page.faults, methods=["GET", "POST"]),
+            Route("/page/faults/withdraw", page.withdraw_faults, methods=["POST"]),
             Route("/page/static/{name}", page.static),
         ],
-        exception_handlers={HTTPException: page.problem},
+        exception_handlers={HTTPException: page.problem, NotThereError: page.not_there},
     )
     app.router.redirect_slashes = False
     return _Guard(app, data.api_key)
@@ -145,7 +156,7 @@ class _Page:
 
     def __init__(self, data: PageData, api: ASGIApp) -> None:
         self._data = data
-        self._api = api
+        self._again = again.Again(data, api)
         self._rendering = Rendering(data.secrets)
 
     # --- What is shown ---
@@ -156,7 +167,27 @@ class _Page:
 
     async def run(self, request: Request) -> Response:
         """`GET /page/runs/{run_id}`: one run."""
-        return await self._show("run.html", partial(views.run, self._data, self._run(request)))
+        run = self._run(request)
+        return await self._show(
+            "run.html", lambda: {**views.run(self._data, run), "again": again.form(self._data, run)}
+        )
+
+    async def workflows(self, request: Request) -> Response:
+        """`GET /page/workflows`: the stored workflows, those that changed last first."""
+        return await self._show("workflows.html", partial(stored.workflows, self._data, dict(request.query_params)))
+
+    async def workflow(self, request: Request) -> Response:
+        """`GET /page/workflows/{workflow_id}`: one stored workflow."""
+        workflow_id, query = request.path_params["workflow_id"], dict(request.query_params)
+        return await self._show("workflow.html", partial(stored.workflow, self._data, workflow_id, query))
+
+    async def requests(self, request: Request) -> Response:
+        """`GET /page/requests`: the requests that were refused, newest first."""
+        return await self._show("requests.html", partial(refused.refusals, self._data, dict(request.query_params)))
+
+    async def request(self, request: Request) -> Response:
+        """`GET /page/requests/{number}`: one request that was refused."""
+        return await self._show("request.html", partial(refused.refusal, self._data, request.path_params["number"]))
 
     async def static(self, request: Request) -> Response:
         """`GET /page/static/{name}`: the style sheet or the script."""
@@ -164,6 +195,61 @@ class _Page:
         if path not in _STATIC.iterdir():
             _not_there("The page has no such file.")
         return FileResponse(path)
+
+    # --- What can be done ---
+
+    async def again(self, request: Request) -> Response:
+        """`POST /page/runs/{run_id}/again`: send the request of a run again, with other inputs. `GET`: the form."""
+        run = self._run(request)
+        trace = self._data.history.traces.of(run.run_id)
+        if trace is None:
+            _not_there("The request of this run is not kept any more.")
+
+        async def show_form(typed: str | None = None, error: str = "", status: int = 200) -> Response:
+            return await self._show(
+                "again.html",
+                lambda: {
+                    "again": again.form(self._data, run, typed, error),
+                    "run": views.address_of(run),
+                    "name": run.display_name,
+                },
+                status,
+            )
+
+        if request.method != "POST":
+            return await show_form()
+        typed = (await self._form(request)).get("inputs")
+        try:
+            inputs = await _in_thread(lambda: self._inputs(run, typed))
+        except WorkflowFileError as error:
+            return await show_form(typed, str(error), 422)
+        return _see(await self._again.send(trace.request, inputs, request.scope))
+
+    def _inputs(self, run: LoggedRun, typed: str | None) -> Any:
+        """Return the inputs in a form; those of the run when the form has none, or was not edited."""
+        if typed is None or typed == self._rendering.plain(again.as_text(run)):
+            return parse_json(run.sent)
+        inputs = parse_json_text("inputs", typed)
+        if not is_dict(inputs):
+            raise WorkflowFileError('it is no JSON object, such as {} or {"name": "value"}', path="inputs")
+        return inputs
+
+    async def faults(self, request: Request) -> Response:
+        """`GET /page/faults`: the faults and stubs in force. `POST`: add a fault."""
+        if request.method != "POST":
+            return await self._show("faults.html", partial(in_force.faults, self._data))
+        typed = await self._form(request)
+        try:
+            self._data.faults.add(in_force.typed_fault(typed))
+        except ConfigurationError as error:
+            return await self._show("faults.html", partial(in_force.faults, self._data, typed, str(error)), 422)
+        return _see("/page/faults")
+
+    async def withdraw_faults(self, request: Request) -> Response:
+        """`POST /page/faults/withdraw`: drop the faults that were added."""
+        await self._form(request)
+        self._data.faults.withdraw()
+        return _see("/page/faults")
 
     # --- What happens meanwhile ---
 
@@ -198,9 +284,11 @@ class _Page:
             if len(content) > _MOST_FORM:
                 raise HTTPException(413, f"The form is larger than {_MOST_FORM} bytes.")
         try:
-            fields = dict(parse_qsl(content.decode(), keep_blank_values=True, encoding="utf-8", errors="strict"))
+            pairs = parse_qsl(content.decode(), keep_blank_values=True, encoding="utf-8", errors="strict")
         except ValueError:
             raise HTTPException(400, "The form is not in UTF-8.") from None
+        # A browser sends each end of a line as two characters, and shows it as one.
+        fields = {name: value.replace("\r\n", "\n") for name, value in pairs}
         if not hmac.compare_digest(fields.pop("token", "").encode(), self._data.token.encode()):
             raise HTTPException(403, "This form is from before the server was started. Load the page again.")
         return fields
@@ -220,6 +308,10 @@ class _Page:
         said = {"status": error.status_code, "message": error.detail}
         return await self._show("problem.html", lambda: said, error.status_code)
 
+    async def not_there(self, request: Request, error: Exception) -> Response:
+        """Show that the store has no such thing."""
+        return await self.problem(request, HTTPException(404, str(error)))
+
 
 def _not_there(message: str) -> NoReturn:
     raise HTTPException(404, message)
@@ -231,6 +323,10 @@ async def _in_thread(work: Callable[[], Any]) -> Any:
         return await worker.call(work)
     finally:
         worker.close()
+
+
+def _see(address: str) -> Response:
+    return RedirectResponse(address, 303)
 
 
 def _stream(messages: Any) -> Response:

@@ -31,7 +31,7 @@ async def changes(data: PageData) -> AsyncIterator[bytes]:
     before: Any = None
     quiet = 0
     while True:
-        now = (history.logs, history.logs.changes, history.requests.added)
+        now = (history.logs, history.logs.changes, history.requests.added, data.faults.in_force())
         if now != before:
             before, quiet = now, 0
             yield _message("changed", b"{}")

@@ -48,7 +48,7 @@ def runs(data: PageData, query: Mapping[str, str]) -> dict[str, Any]:
         found.pop()
         older = "/?" + urlencode({**{name: text for name, text in wanted.items() if text}, "before": found[-1].number})
     return {
-        "runs": [_row(run) for run in found],
+        "runs": [row(run) for run in found],
         "workflows": sorted({run.display_name for run in kept}),
         "statuses": STATUSES,
         "wanted": wanted,
@@ -72,7 +72,8 @@ def _searched(run: LoggedRun) -> Iterator[str]:
     yield run.content.decode()
 
 
-def _row(run: LoggedRun) -> dict[str, Any]:
+def row(run: LoggedRun) -> dict[str, Any]:
+    """Return the facts of a run, as the list and its own page show them."""
     return {
         "address": address_of(run),
         "id": run.run_id,
@@ -105,7 +106,7 @@ def run(data: PageData, run: LoggedRun) -> dict[str, Any]:
     places = {block_id: f"block-{number}" for number, block_id in enumerate(ids)}
     blocks = [_block(run, run.blocks.get(each), definitions.get(each, {}), places[each], each) for each in ids]
     return {
-        "run": _row(run),
+        "run": row(run),
         "is_running": run.status == RUNNING,
         "inputs": _pretty(parse_json(run.sent)),
         "graph": None if config is None else _graph(config, run),
