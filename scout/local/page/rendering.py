@@ -50,11 +50,10 @@ class Rendering:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.globals["begin"] = self._begin
 
     def page(self, template: str, **values: Any) -> str:
         """Return a page as HTML."""
-        return self._environment.get_template(template).render(values)
+        return self._environment.get_template(template).render(values, begin=self._begin)
 
     def plain(self, text: str) -> str:
         """Return a text as people may see it: without secrets, and with visible control characters."""
