@@ -163,7 +163,8 @@ class _Page:
 
     async def runs(self, request: Request) -> Response:
         """`GET /`: the runs, newest first."""
-        return await self._show("runs.html", partial(views.runs, self._data, dict(request.query_params)))
+        address = f"http://{request.headers['host']}"
+        return await self._show("runs.html", partial(views.runs, self._data, dict(request.query_params), address))
 
     async def run(self, request: Request) -> Response:
         """`GET /page/runs/{run_id}`: one run."""
