@@ -156,6 +156,7 @@ def _scheme(colours: dict[str, str]) -> str:
         f".scout-picture .edge{{stroke:{colours['line']};fill:none}}"
         f".scout-picture .marked{{stroke:{colours['mark']};stroke-width:2.5}}"
         f".scout-picture .wrong{{stroke:{colours['bad']}}}"
+        f".scout-picture a:focus-visible .box{{stroke:{colours['text']};stroke-width:4}}"
     )
 
 
@@ -167,13 +168,16 @@ STYLE = (
 """The style sheet of every picture, for light and dark.
 
 The classes `page`, `box`, `text`, `soft`, `line`, `mark`, `good`, `bad` and `busy` fill a shape or a text. `box` has an
-outline as well, `edge` is a line without a filling; `marked`, `wrong` and `dashed` change the outline of either.
+outline as well, `edge` is a line without a filling; `marked`, `wrong` and `dashed` change the outline of either. The
+`box` of a link that has the focus has a thick outline.
 Nothing outside an element of the class `scout-picture` is changed: a notebook holds pictures beside other things.
 """
 
 
-def svg_picture(content: str, *, width: float, height: float, title: str, description: str) -> str:
-    """Return an SVG document that needs nothing else: no script, no font, no address.
+def svg_picture(
+    content: str, *, width: float, height: float, title: str, description: str, has_links: bool = False
+) -> str:
+    """Return an SVG document that needs nothing else: no script, no font, and no id that could be another's.
 
     Args:
         content: The elements of the picture, which are XML already.
@@ -181,9 +185,11 @@ def svg_picture(content: str, *, width: float, height: float, title: str, descri
         height: The height, in pixels.
         title: The name of the picture, as text.
         description: A sentence for those who cannot see it, as text.
+        has_links: The content has links. Nothing inside an image can be reached by a screen reader, so it is a group.
     """
+    role = "group" if has_links else "img"
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="scout-picture" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="scout-picture" role="{role}" '
         f'width="{width:g}" height="{height:g}" viewBox="0 0 {width:g} {height:g}">'
         f"<title>{xml_text(title)}</title><desc>{xml_text(description)}</desc>"
         f'<style>{STYLE}</style><rect class="page" width="100%" height="100%"/>{content}</svg>\n'
