@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from scout.local.workers import Worker
 
-from . import live, views
+from . import live, run_view, views
 from .rendering import POLICY, Rendering
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class _Page:
 
     async def run(self, request: Request) -> Response:
         """`GET /page/runs/{run_id}`: one run."""
-        return await self._show("run.html", partial(views.run, self._data, self._run(request)))
+        return await self._show("run.html", partial(run_view.run, self._data, self._run(request)))
 
     async def static(self, request: Request) -> Response:
         """`GET /page/static/{name}`: the style sheet or the script."""
