@@ -23,7 +23,7 @@ from scout.errors import ConfigurationError, WorkflowFileError
 from scout.local.store import NotThereError
 from scout.local.workers import Worker
 
-from . import again, in_force, live, refused, stored, views
+from . import again, in_force, live, refused, run_view, stored, views
 from .rendering import POLICY, Rendering
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class _Page:
         """`GET /page/runs/{run_id}`: one run."""
         run = self._run(request)
         return await self._show(
-            "run.html", lambda: {**views.run(self._data, run), "again": again.form(self._data, run)}
+            "run.html", lambda: {**run_view.run(self._data, run), "again": again.form(self._data, run)}
         )
 
     async def workflows(self, request: Request) -> Response:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from scout.local.run_logs import RUNNING
 from scout.local.text import json_bytes
 
-from .views import event_views
+from .run_view import event_views
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

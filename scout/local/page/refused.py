@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from scout._json import NOT_JSON, is_dict, is_list, is_mapping, parse_json, spell, write_json
 from scout.local.store import NotThereError
 
-from .views import shown
+from .run_view import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

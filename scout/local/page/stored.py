@@ -70,11 +70,12 @@ def workflow(data: PageData, workflow_id: str, query: Mapping[str, str]) -> dict
     for each in environments:
         runs_in.setdefault(each.pinned or deployed, []).append(each.name)
     address = _address(workflow_id)
-    name = config.get("workflow_display_name") or ""
+    key = store.get(workflow_id).workflow_key
+    name = config.get("workflow_display_name") or _NO_NAME
     return {
         "id": workflow_id,
-        "key": store.get(workflow_id).workflow_key or "",
-        "name": name or _NO_NAME,
+        "key": key or "",
+        "name": name,
         "description": config.get("workflow_description") or "",
         "chosen": chosen,
         "graph": _picture(config),
@@ -91,7 +92,7 @@ def workflow(data: PageData, workflow_id: str, query: Mapping[str, str]) -> dict
             for each in environments
         ],
         "runs": [row(run) for run in islice(data.history.logs.newest_first(LogFilters(workflow_id)), _MOST_RUNS)],
-        "all_runs": f"/?{urlencode({'workflow': name})}",
+        "all_runs": f"/?{urlencode({'workflow': key or name})}",
     }
 
 
