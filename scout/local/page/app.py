@@ -24,6 +24,7 @@ from scout.local.store import NotThereError
 from scout.local.workers import Worker
 
 from . import again, in_force, live, refused, run_view, stored, views
+from .actions import FILES, actions
 from .rendering import POLICY, Rendering
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def build_page(data: PageData, api: ASGIApp) -> ASGIApp:
             Route("/page/runs/{run_id}", page.run),
             Route("/page/runs/{run_id}/live", page.live_run),
             Route("/page/runs/{run_id}/again", page.again, methods=["GET", "POST"]),
+            *(Route(f"/page/runs/{{run_id}}/{form}", page.file) for form in FILES),
             Route("/page/workflows", page.workflows),
             Route("/page/workflows/{workflow_id}", page.workflow),
             Route("/page/requests", page.requests),
@@ -170,8 +172,18 @@ class _Page:
         """`GET /page/runs/{run_id}`: one run."""
         run = self._run(request)
         return await self._show(
-            "run.html", lambda: {**run_view.run(self._data, run), "again": again.form(self._data, run)}
+            "run.html", lambda: {**run_view.run(self._data, run), **actions(self._data, run, _url(request))}
         )
+
+    async def file(self, request: Request) -> Response:
+        """`GET /page/runs/{run_id}/test` and others of `FILES`: a run as a file."""
+        make = FILES[request.url.path.rpartition("/")[2]]
+        try:
+            name, content = await _in_thread(partial(make, self._data, self._run(request), _url(request)))
+        except ValueError as error:
+            raise HTTPException(409, f"There is no such file of this run: {error}.") from None
+        headers = {"content-disposition": f'attachment; filename="{name}"'}
+        return Response(content, headers=headers, media_type="application/octet-stream")
 
     async def workflows(self, request: Request) -> Response:
         """`GET /page/workflows`: the stored workflows, those that changed last first."""
@@ -324,6 +336,10 @@ async def _in_thread(work: Callable[[], Any]) -> Any:
         return await worker.call(work)
     finally:
         worker.close()
+
+
+def _url(request: Request) -> str:
+    return f"http://{request.headers['host']}"
 
 
 def _see(address: str) -> Response:
