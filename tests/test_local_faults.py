@@ -542,7 +542,7 @@ class TestWords:
             ("colour=red", "no part of a fault; there are status"),
             ("status=many", "must be a whole number"),
             ("status=1.5", "must be a whole number"),
-            ("status=200", "from 400 to 599"),
+            ("status=200", "^the fault 'status=200': status must be from 400 to 599"),
             ("status=600", "from 400 to 599"),
             ("times=2", "something that goes wrong"),
             ("delay=-1", "0 or more"),
@@ -555,7 +555,10 @@ class TestWords:
             ("status=500,match=", "not empty"),
             ("status=500,cut_after=1", "nothing else to spoil"),
             ("delay=soon", "delay must be a number, not 'soon'"),
-            *((f"rate={text}", f"rate must be a rate, not '{text}'") for text in ("many", "", "/s", "40/", "40/day")),
+            *(
+                (f"rate={text}", f"rate must be a rate such as 40/s or 100/min, not '{text}'")
+                for text in ("many", "", "/s", "40/", "40/day")
+            ),
             *((f"rate={text}", "above 0") for text in ("0", "-1/s", "nan", "inf", "1e-20/h", "1e300")),
             *((f"rate=40/s,{more}", "a fault of their own") for more in ("delay=1", "cut_after=1", "stall_after=0")),
             ("rate=40/s,request=3", "rate or request"),

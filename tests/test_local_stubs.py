@@ -230,6 +230,7 @@ async def test_what_is_in_force_can_be_seen(renderer: Renderer) -> None:
     runner.stubs.set("a", 5)
     assert seen()[0] == ("a", [5], 0, True)
     runner.stubs.in_force()[0].outputs.append(6)  # type: ignore[union-attr]
+    assert seen()[0] == ("a", [5], 0, True)
     runner.stubs.reset()
     assert seen() == new
 

@@ -228,7 +228,10 @@ def parse_fault(text: str) -> Fault:
         if name in given:
             raise ConfigurationError(f"{name} is given twice in the fault {text!r}")
         given[name] = value
-    return read_fault(given)
+    try:
+        return read_fault(given)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"the fault {text!r}: {error}") from None
 
 
 def read_fault(given: Mapping[str, str]) -> Fault:
@@ -248,7 +251,7 @@ def read_fault(given: Mapping[str, str]) -> Fault:
         try:
             values[name] = read(text)
         except ValueError:
-            raise ConfigurationError(f"{name} must be a {kind}, not {text!r}") from None
+            raise ConfigurationError(f"{name} must be a {_EXAMPLES.get(kind, kind)}, not {text!r}") from None
     return Fault(**values)
 
 
@@ -292,6 +295,7 @@ def _rate_as_text(rate: float) -> str:
 
 _KINDS: dict[str, Callable[[str], object]] = {"whole number": int, "number": float, "rate": _rate, "text": str}
 _READ = {each.name: (each.kind, _KINDS[each.kind]) for each in FAULT_FIELDS}
+_EXAMPLES = {"rate": "rate such as 40/s or 100/min"}
 _WRITE: dict[str, Callable[[Any], str]] = {
     "number": lambda value: str(value).removesuffix(".0"),
     "rate": _rate_as_text,
@@ -310,7 +314,7 @@ class _InForce:
     full: float = -math.inf  # when the bucket of a rate is full again
 
     def use(self) -> Fault | None:
-        """Return the fault as it applies to a request that it fits; `None` when its rate lets the request through."""
+        """Count a request that the fault fits; return what applies to it, or `None` when the rate lets it through."""
         fault = self.fault
         if fault.rate is not None:
             now, apart = monotonic(), 1 / fault.rate
@@ -354,7 +358,7 @@ class Faults:
             self._in_force.insert(place, _InForce(fault, is_added=True, left=fault.times))
 
     def withdraw(self) -> None:
-        """Drop the faults that were added, and keep those that the server was created with, as far as they are used."""
+        """Drop the faults that were added. Those that the server was created with stay, with what is left of them."""
         with self._lock:
             self._in_force = [each for each in self._in_force if not each.is_added]
 
