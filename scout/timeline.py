@@ -108,9 +108,16 @@ class _Span:
         return (self.end - self.start).total_seconds()
 
 
-def make_timeline(blocks: Sequence[scout.BlockRun], title: str) -> Timeline:
-    """Return the timeline of the blocks of a run."""
-    times = [time for block in blocks for time in (block.started, block.ended, block.first_token) if time is not None]
+def make_timeline(blocks: Sequence[scout.BlockRun], title: str, now: datetime | None = None) -> Timeline:
+    """Return the timeline of the blocks of a run.
+
+    Args:
+        blocks: The blocks.
+        title: The headline.
+        now: The end of the timeline of a run that goes on, as an aware `datetime`.
+    """
+    known = (time for block in blocks for time in (block.started, block.ended, block.first_token))
+    times = [time for time in (*known, now if blocks else None) if time is not None]
     start, last = (min(times), max(times)) if times else (None, None)
     spans = {block.id: span for block in blocks if last is not None and (span := _span(block, last))}
     path = _critical_path({block.id: block for block in blocks}, spans)

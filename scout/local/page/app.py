@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hmac
+import re
 import secrets as random
 from base64 import b64decode
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -83,6 +84,12 @@ def build_page(data: PageData, api: ASGIApp) -> ASGIApp:
             Route("/page/live", page.live),
             Route("/page/runs/{run_id}", page.run),
             Route("/page/runs/{run_id}/live", page.live_run),
+            Route("/page/runs/{run_id}/inputs", page.text(run_view.inputs_text)),
+            Route("/page/runs/{run_id}/response", page.text(run_view.response_text)),
+            Route("/page/runs/{run_id}/blocks/{number}/inputs", page.text(run_view.block_inputs_text)),
+            Route("/page/runs/{run_id}/blocks/{number}/output", page.text(run_view.block_output_text)),
+            Route("/page/runs/{run_id}/events", page.text(run_view.events_text)),
+            Route("/page/runs/{run_id}/events/{number}", page.text(run_view.event_text)),
             Route("/page/static/{name}", page.static),
         ],
         exception_handlers={HTTPException: page.problem},
@@ -158,6 +165,28 @@ class _Page:
         """`GET /page/runs/{run_id}`: one run."""
         return await self._show("run.html", partial(run_view.run, self._data, self._run(request)))
 
+    def text(self, view: Callable[..., str | None]) -> Callable[[Request], Awaitable[Response]]:
+        """Return the endpoint of a text of a run, as a whole.
+
+        Args:
+            view: Returns the text, or `None` when there is none. It gets the data, the run and the number in the path.
+        """
+
+        async def answer(request: Request) -> Response:
+            run = self._run(request)
+            more = {name: _number(text) for name, text in request.path_params.items() if name != "run_id"}
+
+            def plain() -> bytes | None:
+                text = view(self._data, run, **more)
+                return None if text is None else self._rendering.plain(text).encode()
+
+            content = await _in_thread(plain)
+            if content is None:
+                _not_there("This text is not there (any more).")
+            return Response(content, media_type="text/plain")
+
+        return answer
+
     async def static(self, request: Request) -> Response:
         """`GET /page/static/{name}`: the style sheet or the script."""
         path = _STATIC / request.path_params["name"]
@@ -172,11 +201,9 @@ class _Page:
         return _stream(live.changes(self._data))
 
     async def live_run(self, request: Request) -> Response:
-        """`GET /page/runs/{run_id}/live`: the events of a run, and a message whenever its state has changed."""
+        """`GET /page/runs/{run_id}/live`: the events of a run from a number on, and of changes of its state."""
         first = request.headers.get("last-event-id") or request.query_params.get("from", "0")
-        if not (first.isascii() and first.isdecimal()):
-            raise HTTPException(400, "The number of an event is wanted.")
-        return _stream(live.of_run(self._data, self._run(request), int(first), self._rendering.plain))
+        return _stream(live.of_run(self._data, self._run(request), _number(first)))
 
     # --- Shared ---
 
@@ -223,6 +250,12 @@ class _Page:
 
 def _not_there(message: str) -> NoReturn:
     raise HTTPException(404, message)
+
+
+def _number(text: str) -> int:
+    if re.fullmatch("[0-9]{1,9}", text) is None:
+        raise HTTPException(400, "The number of an event or of a block is wanted.")
+    return int(text)
 
 
 async def _in_thread(work: Callable[[], Any]) -> Any:

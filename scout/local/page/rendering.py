@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -24,7 +25,8 @@ POLICY = (
 """The Content-Security-Policy of the page. The hash is that of the style in its pictures."""
 
 # A browser would drop or replace these, or break the line. Each has a picture of its own in Unicode.
-_VISIBLE = {code: 0x2400 + code for code in range(0x20) if code not in (0x09, 0x0A)} | {0x7F: 0x2421}
+_INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
+_LONGEST_TEXT = 10_000  # characters that are shown at once; the whole text is a link away
 
 
 class Rendering:
@@ -44,6 +46,9 @@ class Rendering:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        # Jinja does not declare the type of its filters.
+        filters = cast("dict[str, Any]", self._environment.filters)  # pyright: ignore[reportUnknownMemberType]
+        filters["beginning"] = self._beginning
 
     def page(self, template: str, **values: Any) -> str:
         """Return a page as HTML."""
@@ -51,9 +56,17 @@ class Rendering:
 
     def plain(self, text: str) -> str:
         """Return a text as people may see it: without secrets, and with visible control characters."""
-        return whole_text(redact(text, self._secrets)).translate(_VISIBLE)
+        return _INVISIBLE.sub(_picture_of, whole_text(redact(text, self._secrets)))
+
+    def _beginning(self, text: str) -> str:
+        """Return the beginning of a text. It is redacted as a whole, because a part of a secret is not found."""
+        return self.plain(text)[:_LONGEST_TEXT]
 
     def _final(self, value: Any) -> Any:
         if isinstance(value, Markup):  # made by this program: a picture
             return Markup(redact(str(value), self._secrets))
         return self.plain(value) if isinstance(value, str) else value
+
+
+def _picture_of(control: re.Match[str]) -> str:
+    return chr(0x2421 if control[0] == "\x7f" else 0x2400 + ord(control[0]))
