@@ -6,7 +6,7 @@ import hmac
 import re
 import secrets as random
 from base64 import b64decode
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -70,7 +70,7 @@ class PageData:
     token: str = field(default_factory=partial(random.token_urlsafe, 32), repr=False)
 
 
-def build_page(data: PageData, api: ASGIApp) -> ASGIApp:
+def build_page(data: PageData, api: ASGIApp) -> Guard:
     """Return the ASGI application.
 
     Args:
@@ -95,17 +95,24 @@ def build_page(data: PageData, api: ASGIApp) -> ASGIApp:
         exception_handlers={HTTPException: page.problem},
     )
     app.router.redirect_slashes = False
-    return _Guard(app, data.api_key)
+    return Guard(app, data.api_key)
 
 
-class _Guard:
-    """Refuses requests that another page makes, and those without the key. Adds the headers of security."""
+class Guard:
+    """Refuses requests that another page makes, and those without the key. Adds the headers of security.
 
-    def __init__(self, app: ASGIApp, api_key: str | None) -> None:
+    Attributes:
+        routes: The routes behind it.
+    """
+
+    def __init__(self, app: Starlette, api_key: str | None) -> None:
+        self.routes = app.routes
         self._app = app
         self._api_key = api_key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+
         async def guarded_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 names = {name for name, _ in message["headers"]}
@@ -138,12 +145,15 @@ def _is_own(headers: dict[str, str], method: str) -> bool:
 
 
 def _has_key(authorization: str, api_key: str) -> bool:
+    """Return True for the key as the password of HTTP Basic, which browsers ask for, or as the API wants it."""
     scheme, _, text = authorization.partition(" ")
     if scheme.lower() == "basic":
         try:
             text = b64decode(text).decode().partition(":")[2]
         except ValueError:
             return False
+    elif scheme.lower() != "bearer":
+        return False
     return hmac.compare_digest(text.encode(), api_key.encode())
 
 
@@ -159,7 +169,8 @@ class _Page:
 
     async def runs(self, request: Request) -> Response:
         """`GET /`: the runs, newest first."""
-        return await self._show("runs.html", partial(views.runs, self._data, dict(request.query_params)))
+        address = f"http://{request.headers['host']}"
+        return await self._show("runs.html", partial(views.runs, self._data, dict(request.query_params), address))
 
     async def run(self, request: Request) -> Response:
         """`GET /page/runs/{run_id}`: one run."""
@@ -196,14 +207,14 @@ class _Page:
 
     # --- What happens meanwhile ---
 
-    async def live(self, request: Request) -> Response:  # noqa: ARG002 - Starlette's signature
+    async def live(self, request: Request) -> Response:
         """`GET /page/live`: a message whenever something has changed."""
-        return _stream(live.changes(self._data))
+        return _stream(request, live.changes(self._data))
 
     async def live_run(self, request: Request) -> Response:
         """`GET /page/runs/{run_id}/live`: the events of a run from a number on, and of changes of its state."""
         first = request.headers.get("last-event-id") or request.query_params.get("from", "0")
-        return _stream(live.of_run(self._data, self._run(request), _number(first)))
+        return _stream(request, live.of_run(self._data, self._run(request), _number(first)))
 
     # --- Shared ---
 
@@ -245,7 +256,9 @@ class _Page:
         """Show what is wrong with a request."""
         assert isinstance(error, HTTPException)
         said = {"status": error.status_code, "message": error.detail}
-        return await self._show("problem.html", lambda: said, error.status_code)
+        response = await self._show("problem.html", lambda: said, error.status_code)
+        response.headers.update(error.headers or {})  # which methods there are, in place of this one
+        return response
 
 
 def _not_there(message: str) -> NoReturn:
@@ -266,5 +279,7 @@ async def _in_thread(work: Callable[[], Any]) -> Any:
         worker.close()
 
 
-def _stream(messages: Any) -> Response:
+def _stream(request: Request, messages: AsyncIterator[bytes]) -> Response:
+    if request.method == "HEAD":  # would never end: nobody reads a body
+        return Response(media_type="text/event-stream")
     return StreamingResponse(messages, media_type="text/event-stream")

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
+from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from scout.local.run_logs import STATUSES, LoggedRun
+from scout.local.text import json_bytes
 from scout.timeline import duration_text, price_text
 
 if TYPE_CHECKING:
     from .app import PageData
 
 _RUNS_OF_A_PAGE = 100
+_CANCELLED = "cancelled"
+_SEARCHED_AT_ONCE = 256 * 1024  # bytes, after which another thread may go on
 
 
 def address_of(run: LoggedRun) -> str:
@@ -24,10 +29,16 @@ def address_of(run: LoggedRun) -> str:
 # --- Runs ---------------------------------------------------------------------------------------------------------
 
 
-def runs(data: PageData, query: Mapping[str, str]) -> dict[str, Any]:
-    """Return the values for `runs.html`: the runs that fit the filters, newest first."""
+def runs(data: PageData, query: Mapping[str, str], address: str) -> dict[str, Any]:
+    """Return the values for `runs.html`: the runs that fit the filters, newest first.
+
+    Args:
+        data: The data of the page.
+        query: The filters. `before` is the number of the run after those of this page.
+        address: The URL of this server, as the browser knows it.
+    """
     wanted = {name: query.get(name, "") for name in ("workflow", "status", "text")}
-    before = int(query["before"]) if query.get("before", "").isdecimal() else None
+    before = int(query["before"]) if re.fullmatch("[0-9]{1,18}", query.get("before", "")) else None
     kept = data.history.logs.all()
     fitting = (run for run in reversed(kept) if (before is None or run.number < before) and _fits(run, **wanted))
     found = list(islice(fitting, _RUNS_OF_A_PAGE + 1))
@@ -37,44 +48,65 @@ def runs(data: PageData, query: Mapping[str, str]) -> dict[str, Any]:
         older = "/?" + urlencode({**{name: text for name, text in wanted.items() if text}, "before": found[-1].number})
     return {
         "runs": [row(run) for run in found],
-        "workflows": sorted({run.display_name for run in kept}),
-        "statuses": STATUSES,
+        "workflows": sorted({_workflow_of(run) for run in kept} | data.store.ids().keys()),
+        "statuses": (*STATUSES, _CANCELLED),
         "wanted": wanted,
         "older": older,
         "is_filtered": any(wanted.values()) or before is not None,
+        "address": address,
+        "has_key": data.api_key is not None,
     }
 
 
 def _fits(run: LoggedRun, *, workflow: str, status: str, text: str) -> bool:
     return (
-        workflow in ("", run.display_name)
-        and status in ("", run.status)
-        and (not text or any(text.casefold() in each.casefold() for each in _searched(run)))
+        workflow in ("", _workflow_of(run), run.workflow_id)
+        and status in ("", _status_of(run))
+        and (not text or _has_text(run, text))
     )
 
 
-def _searched(run: LoggedRun) -> Iterator[str]:
-    """Yield the texts of a run in which a text is searched, the short ones first."""
-    yield from (run.display_name, run.run_id, run.session_id, run.workflow_id, run.workflow_key or "", run.message)
-    yield run.sent.decode()
-    yield run.content.decode()
+def _workflow_of(run: LoggedRun) -> str:
+    return run.workflow_key or run.display_name or "(without a name)"
+
+
+def _status_of(run: LoggedRun) -> str:
+    return _CANCELLED if run.was_cancelled else run.status
+
+
+def _has_text(run: LoggedRun, text: str) -> bool:
+    """Return True when a run has a text in a name, an id, an input, a prompt, an output or an error."""
+    names = (run.display_name, run.workflow_key or "", run.run_id, run.session_id, run.workflow_id, run.message)
+    if any(text.casefold() in each.casefold() for each in names):
+        return True
+    # As bytes of JSON, in which only the letters A-Z have two cases: casefolding 64 MiB would take seconds.
+    wanted = json_bytes(text)[1:-1].lower()
+    contents = (run.sent, run.content, *(block.inputs or b"" for block in list(run.blocks.values())))
+    return any(
+        wanted in content[start : start + _SEARCHED_AT_ONCE + len(wanted)].lower()
+        for content in contents
+        for start in range(0, len(content), _SEARCHED_AT_ONCE)
+    )
 
 
 def row(run: LoggedRun) -> dict[str, Any]:
     """Return the facts of a run, as the list and its own page show them."""
+    started = run.started_at.astimezone()
+    is_today = started.date() == datetime.now(started.tzinfo).date()
     return {
         "address": address_of(run),
+        "place": f"run-{run.number}",
         "id": run.run_id,
-        "name": run.display_name or "(without a name)",
+        "name": run.display_name or _workflow_of(run),
         "key": run.workflow_key,
         "workflow_id": run.workflow_id,
         "revision_id": run.revision_id,
-        "status": "cancelled" if run.was_cancelled else run.status,
+        "status": _status_of(run),
         "message": run.message,
         "environment": run.environment,
         "session": run.session_id,
         "started": run.started_at.isoformat(timespec="milliseconds"),
-        "clock": run.started_at.astimezone().strftime("%H:%M:%S"),
+        "clock": started.strftime("%H:%M:%S" if is_today else "%b %d, %H:%M:%S"),
         "duration": duration_text(run.seconds),
         "price": price_text(float(sum(block.price for block in list(run.blocks.values())))),
     }
