@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_right
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ _INVISIBLE = re.compile(
 )
 # All but `Char` of XML 1.0, and the characters that change the direction of the text around them.
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202f-\u2065\u206a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_LONGEST = 10_000
+_LONGEST = 2_000
 """Characters of a text from which on nobody reads it. It bounds the work and the size of a picture."""
 
 
@@ -38,7 +39,7 @@ def xml_text(text: str) -> str:
 def one_line(text: str) -> str:
     r"""Return text as one line: white space becomes single spaces, and what cannot be seen is escaped (`\x1b`).
 
-    A text of more than 10,000 characters is cut.
+    A text of more than 2,000 characters is cut.
     """
     if len(text) > _LONGEST:
         text = text[:_LONGEST] + "…"
@@ -134,10 +135,11 @@ def pixels(text: str, size: float) -> float:
 
 def fit(text: str, size: float, room: float) -> str:
     """Return a text that is cut to so many pixels."""
-    columns = min(display_width(text), int(room / (size * 0.25)))
-    while columns > 1 and pixels(cut(text, columns), size) > room:
-        columns -= 1
-    return cut(text, columns)
+    text = cut(text, int(room / (size * 0.25)))  # no letter is narrower, and the rest need not be measured
+    if pixels(text, size) <= room:
+        return text
+    widths = range(2, display_width(text))
+    return cut(text, 1 + bisect_right(widths, room, key=lambda columns: pixels(cut(text, columns), size)))
 
 
 # --- Colours and frame --------------------------------------------------------------------------------------------

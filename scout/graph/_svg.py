@@ -51,17 +51,17 @@ def as_svg(graph: Graph, statuses: Mapping[str, str] | None, links: Mapping[str,
     if graph.edges:
         _require_graphlay()
     height = _HEIGHT if statuses is None else _HEIGHT_WITH_STATUS
-    widths = tuple(map(_width, graph.nodes))
+    texts = [_texts(node) for node in graph.nodes]
+    widths = tuple(map(_width, texts))
     layout = _lay_out(widths, height, graph.edges)
-    titles = [one_line(node.title) for node in graph.nodes]
     content = [
-        f"<g><title>{_hint(f'{titles[source]} → {titles[target]}')}</title>{drawn}</g>"
+        f"<g><title>{_hint(f'{texts[source].title} → {texts[target].title}')}</title>{drawn}</g>"
         for (source, target), drawn in zip(graph.edges, layout.edges, strict=True)
     ]
     states = [None if statuses is None else _state(statuses.get(node.id)) for node in graph.nodes]
-    for node, corner, width, state in zip(graph.nodes, layout.boxes, widths, states, strict=True):
-        content.append(_box(node, corner, (width, height), state, addresses.get(node.id)))
-    outputs = [title for title, node in zip(titles, graph.nodes, strict=True) if node.is_output]
+    for node, text, corner, width, state in zip(graph.nodes, texts, layout.boxes, widths, states, strict=True):
+        content.append(_box(text, corner, (width, height), state, addresses.get(node.id)))
+    outputs = [text.title for text in texts if text.note == "output"]
     counts = Counter(state[1] for state in states if state)
     described = "".join(f"; {count} {word}" for word, count in counts.items())
     return svg_picture(
@@ -75,13 +75,30 @@ def as_svg(graph: Graph, statuses: Mapping[str, str] | None, links: Mapping[str,
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """The texts of a box, each in one line."""
+
+    title: str
+    below: str
+    note: str
+    full: str  # all that is known of the block
+
+
+def _texts(node: GraphNode) -> _Texts:
+    title, block_id, archetype = one_line(node.title), one_line(node.id), one_line(node.archetype)
+    note = note_of(node)
+    below = " · ".join(filter(None, ["" if node.id == node.title else block_id, archetype]))
+    return _Texts(title, below, note, " · ".join(filter(None, [title, block_id, archetype, note])))
+
+
 def _safe(block_id: str, address: str) -> str:
     """Return an address that a page may link to."""
     scheme, colon, _ = re.split("[/?#]", address, maxsplit=1)[0].partition(":")
     if (colon and scheme.lower() not in ("http", "https")) or " " in address or one_line(address) != address:
         raise ConfigurationError(
-            f"links[{shorten(block_id, 80)!r}], {shorten(address, 80)!r}, must be an address without spaces that begins "
-            "with http:// or https://, or one within the page or the site, such as '#block-3'"
+            f"links[{shorten(block_id, 80)!r}] is {shorten(address, 80)!r}, and must be an address without spaces: "
+            "relative, such as '#block-3', or one of http or https"
         )
     return address
 
@@ -212,20 +229,19 @@ def _edge(line: Sequence[_Point]) -> str:
 
 
 def _box(
-    node: GraphNode, corner: _Point, size: tuple[float, float], state: tuple[str, str] | None, address: str | None
+    text: _Texts, corner: _Point, size: tuple[float, float], state: tuple[str, str] | None, address: str | None
 ) -> str:
     (x, y), (width, height) = corner, size
-    outline = "box marked" if node.is_output else "box wrong dashed" if node.is_missing else "box"
-    note = note_of(node)
+    outline, colour = {"output": ("box marked", "mark"), "missing": ("box wrong dashed", "bad")}.get(
+        text.note, ("box", "")
+    )
     room = width - 2 * _INSET
-    note_room = pixels(note, _BELOW) + _INSET if note else 0
-    title, below = one_line(node.title), _below(node)
-    word = state[1] if state else ""
-    name = _hint(" · ".join(filter(None, (title, one_line(node.id), one_line(node.archetype), note, word))))
+    note_room = pixels(text.note, _BELOW) + _INSET if text.note else 0
+    name = _hint(f"{text.full} · {state[1]}" if state else text.full)
     mark = (
-        f'<text class="{"bad" if node.is_missing else "mark"}" font-size="{_BELOW:g}" text-anchor="end" '
-        f'x="{_number(x + width - _INSET)}" y="{_number(y + 36)}">{note}</text>'
-        if note
+        f'<text class="{colour}" font-size="{_BELOW:g}" text-anchor="end" '
+        f'x="{_number(x + width - _INSET)}" y="{_number(y + 36)}">{text.note}</text>'
+        if text.note
         else ""
     )
     drawn = (
@@ -233,15 +249,15 @@ def _box(
         f'<rect class="{outline}" x="{_number(x)}" y="{_number(y)}" width="{_number(width)}" height="{height:g}" '
         f'rx="{_CORNER:g}"/>'
         f'<text class="text" font-size="{_TITLE:g}" font-weight="600" x="{_number(x + _INSET)}" y="{_number(y + 20)}">'
-        f"{xml_text(fit(title, _TITLE * BOLD, room))}</text>"
+        f"{xml_text(fit(text.title, _TITLE * BOLD, room))}</text>"
         f'<text class="soft" font-size="{_BELOW:g}" x="{_number(x + _INSET)}" y="{_number(y + 36)}">'
-        f"{xml_text(fit(below, _BELOW, room - note_room))}</text>{mark}{_status(corner, size, state)}</g>"
+        f"{xml_text(fit(text.below, _BELOW, room - note_room))}</text>{mark}{_status(corner, size, state)}</g>"
     )
     return drawn if address is None else f'<a href="{xml_text(address)}" aria-label="{name}">{drawn}</a>'
 
 
 def _status(corner: _Point, size: tuple[float, float], state: tuple[str, str] | None) -> str:
-    """Return a band along the left side of a box, and the word below its other texts."""
+    """Return the word below the other texts of a box and, once the block has started, a band along its left side."""
     if state is None:
         return ""
     (x, y), (width, height), (colour, word) = corner, size, state
@@ -250,10 +266,11 @@ def _status(corner: _Point, size: tuple[float, float], state: tuple[str, str] | 
         f'<path class="{colour}" d="M{_number(x + _CORNER)} {_number(y)}v{height:g}{arc}-{_CORNER:g}-{_CORNER:g}'
         f'v{2 * _CORNER - height:g}{arc} {_CORNER:g}-{_CORNER:g}z"/>'
     )
-    return (
-        f'{band}<text class="{colour}" font-size="{_BELOW:g}" font-weight="600" x="{_number(x + _INSET)}" '
+    words = (
+        f'<text class="{colour}" font-size="{_BELOW:g}" font-weight="600" x="{_number(x + _INSET)}" '
         f'y="{_number(y + 53)}">{xml_text(fit(word, _BELOW * BOLD, width - 2 * _INSET))}</text>'
     )
+    return words if colour == "soft" else band + words
 
 
 def _hint(text: str) -> str:
@@ -261,16 +278,10 @@ def _hint(text: str) -> str:
     return xml_text(cut(text, _LONGEST))
 
 
-def _below(node: GraphNode) -> str:
-    """Return the second line of a box."""
-    block_id = "" if node.id == node.title else one_line(node.id)
-    return " · ".join(filter(None, (block_id, one_line(node.archetype))))
-
-
-def _width(node: GraphNode) -> float:
-    note = note_of(node)
-    below = pixels(cut(_below(node), 60), _BELOW) + (pixels(note, _BELOW) + _INSET if note else 0)
-    wanted = max(pixels(cut(one_line(node.title), 60), _TITLE * BOLD), below) + 2 * _INSET
+def _width(text: _Texts) -> float:
+    note_room = pixels(text.note, _BELOW) + _INSET if text.note else 0
+    below = pixels(cut(text.below, 60), _BELOW) + note_room
+    wanted = max(pixels(cut(text.title, 60), _TITLE * BOLD), below) + 2 * _INSET
     return 2 * math.ceil(min(max(wanted, _NARROWEST), _WIDEST) / 2)
 
 
