@@ -127,6 +127,7 @@ function itemOf(view, address) {
   const item = element("li"), line = element(view.sent ? "summary" : "p");
   item.value = seen;
   line.append(element("span", `${view.at} s`), " ", element("code", view.name), " ", element("bdi", view.block));
+  if (view.piece) line.append(" ", element("q", view.piece.slice(0, 60)));
   item.append(view.sent ? foldOf(line, address + view.number) : line);
   return item;
 }
