@@ -46,12 +46,14 @@ class RequestMiddleware:
         app: The application that answers.
         history: Records each request.
         faults: Returns the fault of each request.
+        keeps_refusals: Record also each answer that is an error.
     """
 
-    def __init__(self, app: ASGIApp, history: History, faults: Faults) -> None:
+    def __init__(self, app: ASGIApp, history: History, faults: Faults, *, keeps_refusals: bool) -> None:
         self._app = app
         self._history = history
         self._faults = faults
+        self._keeps_refusals = keeps_refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -61,7 +63,8 @@ class RequestMiddleware:
         request = _noted(scope, content)
         # The undecoded path, so that it is split into segments before decoding: `a%2Fb` is one id.
         scope = {**scope, "path": request.path, REQUEST: request}
-        send = self._noting_refusal(scope, send)
+        if self._keeps_refusals:
+            send = self._noting_refusal(scope, send)
         if size > _MOST_BODY:
             message = f"The body is larger than {_MOST_BODY} bytes."
             await Json({"detail": message}, 413, {"connection": "close"})(scope, receive, send)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hmac
+import re
 import secrets as random
 from base64 import b64decode
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -74,7 +75,7 @@ class PageData:
     token: str = field(default_factory=partial(random.token_urlsafe, 32), repr=False)
 
 
-def build_page(data: PageData, api: ASGIApp) -> ASGIApp:
+def build_page(data: PageData, api: ASGIApp) -> Guard:
     """Return the ASGI application.
 
     Args:
@@ -94,24 +95,39 @@ def build_page(data: PageData, api: ASGIApp) -> ASGIApp:
             Route("/page/workflows/{workflow_id}", page.workflow),
             Route("/page/requests", page.requests),
             Route("/page/requests/{number:int}", page.request),
+            Route("/page/requests/{number:int}/body", page.text_of_request(refused.body_text)),
+            Route("/page/requests/{number:int}/answer", page.text_of_request(refused.answer_text)),
             Route("/page/faults", page.faults, methods=["GET", "POST"]),
             Route("/page/faults/withdraw", page.withdraw_faults, methods=["POST"]),
+            Route("/page/runs/{run_id}/inputs", page.text(run_view.inputs_text)),
+            Route("/page/runs/{run_id}/response", page.text(run_view.response_text)),
+            Route("/page/runs/{run_id}/blocks/{number}/inputs", page.text(run_view.block_inputs_text)),
+            Route("/page/runs/{run_id}/blocks/{number}/output", page.text(run_view.block_output_text)),
+            Route("/page/runs/{run_id}/events", page.text(run_view.events_text)),
+            Route("/page/runs/{run_id}/events/{number}", page.text(run_view.event_text)),
             Route("/page/static/{name}", page.static),
         ],
         exception_handlers={HTTPException: page.problem, NotThereError: page.not_there},
     )
     app.router.redirect_slashes = False
-    return _Guard(app, data.api_key)
+    return Guard(app, data.api_key)
 
 
-class _Guard:
-    """Refuses requests that another page makes, and those without the key. Adds the headers of security."""
+class Guard:
+    """Refuses requests that another page makes, and those without the key. Adds the headers of security.
 
-    def __init__(self, app: ASGIApp, api_key: str | None) -> None:
+    Attributes:
+        routes: The routes behind it.
+    """
+
+    def __init__(self, app: Starlette, api_key: str | None) -> None:
+        self.routes = app.routes
         self._app = app
         self._api_key = api_key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+
         async def guarded_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 names = {name for name, _ in message["headers"]}
@@ -144,12 +160,15 @@ def _is_own(headers: dict[str, str], method: str) -> bool:
 
 
 def _has_key(authorization: str, api_key: str) -> bool:
+    """Return True for the key as the password of HTTP Basic, which browsers ask for, or as the API wants it."""
     scheme, _, text = authorization.partition(" ")
     if scheme.lower() == "basic":
         try:
             text = b64decode(text).decode().partition(":")[2]
         except ValueError:
             return False
+    elif scheme.lower() != "bearer":
+        return False
     return hmac.compare_digest(text.encode(), api_key.encode())
 
 
@@ -201,6 +220,38 @@ class _Page:
     async def request(self, request: Request) -> Response:
         """`GET /page/requests/{number}`: one request that was refused."""
         return await self._show("request.html", partial(refused.refusal, self._data, request.path_params["number"]))
+
+    def text(self, view: Callable[..., str | None]) -> Callable[[Request], Awaitable[Response]]:
+        """Return the endpoint of a text of a run, as a whole.
+
+        Args:
+            view: Returns the text, or `None` when there is none. It gets the data, the run and the number in the path.
+        """
+
+        async def answer(request: Request) -> Response:
+            run = self._run(request)
+            more = {name: _number(text) for name, text in request.path_params.items() if name != "run_id"}
+
+            def plain() -> bytes | None:
+                text = view(self._data, run, **more)
+                return None if text is None else self._rendering.plain(text).encode()
+
+            content = await _in_thread(plain)
+            if content is None:
+                _not_there("This text is not there (any more).")
+            return Response(content, media_type="text/plain")
+
+        return answer
+
+    def text_of_request(self, view: Callable[[PageData, int], str]) -> Callable[[Request], Awaitable[Response]]:
+        """Return the endpoint of a text of a refused request, as a whole."""
+
+        async def answer(request: Request) -> Response:
+            number = request.path_params["number"]
+            text = await _in_thread(lambda: self._rendering.plain(view(self._data, number)))
+            return Response(text.encode(), media_type="text/plain")
+
+        return answer
 
     async def static(self, request: Request) -> Response:
         """`GET /page/static/{name}`: the style sheet or the script."""
@@ -266,16 +317,14 @@ class _Page:
 
     # --- What happens meanwhile ---
 
-    async def live(self, request: Request) -> Response:  # noqa: ARG002 - Starlette's signature
+    async def live(self, request: Request) -> Response:
         """`GET /page/live`: a message whenever something has changed."""
-        return _stream(live.changes(self._data))
+        return _stream(request, live.changes(self._data))
 
     async def live_run(self, request: Request) -> Response:
-        """`GET /page/runs/{run_id}/live`: the events of a run, and a message whenever its state has changed."""
+        """`GET /page/runs/{run_id}/live`: the events of a run from a number on, and of changes of its state."""
         first = request.headers.get("last-event-id") or request.query_params.get("from", "0")
-        if not (first.isascii() and first.isdecimal()):
-            raise HTTPException(400, "The number of an event is wanted.")
-        return _stream(live.of_run(self._data, self._run(request), int(first), self._rendering.plain))
+        return _stream(request, live.of_run(self._data, self._run(request), _number(first)))
 
     # --- Shared ---
 
@@ -319,7 +368,9 @@ class _Page:
         """Show what is wrong with a request."""
         assert isinstance(error, HTTPException)
         said = {"status": error.status_code, "message": error.detail}
-        return await self._show("problem.html", lambda: said, error.status_code)
+        response = await self._show("problem.html", lambda: said, error.status_code)
+        response.headers.update(error.headers or {})  # which methods there are, in place of this one
+        return response
 
     async def not_there(self, request: Request, error: Exception) -> Response:
         """Show that the store has no such thing."""
@@ -328,6 +379,12 @@ class _Page:
 
 def _not_there(message: str) -> NoReturn:
     raise HTTPException(404, message)
+
+
+def _number(text: str) -> int:
+    if re.fullmatch("[0-9]{1,9}", text) is None:
+        raise HTTPException(400, "The number of an event or of a block is wanted.")
+    return int(text)
 
 
 async def _in_thread(work: Callable[[], Any]) -> Any:
@@ -346,5 +403,7 @@ def _see(address: str) -> Response:
     return RedirectResponse(address, 303)
 
 
-def _stream(messages: Any) -> Response:
+def _stream(request: Request, messages: AsyncIterator[bytes]) -> Response:
+    if request.method == "HEAD":  # would never end: nobody reads a body
+        return Response(media_type="text/event-stream")
     return StreamingResponse(messages, media_type="text/event-stream")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from scout._json import shorten, write_json
+from scout._json import write_json
 from scout.local.faults import FAULT_FIELDS, Fault, fault_as_text, read_fault
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from .app import PageData
 
-_LONGEST_OUTPUT = 500  # characters
 _MODES = {"whole number": "numeric", "number": "decimal"}
 _FIRST = {"times": "1"}  # a fault of this form is the next one, as with `fail_next`, and not one for ever
 
@@ -55,5 +54,5 @@ def typed_fault(typed: Mapping[str, str]) -> Fault:
 
 
 def _stub(stub: StubInForce) -> dict[str, Any]:
-    outputs = None if stub.outputs is None else [shorten(write_json(each), _LONGEST_OUTPUT) for each in stub.outputs]
+    outputs = None if stub.outputs is None else [write_json(each) for each in stub.outputs]
     return {"name": stub.name, "outputs": outputs, "given": stub.given, "is_used": stub.is_used}

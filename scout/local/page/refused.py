@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from scout._json import NOT_JSON, is_dict, is_list, is_mapping, parse_json, spell, write_json
 from scout.local.store import NotThereError
 
-from .run_view import shown
+from .views import clock_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 _REQUESTS_OF_A_PAGE = 100
 _REASONS_OF_A_ROW = 3
-_LONGEST_REASON = 500  # characters in a list
 _LONGEST_PART = 2_000  # characters of a part of a body that is shown beside its problem
 
 
@@ -41,19 +40,33 @@ def refusal(data: PageData, number: int) -> dict[str, Any]:
     Raises:
         NotThereError: It is not kept any more.
     """
-    found = dict(data.history.refusals.numbered()).get(number)
-    if found is None:
-        raise NotThereError("This request is not there (any more): the newest 1,000 refused requests are kept.")
-    body = _body(found.request)
-    text = found.request.content.decode("utf-8", "replace") if body is None else write_json(body, indent=2)
+    found = _found(data, number)
+    body = _parsed(found.request.content)
     return {
         **_row(number, found),
         "reasons": [_with_part(each, found.request, body) for each in _reasons(found.content)],
         "more": 0,
         "query": dict(found.request.query),
-        "body": shown(text) if text else None,
-        "answer": shown(_pretty(found.content)),
+        "body": _pretty(found.request.content),
+        "answer": _pretty(found.content),
     }
+
+
+def body_text(data: PageData, number: int) -> str:
+    """Return the whole body of a request. Raises as `refusal`."""
+    return _pretty(_found(data, number).request.content)
+
+
+def answer_text(data: PageData, number: int) -> str:
+    """Return the whole body of the answer. Raises as `refusal`."""
+    return _pretty(_found(data, number).content)
+
+
+def _found(data: PageData, number: int) -> Refusal:
+    found = dict(data.history.refusals.numbered()).get(number)
+    if found is None:
+        raise NotThereError("This request is not there (any more): the newest 1,000 refused requests are kept.")
+    return found
 
 
 def _row(number: int, refusal: Refusal) -> dict[str, Any]:
@@ -62,12 +75,12 @@ def _row(number: int, refusal: Refusal) -> dict[str, Any]:
         "number": number,
         "address": f"/page/requests/{number}",
         "at": refusal.refused_at.isoformat(timespec="milliseconds"),
-        "clock": refusal.refused_at.astimezone().strftime("%H:%M:%S"),
+        "clock": clock_of(refusal.refused_at),
         "method": refusal.request.method,
         "path": refusal.request.path,
         "status": refusal.status,
         "is_fault": refusal.is_fault,
-        "reasons": [{**each, "message": each["message"][:_LONGEST_REASON]} for each in reasons[:_REASONS_OF_A_ROW]],
+        "reasons": reasons[:_REASONS_OF_A_ROW],
         "more": len(reasons[_REASONS_OF_A_ROW:]),
     }
 
@@ -127,12 +140,8 @@ def _line_and_column(content: bytes, position: Sequence[Any]) -> str:
     return f", in line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))}"
 
 
-def _body(request: LocalRequest) -> Any:
-    """Return the parsed body; `None` when there is none, or when it is not JSON."""
-    return _parsed(request.content) if request.content else None
-
-
 def _parsed(content: bytes) -> Any:
+    """Return the value of JSON; `None` when it is not JSON."""
     try:
         return parse_json(content)
     except NOT_JSON:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from markupsafe import Markup
 
-from scout._json import parse_json
+from scout._json import parse_json, redact
 from scout.errors import ConfigurationError
 from scout.graph import graph_of
 from scout.local.run_logs import LogFilters
 from scout.local.store import Filters, NotThereError
 
-from .views import row
+from .views import clock_of, row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +47,7 @@ def _workflow_row(workflow: Stored, environments: list[StoredEnvironment]) -> di
         "id": workflow.workflow_id,
         "key": workflow.workflow_key or "",
         "name": parse_json(workflow.config).get("workflow_display_name") or _NO_NAME,
-        "changed": workflow.last_updated_at,
+        **_time(workflow.last_updated_at),
         "is_draft": workflow.is_draft,
         "environments": [{"name": each.name, "revision": each.pinned} for each in environments],
     }
@@ -78,7 +79,7 @@ def workflow(data: PageData, workflow_id: str, query: Mapping[str, str]) -> dict
         "name": name,
         "description": config.get("workflow_description") or "",
         "chosen": chosen,
-        "graph": _picture(config),
+        "graph": _picture(redact(config, data.secrets)),  # before names are cut, which leaves parts
         "states": [_state(each, address, runs_in) for each in states[:_MOST_STATES]],
         "more_states": len(states[_MOST_STATES:]),
         "environments": [
@@ -86,8 +87,9 @@ def workflow(data: PageData, workflow_id: str, query: Mapping[str, str]) -> dict
                 "name": each.name,
                 "description": each.description,
                 "revision": each.pinned or deployed,
+                "address": _of_revision(address, each.pinned or deployed),
                 "follows": each.pinned is None,
-                "changed": each.last_updated_at,
+                **_time(each.last_updated_at),
             }
             for each in environments
         ],
@@ -99,10 +101,10 @@ def workflow(data: PageData, workflow_id: str, query: Mapping[str, str]) -> dict
 def _state(state: SavedState, address: str, runs_in: Mapping[str, list[str]]) -> dict[str, Any]:
     return {
         "id": state.revision_id,
-        "address": f"{address}?{urlencode({'revision': state.revision_id})}",
+        "address": _of_revision(address, state.revision_id),
         "name": state.name or "",
         "description": state.description or "",
-        "saved": state.saved_at,
+        **_time(state.saved_at),
         "is_draft": state.is_draft,
         "runs_in": runs_in.get(state.revision_id, []),
     }
@@ -112,9 +114,18 @@ def _address(workflow_id: str) -> str:
     return f"/page/workflows/{quote(workflow_id, safe='')}"
 
 
+def _of_revision(address: str, revision_id: str) -> str:
+    return f"{address}?{urlencode({'revision': revision_id})}"
+
+
 def _picture(config: Mapping[str, Any]) -> Any:
     graph = graph_of(config, None)
     try:
         return Markup(graph.to_svg())  # all text in it is escaped
     except ConfigurationError:  # too large for a picture, or without the extra
         return graph.to_text()
+
+
+def _time(text: str) -> dict[str, str]:
+    """Return a time of the store, which is empty when it is not known."""
+    return {"at": text, "clock": clock_of(datetime.fromisoformat(text)) if text else ""}

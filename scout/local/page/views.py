@@ -92,8 +92,6 @@ def _has_text(run: LoggedRun, text: str) -> bool:
 
 def row(run: LoggedRun) -> dict[str, Any]:
     """Return the facts of a run, as the list and its own page show them."""
-    started = run.started_at.astimezone()
-    is_today = started.date() == datetime.now(started.tzinfo).date()
     return {
         "address": address_of(run),
         "place": f"run-{run.number}",
@@ -107,7 +105,14 @@ def row(run: LoggedRun) -> dict[str, Any]:
         "environment": run.environment,
         "session": run.session_id,
         "started": run.started_at.isoformat(timespec="milliseconds"),
-        "clock": started.strftime("%H:%M:%S" if is_today else "%b %d, %H:%M:%S"),
+        "clock": clock_of(run.started_at),
         "duration": duration_text(run.seconds),
         "price": price_text(float(sum(block.price for block in list(run.blocks.values())))),
     }
+
+
+def clock_of(moment: datetime) -> str:
+    """Return a time as people here read it: without the date, if it is today."""
+    here = moment.astimezone()
+    is_today = here.date() == datetime.now(here.tzinfo).date()
+    return here.strftime("%H:%M:%S" if is_today else "%b %d, %H:%M:%S")
