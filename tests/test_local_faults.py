@@ -1,5 +1,7 @@
 """What goes wrong when it is asked to: seen by a bare HTTP client, and by the facade, which has to cope with it."""
 
+import asyncio
+import dataclasses
 import json
 import threading
 import time
@@ -9,11 +11,14 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scout import (
     APIConnectionError,
     APIResponseError,
     APITimeoutError,
+    AsyncScout,
     ConfigurationError,
     InternalServerError,
     RateLimitError,
@@ -23,6 +28,7 @@ from scout import (
     UnknownEvent,
 )
 from scout.local import Access, Fault, LocalScout, parse_fault
+from scout.local.faults import EVENT_FAULTS, FAULT_FIELDS, Faults, fault_as_text, read_fault
 
 GROWN: Any = reduce(lambda part, _: [part] * 10, range(9), "x")  # 10^9 values when it is written out
 
@@ -80,8 +86,36 @@ WHOLE = [
 ]
 
 
+@st.composite
+def faults(draw: st.DrawFn) -> Fault:
+    """All faults that text can express."""
+    seconds = st.floats(0, 1e6)
+    whole = st.integers(1, 10**6)
+    texts = st.text("a .0=:/\"'\té\N{GRINNING FACE}", min_size=1)
+    kinds = (
+        {"status": st.integers(400, 599), "retry_after": seconds | st.none(), "delay": seconds},
+        {"rate": st.floats(1e-6, 1e6) | whole | whole.map(lambda each: each / 60), "retry_after": st.none() | seconds},
+        {"delay": st.floats(1e-6, 1e6), **dict.fromkeys(EVENT_FAULTS[1:], st.none() | whole)},
+        {"stall_after": st.integers(0, 9)},
+    )
+    which = {"times": st.none() | whole, "match": st.none() | texts.map(str.strip).filter(bool)}
+    return draw(st.one_of([st.builds(Fault, **kind, **which) for kind in kinds]))
+
+
 def test_without_a_fault_the_stream_is_whole(http: httpx.Client) -> None:
     assert names(run(http, streaming=True).text) == WHOLE
+
+
+class Clock:
+    """A clock that goes on by `step` with each look at it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.step = 0.0
+
+    def __call__(self) -> float:
+        self.now += self.step
+        return self.now
 
 
 class TestAnswers:
@@ -172,6 +206,183 @@ class TestWhich:
         for thread in threads:
             thread.join(30)
         assert sorted(statuses) == [200] * 10 + [503] * 10
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("scout.local.faults.monotonic", clock)
+    return clock
+
+
+class TestRates:
+    """Under a clock that goes only when the test says so, or by as much with each request."""
+
+    @staticmethod
+    def ask(faults: Faults, first_line: str = "GET /") -> float | None:
+        """Send a request, and return the seconds that it is asked to wait; `None` when it is let through."""
+        fault = faults.next(first_line, b"", is_run=False)
+        return None if fault is None else fault.retry_after
+
+    @pytest.mark.parametrize(
+        ("rate", "at_once", "wait"), [(2, 2, 0.5), (40, 40, 0.025), (0.25, 1, 4), (1.6, 1, 0.25), (3.5, 3, 0.143)]
+    )
+    def test_who_waits_as_long_as_asked_is_let_through(
+        self, rate: float, at_once: int, wait: float, clock: Clock
+    ) -> None:
+        faults = Faults([Fault(rate=rate)])
+        for _ in range(2):
+            assert [self.ask(faults) for _ in range(at_once)] == [None] * at_once
+            assert [self.ask(faults) for _ in range(3)] == [wait] * 3  # those that are refused do not count
+            clock.now += wait - 0.01
+            assert self.ask(faults) == pytest.approx(0.01, abs=0.001)
+            clock.now += 0.01
+            assert self.ask(faults) is None
+            assert self.ask(faults) == pytest.approx(1 / rate, abs=0.001)
+            clock.now += 1000  # nobody asks for a while: no more than before are let through at once
+
+    @given(st.floats(0.2, 50), st.lists(st.floats(0, 1), min_size=1, max_size=60))
+    def test_never_more_than_the_rate_and_a_second_s_worth(self, rate: float, gaps: list[float]) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            clock = Clock()
+            patch.setattr("scout.local.faults.monotonic", clock)
+            faults = Faults([Fault(rate=rate)])
+            passed: list[float] = []
+            for gap in gaps:
+                clock.now += gap
+                if (wait := self.ask(faults)) is not None:
+                    clock.now += wait
+                    assert self.ask(faults) is None
+                passed.append(clock.now)
+            for first, began in enumerate(passed):
+                for last, ended in enumerate(passed[first:], 1):
+                    assert last <= max(1, rate) + rate * (ended - began) + 1e-3
+            clock.now += 1000
+            for _ in gaps:  # as fast as the rate, all are let through
+                assert self.ask(faults) is None
+                clock.now += 1 / rate
+
+    def test_only_what_matches_counts(self, clock: Clock) -> None:
+        faults = Faults([Fault(rate=1, match="POST"), Fault(status=503, match="POST", retry_after=7)])
+        assert [self.ask(faults) for _ in range(3)] == [None] * 3
+        # What the rate lets through meets the next fault; so does all, when the rate has been used up.
+        assert [self.ask(faults, "POST /") for _ in range(3)] == [7, 1, 1]
+
+    def test_how_often_and_with_what(self, clock: Clock) -> None:
+        fault = Fault(rate=1, status=503, retry_after=9, headers={"x-mine": "a"}, body=[1], times=2)
+        faults = Faults([fault])
+        got = [faults.next("GET /", b"", is_run=False) for _ in range(4)]
+        assert got == [None, fault, fault, None]
+        assert faults.in_force() == []
+        faults.reset()
+        assert self.ask(faults) is None
+        assert faults.in_force() == [(fault, 2)]
+        assert self.ask(faults) == 9
+        assert faults.in_force() == [(fault, 1)]
+
+    def test_a_reset_fills_it(self, clock: Clock) -> None:
+        faults = Faults([Fault(rate=1)])
+        assert [self.ask(faults), self.ask(faults)] == [None, 1]
+        faults.reset()
+        assert [self.ask(faults), self.ask(faults)] == [None, 1]
+
+    def test_many_at_once(self, clock: Clock) -> None:
+        faults = Faults([Fault(rate=50)])
+        waits: list[float | None] = []
+
+        def ask() -> None:
+            waits.extend([self.ask(faults) for _ in range(20)])
+
+        threads = [threading.Thread(target=ask) for _ in range(10)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+        assert waits.count(None) == 50
+        assert waits.count(0.02) == 150
+
+    def test_over_http_all_requests_count(self, server: LocalScout, http: httpx.Client, clock: Clock) -> None:
+        server.fail_next(rate=3)
+        server.fail_next(503)
+        assert [run(http).status_code, run(http).status_code, http.get("/v2/workflows").status_code] == [503, 200, 200]
+        for response in (run(http), run(http, streaming=True), http.get("/nowhere")):
+            assert (response.status_code, response.headers["retry-after"]) == (429, "0.334")
+        assert len(server.runs) == 1
+        server.reset()
+        assert [run(http).status_code for _ in range(4)] == [200] * 4
+
+    @pytest.mark.parametrize(
+        ("options", "last"),
+        [
+            ({"rate": 1}, 429),
+            ({"rate": 1, "times": 2}, 200),
+            ({"status": Fault(rate=1)}, 429),
+            ({"status": Fault(rate=1), "times": 2}, 200),
+            ({"status": Fault(rate=1, times=2)}, 200),
+        ],
+        ids=str,
+    )
+    def test_fail_next_holds_until_a_reset(
+        self, options: Any, last: int, server: LocalScout, http: httpx.Client, clock: Clock
+    ) -> None:
+        server.fail_next(**options)
+        assert [http.get("/v2/workflows").status_code for _ in range(4)] == [200, 429, 429, last]
+        server.reset()
+        assert [http.get("/v2/workflows").status_code for _ in range(4)] == [200] * 4
+
+    def test_calls_come_through(self, server: LocalScout, scout: Scout, clock: Clock) -> None:
+        server.fail_next(rate=2)
+        clock.step = 0.1
+        assert all(scout.execute(CONFIG).ok for _ in range(10))
+        assert len(server.requests) > 20
+
+    @pytest.mark.parametrize("asynchronous", [False, True])
+    def test_a_batch_loses_no_row(self, asynchronous: bool, server: LocalScout) -> None:
+        server.fail_next(rate=100)
+        rows = [{"row": number} for number in range(120)]
+        began = time.monotonic()
+        if asynchronous:
+
+            async def results() -> list[Any]:
+                async with AsyncScout("any", base_url=server.url) as scout:
+                    return [row async for row in scout.batch(CONFIG, rows, concurrency=16)]
+
+            done = asyncio.run(results())
+        else:
+            with Scout("any", base_url=server.url) as scout:
+                done = list(scout.batch(CONFIG, rows, concurrency=16))
+        took = time.monotonic() - began
+        assert all(row.ok for row in done)
+        assert sorted(run.inputs["row"] for run in server.runs) == list(range(120))  # each once
+        assert took > 0.19  # 100 at once, and 20 more
+
+
+class TestInForce:
+    def test_in_order_with_what_is_left(self) -> None:
+        first, second = Fault(status=500), Fault(status=501, times=2)
+        faults = Faults([first, second])
+        added = [Fault(status=503, times=2), Fault(status=504, times=1)]
+        for each in added:
+            faults.add(each)
+        assert faults.in_force() == [(added[0], 2), (added[1], 1), (first, None), (second, 2)]
+        assert faults.next("GET /", b"", is_run=False) is added[0]
+        assert faults.in_force() == [(added[0], 1), (added[1], 1), (first, None), (second, 2)]
+        faults.next("GET /", b"", is_run=False)
+        faults.add(added[0])
+        assert faults.in_force() == [(added[1], 1), (added[0], 2), (first, None), (second, 2)]
+
+    def test_withdraw_keeps_what_the_server_was_created_with(self) -> None:
+        fault = Fault(status=500, times=2)
+        faults = Faults([fault])
+        faults.next("GET /", b"", is_run=False)
+        faults.add(Fault(status=503))
+        faults.withdraw()
+        assert faults.in_force() == [(fault, 1)]
+        faults.withdraw()
+        assert faults.next("GET /", b"", is_run=False) == fault
+        assert faults.in_force() == []
+        faults.reset()
+        assert faults.in_force() == [(fault, 2)]
 
 
 class TestStreams:
@@ -314,6 +525,10 @@ class TestWords:
                 "malformed=1,duplicate=2,unknown_event=0,drift=4",
                 Fault(malformed=1, duplicate=2, unknown_event=0, drift=4),
             ),
+            ("rate=40/s", Fault(rate=40)),
+            ("rate = 0.5", Fault(rate=0.5)),
+            ("rate=90 / min,status=503,retry_after=2,times=3", Fault(rate=1.5, status=503, retry_after=2, times=3)),
+            ("rate=1800/h,match=POST /v2", Fault(rate=0.5, match="POST /v2")),
         ],
     )
     def test_a_fault_from_text(self, text: str, fault: Fault) -> None:
@@ -325,9 +540,9 @@ class TestWords:
             ("", "no part of a fault"),
             ("status", "no part of a fault"),
             ("colour=red", "no part of a fault; there are status"),
-            ("status=many", "must be a number"),
-            ("status=1.5", "must be a number"),
-            ("status=200", "from 400 to 599"),
+            ("status=many", "must be a whole number"),
+            ("status=1.5", "must be a whole number"),
+            ("status=200", "^the fault 'status=200': status must be from 400 to 599"),
             ("status=600", "from 400 to 599"),
             ("times=2", "something that goes wrong"),
             ("delay=-1", "0 or more"),
@@ -339,11 +554,63 @@ class TestWords:
             ("cut_after=1,stall_after=1", "not both"),
             ("status=500,match=", "not empty"),
             ("status=500,cut_after=1", "nothing else to spoil"),
+            ("delay=soon", "delay must be a number, not 'soon'"),
+            *(
+                (f"rate={text}", f"rate must be a rate such as 40/s or 100/min, not '{text}'")
+                for text in ("many", "", "/s", "40/", "40/day")
+            ),
+            *((f"rate={text}", "above 0") for text in ("0", "-1/s", "nan", "inf", "1e-20/h", "1e300")),
+            *((f"rate=40/s,{more}", "a fault of their own") for more in ("delay=1", "cut_after=1", "stall_after=0")),
+            ("rate=40/s,request=3", "rate or request"),
         ],
     )
     def test_what_is_none(self, text: str, said: str) -> None:
         with pytest.raises(ConfigurationError, match=said):
             parse_fault(text)
+
+    @given(faults())
+    def test_text_and_back(self, fault: Fault) -> None:
+        assert parse_fault(fault_as_text(fault)) == fault
+
+    @pytest.mark.parametrize(
+        ("fault", "text"),
+        [
+            (Fault(status=429, retry_after=1.0, times=2), "status=429,retry_after=1,times=2"),
+            (Fault(delay=0.5, match="v1.0"), "delay=0.5,match=v1.0"),
+            (Fault(rate=40), "rate=40/s"),
+            (Fault(rate=100 / 60), "rate=100/min"),
+            (Fault(rate=5 / 3600), "rate=5/h"),
+            (Fault(rate=1 / 7), "rate=0.14285714285714285/s"),
+        ],
+    )
+    def test_as_text(self, fault: Fault, text: str) -> None:
+        assert fault_as_text(fault) == text
+
+    @pytest.mark.parametrize(
+        ("fault", "text"),
+        [
+            (
+                Fault(status=503, headers={"x-mine": "a=b"}, body={"detail": "é", "no": [1]}),
+                'status=503,headers: {"x-mine": "a=b"},body: {"detail": "é", "no": [1]}',
+            ),
+            (Fault(status=500, body=False), "status=500,body: false"),
+            (Fault(status=500, match="a,times=1"), 'status=500,match: "a,times=1"'),
+            (Fault(status=500, match=" a"), 'status=500,match: " a"'),
+        ],
+    )
+    def test_what_text_cannot_express_is_shown_and_not_read(self, fault: Fault, text: str) -> None:
+        assert fault_as_text(fault) == text
+        with pytest.raises(ConfigurationError, match="no part of a fault"):
+            parse_fault(text)
+
+    def test_fields(self) -> None:
+        assert {each.name for each in FAULT_FIELDS} == {each.name for each in dataclasses.fields(Fault)} - {
+            "headers",
+            "body",
+        }
+        assert read_fault({"status": "503", "match": "a, b"}) == Fault(status=503, match="a, b")
+        with pytest.raises(ConfigurationError, match="'body' is no part of a fault"):
+            read_fault({"status": "503", "body": "x"})
 
     @pytest.mark.parametrize(
         "options",

@@ -16,7 +16,7 @@ from scout.local import can_run
 from scout.local.blocks import BlockContext, builtin_handlers
 from scout.local.engine import Engine, RunRequest
 from scout.local.renderer import Renderer
-from scout.local.stubs import Stubs, load_stubs
+from scout.local.stubs import Stubs, load_stubs, read_outputs
 
 GROWN: Any = functools.reduce(lambda part, _: [part] * 10, range(9), "x")  # 10^9 values when it is written out
 
@@ -210,6 +210,52 @@ async def test_what_is_set_holds_until_a_reset(renderer: Renderer) -> None:
     runner.stubs.reset()
     assert await runner.outputs(3, block("a")) == [1, 2, 2]
     assert "cannot run" in await runner.error(block("b"))
+
+
+async def test_what_is_in_force_can_be_seen(renderer: Renderer) -> None:
+    def function(inputs: Json, context: BlockContext) -> str:
+        return "x"
+
+    runner = Runner(renderer, Stubs({"a": [1, 2], "com.scoutos.serp": None, "f": function}))
+    runner.stubs.set("late", [["x"]])
+
+    def seen() -> list[tuple[Any, ...]]:
+        return [(each.name, each.outputs, each.given, each.is_used) for each in runner.stubs.in_force()]
+
+    new = [("a", [1, 2], 0, False), ("com.scoutos.serp", [None], 0, False), ("f", None, None, False)]
+    assert seen() == [*new, ("late", [["x"]], 0, False)]
+    await runner.outputs(3, block("a"), block("f"))
+    used = [("a", [1, 2], 3, True), new[1], ("f", None, None, True)]
+    assert seen() == [*used, ("late", [["x"]], 0, False)]
+    runner.stubs.set("a", 5)
+    assert seen()[0] == ("a", [5], 0, True)
+    runner.stubs.in_force()[0].outputs.append(6)  # type: ignore[union-attr]
+    assert seen()[0] == ("a", [5], 0, True)
+    runner.stubs.reset()
+    assert seen() == new
+
+
+async def test_replaced_stubs_leave_nothing_of_the_old(renderer: Renderer, tmp_path: Path) -> None:
+    runner = Runner(renderer, Stubs({"a": [1, 2], "b": 1}))
+    runner.stubs.set("c", 1)
+    assert await runner.outputs(1, block("a")) == [1]
+    before = runner.stubs.generation
+
+    path = tmp_path / "stubs.yml"
+    path.write_text("a: [1, 2, 3]\n")
+    runner.stubs.replace(read_outputs(path))
+    assert [(each.name, each.given, each.is_used) for each in runner.stubs.in_force()] == [("a", 0, False)]
+    assert runner.stubs.generation is not before
+    assert await runner.outputs(4, block("a")) == [1, 2, 3, 3]
+    assert "cannot run" in await runner.error(block("b"))
+    assert "cannot run" in await runner.error(block("c"))
+
+    runner.stubs.set("a", "later")
+    with pytest.raises(ConfigurationError, match="without any output"):
+        runner.stubs.replace({"b": 1, "a": []})
+    assert await runner.outputs(1, block("a")) == ["later"]
+    runner.stubs.reset()
+    assert await runner.outputs(2, block("a")) == [1, 2]
 
 
 async def test_what_is_given_cannot_be_changed_afterwards(renderer: Renderer) -> None:

@@ -140,13 +140,14 @@ class LocalScout:
         with self._lock:
             return {} if self._store is None or self._closed else self._store.ids()
 
-    def fail_next(self, status: int | Fault | None = None, *, times: int = 1, **fault: Any) -> None:
+    def fail_next(self, status: int | Fault | None = None, *, times: int | None = None, **fault: Any) -> None:
         """Simulate a fault in the next request: `fail_next(503)`, `fail_next(429, retry_after=1, times=2)`.
 
         Args:
             status: The status to answer with, or a `Fault` without further arguments. Without other faults, the default
                 is 500, or 429 with `retry_after`.
-            times: The number of requests to which the fault applies, after those of earlier calls.
+            times: The number of requests to which the fault applies, after those of earlier calls. The default is 1; a
+                `rate` applies until the next `reset`.
             **fault: Other attributes of `Fault`, such as `cut_after=3`.
 
         Raises:
@@ -155,11 +156,14 @@ class LocalScout:
         if isinstance(status, Fault):
             if fault:
                 raise ConfigurationError(f"a Fault has all that is to go wrong; put {', '.join(fault)} into it.")
-            self._faults.add(status if status.times is not None else replace(status, times=times))
-            return
-        if status is None and not fault.keys() & {"delay", *EVENT_FAULTS}:
-            status = 429 if "retry_after" in fault else 500
-        self._faults.add(Fault(status=status, times=times, **fault))
+            wanted = status
+        else:
+            if status is None and not fault.keys() & {"rate", "delay", *EVENT_FAULTS}:
+                status = 429 if "retry_after" in fault else 500
+            wanted = Fault(status=status, **fault)
+        if wanted.times is None:
+            wanted = replace(wanted, times=1 if times is None and wanted.rate is None else times)
+        self._faults.add(wanted)
 
     def stub(self, name: str, output: Any) -> None:
         """Set the output of a block from now on.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -19,6 +20,23 @@ if TYPE_CHECKING:
 
 StubsSource = str | os.PathLike[str] | Mapping[str, Any]
 """Stubs: a path to a YAML or JSON file, or a mapping."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StubInForce:
+    """A stub that blocks use now.
+
+    Attributes:
+        name: The id or the archetype of the blocks.
+        outputs: The outputs in their order, of which the last one repeats; `None` for a function.
+        given: How many outputs it has given since it was set, or since the last `reset`; `None` for a function.
+        is_used: True if a block has used it since the last `reset`.
+    """
+
+    name: str
+    outputs: list[Any] | None
+    given: int | None
+    is_used: bool
 
 
 class Stubs:
@@ -36,10 +54,18 @@ class Stubs:
 
     def __init__(self, outputs: Mapping[str, Any] | None = None) -> None:
         self._lock = threading.Lock()
-        self._first: dict[str, list[Any] | Handler] = {
-            name: _checked(name, output) for name, output in (outputs or {}).items()
-        }
-        self.reset()
+        self.replace(outputs or {})
+
+    def replace(self, outputs: Mapping[str, Any]) -> None:
+        """Drop all stubs, and start again with these, as if the server had been created with them.
+
+        Raises:
+            ConfigurationError: A name is not text, or JSON cannot represent an output. Then nothing is changed.
+        """
+        first = {name: _checked(name, output) for name, output in outputs.items()}
+        with self._lock:
+            self._first: dict[str, list[Any] | Handler] = first
+            self._restart()
 
     def set(self, name: str, output: Any) -> None:
         """Set the output of the blocks with this id or archetype.
@@ -55,10 +81,26 @@ class Stubs:
     def reset(self) -> None:
         """Restore the initial outputs, and restart each list."""
         with self._lock:
-            self._outputs: dict[str, list[Any] | Handler] = dict(self._first)
-            self._turns: dict[str, int] = {}
-            self._used: set[str] = set()
-            self._generation = object()
+            self._restart()
+
+    def _restart(self) -> None:
+        self._outputs: dict[str, list[Any] | Handler] = dict(self._first)
+        self._turns: dict[str, int] = {}
+        self._used: set[str] = set()
+        self._generation = object()
+
+    def in_force(self) -> list[StubInForce]:
+        """Return the stubs, in the order in which they were set first."""
+        with self._lock:
+            return [
+                StubInForce(
+                    name=name,
+                    outputs=None if callable(outputs) else list(outputs),
+                    given=None if callable(outputs) else self._turns.get(name, 0),
+                    is_used=name in self._used,
+                )
+                for name, outputs in self._outputs.items()
+            ]
 
     def unused(self, *, added: bool = False) -> list[str]:
         """Return the names of the stubs that no block has used since the last `reset`; with `added`, of new ones."""
@@ -108,10 +150,19 @@ def load_stubs(source: StubsSource) -> Stubs:
     """Read stubs.
 
     Raises:
+        ConfigurationError: As `read_outputs`.
+    """
+    return Stubs(read_outputs(source))
+
+
+def read_outputs(source: StubsSource) -> Mapping[str, Any]:
+    """Read the outputs of stubs, for `Stubs` or `Stubs.replace`. A mapping is returned as it is.
+
+    Raises:
         ConfigurationError: They cannot be read, or are invalid; the message has file, line and column.
     """
     if isinstance(source, Mapping):
-        return Stubs(source)
+        return source
     try:
         path = os.fsdecode(source)
     except TypeError:
@@ -121,7 +172,7 @@ def load_stubs(source: StubsSource) -> Stubs:
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a NUL character in the name
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigurationError(f"{path}: the stubs cannot be read: {reason}") from None
-    return Stubs(_parse(path, text))
+    return _parse(path, text)
 
 
 def _checked(name: object, output: Any) -> list[Any] | Handler:
