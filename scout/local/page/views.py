@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _RUNS_OF_A_PAGE = 100
 _CANCELLED = "cancelled"
 _SEARCHED_AT_ONCE = 256 * 1024  # bytes, after which another thread may go on
+_LONGEST_NAME = 200  # characters of a workflow that can be chosen
 _LONGEST_TEXT = 10_000  # characters that are shown at once; the rest is a link away
 _STATUS_OF_BLOCK = {"running": RunStatus.STARTED, "completed": RunStatus.COMPLETED, "failed": RunStatus.FAILED}
 
@@ -58,9 +59,10 @@ def runs(data: PageData, query: Mapping[str, str], address: str) -> dict[str, An
     if len(found) > _RUNS_OF_A_PAGE:
         found.pop()
         older = "/?" + urlencode({**{name: text for name, text in wanted.items() if text}, "before": found[-1].number})
+    names = {_workflow_of(run) for run in kept} | data.store.ids().keys()
     return {
         "runs": [_row(run) for run in found],
-        "workflows": sorted({_workflow_of(run) for run in kept} | data.store.ids().keys()),
+        "workflows": sorted({name for name in names if len(name) <= _LONGEST_NAME} | {wanted["workflow"]} - {""}),
         "statuses": (*STATUSES, _CANCELLED),
         "wanted": wanted,
         "older": older,
