@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -79,15 +80,19 @@ class Literals:
         if isinstance(value, str):
             return before + self._text(before, value)
         flat = self._flat(value)
-        if not value or not (is_dict(value) or is_list(value)) or _most_width(f"{before}{flat},") <= _WIDTH:
+        if _most_width(f"{before}{flat},") <= _WIDTH:
+            return before + flat
+        indent = _indent_of(before)
+        inner = " " * (indent + _INDENT)
+        if is_decimal(value):
+            return f'{before}Decimal(\n{inner}"{value}",\n{" " * indent})'
+        if not value or not (is_dict(value) or is_list(value)):
             return before + flat
         if depth == _DEEPEST:
             self._parts += 1
             name = f"PART_{self._parts}"
             self._constant(name, value)
             return before + name
-        indent = _indent_of(before)
-        inner = " " * (indent + _INDENT)
         if is_dict(value):
             lines = [self._line(f"{inner}{_literal(key)}: ", item, depth + 1) for key, item in value.items()]
         else:
@@ -98,11 +103,11 @@ class Literals:
     def _text(self, before: str, text: str) -> str:
         """Return a text: one of several lines that does not fit on one line has a line for each."""
         flat = _literal(text)
-        lines: list[str] = _LINES.findall(text)
-        if len(lines) < 2 or _least_width(f"{before}{flat},") <= _WIDTH:
-            return flat
         indent = " " * _indent_of(before)
         inner = indent + " " * _INDENT
+        lines: list[str] = _LINES.findall(text)
+        if len(lines) < 2 or _least_width(inner + flat) <= _WIDTH:
+            return flat
         return "\n".join(["(", *(inner + _literal(line) for line in lines), f"{indent})"])
 
     def _flat(self, value: Any) -> str:
@@ -115,10 +120,10 @@ class Literals:
         if is_decimal(value):
             self.uses_decimal = True
             return f'Decimal("{value}")'
-        text = repr(value)
         if isinstance(value, float):
-            return text.replace("e+", "e") if value - value == 0 else f'float("{text}")'
-        return text
+            # As `write_json`: JSON has neither NaN nor infinities.
+            return repr(value).replace("e+", "e") if math.isfinite(value) else "None"
+        return repr(value)
 
 
 def _literal(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, TemplateSyntaxError, nodes
 
 from scout._json import as_line, is_dict, is_list, is_same, parse_json, redact, shorten, spell
-from scout.local.blocks import TEXT, BlockFailedError, resolve_inputs, takes_inputs
+from scout.local.blocks import TEXT, BlockFailedError, can_run, resolve_inputs, takes_inputs
 from scout.local.plan import make_plan
 from scout.local.run_logs import COMPLETED, RUNNING
 from scout.local.templates import is_text, words
@@ -19,7 +19,7 @@ from scout.local.templates import is_text, words
 from .literals import Literals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from scout._json import PathInData
     from scout.local.plan import Plan
@@ -40,8 +40,8 @@ def as_test(run: LoggedRun, config: Mapping[str, Any], *, secrets: Iterable[str]
     that template.
 
     The test of a completed run expects what templates made for the stubbed blocks, and the outputs. The test of a
-    failed run expects the same error. Of the blocks that did not matter for a failure, those that would need a stub
-    never end, so that none of them can fail first.
+    failed run expects the same error. The blocks that did not matter for a failure are without settings in it, and
+    wait, so that none of them can fail first.
 
     Args:
         run: The run.
@@ -91,12 +91,14 @@ class _Saved:
 
     @cached_property
     def needed(self) -> list[LoggedBlock]:
-        """The blocks without which the run would have ended otherwise."""
-        logged = list(self.run.blocks.values())
+        """The blocks without which the run might have ended otherwise."""
+        logged = self.run.blocks
         if self.run.status == COMPLETED:
-            return logged
-        wanted = _reached(self.guilty, {block.id: block.needs for block in self.plan.blocks.values()})
-        return [block for block in logged if block.block_id in wanted]
+            return list(logged.values())
+        # Many templates use the inputs without a dependency on the Input block, which completes at once.
+        inputs = [each.block_id for each in logged.values() if takes_inputs(each.archetype) and each.has_entry]
+        wanted = _reached([*self.guilty, *inputs], {block.id: block.needs for block in self.plan.blocks.values()})
+        return [block for block in logged.values() if block.block_id in wanted]
 
     @cached_property
     def stubbed(self) -> list[LoggedBlock]:
@@ -104,17 +106,9 @@ class _Saved:
 
     @cached_property
     def beside(self) -> list[str]:
-        """The blocks of a failed run that did not matter for its failure, and could fail without a stub."""
-        needed = {block.block_id for block in self.needed}
-        never_begin = _reached(self.guilty, self.plan.followers)
-        others = self.plan.blocks.keys() - needed - never_begin if self.guilty else ()
-        return [block_id for block_id in self.plan.blocks if block_id in others and not self._can_do_without(block_id)]
-
-    def _can_do_without(self, block_id: str) -> bool:
-        """Return True for a block that needs no stub."""
-        logged = self.run.blocks.get(block_id)
-        archetype = self.plan.blocks[block_id].archetype
-        return archetype == TEXT or takes_inputs(archetype) if logged is None else self._does_it_again(logged)
+        """The blocks of a failed run that did not matter for its failure, without those that never begin after it."""
+        others = {block.block_id for block in self.needed} | _reached(self.guilty, self.plan.followers)
+        return [block_id for block_id in self.plan.blocks if self.guilty and block_id not in others]
 
     def _does_it_again(self, block: LoggedBlock) -> bool:
         """Return True for a block that does the same without a stub."""
@@ -124,10 +118,11 @@ class _Saved:
             except BlockFailedError as error:
                 return str(error) == _reason(block)
             return is_same(resolved, self._entry(block))
+        if block.inputs is None:
+            # Its template failed, or nothing could run it, and then no template was rendered.
+            return can_run(block.archetype) or not _reason(block).startswith("the template in ")
         if block.archetype != TEXT:
             return False
-        if block.inputs is None:
-            return True  # its template failed, or it was stopped
         rendered = parse_json(block.inputs)
         return "text" not in rendered or is_same({"output": rendered["text"]}, self._entry(block))
 
@@ -140,18 +135,24 @@ class _Saved:
         return entry if takes_inputs(block.archetype) else entry["output"]
 
     def _without_change(self) -> tuple[dict[str, Any], list[PathInData]]:
-        """Return the config, with texts in the place of templates that give something else each time; and where."""
+        """Return the config, with texts in the place of templates that give something else each time; and where.
+
+        The blocks beside a failure are without their settings, so that none of them can fail first.
+        """
         places: list[PathInData] = []
         blocks: list[Any] = []
-        for index, definition in enumerate(self.config.get("blocks") or ()):
+        definitions: Sequence[Mapping[str, Any]] = self.config.get("blocks") or ()
+        for index, definition in enumerate(definitions):
             block = self.run.blocks.get(definition["block_id"])
-            if block is not None and block.inputs is not None:
+            if definition["block_id"] in self.beside:
+                blocks.append({name: value for name, value in definition.items() if name != "block_inputs"})
+            elif block is not None and block.inputs is not None:
                 place = ("blocks", index, "block_inputs")
                 settings = _frozen(definition.get("block_inputs") or {}, parse_json(block.inputs), place, places)
-                blocks.append({**definition, "block_inputs": settings} if places else definition)
+                blocks.append({**definition, "block_inputs": settings} if settings else definition)
             else:
                 blocks.append(definition)
-        return {**self.config, "blocks": blocks} if places else dict(self.config), places
+        return {**self.config, "blocks": blocks} if blocks else dict(self.config), places
 
     def _rendered(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings of stubbed blocks that templates made, by block id."""
@@ -219,12 +220,12 @@ class _Saved:
         ended = "completed" if run.status == COMPLETED else "failed"
         yield "# A run of the local Scout, saved as a test. It needs the package scout-workflows, and no key."
         yield "#"
-        yield f"# Workflow: {self._shown(run.display_name or run.workflow_key or 'without a name')}"
+        yield f"# Workflow: {self._shown(run.display_name or run.workflow_key or '') or 'without a name'}"
         yield f"# Run: {self._shown(run.run_id)}, {ended} on {run.started_at:%Y-%m-%d at %H:%M} UTC"
         notes = {
             "STUBS": "what the blocks gave that do not run here, such as language models; all others run",
             "FAILURES": "why blocks failed that do not run here",
-            "BESIDE": "blocks that did not matter for the failure, and never end here",
+            "BESIDE": "blocks that did not matter for the failure: here, they have no block_inputs, and wait",
             "RENDERED": "what the templates made for the blocks that do not run here",
             "OUTPUTS": "the outputs that are expected",
             "ERRORS": "the errors that are expected",
@@ -242,32 +243,32 @@ class _Saved:
 
 def _function(name: str, has: set[str], *, has_failed: bool) -> Iterator[str]:
     """Yield the lines of the test."""
-    if "BESIDE" in has:
-        yield '@pytest.mark.filterwarnings("ignore:no block has used")  # not all in BESIDE may have begun'
+    if has_failed and has & {"STUBS", "BESIDE"}:
+        yield '@pytest.mark.filterwarnings("ignore:no block has used")  # the failure may come before'
     yield f"def test_{name}(scout_local):"
     if "RENDERED" in has:
         yield "    given = {}"
         yield ""
     if has & {"STUBS", "FAILURES"}:
-        yield "    def stub(inputs, context):"
+        yield "    async def stub(inputs, context):"
         if "RENDERED" in has:
             yield "        given[context.block_id] = inputs"
-        if "FAILURES" in has:
-            yield "        if context.block_id in FAILURES:"
-            yield "            raise BlockFailedError(FAILURES[context.block_id])"
-        if "STUBS" in has:
-            yield "        return STUBS[context.block_id]"
+        gives, fails = "return STUBS[context.block_id]", "raise BlockFailedError(FAILURES[context.block_id])"
+        if has >= {"STUBS", "FAILURES"}:
+            yield f"        if context.block_id in STUBS:\n            {gives}\n        {fails}"
+        else:
+            yield f"        {gives if 'STUBS' in has else fails}"
         yield ""
         names = [name for name in ("STUBS", "FAILURES") if name in has]
         yield f"    for block_id in {names[0] if len(names) == 1 else '[*STUBS, *FAILURES]'}:"
         yield "        scout_local.stub(block_id, stub)"
         yield ""
     if "BESIDE" in has:
-        yield "    async def never_end(inputs, context):"
-        yield "        await asyncio.Event().wait()"
+        yield "    async def wait(inputs, context):"
+        yield "        await asyncio.sleep(10)"
         yield ""
         yield "    for block_id in BESIDE:"
-        yield "        scout_local.stub(block_id, never_end)"
+        yield "        scout_local.stub(block_id, wait)"
         yield ""
     if has_failed:
         yield "    with Scout() as scout, pytest.raises(RunFailedError) as caught:"
@@ -275,7 +276,8 @@ def _function(name: str, has: set[str], *, has_failed: bool) -> Iterator[str]:
     else:
         yield "    with Scout() as scout:"
         yield f"        {'run = ' if 'OUTPUTS' in has else ''}scout.execute(CONFIG, INPUTS)"
-    yield ""
+    if has & {"RENDERED", "OUTPUTS", "ERRORS"}:
+        yield ""
     if "RENDERED" in has:
         yield "    for block_id, settings in RENDERED.items():"
         yield "        assert {name: given[block_id][name] for name in settings} == settings"

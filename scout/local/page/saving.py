@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlencode
 
-from scout._json import NOT_JSON, as_line, is_dict, redact
+from scout._json import NOT_JSON, as_line, is_dict, is_too_deep, redact
 from scout.cassettes import cassette_of
 
 from .literals import Literals
@@ -35,7 +35,7 @@ def as_curl(request: LocalRequest, base_url: str, *, secrets: Iterable[str] = ()
         secrets: Texts to redact.
     """
     secrets = list(secrets)
-    url = base_url + quote(request.path, safe=_SAFE_IN_A_PATH, encoding="latin-1")
+    url = base_url + quote(redact(request.path, secrets), safe=_SAFE_IN_A_PATH, encoding="latin-1")
     if request.query:
         url += f"?{urlencode(redact(dict(request.query), secrets))}"
     options = ["-sS"]
@@ -71,11 +71,17 @@ def _printf(content: bytes) -> str:
 
 
 def _is_streamed(request: LocalRequest) -> bool:
+    body = _body(request)
+    return is_dict(body) and body.get("streaming") is True
+
+
+def _body(request: LocalRequest) -> Any:
+    """Return the parsed body; `None` when the server would not parse it."""
     try:
         body = request.json
     except NOT_JSON:
-        return False
-    return is_dict(body) and body.get("streaming") is True
+        return None
+    return None if is_too_deep(body, request.content) else body
 
 
 # --- A program ----------------------------------------------------------------------------------------------------
@@ -92,7 +98,7 @@ def as_python(request: LocalRequest, base_url: str, *, secrets: Iterable[str] = 
     Raises:
         ValueError: The request is not that of a run.
     """
-    body = request.json
+    body = _body(request)
     if request.method != "POST" or not request.path.endswith("/execute") or not is_dict(body):
         raise ValueError("the request is not that of a run")
     stored = _STORED.fullmatch(request.path)
@@ -128,13 +134,8 @@ def as_python(request: LocalRequest, base_url: str, *, secrets: Iterable[str] = 
         ]
     else:
         lines += [python.call(f"    run = {on}.execute", names, options, ""), "", "print(run.output)"]
-    return f"{_imports(python, 'from scout import Scout')}\n{python.constants}{_joined(lines)}"
-
-
-def _imports(python: Literals, *ours: str, standard: Sequence[str] = ()) -> str:
-    """Return the lines of the imports: those of the standard library first."""
-    theirs = [*standard, *(["from decimal import Decimal"] if python.uses_decimal else [])]
-    return _joined([*theirs, *([""] if theirs else []), *ours])
+    decimals = "from decimal import Decimal\n\n" if python.uses_decimal else ""
+    return f"{decimals}from scout import Scout\n\n{python.constants}{_joined(lines)}"
 
 
 def _joined(lines: Iterable[str]) -> str:
