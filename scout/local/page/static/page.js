@@ -114,13 +114,22 @@ const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, Mat
 
 function addEvents(views) {
   const list = document.getElementById("events");
+  const items = [];
   for (const view of views) {
     seen = view.number + 1;
     if (view.piece) growing.set(view.block, ((growing.get(view.block) ?? "") + view.piece).slice(-MOST_SHOWN));
-    if (list) list.append(itemOf(view, list.dataset.address));
+    items.push(itemOf(view, list.dataset.address));
   }
-  while (list && list.childElementCount > MOST_EVENTS) list.firstElementChild.remove();
+  follow(list, () => list.append(...items), list.childElementCount > 0);
+  while (list.childElementCount > MOST_EVENTS) list.firstElementChild.remove();
   grow();
+}
+
+// Make a change at the end of a list or text, which stays in sight when it is.
+function follow(place, change, isWanted = true) {
+  const isAtEnd = place.scrollHeight - place.scrollTop - place.clientHeight < 20;
+  change();
+  if (isAtEnd && isWanted) place.scrollTop = place.scrollHeight;
 }
 
 function itemOf(view, address) {
@@ -162,10 +171,7 @@ function element(name, text = "") {
 function grow() {
   for (const place of document.querySelectorAll("[data-growing]")) {
     const text = growing.get(place.dataset.growing) ?? "";
-    if (place.textContent === text) continue;
-    const isAtEnd = place.scrollHeight - place.scrollTop - place.clientHeight < 20;
-    place.textContent = text;
-    if (isAtEnd) place.scrollTop = place.scrollHeight;
+    if (place.textContent !== text) follow(place, () => { place.textContent = text; });
   }
 }
 
