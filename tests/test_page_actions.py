@@ -14,7 +14,7 @@ from page_visitor import Visitor, typed_in
 from servers import settled
 
 from scout import Scout
-from scout.local import Access, Fault, LocalRequest, LocalRun, LocalScout, replay
+from scout.local import Access, Fault, LocalRequest, LocalRun, LocalScout, replay, traces
 from scout.local.page import again
 
 Json = dict[str, Any]
@@ -100,7 +100,7 @@ def execute(local: LocalScout, workflow: str | Json = HELLO, inputs: Json | None
     """Run a workflow as a client, and return the run."""
     with Scout(KEY, base_url=local.url) as scout:
         if isinstance(workflow, str):
-            scout.workflows.execute(workflow, inputs or {}, **options)
+            scout.workflows.execute(local.workflow_ids[workflow], inputs or {}, **options)
         else:
             scout.execute(workflow, inputs or {}, **options)
     return local.runs[-1]
@@ -155,8 +155,9 @@ class TestRunAgain:
         response = run_again(visitor, first)
 
         visitor.http.close()  # nobody waits for it any more
-        visitor.http = Visitor(local, auth=("me", KEY)).http
+        visitor = Visitor(local, auth=("me", KEY))
         assert "running" in visitor.page(response.headers["location"])
+        visitor.http.close()
         gate.open.set()
         assert ended(local, 2).output == "done"
 
@@ -165,9 +166,9 @@ class TestRunAgain:
         [
             ('{"name":\n  "Bob",}', "line 2, column 9", "double quotes"),
             ("", "line 1, column 1", "Expecting value"),
-            ('{"a": 1,\n"a": 2}', "line 2, column 1", "twice"),
+            ('{"a": 1,\n"a": 2}', "line 2, column 1", "duplicate key"),
             ('{"a": NaN}', "line 1", "not JSON"),
-            ("[" * 100_000, "", "deep"),
+            ("[" * 100_000, "", "recursion depth"),
             ("[1]", "", "no JSON object"),
             ("\n\n<b>&amp;</textarea>", "line 3, column 1", "Expecting value"),
         ],
@@ -221,7 +222,9 @@ class TestRunAgain:
 
     def test_a_workflow_that_was_deleted(self, local: LocalScout, visitor: Visitor) -> None:
         run = execute(local, "hello")
-        visitor.http.delete(f"/v2/workflows/{local.workflow_ids['hello']}", headers={"authorization": f"Bearer {KEY}"})
+        httpx.delete(
+            f"{local.url}/v2/workflows/{local.workflow_ids['hello']}", headers={"authorization": f"Bearer {KEY}"}
+        )
 
         response = run_again(visitor, run)
 
@@ -243,33 +246,25 @@ class TestRunAgain:
             there = run_again(visitor, run).headers["location"]
             assert settled(lambda there=there: "cancelled" in visitor.page(there))
 
-    def test_so_many_at_once_and_no_more(
-        self, local: LocalScout, visitor: Visitor, gate: Gate, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_so_many_at_once_and_no_more_until_the_end_of_the_server(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(again, "_MOST_AT_ONCE", 2)
+        gate, seen = Gate(), list[Access]()
         gate.open.set()
-        run = execute(local, {"blocks": [block("slow", WAIT)]})
-        gate.open.clear()
-
-        assert [run_again(visitor, run).status_code for _ in range(3)] == [303, 303, 503]
-        gate.open.set()
-        ended(local, 3)
-        assert settled(lambda: run_again(visitor, run).status_code == 303)
-
-    def test_the_end_of_the_server_ends_it(self) -> None:
-        gate = Gate()
-        with LocalScout(blocks={WAIT: gate}) as local:
-            gate.open.set()
-            with Scout("any", base_url=local.url) as scout:
-                scout.execute({"blocks": [block("slow", WAIT)]})
-            gate.open.clear()
+        with LocalScout(blocks={WAIT: gate}, on_access=seen.append) as local:
             visitor = Visitor(local)
             with visitor.http:
-                run_again(visitor, local.runs[0])
+                with Scout("any", base_url=local.url) as scout:
+                    scout.execute({"blocks": [block("slow", WAIT)]})
+                assert run_again(visitor, local.runs[0]).status_code == 303
+                ended(local, 2)
+                gate.open.clear()
+
+                statuses = [run_again(visitor, local.runs[0]).status_code for _ in range(3)]
+
+            assert statuses == [303, 303, 503]
+            assert len(seen) == 2
         try:
-            assert "closed" in repr(local)
-            names = [thread.name for thread in threading.enumerate()]
-            assert "scout-local" not in names
+            assert settled(lambda: len(seen) == 4)
         finally:
             gate.open.set()
 
@@ -283,17 +278,21 @@ class TestRunAgain:
         assert visitor.http.get(form.action).status_code == 200
         assert len(local.requests) == 1
 
-    def test_a_run_whose_request_is_gone(self, local: LocalScout, visitor: Visitor) -> None:
+    def test_a_run_whose_request_is_gone(
+        self, local: LocalScout, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         run = execute(local)
         form = visitor.form(address(run), f"{address(run)}/again")
-        large = {"name": "x" * 15_000_000}
-        for _ in range(5):
-            execute(local, {"blocks": [block("start", "com.scoutos.input", fields=[])]}, large, timeout=30)
+        monkeypatch.setattr(traces, "MOST_BYTES", 1_000)
+        execute(local)
 
-        if "not kept any more" in visitor.page(address(run)):
-            assert visitor.send(form).status_code == 404
-        else:  # the run itself is still there only while its trace may be
-            pytest.fail("the trace of the oldest run is kept beyond the limit")
+        page = visitor.page(address(run))
+
+        assert "it cannot be sent again" in page
+        assert f'action="{address(run)}/again"' not in page
+        assert visitor.send(form).status_code == 404
+        for name in ("curl", "python", "test", "cassette"):
+            assert visitor.http.get(f"{address(run)}/{name}").status_code == 409
 
 
 class TestFiles:
