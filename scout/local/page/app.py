@@ -43,7 +43,7 @@ _HEADERS = {
     "content-security-policy": POLICY,
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",  # with `no-referrer`, browsers send the forms of the page with the Origin `null`
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",  # for browsers that do not know `frame-ancestors`
     "cache-control": "no-store",
@@ -362,7 +362,9 @@ class _Page:
             return self._rendering.page(template, token=self._data.token, **view())
 
         text = await _in_thread(render)
-        return Response(text.encode("utf-8", "replace"), status, media_type="text/html")
+        # What is wrong with a form answers a POST, to which a browser can go back only when it may keep it.
+        headers = {"cache-control": "private"} if status == 422 else None
+        return Response(text.encode("utf-8", "replace"), status, headers, media_type="text/html")
 
     async def problem(self, _: Request, error: Exception) -> Response:
         """Show what is wrong with a request."""
