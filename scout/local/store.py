@@ -113,6 +113,25 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
+class SavedState:
+    """A saved state of a workflow without its config.
+
+    Attributes:
+        revision_id: The id of the state.
+        saved_at: The time when it was saved, as ISO 8601 in UTC; empty when it is not known.
+        is_draft: True when the state was saved and never deployed.
+        name: Its name, for people; `None` when it has none.
+        description: Its description, for people; `None` when it has none.
+    """
+
+    revision_id: str
+    saved_at: str
+    is_draft: bool
+    name: str | None
+    description: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class StoredEnvironment:
     """An environment of a workflow.
 
@@ -340,6 +359,21 @@ class Store:
                 (workflow_id,),
             )
             return [replace(each, created_at=each.last_updated_at) for each in map(_stored, rows)]
+
+    def states(self, workflow_id: str) -> list[SavedState]:
+        """Return the revisions and the drafts of a workflow, newest first.
+
+        Raises:
+            NotThereError: The workflow does not exist.
+        """
+        with self._lock:
+            _check_workflow(self._db, workflow_id)
+            rows = self._db.execute(
+                "SELECT revision_id, saved_at, is_draft, name, description FROM revisions WHERE workflow_id = ?"
+                " ORDER BY saved_at DESC, rowid DESC",
+                (workflow_id,),
+            )
+            return [SavedState(state, at, bool(is_draft), *names) for state, at, is_draft, *names in rows]
 
     def config_of(self, workflow_id: str, revision_id: str) -> Mapping[str, Any] | None:
         """Return the config of a state of a workflow; `None` when it was deleted."""
