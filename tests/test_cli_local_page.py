@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from commands import PATIENCE, Done, command, run_here
 
 from scout import Scout
+from scout.cli._browser import OpenedPage
 from scout.cli._reloads import Reloads
 from scout.local import LocalScout
 
@@ -122,7 +124,7 @@ class TestReloads:
         ],
         ids=["not YAML", "not to the schema", "half a block", "another file", "not text"],
     )
-    def test_a_mistake_is_named_once_and_the_old_one_stays(
+    def test_a_mistake_is_named_once_for_each_change_and_the_old_one_stays(
         self, text: str, said: str, watching: Watching, folder: Path
     ) -> None:
         path = folder / "hello/workflow.yml"
@@ -131,6 +133,9 @@ class TestReloads:
         assert line.startswith(said)
         os.utime(path, (1, 1))
         assert watching.look() == []
+        path.write_text(f"{text}\n# no better")
+        (line,) = watching.look()
+        assert line.startswith("not reloaded: ")
         assert watching.says("hello") == "first"
         path.write_text(workflow("first"))
         (line,) = watching.look()
@@ -316,6 +321,15 @@ def running(*args: object, **env: str) -> Iterator[Running]:
         made.process.communicate()
 
 
+def wait_for(happens: Callable[[], bool]) -> Iterator[None]:
+    """Let a loop go on until something has happened."""
+    ends_at = time.monotonic() + PATIENCE
+    while not happens():
+        assert time.monotonic() < ends_at, "it did not happen"
+        yield
+        time.sleep(0.02)
+
+
 class Browser:
     """A browser that writes down the addresses it opens."""
 
@@ -332,10 +346,8 @@ class Browser:
 
     def wait(self) -> str:
         """The address that it opens."""
-        ends_at = time.monotonic() + PATIENCE
-        while not self.opened:
-            assert time.monotonic() < ends_at, "nothing was opened"
-            time.sleep(0.02)
+        for _ in wait_for(lambda: bool(self.opened)):
+            pass
         (url,) = self.opened
         return url
 
@@ -345,6 +357,36 @@ def browser(tmp_path: Path) -> Browser:
     if os.name != "posix":
         pytest.skip("a shell script is the browser")
     return Browser(tmp_path)
+
+
+class TestBrowser:
+    def test_it_may_take_its_time(self, browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        # This one waits for a file that is made when the caller has gone on.
+        browser.command.write_text(f'#!/bin/sh\nuntil [ -e "{tmp_path}/go" ]; do sleep 0.02; done\nexit 7\n')
+        monkeypatch.setenv("BROWSER", str(browser.command))
+        page = OpenedPage("http://127.0.0.1:1/")
+        page.look()
+        (tmp_path / "go").touch()
+        assert page._process is not None
+        assert page._process.wait(PATIENCE) != 0
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="there is always another browser here")
+    def test_none_is_started_that_draws_on_the_terminal(
+        self, browser: Browser, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for name in ("www-browser", "links", "elinks", "lynx", "w3m"):
+            (browser.command.parent / name).symlink_to(browser.command)
+        monkeypatch.setenv("PATH", str(browser.command.parent), prepend=os.pathsep)
+        monkeypatch.setenv("TERM", "xterm")
+        for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY"):
+            monkeypatch.delenv(name, raising=False)
+        page = OpenedPage("http://127.0.0.1:1/")
+        assert page._process is not None
+        page._process.wait(PATIENCE)
+        page.look()
+        page.look()
+        assert browser.opened == []
+        assert capsys.readouterr().err == "scout: no browser could be opened here; the address is http://127.0.0.1:1/\n"
 
 
 class TestServer:
@@ -365,15 +407,30 @@ class TestServer:
         assert not any("no browser" in line for line in local.lines)
 
     @pytest.mark.skipif(sys.platform != "linux", reason="there is always a browser here")
-    def test_without_a_browser_it_says_so_and_goes_on(self) -> None:
-        nothing = dict.fromkeys(("DISPLAY", "WAYLAND_DISPLAY"), "")
-        with running("local", "--port", 0, "--no-page", BROWSER="") as local:
-            local.line_with("stop it with Ctrl-C")
-            assert not any("page" in line for line in local.lines)
-        with running("local", "--port", 0, "--open", BROWSER="/nowhere/browser", TERM="xterm", **nothing) as local:
-            page = local.line_with("the page with the runs is ").split()[-1]
-            assert local.line_with("no browser") == f"scout: no browser could be opened here; the address is {page}\n"
-            assert local.stop()[0] == 0
+    @pytest.mark.skipif(sys.platform != "linux", reason="there is always another browser here")
+    def test_without_a_browser_it_says_so_and_goes_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def serve(server: LocalScout, look: Callable[[], None]) -> None:
+            for _ in wait_for(lambda: "no browser" in sys.stderr.buffer.getvalue().decode()):
+                look()
+            server.close()
+
+        monkeypatch.setattr(LocalScout, "serve_forever", serve)
+        done = run_here("local", "--port", 0, "--open", env={"BROWSER": "/nowhere/browser"})
+        assert done.returncode == 0
+        page = re.findall("the page with the runs is (.*)", done.stderr)[0]
+        assert f"scout: no browser could be opened here; the address is {page}\n" in done.stderr
+
+    def test_without_its_page(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        statuses: list[int] = []
+
+        def serve(server: LocalScout, _: object) -> None:
+            statuses.append(httpx.get(server.url).status_code)
+            server.close()
+
+        monkeypatch.setattr(LocalScout, "serve_forever", serve)
+        done = run_here("local", "--port", 0, "--no-page", env={})
+        assert (done.returncode, statuses) == (0, [404])
+        assert "page" not in done.stderr
 
     def test_the_page_cannot_be_opened_and_switched_off(self) -> None:
         done = run_here("local", "--open", "--no-page", env={})

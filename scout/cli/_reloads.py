@@ -45,13 +45,14 @@ class Watched:
             OSError: A file cannot be looked at.
         """
         before, self._seen = self._seen, self._look()
-        changed = [
-            path
-            for path in {**self._given, **before}
-            if self._seen.get(path) == before.get(path) != self._given.get(path)
-        ]
-        self._given = {**self._given, **{path: before.get(path) for path in changed}}
-        return sorted(changed, key=lambda path: (path in self._seen, path))
+        given = self._given
+        changed = [path for path in {**given, **before} if self._seen.get(path) == before.get(path) != given.get(path)]
+        for path in changed:
+            if path in before:
+                given[path] = before[path]
+            else:
+                del given[path]
+        return sorted(changed, key=lambda path: (path in before, path))
 
     def forget(self, path: Path) -> None:
         """Take a file for a new one, so that it is among the next changes."""
@@ -101,7 +102,7 @@ class Reloads:
         self._stubs = stubs
         self._watched = Watched(self._paths)  # before the files are read, so that no change is lost
         self._read: dict[Path, _Read] = {}
-        self._failures: dict[Path, str] = {}
+        self._failures: dict[Path, tuple[bytes | None, str]] = {}
         self._obstacle = ""
         self.workflows: dict[str, Mapping[str, Any]] = {}
         for path in sorted(self._watched.files):
@@ -134,6 +135,7 @@ class Reloads:
     def _reload(self, path: Path, before: _Read | None, server: LocalScout) -> None:
         from scout import ScoutError
 
+        content: bytes | None = None
         try:
             content = path.read_bytes()
             if before is not None and content == before.content:
@@ -142,9 +144,10 @@ class Reloads:
             key, said = self._deploy(path, server)
         except (OSError, ScoutError, _exits.UsageError) as error:
             problem = f"{path} cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
-            if problem != self._failures.get(path):
+            failure = content, problem
+            if failure != self._failures.get(path):
                 talk(f"not reloaded: {problem}")
-            self._failures[path] = problem
+            self._failures[path] = failure
             if before is not None:
                 self._read[path] = before._replace(content=None)
             return
@@ -171,7 +174,7 @@ class Reloads:
         except ConfigurationError as error:
             raise _exits.UsageError(_mistakes_in(loaded) or f"{path}: {error}") from None
         if is_new:
-            return key, f"stored {key} from {path}: {server.workflow_ids[key]}, revision {revision_id}"
+            return key, f"stored {key} from {path}: {server.workflow_ids.get(key)}, revision {revision_id}"
         return key, f"reloaded {key} from {path}: revision {revision_id}"
 
     def _load(self, path: Path) -> tuple[str, LoadedWorkflow]:

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scout.cli import _exits, _local_options
-from scout.cli._browser import OpenedPage
-from scout.cli._reloads import Reloads
 from scout.cli._terminal import answer, talk
 
 if TYPE_CHECKING:
@@ -62,6 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _serve(args: argparse.Namespace) -> int:
     from scout import ScoutError
+    from scout.cli._browser import OpenedPage
+    from scout.cli._reloads import Reloads
     from scout.local import LocalScout
 
     key = None if args.api_key_env is None else _local_options.read_key("--api-key-env", args.api_key_env)
