@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from scout._json import parse_json, shorten, write_json
+from scout._json import is_same, parse_json, shorten, write_json
 from scout.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -229,15 +229,18 @@ class Store:
             if not self.is_kept:
                 db.execute("DELETE FROM workflows")
             for key, config in configs.items():
-                row = db.execute(
-                    "SELECT workflow_id, config FROM workflows JOIN revisions USING (workflow_id)"
-                    " WHERE workflow_key = ? AND revision_id = deployed",
-                    (key,),
-                ).fetchone()
-                if row is None:
-                    _create(db, config, key)
-                elif parse_json(row[1]) != config:
-                    _save(db, row[0], config, _now(db), deploy=True)
+                _put(db, key, config)
+
+    def put(self, key: str, config: Mapping[str, Any]) -> str:
+        """Make a config the newest revision of the workflow with a key, and return the id of the revision.
+
+        A workflow that does not exist is created. A config that is the newest revision already is not changed.
+
+        Raises:
+            ConfigurationError: The file cannot be used.
+        """
+        with _translated(self._name), self._writing() as db:
+            return _put(db, key, config)
 
     def create(self, config: Mapping[str, Any], key: str | None) -> Stored:
         """Add a workflow, whose environments all follow the newest revision.
@@ -581,6 +584,22 @@ def _run_script(db: sqlite3.Connection, script: str) -> None:
 
 def _is_empty(db: sqlite3.Connection) -> bool:
     return bool(db.execute("SELECT count(*) = 0 FROM sqlite_schema").fetchone()[0])
+
+
+def _put(db: sqlite3.Connection, key: str, config: Mapping[str, Any]) -> str:
+    row = db.execute(
+        "SELECT workflow_id, revision_id, config FROM workflows JOIN revisions USING (workflow_id)"
+        " WHERE workflow_key = ? AND revision_id = deployed",
+        (key,),
+    ).fetchone()
+    if row is None:
+        workflow_id = _create(db, config, key)
+    elif is_same(parse_json(row[2]), config):
+        return cast("str", row[1])
+    else:
+        workflow_id = row[0]
+        _save(db, workflow_id, config, _now(db), deploy=True)
+    return _get(db, workflow_id).revision_id
 
 
 def _create(db: sqlite3.Connection, config: Mapping[str, Any], key: str | None) -> str:
