@@ -103,7 +103,7 @@ def build_app(
     )
     # The API does not redirect to the same path with or without a slash at the end.
     app.router.redirect_slashes = False
-    api: ASGIApp = OwnNamesOnly(RequestMiddleware(app, history, faults))
+    api: ASGIApp = OwnNamesOnly(RequestMiddleware(app, history, faults, keeps_refusals=stubs is not None))
     if on_access is not None:
         api = AccessReports(api, on_access, secrets)
     if stubs is None:

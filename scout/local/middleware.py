@@ -31,7 +31,7 @@ REQUEST = "scout.local.request"
 """The key of the `LocalRequest` in the scope of a request."""
 
 RUNS = "scout.local.runs"
-"""The key, in the scope of a request, of a list that takes the run, if there is one. Only `AccessReports` wants it."""
+"""The key, in the scope of a request, of a list that takes the run, if there is one, for those who want to know it."""
 
 _MOST_BODY = 20 * 1024 * 1024
 # Bytes that are read and dropped, so that a client that is still sending gets the 413 and not a broken connection.
@@ -46,12 +46,14 @@ class RequestMiddleware:
         app: The application that answers.
         history: Records each request.
         faults: Returns the fault of each request.
+        keeps_refusals: Record also each answer that is an error.
     """
 
-    def __init__(self, app: ASGIApp, history: History, faults: Faults) -> None:
+    def __init__(self, app: ASGIApp, history: History, faults: Faults, *, keeps_refusals: bool) -> None:
         self._app = app
         self._history = history
         self._faults = faults
+        self._keeps_refusals = keeps_refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -61,7 +63,8 @@ class RequestMiddleware:
         request = _noted(scope, content)
         # The undecoded path, so that it is split into segments before decoding: `a%2Fb` is one id.
         scope = {**scope, "path": request.path, REQUEST: request}
-        send = self._noting_refusal(scope, send)
+        if self._keeps_refusals:
+            send = self._noting_refusal(scope, send)
         if size > _MOST_BODY:
             message = f"The body is larger than {_MOST_BODY} bytes."
             await Json({"detail": message}, 413, {"connection": "close"})(scope, receive, send)
@@ -164,7 +167,7 @@ class AccessReports:
         """Answer one request."""
         began = monotonic()
         status: int | None = None
-        runs: list[Execution] = []
+        runs: list[Execution] = scope.get(RUNS, [])
         is_reported = False
 
         def report_once() -> None:

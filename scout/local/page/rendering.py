@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from scout._json import redact, whole_text
-from scout._pictures import STYLE
+from scout._pictures import STYLE, xml_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +23,13 @@ POLICY = (
 )
 """The Content-Security-Policy of the page. The hash is that of the style in its pictures."""
 
-# A browser would drop or replace these, or break the line. Each has a picture of its own in Unicode.
-_VISIBLE = {code: 0x2400 + code for code in range(0x20) if code not in (0x09, 0x0A)} | {0x7F: 0x2421}
+# A browser would drop or replace control characters; those below 0x20 have pictures of their own in Unicode. The last
+# ones would change the order in which the text around them is shown, and are replaced in the pictures of runs as well.
+_VISIBLE = {
+    **{code: 0x2400 + code for code in range(0x20) if code not in (0x09, 0x0A)},
+    0x7F: 0x2421,
+    **dict.fromkeys((*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)), 0xFFFD),
+}
 
 
 class Rendering:
@@ -36,6 +41,7 @@ class Rendering:
 
     def __init__(self, secrets: Sequence[str]) -> None:
         self._secrets = secrets
+        self._escaped_secrets = [form for secret in secrets for form in (secret, xml_text(secret), escape(secret))]
         self._environment = Environment(
             loader=FileSystemLoader(Path(__file__).with_name("templates")),
             autoescape=True,
@@ -44,6 +50,9 @@ class Rendering:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        # Jinja does not declare the type of its globals.
+        names = cast("dict[str, Any]", self._environment.globals)  # pyright: ignore[reportUnknownMemberType]
+        names["begin"] = self._begin
 
     def page(self, template: str, **values: Any) -> str:
         """Return a page as HTML."""
@@ -53,7 +62,12 @@ class Rendering:
         """Return a text as people may see it: without secrets, and with visible control characters."""
         return whole_text(redact(text, self._secrets)).translate(_VISIBLE)
 
+    def _begin(self, text: str, most: int) -> str:
+        """Return the beginning of a text. It is redacted before it is cut, so that no part of a secret is left."""
+        whole = redact(text, self._secrets)
+        return self.plain(whole if len(whole) <= most else whole[:most] + "…")
+
     def _final(self, value: Any) -> Any:
         if isinstance(value, Markup):  # made by this program: a picture
-            return Markup(redact(str(value), self._secrets))
-        return self.plain(value) if isinstance(value, str) else value
+            return Markup(redact(str(value), self._escaped_secrets))
+        return self.plain(str(value))
