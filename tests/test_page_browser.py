@@ -10,7 +10,7 @@ import pytest
 from servers import PATIENCE, Server, html
 from test_local import ask, block, form, text
 
-from scout import Scout
+from scout import Scout, ScoutError
 from scout.local import BlockContext, LocalScout
 
 if TYPE_CHECKING:
@@ -344,3 +344,31 @@ def test_a_name_that_leads_here_is_not_an_own_name(chromium: "Chromium") -> None
             assert response is not None
             assert response.status == 421
     assert local.requests == []
+
+
+def test_a_run_is_repeated_and_saved_and_a_fault_is_set_by_form(chromium: "Chromium", expect: Any) -> None:
+    with (
+        LocalScout(workflows={"hello": HELLO}) as local,
+        chromium.window(local.url) as window,
+        Scout("key", base_url=local.url, retries=0) as scout,
+    ):
+        run = scout.workflows.execute(local.workflow_ids["hello"], {"user_message": "hi"})
+        page = window.page
+        window.open(f"/page/runs/{run.id}")
+        with page.expect_download() as saved:
+            page.get_by_role("link", name="Save as a test").click()
+        assert "def test_" in saved.value.path().read_text("utf-8")
+
+        page.get_by_text("Edit the inputs, and run again").click()
+        page.get_by_label("Inputs, as a JSON object").fill('{"user_message": "hello again"}')
+        page.get_by_role("button", name="Run again").click()
+        page.wait_for_url(lambda url: url.startswith(f"{local.url}/page/runs/") and run.id not in url)
+        expect(article(window, "answer", "completed")).to_contain_text("hello again")
+        assert local.runs[-1].inputs == {"user_message": "hello again"}
+
+        window.open("/page/faults")
+        page.locator("#fault-status").fill("503")
+        page.get_by_role("button", name="Add the fault").click()
+        expect(page.locator("#faults")).to_contain_text("503")
+        with pytest.raises(ScoutError, match="503"):
+            scout.execute(HELLO, {"user_message": "hi"})
