@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _RUNS_OF_A_PAGE = 100
 _CANCELLED = "cancelled"
 _SEARCHED_AT_ONCE = 256 * 1024  # bytes, after which another thread may go on
+_LONGEST_NAME = 200  # characters of a workflow that can be chosen
 
 
 def address_of(run: LoggedRun) -> str:
@@ -46,9 +47,10 @@ def runs(data: PageData, query: Mapping[str, str], address: str) -> dict[str, An
     if len(found) > _RUNS_OF_A_PAGE:
         found.pop()
         older = "/?" + urlencode({**{name: text for name, text in wanted.items() if text}, "before": found[-1].number})
+    names = {_workflow_of(run) for run in kept} | data.store.ids().keys()
     return {
         "runs": [row(run) for run in found],
-        "workflows": sorted({_workflow_of(run) for run in kept} | data.store.ids().keys()),
+        "workflows": sorted({name for name in names if len(name) <= _LONGEST_NAME} | {wanted["workflow"]} - {""}),
         "statuses": (*STATUSES, _CANCELLED),
         "wanted": wanted,
         "older": older,
