@@ -60,7 +60,7 @@ _MOST_MARKS = 16
 
 def display_width(text: str) -> int:
     """Return the width of a text on a terminal, in columns: 2 for wide characters and emoji, 0 for combining ones."""
-    return len(text) if text.isascii() else sum(width for _, width in _clusters(text))
+    return len(text) if text.isascii() and text.isprintable() else sum(width for _, width in _clusters(text))
 
 
 def cut(text: str, width: int, ellipsis: str = "…") -> str:

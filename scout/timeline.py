@@ -402,9 +402,7 @@ def _svg(timeline: Timeline) -> str:
         parts.append(_legend(timeline, height - 20))
     path = cut(", ".join(map(one_line, timeline.critical_path[:20])), _LONGEST_HINT)
     described = f"{len(timeline.bars)} blocks{long}" + (f"; critical path: {path}" if path else "")
-    return svg_picture(
-        "".join(parts), width=_WIDTH, height=height, title=cut(timeline.title, _LONGEST_HINT), description=described
-    )
+    return svg_picture("".join(parts), width=_WIDTH, height=height, title=timeline.title, description=described)
 
 
 def _words(x: float, y: float, text: str, kind: str = "text", more: str = "") -> str:

@@ -132,7 +132,7 @@ class _Layout:
 
 
 # The answer of graphlay takes up to two seconds, and a page draws one graph many times, with other statuses. Eight
-# graphs of 300 blocks are below a megabyte, because their texts are not kept. What is raised is not kept either.
+# graphs of 300 blocks are about a megabyte, because their texts are not kept. What is raised is not kept either.
 @lru_cache(maxsize=8)
 def _lay_out(widths: tuple[float, ...], height: float, edges: tuple[tuple[int, int], ...]) -> _Layout:
     """Return the layout of boxes of these widths. Those without edges stand below the others."""
