@@ -2,9 +2,9 @@
 
     .venv/bin/python benchmarks/page.py [--rounds 15] [--runs 10000] [--tokens 1000000] [--only cost,...]
 
-Each server is a process of its own. Its CPU time and memory are those that Linux tells of it. Two servers, or two states
-of one, take turns, so that what else the machine does meets both. Whoever looks is a process as well, which does what
-`page.js` does: it follows the stream of messages and fetches the page again when one says that something has changed.
+Each server is a process of its own. Its CPU time and memory are those that Linux tells of it. Two servers, or two
+states of one, take turns, so that what else the machine does meets both. Whoever looks is a process as well, which does
+what `page.js` does: it follows the stream of messages and fetches the page again when something has changed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 SERVER = """
 import sys
@@ -36,6 +36,7 @@ with LocalScout(page=sys.argv[1] == "page", blocks={"com.example.count": count})
     print(server.url.rsplit(":", 1)[1], flush=True)
     sys.stdin.read()
 """
+_IMPORT = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import page"
 _SHORTEST, _TIMES = 0.4, 20  # as in page.js
 
 
@@ -78,7 +79,7 @@ class Server:
         assert self.process.stdout is not None
         self.port = int(self.process.stdout.readline())
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -103,7 +104,7 @@ class Client:
         self._port = port
         self._read = self._wire.makefile("rb", buffering=256 * 1024)
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -113,7 +114,8 @@ class Client:
     def execute(self, config: Any, *, streaming: bool = False, text: str = "hello") -> bytes:
         body = json.dumps({"workflow_config": config, "inputs": {"text": text}, "streaming": streaming}).encode()
         head = f"POST /v2/workflows/execute HTTP/1.1\r\nhost: localhost:{self._port}\r\nauthorization: Bearer x\r\n"
-        self._wire.sendall(f"{head}content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
+        head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        self._wire.sendall(head.encode() + body)
         return self._answer()
 
     def get(self, address: str) -> bytes:
@@ -168,7 +170,7 @@ def look(port: int, address: str, live: str, found: list[float]) -> None:
 
 @contextlib.contextmanager
 def looker(port: int, address: str, live: str) -> Iterator[None]:
-    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import page; page.look({port}, {address!r}, {live!r}, [])"
+    code = f"{_IMPORT}; page.look({port}, {address!r}, {live!r}, [])"
     process = subprocess.Popen([sys.executable, "-c", code])
     try:
         time.sleep(0.5)
@@ -204,7 +206,9 @@ def ratio(name: str, with_it: list[float], without: list[float], unit: str = "us
     """Print the ratio of the lower deciles, because what else the machine does only adds, and that of the medians."""
     low = percentile(with_it, 0.1), percentile(without, 0.1)
     middle = statistics.median(with_it) / statistics.median(without)
-    print(f"{name}: {low[0] * scale:.1f} {unit} over {low[1] * scale:.1f}: {low[0] / low[1]:.3f} (medians {middle:.3f})")
+    print(
+        f"{name}: {low[0] * scale:.1f} {unit} over {low[1] * scale:.1f}: {low[0] / low[1]:.3f} (medians {middle:.3f})"
+    )
 
 
 def someone_looks(rounds: int) -> None:
@@ -249,9 +253,7 @@ def someone_looks(rounds: int) -> None:
 
 @contextlib.contextmanager
 def looker_of_next_run(port: int) -> Iterator[None]:
-    code = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import page; page.look_at_next_run({port})"
-    )
+    code = f"{_IMPORT}; page.look_at_next_run({port})"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -318,11 +320,11 @@ def latency(rounds: int) -> None:
                 stop = threading.Event()
                 busy = index % 2 == 1
 
-                def render() -> None:
+                def render(stop: threading.Event, address: str) -> None:
                     while not stop.is_set():
                         looks.get(address)
 
-                thread = threading.Thread(target=render)
+                thread = threading.Thread(target=render, args=(stop, address))
                 if busy:
                     thread.start()
                 for _ in range(100):
@@ -352,19 +354,20 @@ def memory(runs: int, tokens: int) -> None:
                 client.execute(PLAIN, streaming=index % 2 == 0)
                 if index + 1 in (runs // 10, runs // 2, runs):
                     grown.append(server.memory())
-            print(f"{page}: resident set after a tenth, half and all of {runs} runs: {grown[0]:.1f}, {grown[1]:.1f}, {grown[2]:.1f} MiB")
+            sizes = ", ".join(f"{size:.1f}" for size in grown)
+            print(f"{page}: resident set after a tenth, half and all of {runs} runs: {sizes} MiB")
         with Server(page) as server, Client(server.port) as client:
             before = server.memory()
-            drained = 0
             body = {"workflow_config": counting(tokens), "inputs": {}, "streaming": True}
-            drained = drain(server.port, body)
-            print(f"{page}: one stream of {tokens} tokens ({drained / 1024 / 1024:.0f} MiB sent): {server.memory() - before:+.1f} MiB")
+            sent = drain(server.port, body) / 1024 / 1024
+            print(f"{page}: one stream of {tokens} tokens, {sent:.0f} MiB: {server.memory() - before:+.1f} MiB")
 
 
 def drain(port: int, body: Any) -> int:
     content = json.dumps(body).encode()
     with socket.create_connection(("127.0.0.1", port)) as wire:
-        head = f"POST /v2/workflows/execute HTTP/1.1\r\nhost: localhost:{port}\r\nauthorization: Bearer x\r\nconnection: close\r\n"
+        head = f"POST /v2/workflows/execute HTTP/1.1\r\nhost: localhost:{port}\r\nauthorization: Bearer x\r\n"
+        head += "connection: close\r\n"
         wire.sendall(f"{head}content-length: {len(content)}\r\n\r\n".encode() + content)
         total = 0
         while size := len(wire.recv(1 << 20)):

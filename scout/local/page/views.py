@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from markupsafe import Markup
 
-from scout._json import parse_json, write_json
+from scout._json import parse_json, redact, write_json
 from scout.errors import ConfigurationError
 from scout.graph import graph_of
 from scout.local.run_logs import RUNNING, STATUSES, LoggedBlock, LoggedRun
@@ -131,7 +131,8 @@ def _row(run: LoggedRun) -> dict[str, Any]:
 def run(data: PageData, run: LoggedRun) -> dict[str, Any]:
     """Return the values for `run.html`."""
     trace = data.history.traces.of(run.run_id)
-    config = config_of(data, run, trace)
+    # Before names are cut, which would leave parts of a secret.
+    config: Mapping[str, Any] | None = redact(config_of(data, run, trace), data.secrets)
     definitions = {each["block_id"]: each for each in (config or {}).get("blocks") or ()}
     started = list(run.blocks.values())
     known = {block.block_id for block in started}
@@ -143,7 +144,7 @@ def run(data: PageData, run: LoggedRun) -> dict[str, Any]:
         "is_running": run.status == RUNNING,
         "inputs": _pretty(parse_json(run.sent)),
         "graph": None if config is None else _graph(config, run),
-        "timeline": Markup(_timeline(run, definitions).to_svg()),  # all text in it is escaped
+        "timeline": Markup(_timeline(run, definitions, data.secrets).to_svg()),  # all text in it is escaped
         "blocks": blocks,
         "places": places,
         "is_stream": trace is not None and trace.is_stream,
@@ -167,18 +168,19 @@ def _graph(config: Mapping[str, Any], run: LoggedRun) -> Any:
         return graph.to_text()
 
 
-def _timeline(run: LoggedRun, definitions: Mapping[str, Mapping[str, Any]]) -> Any:
+def _timeline(run: LoggedRun, definitions: Mapping[str, Mapping[str, Any]], secrets: Sequence[str]) -> Any:
     blocks = [
         BlockRun(
-            id=block.block_id,
+            id=redact(block.block_id, secrets),
             archetype=block.archetype,
             status=_STATUS_OF_BLOCK[block.status],
             started=block.started_at,
             ended=block.ended_at,
             price=float(block.price),
-            error=block.message or None,
+            error=redact(block.message, secrets) or None,
             dependencies=tuple(
-                each["block_id"] for each in definitions.get(block.block_id, {}).get("dependencies") or ()
+                redact(each["block_id"], secrets)
+                for each in definitions.get(block.block_id, {}).get("dependencies") or ()
             ),
         )
         for block in list(run.blocks.values())
