@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_right
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ _INVISIBLE = re.compile(
 )
 # All but `Char` of XML 1.0, and the characters that change the direction of the text around them.
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202f-\u2065\u206a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_LONGEST = 10_000
+_LONGEST = 2_000
 """Characters of a text from which on nobody reads it. It bounds the work and the size of a picture."""
 
 
@@ -38,7 +39,7 @@ def xml_text(text: str) -> str:
 def one_line(text: str) -> str:
     r"""Return text as one line: white space becomes single spaces, and what cannot be seen is escaped (`\x1b`).
 
-    A text of more than 10,000 characters is cut.
+    A text of more than 2,000 characters is cut.
     """
     if len(text) > _LONGEST:
         text = text[:_LONGEST] + "…"
@@ -59,7 +60,7 @@ _MOST_MARKS = 16
 
 def display_width(text: str) -> int:
     """Return the width of a text on a terminal, in columns: 2 for wide characters and emoji, 0 for combining ones."""
-    return len(text) if text.isascii() else sum(width for _, width in _clusters(text))
+    return len(text) if text.isascii() and text.isprintable() else sum(width for _, width in _clusters(text))
 
 
 def cut(text: str, width: int, ellipsis: str = "…") -> str:
@@ -134,10 +135,11 @@ def pixels(text: str, size: float) -> float:
 
 def fit(text: str, size: float, room: float) -> str:
     """Return a text that is cut to so many pixels."""
-    columns = min(display_width(text), int(room / (size * 0.25)))
-    while columns > 1 and pixels(cut(text, columns), size) > room:
-        columns -= 1
-    return cut(text, columns)
+    text = cut(text, int(room / (size * 0.25)))  # no letter is narrower, and the rest need not be measured
+    if pixels(text, size) <= room:
+        return text
+    widths = range(2, display_width(text))
+    return cut(text, 1 + bisect_right(widths, room, key=lambda columns: pixels(cut(text, columns), size)))
 
 
 # --- Colours and frame --------------------------------------------------------------------------------------------
@@ -156,6 +158,7 @@ def _scheme(colours: dict[str, str]) -> str:
         f".scout-picture .edge{{stroke:{colours['line']};fill:none}}"
         f".scout-picture .marked{{stroke:{colours['mark']};stroke-width:2.5}}"
         f".scout-picture .wrong{{stroke:{colours['bad']}}}"
+        f".scout-picture a:focus-visible .box{{stroke:{colours['text']};stroke-width:4}}"
     )
 
 
@@ -167,13 +170,16 @@ STYLE = (
 """The style sheet of every picture, for light and dark.
 
 The classes `page`, `box`, `text`, `soft`, `line`, `mark`, `good`, `bad` and `busy` fill a shape or a text. `box` has an
-outline as well, `edge` is a line without a filling; `marked`, `wrong` and `dashed` change the outline of either.
+outline as well, `edge` is a line without a filling; `marked`, `wrong` and `dashed` change the outline of either. The
+`box` of a link that has the focus has a thick outline.
 Nothing outside an element of the class `scout-picture` is changed: a notebook holds pictures beside other things.
 """
 
 
-def svg_picture(content: str, *, width: float, height: float, title: str, description: str) -> str:
-    """Return an SVG document that needs nothing else: no script, no font, no address.
+def svg_picture(
+    content: str, *, width: float, height: float, title: str, description: str, has_links: bool = False
+) -> str:
+    """Return an SVG document that needs nothing else: no script, no font, and no id that could be another's.
 
     Args:
         content: The elements of the picture, which are XML already.
@@ -181,9 +187,11 @@ def svg_picture(content: str, *, width: float, height: float, title: str, descri
         height: The height, in pixels.
         title: The name of the picture, as text.
         description: A sentence for those who cannot see it, as text.
+        has_links: The content has links. Nothing inside an image can be reached by a screen reader, so it is a group.
     """
+    role = "group" if has_links else "img"
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="scout-picture" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="scout-picture" role="{role}" '
         f'width="{width:g}" height="{height:g}" viewBox="0 0 {width:g} {height:g}">'
         f"<title>{xml_text(title)}</title><desc>{xml_text(description)}</desc>"
         f'<style>{STYLE}</style><rect class="page" width="100%" height="100%"/>{content}</svg>\n'

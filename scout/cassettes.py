@@ -39,10 +39,10 @@ from ._transports import async_bounded, bounded, proves_unsent
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
-__all__ = ["Recorder", "Replayer", "record", "replay"]
+__all__ = ["Recorder", "Replayer", "cassette_of", "record", "replay"]
 
 T = TypeVar("T")
 
@@ -103,6 +103,60 @@ def replay(path: str | os.PathLike[str], *, real_time: bool = False) -> Replayer
             well.
     """
     return Replayer(path, real_time=real_time)
+
+
+def cassette_of(
+    method: str,
+    path: str,
+    query: Mapping[str, str],
+    headers: Mapping[str, str],
+    content: bytes,
+    parts: Sequence[tuple[float, bytes]],
+    *,
+    status: int | None,
+    content_type: str,
+    seconds: float,
+    is_complete: bool = True,
+    secrets: Iterable[str] = (),
+) -> bytes:
+    """Return the recording of one request that a server has answered, as `record` writes it.
+
+    Args:
+        method: The method of the request.
+        path: Its path, percent-encoded.
+        query: Its query parameters.
+        headers: Its headers.
+        content: Its body.
+        parts: The body of the response in pieces, each after its time, in seconds since the request.
+        status: The status of the response; `None` when none was sent.
+        content_type: The content type of the response.
+        seconds: The time when the response ended, in seconds since the request.
+        is_complete: False for a response that was broken off after the parts.
+        secrets: Credentials to redact, in addition to those of the request.
+    """
+    request = httpx.Request(method, httpx.URL("http://scout" + path, params=query), headers=headers, content=content)
+    keys = _forms([*secrets, *_secrets(request)])
+    lines: list[dict[str, Any]] = [_FORMAT, {"kind": "request", "exchange": 1, **_as_line(request, keys)}]
+
+    def write(kind: str, at: float, **facts: Any) -> None:
+        lines.append({"kind": kind, "exchange": 1, "at": round(at, 3), **facts})
+
+    if status is not None:
+        kept = _kept(httpx.Headers({"content-type": content_type}), _KEPT_OF_RESPONSE, keys)
+        write("response", parts[0][0] if parts else seconds, status=status, headers=kept)
+    now = 0.0
+
+    def write_part(part: bytes, *, is_frame: bool) -> None:
+        write("part", now, **_as_body(part, keys, is_frame=is_frame))
+
+    body = _Parts(content_type, write_part)
+    for at, piece in parts:
+        now = at
+        body.add(piece)
+    body.rest()
+    broken = {"how": "RemoteProtocolError", "message": "the server broke this answer off"}
+    write("end", seconds, **({"how": _COMPLETE} if is_complete else broken))
+    return b"".join(_readable(line) + b"\n" for line in lines)
 
 
 # --- Recording ----------------------------------------------------------------------------------------------------

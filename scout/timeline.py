@@ -20,7 +20,7 @@ class Bar:
 
     Attributes:
         id: The id of the block.
-        status: The status of the block.
+        status: The status of the block; `running` of one that has no end yet, in a timeline of a run that continues.
         start: The time when the block began; `None` when it is not known.
         end: The time when it ended, never before `start`; of a block without an end, the end of the timeline.
         first_token: The time of its first text; `None` when it is not known.
@@ -108,10 +108,18 @@ class _Span:
         return (self.end - self.start).total_seconds()
 
 
-def make_timeline(blocks: Sequence[scout.BlockRun], title: str) -> Timeline:
-    """Return the timeline of the blocks of a run."""
+def make_timeline(blocks: Sequence[scout.BlockRun], title: str, until: datetime | None = None) -> Timeline:
+    """Return the timeline of the blocks of a run.
+
+    Args:
+        blocks: The blocks.
+        title: The headline, as text.
+        until: The time of looking at a run that continues, as an aware `datetime`: the timeline and the blocks without
+            an end last until then, and these are `running`. Without it they last to the latest time that is known.
+    """
     times = [time for block in blocks for time in (block.started, block.ended, block.first_token) if time is not None]
-    start, last = (min(times), max(times)) if times else (None, None)
+    start = min(times, default=None)
+    last = None if start is None else max([*times, start if until is None else until])
     spans = {block.id: span for block in blocks if last is not None and (span := _span(block, last))}
     path = _critical_path({block.id: block for block in blocks}, spans)
 
@@ -124,7 +132,7 @@ def make_timeline(blocks: Sequence[scout.BlockRun], title: str) -> Timeline:
         bars.append(
             Bar(
                 id=block.id,
-                status=str(block.status),
+                status="running" if until is not None and block.status == "started" else str(block.status),
                 start=seconds(span.start) if span else None,
                 end=seconds(span.end) if span else None,
                 first_token=seconds(block.first_token),
@@ -136,7 +144,7 @@ def make_timeline(blocks: Sequence[scout.BlockRun], title: str) -> Timeline:
             )
         )
     bars.sort(key=lambda bar: math.inf if bar.start is None else bar.start)
-    return Timeline(title, tuple(bars), tuple(path), start, seconds(last) or 0.0)
+    return Timeline(one_line(title), tuple(bars), tuple(path), start, seconds(last) or 0.0)
 
 
 def _span(block: scout.BlockRun, last: datetime) -> _Span | None:
@@ -149,19 +157,20 @@ def _span(block: scout.BlockRun, last: datetime) -> _Span | None:
 
 def _critical_path(blocks: dict[str, scout.BlockRun], spans: dict[str, _Span]) -> list[str]:
     """Return the ids of the blocks that the run waited for, the first one first."""
-    path: list[str] = []
+    path: dict[str, None] = {}  # a dictionary keeps their order, and finds long ids
     candidates = list(spans)
     while candidates:
         # Of those that ended at the same time, the one that took longest, else the one that began last.
-        path.append(max(reversed(candidates), key=lambda block_id: (spans[block_id].end, spans[block_id].length)))
-        needs = blocks[path[-1]].dependencies
-        begun = spans[path[-1]].start
+        last = max(reversed(candidates), key=lambda block_id: (spans[block_id].end, spans[block_id].length))
+        path[last] = None
+        needs = blocks[last].dependencies
+        begun = spans[last].start
         candidates = [
             block_id
             for block_id in (spans if needs is None else needs)
             if block_id in spans and block_id not in path and (needs is not None or spans[block_id].end <= begun)
         ]
-    return path[::-1]
+    return list(path)[::-1]
 
 
 def _details(block: scout.BlockRun) -> str:
@@ -373,6 +382,7 @@ def _wrapped(text: str, width: int, ellipsis: str) -> list[str]:
 _WIDTH, _LEFT, _RIGHT, _TOP, _ROW = 960.0, 200.0, 690.0, 84.0, 26.0
 _BAR = 16.0  # the height of a bar
 _LEAST = 3.0  # the width of a bar that takes no time
+_LONGEST_HINT = 400  # columns of what is shown when somebody points at a bar, and of what is only read out
 
 
 def _svg(timeline: Timeline) -> str:
@@ -390,7 +400,7 @@ def _svg(timeline: Timeline) -> str:
     parts += [_row(timeline, bar, _TOP + _ROW * number) for number, bar in enumerate(timeline.bars)]
     if timeline.start is not None:
         parts.append(_legend(timeline, height - 20))
-    path = ", ".join(timeline.critical_path[:20])
+    path = cut(", ".join(map(one_line, timeline.critical_path[:20])), _LONGEST_HINT)
     described = f"{len(timeline.bars)} blocks{long}" + (f"; critical path: {path}" if path else "")
     return svg_picture("".join(parts), width=_WIDTH, height=height, title=timeline.title, description=described)
 
@@ -423,7 +433,7 @@ def _row(timeline: Timeline, bar: Bar, y: float) -> str:
     hint = "; ".join(filter(None, [name, bar.status, length, price and f"price {price}", bar.details, bar.error]))
     kind = {"completed": "soft", "failed": "bad"}.get(bar.status, "busy")
     shown = fit(name, 13 * BOLD, _LEFT - 24)
-    parts = [f"<g><title>{xml_text(cut(one_line(hint), 400))}</title>", _words(16, base, shown, more=weight)]
+    parts = [f"<g><title>{xml_text(cut(one_line(hint), _LONGEST_HINT))}</title>", _words(16, base, shown, more=weight)]
     if bar.start is not None and bar.end is not None:
         parts += _bar(timeline, bar, y - 4)
     if timeline.start is None:
@@ -460,7 +470,7 @@ def _legend(timeline: Timeline, y: float) -> str:
         ("box", "before the first token", any(bar.first_token is not None for bar in bars)),
         ("good", "completed", any(bar.status == "completed" for bar in bars)),
         ("bad", "failed", any(bar.status == "failed" for bar in bars)),
-        ("busy", "no end, or another one", any(bar.status not in ("completed", "failed") for bar in bars)),
+        ("busy", "any other status", any(bar.status not in ("completed", "failed") for bar in bars)),
         ("edge marked", "critical path", bool(timeline.critical_path)),
     ]
     parts: list[str] = []

@@ -5,6 +5,7 @@ import random
 import re
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from commands import run_here
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scout import ConfigurationError, Graph, GraphNode, LoadedWorkflow, load_workflow
-from scout._pictures import display_width
+from scout import ConfigurationError, Graph, GraphNode, LoadedWorkflow, RunStatus, load_workflow
+from scout._pictures import STYLE, display_width
 from scout.cli import main
+from scout.graph._svg import _lay_out
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SVG = "{http://www.w3.org/2000/svg}"
@@ -345,13 +347,14 @@ def assert_is_harmless(drawing: str) -> None:
     for element in root.iter():
         assert element.tag.partition("}")[2] in {
             *("svg", "title", "desc", "style", "rect", "g", "polyline", "polygon", "text"),
-            *("html", "head", "meta", "body"),
+            *("html", "head", "meta", "body", "a", "path"),
         }
         for name, value in element.attrib.items():
             assert not name.startswith("on")
-            assert "href" not in name
+            assert name not in ("id", "style")
+            assert "href" not in name or value == "#here"
             assert "url(" not in value
-            assert "//" not in value
+            assert "//" not in value or name == "aria-label"
         if element.tag.endswith("style"):
             assert not re.search(r"url|@import|//|<|expression", element.text or "")
 
@@ -362,9 +365,11 @@ def test_no_name_gets_out_of_an_svg_or_a_page(names: list[str]) -> None:
     nodes = (*(GraphNode(name, name[::-1], name) for name in names), GraphNode("z", names[0], is_missing=True))
     graph = Graph(names[0], nodes, ((0, 1), (1, 0), (2, 2), (3, 2)))
 
-    for drawing in (graph.to_svg(), graph.to_html()):
+    statuses = dict(zip(names, reversed(names), strict=True))
+    shown = graph.to_svg(statuses, links=dict.fromkeys(names, "#here"))
+    for drawing in (graph.to_svg(), graph.to_html(), graph.to_html(statuses), shown):
         assert_is_harmless(drawing)
-        assert len(drawing) < 50_000
+        assert len(drawing) < 60_000
 
 
 def test_a_name_of_a_million_letters_makes_a_small_picture() -> None:
@@ -490,6 +495,161 @@ def test_without_the_extra_a_notebook_shows_text() -> None:
     assert graph._repr_mimebundle_() == {"text/plain": graph.to_text()}
     with pytest.raises(ConfigurationError, match=r"pip install 'scout-workflows\[graph\]'"):
         graph.to_html()
+
+
+# --- Statuses and links -------------------------------------------------------------------------------------------
+
+CHAIN = graph_of_blocks(block("a"), block("b", "a"), block("c", "b"), block("d", "c", is_output=True), block("e"))
+STATUSES = {"a": "completed", "b": RunStatus.STARTED, "c": "failed", "d": "<odd>", "gone": "failed"}
+
+
+def test_each_box_says_the_status_of_its_block() -> None:
+    root = ElementTree.fromstring(CHAIN.to_svg(STATUSES))
+    boxes = [group for group in root.iter(f"{SVG}g") if group.find(f"{SVG}rect") is not None]
+    words = [group.findall(f"{SVG}text")[-1] for group in boxes]
+    bands = [group.find(f"{SVG}path") for group in boxes]
+
+    shown = ["completed", "running", "failed", "<odd>", "not started"]
+    assert [(word.text, word.get("class")) for word in words] == list(
+        zip(shown, ["good", "busy", "bad", "busy", "soft"], strict=True)
+    )
+    assert [None if band is None else band.get("class") for band in bands] == ["good", "busy", "bad", "busy", None]
+    assert [(group.findtext(f"{SVG}title") or "").rpartition(" · ")[2] for group in boxes] == shown
+    assert (root.findtext(f"{SVG}desc") or "").endswith(
+        "; output: D; 1 completed; 1 running; 1 failed; 1 <odd>; 1 not started"
+    )
+    for group, word in zip(boxes, words, strict=True):
+        [(top, height)] = ((float(each.attrib["y"]), float(each.attrib["height"])) for each in group.iter(f"{SVG}rect"))
+        assert top + 36 < float(word.attrib["y"]) < top + height
+
+
+def test_no_statuses_are_not_the_same_as_none() -> None:
+    assert CHAIN.to_svg({}).count(">not started</text>") == 5
+    assert "not started" not in CHAIN.to_svg()
+    assert CHAIN.to_svg(STATUSES) in CHAIN.to_html(STATUSES)
+
+
+def test_a_box_can_be_a_link() -> None:
+    root = ElementTree.fromstring(CHAIN.to_svg(STATUSES, links={"a": '/runs/1?b="c"&d=<e>#f', "c": "#block-3"}))
+    links = list(root.iter(f"{SVG}a"))
+
+    assert [(link.get("href"), link.get("aria-label")) for link in links] == [
+        ('/runs/1?b="c"&d=<e>#f', "A · a · text · completed"),
+        ("#block-3", "C · c · text · failed"),
+    ]
+    assert root.get("role") == "group"  # nothing inside an image can be reached by a screen reader
+    assert ElementTree.fromstring(CHAIN.to_svg(STATUSES)).get("role") == "img"
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "#a", "a/b:c", "?q=a:b", "#a:b", "/page/1", "../a", "//e.example", "HTTPS://e.example/a:b", "http:a"],
+)
+def test_what_a_page_may_link_to(address: str) -> None:
+    [link] = ElementTree.fromstring(CHAIN.to_svg(links={"a": address})).iter(f"{SVG}a")
+
+    assert link.get("href") == address
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "javascript:alert(1)",
+        "JaVaScRiPt:alert(1)",
+        "java\nscript:alert(1)",
+        "\tjavascript:alert(1)",
+        " javascript:alert(1)",
+        "\x01javascript:alert(1)",
+        "data:text/html,<script>",
+        "mailto:a@e.example",
+        "#two words",
+        "#\ud800",
+        "#\u202e",
+        "#" + "x" * 100_000,
+    ],
+)
+def test_what_a_page_may_not_link_to(address: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"links\['not a block'\] is .* must be an address") as raised:
+        CHAIN.to_svg(links={"not a block": address})
+
+    assert len(str(raised.value)) < 400
+
+
+def test_pictures_in_one_page_share_nothing_but_the_style() -> None:
+    drawings = [CHAIN.to_svg(), CHAIN.to_svg(STATUSES, links={"a": "#a"}), tangle(30).to_svg({})]
+    root = ElementTree.fromstring(f"<main>{''.join(drawings)}</main>")
+
+    assert [style.text for style in root.iter(f"{SVG}style")] == [STYLE] * 3
+    assert not [each for each in root.iter() if each.get("id") or each.get("style")]
+
+
+def test_a_focus_can_be_seen_in_light_and_dark() -> None:
+    light, _, dark = STYLE.partition("@media (prefers-color-scheme:dark)")
+
+    assert all(re.search(r"a:focus-visible \.box\{stroke:#\w{6};stroke-width:4\}", part) for part in (light, dark))
+    assert not re.search("animation|transition", STYLE)
+
+
+# --- The layout is kept -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def layouts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that grows with each layout. None is kept from before."""
+    graphlay = pytest.importorskip("graphlay")
+    real, asked = graphlay.layout, list[int]()
+    monkeypatch.setattr(graphlay, "layout", lambda *args, **more: [asked.append(1), real(*args, **more)][1])
+    _lay_out.cache_clear()
+    return asked
+
+
+def test_other_statuses_need_no_other_layout(layouts: list[int]) -> None:
+    again = Graph("Another", CHAIN.nodes, CHAIN.edges)
+    drawn = [CHAIN.to_svg(statuses) for statuses in ({}, STATUSES, dict.fromkeys("abcde", "x" * 99))]
+    widths = [re.findall(r'<rect class="box.*?/>', drawing) for drawing in [*drawn, again.to_svg({})]]
+
+    assert len(layouts) == 1
+    assert len(set(drawn)) == 3
+    assert widths == [widths[0]] * 4
+    assert CHAIN.to_svg() != drawn[0]
+    assert len(layouts) == 2  # of boxes without a place for a status
+
+
+def test_few_layouts_are_kept(layouts: list[int]) -> None:
+    for _ in range(2):
+        for count in range(2, 42):
+            plain(count, (0, 1)).to_svg()
+
+    assert len(layouts) == 80
+    assert _lay_out.cache_info().currsize == 8
+
+
+def test_a_failure_is_not_kept(layouts: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    graphlay = pytest.importorskip("graphlay")
+
+    def fail(*_: object, **__: object) -> None:
+        raise graphlay.GraphlayError("not now")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(graphlay, "layout", fail)
+        with pytest.raises(ConfigurationError, match="not now"):
+            CHAIN.to_svg()
+    assert "<polyline" in CHAIN.to_svg()
+    monkeypatch.setitem(sys.modules, "graphlay", None)
+    with pytest.raises(ConfigurationError, match="needs graphlay"):  # although there is a layout
+        CHAIN.to_svg()
+    assert len(layouts) == 1
+
+
+def test_threads_draw_at_once(layouts: list[int]) -> None:
+    graphs = [tangle(count) for count in range(20, 32)] * 3
+    given = [{f"b{number}": "completed" for number in range(index)} for index in range(len(graphs))]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(Graph.to_svg, graphs, given))
+    _lay_out.cache_clear()
+
+    assert together == [graph.to_svg(statuses) for graph, statuses in zip(graphs, given, strict=True)]
+    assert layouts
 
 
 # --- scout graph --------------------------------------------------------------------------------------------------

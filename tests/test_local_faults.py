@@ -760,6 +760,61 @@ def test_workflows_that_do_not_fit_the_specification(config: Any, said: str) -> 
         LocalScout(workflows={"a": config}).start()
 
 
+def test_a_workflow_is_deployed_while_the_server_runs(tmp_path: Any) -> None:
+    changed = {**CONFIG, "tags": ["changed"]}
+    options: dict[str, Any] = {"workflows": {"mine": CONFIG}, "store": tmp_path / "s.db"}
+    with LocalScout(**options) as server, Scout("any", base_url=server.url) as scout:
+        ids = server.workflow_ids
+        first = scout.workflows.get(ids["mine"]).revision_id
+        assert server.deploy("mine", CONFIG) == first
+        second = server.deploy("mine", changed)
+        assert (server.workflow_ids, second != first) == (ids, True)
+        assert [each.revision_id for each in scout.workflows.revisions(ids["mine"])] == [second, first]
+        scout.workflows.update(ids["mine"], {})  # a draft, which no environment runs
+        assert server.deploy("mine", changed) == second
+        assert server.deploy("mine", CONFIG) not in (first, second)
+        new = server.deploy("more", {})
+        assert scout.workflows.get(server.workflow_ids["more"]).revision_id == new
+
+
+def test_a_deployed_workflow_stays_until_the_reset() -> None:
+    with LocalScout(workflows={"mine": CONFIG}) as server, Scout("any", base_url=server.url) as scout:
+        server.deploy("mine", {})
+        server.deploy("more", {})
+        server.replace_stubs({"summary": "from now on"})
+        server.reset()
+        assert list(server.workflow_ids) == ["mine"]
+        assert scout.workflows.get("key:mine").config == CONFIG
+        assert server.unused_stubs() == ["summary"]  # as if the server had been created with it
+
+
+def test_true_is_not_the_number_one() -> None:
+    with LocalScout() as server:
+        one, true = ({"flag": value} for value in (1, True))
+        assert server.deploy("a", one) != server.deploy("a", true)
+
+
+@pytest.mark.parametrize(
+    ("key", "config", "said"),
+    [("", {}, "is no key"), ("a", 5, "must be a config"), ("a", {"tags": 5}, "is no config: tags: ")],
+)
+def test_what_cannot_be_deployed(key: str, config: Any, said: str) -> None:
+    with LocalScout() as server:
+        with pytest.raises(ConfigurationError, match=said):
+            server.deploy(key, config)
+        assert server.workflow_ids == {}
+
+
+def test_nothing_is_deployed_to_a_server_that_does_not_run() -> None:
+    server = LocalScout()
+    with pytest.raises(ConfigurationError, match="while it runs, and it does not"):
+        server.deploy("a", {})
+    with server:
+        server.deploy("a", {})
+    with pytest.raises(ConfigurationError, match="while it runs, and it does not"):
+        server.deploy("a", {})
+
+
 def test_a_reset_forgets_what_is_not_in_a_file() -> None:
     with LocalScout(workflows={"mine": CONFIG}) as server, Scout("any", base_url=server.url) as scout:
         scout.workflows.create({}, key="more")

@@ -191,7 +191,7 @@ def test_every_answer_has_the_headers_of_security(server: LocalScout, path: str)
         assert answer["x-content-type-options"] == "nosniff"
         assert answer["x-frame-options"] == "DENY"
         assert answer["cross-origin-resource-policy"] == answer["cross-origin-opener-policy"] == "same-origin"
-        assert answer["referrer-policy"] == "no-referrer"
+        assert answer["referrer-policy"] == "same-origin"
         assert answer["cache-control"] == "no-store"
         policy, _, style = answer["content-security-policy"].partition("style-src 'self' 'sha256-")
         assert policy == "default-src 'none'; script-src 'self'; "

@@ -67,6 +67,7 @@ _OPTIONS = (
     *("concurrency", "rate", "stop_after_failures", "journal"),
     *("since", "until", "status", "within", "resolve"),
     *("query", "tags", "sort", "direction", "limit", "start_at", "port", "store", "stubs", "llm_base_url"),
+    "token_delay",
 )
 _FIRST_NAME = re.compile(rf"({'|'.join((*_NAMES, *_OPTIONS))})(?=:| must| is)")
 

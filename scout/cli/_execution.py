@@ -73,6 +73,7 @@ def carry_out(
     runner: Callable[[Scout], Scout | Workflows],
     *more_options: str,
     is_local: bool = False,
+    streams: bool = False,
 ) -> int:
     """Run a workflow, print the result, and return the exit code.
 
@@ -83,6 +84,7 @@ def carry_out(
         runner: A function that returns the part of the client that runs the workflow.
         more_options: Names of further arguments that are options of the run.
         is_local: True for the embedded local Scout.
+        streams: Stream the run, so that its events are known, also when they are not printed.
     """
     _inputs.one_reader_of_stdin(
         ("FILE", getattr(args, "file", None)),
@@ -109,7 +111,7 @@ def carry_out(
             started = time.monotonic()
             # The embedded local Scout ends with this process, and its runs with it.
             with contextlib.nullcontext() if is_local else _exits.interrupts_say(_INTERRUPTED):
-                run = _run(runner(client), workflow, inputs, args, options, keeper)
+                run = _run(runner(client), workflow, inputs, args, options, keeper, streams=streams)
             seconds = time.monotonic() - started
     except UnprocessableEntityError as error:
         places = () if isinstance(workflow, str) else _places.in_file(error, workflow, ["body", "workflow_config"])
@@ -160,10 +162,12 @@ def _run(
     args: argparse.Namespace,
     options: dict[str, Any],
     keeper: Keeper,
+    *,
+    streams: bool,
 ) -> Run:
     runs: Any = runner  # each takes its own kind of workflow
     run: Run
-    if not args.stream and not keeper.needs_times:
+    if not (args.stream or keeper.needs_times or streams):
         run = runs.execute(workflow, inputs, check=False, **options)
         keeper.keep(run)
         return _of_block(run, args.block)

@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 
     from scout import Scout
 
-_NAMES = ("stubs", "env_file", "fault", "llm_base_url", "llm_api_key_env")
+_NAMES = ("stubs", "env_file", "fault", "llm_base_url", "llm_api_key_env", "token_delay", "open")
 STUBS = "stubs.yml"
+GROUP = "local Scout"
+"""The section of the help."""
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, with_switch: bool = False) -> None:
     """Add the options, and with the switch `--local` that of a command that runs on either."""
-    group = parser.add_argument_group("local Scout")
+    group = parser.add_argument_group(GROUP)
     if with_switch:
         group.add_argument(
             "--local", action="store_true", help="run on an embedded local Scout, without a key or a network"
@@ -39,6 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser, *, with_switch: bool = False)
     )
     group.add_argument(
         "--llm-api-key-env", metavar="NAME", help="the environment variable with the key for that server"
+    )
+    group.add_argument(
+        "--token-delay",
+        type=float,
+        metavar="SECONDS",
+        help="the time between two words of the stand-in (default: none)",
     )
 
 
@@ -71,7 +79,7 @@ def connect(args: argparse.Namespace, folder: Path, transport: Any = None) -> Sc
         return _connection.connect(args, ", or run on the local Scout with --local", transport)
     from scout import Scout
 
-    return Scout.local(transport=transport, **_connection.settings(args), **options(args, folder))
+    return Scout.local(transport=transport, page=False, **_connection.settings(args), **options(args, folder))
 
 
 def refuse(args: argparse.Namespace) -> None:
@@ -81,7 +89,8 @@ def refuse(args: argparse.Namespace) -> None:
         UsageError: one was given.
     """
     for name in _NAMES:
-        if getattr(args, name):
+        value = getattr(args, name, None)
+        if not (value is None or value is False or value == []):
             raise UsageError(f"--{name.replace('_', '-')} is for the local Scout; give --local as well")
 
 
@@ -103,12 +112,19 @@ def options(args: argparse.Namespace, folder: Path | None) -> dict[str, Any]:
         found["llm_api_key"] = read_key("--llm-api-key-env", args.llm_api_key_env)
     if args.env_file is not None:
         found["env"] = _read_env(args.env_file)
-    beside = None if folder is None else folder / STUBS
-    if args.stubs is not None:
-        found["stubs"] = args.stubs
-    elif beside is not None and beside.is_file():
-        found["stubs"] = beside
+    if args.token_delay is not None:
+        found["token_delay"] = args.token_delay
+    stubs = stubs_file(args, folder)
+    if stubs is not None and (args.stubs is not None or stubs.is_file()):
+        found["stubs"] = stubs
     return found
+
+
+def stubs_file(args: argparse.Namespace, folder: Path | None) -> Path | None:
+    """Return the file of stubs: that of `--stubs`, else the default one of a folder, which need not exist."""
+    if args.stubs is not None:
+        return Path(args.stubs)
+    return None if folder is None else folder / STUBS
 
 
 def read_key(option: str, variable: str) -> str:

@@ -14,7 +14,7 @@ from scout.cli import _exits, _local_options
 from scout.cli._terminal import answer, talk
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Generator
 
     from scout.local import Access
 
@@ -23,12 +23,11 @@ Start a local Scout on the loopback interface and keep it running until Ctrl-C. 
 without an account. It is not Scout: a stand-in plays the language model.
 
 examples:
+  scout local --workflows workflows --open
   scout local --port 8787 --store scout.db --workflows workflows
   scout local --fault status=429,retry_after=1,times=2
   scout local --llm-base-url http://127.0.0.1:11434/v1
 """
-
-_SUFFIXES = (".yml", ".yaml", ".json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,24 +48,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--workflows",
         metavar="DIR",
         type=Path,
-        help="store the workflows of this folder: its files, and the workflow.yml of each subfolder",
+        help="store the workflows of this folder: its files, and the workflow.yml of each subfolder; files that change "
+        "are stored again",
     )
+    page = parser.add_mutually_exclusive_group()
+    page.add_argument("--open", action="store_true", help="open the page with the runs in the browser")
+    page.add_argument("--no-page", action="store_true", help="serve no page, only the API")
     _local_options.add_arguments(parser)
     parser.set_defaults(handler=_serve)
 
 
 def _serve(args: argparse.Namespace) -> int:
     from scout import ScoutError
+    from scout.cli._browser import OpenedPage
+    from scout.cli._reloads import Reloads
     from scout.local import LocalScout
 
     key = None if args.api_key_env is None else _local_options.read_key("--api-key-env", args.api_key_env)
     try:
+        reloads = Reloads(args.workflows, _local_options.stubs_file(args, args.workflows))
         server = LocalScout(
             port=args.port,
             api_key=key,
             store=args.store,
-            workflows={} if args.workflows is None else _workflows(args.workflows),
+            workflows=reloads.workflows,
             on_access=_report,
+            page=not args.no_page,
             **_local_options.options(args, args.workflows),
         ).start()
     except ScoutError as error:
@@ -76,9 +83,18 @@ def _serve(args: argparse.Namespace) -> int:
     with _signals_end_it():
         for name, workflow_id in server.workflow_ids.items():
             talk(f"workflow {name} is {workflow_id}")
+        if not args.no_page:
+            talk(f"the page with the runs is {server.url}/")
         talk(f"local Scout on {server.url}, for development and tests; stop it with Ctrl-C")
+        opened = OpenedPage(f"{server.url}/") if args.open else None
+
+        def look() -> None:
+            reloads.look(server)
+            if opened is not None:
+                opened.look()
+
         answer(f"export SCOUT_BASE_URL={server.url} SCOUT_API_KEY={_key_to_export(args.api_key_env)}")
-        server.serve_forever()
+        server.serve_forever(look)
     if unused := server.unused_stubs():
         talk(
             f"no block has used these stubs: {', '.join(unused)}; a stub is found by the id or the archetype of a block"
@@ -107,31 +123,6 @@ def _report(access: Access) -> None:
     status = access.status or "left"
     failed = f", the run failed: {' '.join(' '.join(access.errors).split())}" if access.errors else ""
     talk(f"{time.strftime('%H:%M:%S')} {access.method} {access.path} {status} {access.seconds:.3f} s{failed}")
-
-
-def _workflows(folder: Path) -> dict[str, Mapping[str, Any]]:
-    """Return the configs of a folder by key."""
-    from scout import load_workflow
-
-    configs: dict[str, Mapping[str, Any]] = {}
-    for path in _files(folder):
-        loaded = load_workflow(path, require_fields=True)
-        key = loaded.key or (path.parent.name if path.stem == "workflow" else path.stem)
-        if key in configs:
-            raise _exits.UsageError(f"{path} has the same key as another file in {folder}: {key}")
-        configs[key] = loaded.config
-    return configs
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """Yield the workflow files of a folder, and the one of each subfolder."""
-    if not folder.is_dir():
-        raise _exits.UsageError(f"--workflows names {folder}, which is not a folder")
-    for path in sorted(folder.iterdir()):
-        if path.is_dir():
-            yield from (path / f"workflow{suffix}" for suffix in _SUFFIXES if (path / f"workflow{suffix}").is_file())
-        elif path.suffix in _SUFFIXES and path.name != _local_options.STUBS:
-            yield path
 
 
 def _port(text: str) -> int:

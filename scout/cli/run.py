@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from scout.cli import _checks, _connection, _execution, _exits, _local_options, 
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from scout import LoadedWorkflow, Scout
 
@@ -32,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _connection.add_base_url(parser)
     _connection.add_arguments(parser)
     _local_options.add_arguments(parser, with_switch=True)
+    parser.add_argument_group(_local_options.GROUP).add_argument(
+        "--open", action="store_true", help="show the run on a page in the browser, until Ctrl-C"
+    )
     _connection.add_cassettes(parser)
     parser.set_defaults(handler=_run)
 
@@ -40,14 +45,43 @@ def _run(args: argparse.Namespace) -> int:
     def connect() -> Scout:
         return _local_options.connect(args, Path(args.file).parent, _connection.transport(args))
 
-    def itself(client: Scout) -> Scout:
-        return client
+    def load() -> LoadedWorkflow:
+        return _variants.vary(_workflow.load(args.file), args.set)
 
     _local_options.check(args)
     if args.local and args.replay is not None:
         raise _exits.UsageError("--replay answers from a file, without --local")
+    if args.open:
+        return _run_with_page(args, load)
+    return _execution.carry_out(args, load, connect, _itself, "workflow_key", is_local=args.local)
 
-    def load() -> LoadedWorkflow:
-        return _variants.vary(_workflow.load(args.file), args.set)
 
-    return _execution.carry_out(args, load, connect, itself, "workflow_key", is_local=args.local)
+def _run_with_page(args: argparse.Namespace, load: Callable[[], LoadedWorkflow]) -> int:
+    """Run as ever, but on a server that stays after the run."""
+    from scout import Scout
+    from scout.cli._browser import RunPage
+    from scout.local import LocalScout
+
+    page = RunPage()
+    with contextlib.ExitStack() as servers:
+
+        def connect() -> Scout:
+            transport = _connection.transport(args)
+            options = _local_options.options(args, Path(args.file).parent)
+            page.server = servers.enter_context(LocalScout(**options))
+            return Scout(
+                "local",
+                base_url=page.server.url,
+                transport=transport,
+                on_response=page.on_response,
+                on_event=page.on_event,
+                **_connection.settings(args),
+            )
+
+        code = _execution.carry_out(args, load, connect, _itself, "workflow_key", is_local=True, streams=True)
+        page.stay()
+    return code
+
+
+def _itself(client: Scout) -> Scout:
+    return client

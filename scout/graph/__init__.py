@@ -73,23 +73,36 @@ class Graph:
 
         return as_dot(self)
 
-    def to_svg(self) -> str:
-        """Return an SVG document that needs nothing else: no script, no font, no address.
+    def to_svg(self, statuses: Mapping[str, str] | None = None, *, links: Mapping[str, str] | None = None) -> str:
+        """Return an SVG document that needs nothing else: no script, no font, no address but those of `links`.
+
+        To draw the same graph again with other statuses takes little time.
+
+        Args:
+            statuses: The status of each block by its id, such as `{block.id: block.status for block in run.blocks}`.
+                Each box then has a word and a colour for it. `started` is shown as `running`, a status that is not
+                known as its text, and a block without one as `not started`.
+            links: The address that a box leads to, by the id of its block: a place in the page (`#answer`), a relative
+                address, or one of `http` or `https`.
 
         Raises:
-            ConfigurationError: the extra `graph` is not installed, or the graph has too many edges to be laid out.
+            ConfigurationError: the extra `graph` is not installed, the graph has too many edges to be laid out, or
+                an address is none of these.
         """
         from ._svg import as_svg
 
-        return as_svg(self)
+        return as_svg(self, statuses, links)
 
-    def to_html(self) -> str:
+    def to_html(self, statuses: Mapping[str, str] | None = None) -> str:
         """Return an HTML page with the picture of `to_svg`.
+
+        Args:
+            statuses: The status of each block by its id, as for `to_svg`.
 
         Raises:
             ConfigurationError: as for `to_svg`.
         """
-        return html_page(self.to_svg(), title=one_line(self.title))
+        return html_page(self.to_svg(statuses), title=one_line(self.title))
 
     def __str__(self) -> str:
         return self.to_text()

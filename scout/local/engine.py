@@ -16,7 +16,7 @@ from scout._json import is_dict, is_list, is_too_deep, parse_json, shorten, whol
 
 from .blocks import BlockContext, BlockFailedError, Handler, call_handler, price_of, resolve_inputs, takes_inputs
 from .plan import Block, Plan, make_plan
-from .run_logs import LoggedRun
+from .run_logs import FailedTemplate, LoggedRun
 from .stubs import Stubs
 from .templates import TemplateFailedError
 from .text import json_bytes
@@ -263,11 +263,12 @@ class Execution:
         if not step.ends_block:
             return
         block = step.block
+        if step.entry is not None:
+            self._state[block.id] = step.entry
+        # After that, because another thread may look for the entry of a block that has completed.
         self.log.blocks[block.id].end(step.problem, step.price, has_entry=step.entry is not None)
         self._unended -= 1
         self._price += step.price
-        if step.entry is not None:
-            self._state[block.id] = step.entry
         if step.problem is not None and not block.ignore_error:
             self._errors.append(step.problem)
             return
@@ -349,7 +350,8 @@ class Execution:
                 time_budget=self._time_budget,
             )
         except TemplateFailedError as error:
-            field = found[error.index][0]
+            field, source = found[error.index]
+            self.log.template_failed(block, FailedTemplate(field, error.line, source))
             where = field if error.line is None else f"{field}, line {error.line}"
             raise BlockFailedError(f"the template in {where} cannot be rendered: {error.message}") from None
         texts = list(map(whole_text, rendered))  # a template may make halves of surrogate pairs

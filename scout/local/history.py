@@ -180,3 +180,8 @@ class _Newest(Generic[E]):
     def all(self) -> list[E]:
         with self._lock:
             return list(self._entries)
+
+    def numbered(self) -> list[tuple[int, E]]:
+        """Return the entries, each after its number: the first one that was ever added has the number 1."""
+        with self._lock:
+            return list(enumerate(self._entries, self.added - len(self._entries) + 1))

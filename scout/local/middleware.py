@@ -31,7 +31,7 @@ REQUEST = "scout.local.request"
 """The key of the `LocalRequest` in the scope of a request."""
 
 RUNS = "scout.local.runs"
-"""The key, in the scope of a request, of a list that takes the run, if there is one. Only `AccessReports` wants it."""
+"""The key, in the scope of a request, of a list that takes the run, if there is one, for those who want to know it."""
 
 _MOST_BODY = 20 * 1024 * 1024
 # Bytes that are read and dropped, so that a client that is still sending gets the 413 and not a broken connection.
@@ -167,7 +167,7 @@ class AccessReports:
         """Answer one request."""
         began = monotonic()
         status: int | None = None
-        runs: list[Execution] = []
+        runs: list[Execution] = scope.get(RUNS, [])
         is_reported = False
 
         def report_once() -> None:

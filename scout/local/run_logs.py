@@ -31,6 +31,21 @@ _STOPPED = "The block was stopped, because the run ended."
 _SIZE_OF_A_BLOCK = 1_000  # bytes, roughly: of the objects, without what grows with the workflow
 
 
+@dataclass(frozen=True, slots=True)
+class FailedTemplate:
+    """The template that could not be rendered, because of which a block failed.
+
+    Attributes:
+        field: The place of the template in the settings of the block, such as `prompt_items[1].content`.
+        line: The line in the template, from 1; `None` when it is not known.
+        source: The template.
+    """
+
+    field: str
+    line: int | None
+    source: str
+
+
 @dataclass(slots=True)
 class LoggedBlock:
     """One block of a run, from its start on.
@@ -44,6 +59,8 @@ class LoggedBlock:
         elapsed: The seconds that it took; `None` while it runs.
         status: One of `STATUSES`.
         message: The reason when it failed; else empty.
+        was_stopped: True when it failed only because the run ended.
+        template: The template that failed it, if one did.
         price: The price of the block.
         inputs: The settings with all templates rendered, as JSON; `None` when none were rendered.
         has_entry: True when the state of the run has an entry of the block.
@@ -57,6 +74,8 @@ class LoggedBlock:
     elapsed: float | None = None
     status: str = RUNNING
     message: str = ""
+    was_stopped: bool = False
+    template: FailedTemplate | None = field(default=None, repr=False)
     price: Decimal = Decimal(0)
     inputs: bytes | None = field(default=None, repr=False)
     has_entry: bool = False
@@ -134,8 +153,9 @@ class LoggedRun:
     @property
     def state(self) -> Mapping[str, Any]:
         """The state of the run: so far, or at its end."""
-        if self.live_state is not None:
-            return self.live_state
+        live = self.live_state  # read once, because the run may end meanwhile
+        if live is not None:
+            return live
         return cast("Mapping[str, Any]", parse_json(self.content)["run"]["state"])
 
     @property
@@ -156,6 +176,11 @@ class LoggedRun:
         self.blocks[block.id].inputs = inputs
         self._grow(len(inputs))
 
+    def template_failed(self, block: Block, template: FailedTemplate) -> None:
+        """Note the template of a block that cannot be rendered."""
+        self.blocks[block.id].template = template
+        self._grow(len(template.source))
+
     def end(self, content: bytes, errors: Sequence[str]) -> None:
         """Note the end of the run.
 
@@ -165,6 +190,7 @@ class LoggedRun:
         """
         for block in self.blocks.values():
             if block.status == RUNNING:
+                block.was_stopped = True
                 block.end(_STOPPED)
         self.content, self.live_state = content, None
         self.ended_at = datetime.now(UTC)

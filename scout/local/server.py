@@ -24,7 +24,7 @@ from .clock import RealTimeLoop
 from .faults import EVENT_FAULTS, Fault, Faults, is_seconds
 from .history import History, LocalRequest, LocalRun
 from .store import Store
-from .stubs import StubsSource, load_stubs
+from .stubs import StubsSource, load_stubs, read_outputs
 
 if TYPE_CHECKING:
     from .http_server import HttpServer
@@ -34,6 +34,7 @@ _HOST = "127.0.0.1"
 _START_SECONDS = 30.0
 _CLOSE_SECONDS = 0.9
 _BACKLOG = 2048
+_TICK_SECONDS = 0.25
 _NEEDED = ("jinja2", "jsonschema", "starlette", "uvicorn")
 
 
@@ -178,6 +179,41 @@ class LocalScout:
         """
         self._stubs.set(name, output)
 
+    def deploy(self, key: str, config: Mapping[str, Any]) -> str:
+        """Store a workflow while the server runs, or a new revision of one, until the next `reset`.
+
+        Runs that have started go on with the config with which they began. A config that is the newest revision
+        already is not stored again.
+
+        Args:
+            key: The key of the workflow. One that does not exist is created.
+            config: The config, such as `load_workflow(path).config`.
+
+        Returns:
+            The id of the revision.
+
+        Raises:
+            ConfigurationError: The key or the config is invalid, the file of `store` cannot be used, or the server does
+                not run.
+        """
+        plain = _plain(key, config)
+        _check_workflows({key: plain})
+        with self._lock:
+            if self._store is None or self._closed:
+                raise ConfigurationError("The local Scout stores a workflow while it runs, and it does not.")
+            return self._store.put(key, plain)
+
+    def replace_stubs(self, stubs: StubsSource) -> None:
+        """Replace all stubs, also those that `reset` restores, as if the server had been created with these.
+
+        Args:
+            stubs: The stubs, as a mapping or a YAML file.
+
+        Raises:
+            ConfigurationError: They cannot be read, or are invalid. Then nothing is changed.
+        """
+        self._stubs.replace(read_outputs(stubs))
+
     def unused_stubs(self, *, added: bool = False) -> list[str]:
         """Return the names of the stubs that no block has used since the last `reset`.
 
@@ -233,8 +269,11 @@ class LocalScout:
         if thread is not threading.current_thread() and self._ended.wait(_CLOSE_SECONDS):
             thread.join(_CLOSE_SECONDS)
 
-    def serve_forever(self) -> None:
+    def serve_forever(self, meanwhile: Callable[[], None] | None = None) -> None:
         """Serve until the program is interrupted (Ctrl-C), then close.
+
+        Args:
+            meanwhile: A function to call a few times per second, in this thread.
 
         Raises:
             ConfigurationError: As `start`.
@@ -242,8 +281,9 @@ class LocalScout:
         self.start()
         try:
             # With a timeout, because on Windows Ctrl-C does not interrupt a wait without one.
-            while not self._ended.wait(0.5):
-                pass
+            while not self._ended.wait(_TICK_SECONDS):
+                if meanwhile is not None:
+                    meanwhile()
         except KeyboardInterrupt:
             pass
         finally:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from scout._json import parse_json, shorten, write_json
+from scout._json import is_same, parse_json, shorten, write_json
 from scout.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -113,6 +113,25 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
+class SavedState:
+    """A saved state of a workflow without its config.
+
+    Attributes:
+        revision_id: The id of the state.
+        saved_at: The time when it was saved, as ISO 8601 in UTC; empty when it is not known.
+        is_draft: True when the state was saved and never deployed.
+        name: Its name, for people; `None` when it has none.
+        description: Its description, for people; `None` when it has none.
+    """
+
+    revision_id: str
+    saved_at: str
+    is_draft: bool
+    name: str | None
+    description: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class StoredEnvironment:
     """An environment of a workflow.
 
@@ -210,15 +229,18 @@ class Store:
             if not self.is_kept:
                 db.execute("DELETE FROM workflows")
             for key, config in configs.items():
-                row = db.execute(
-                    "SELECT workflow_id, config FROM workflows JOIN revisions USING (workflow_id)"
-                    " WHERE workflow_key = ? AND revision_id = deployed",
-                    (key,),
-                ).fetchone()
-                if row is None:
-                    _create(db, config, key)
-                elif parse_json(row[1]) != config:
-                    _save(db, row[0], config, _now(db), deploy=True)
+                _put(db, key, config)
+
+    def put(self, key: str, config: Mapping[str, Any]) -> str:
+        """Make a config the newest revision of the workflow with a key, and return the id of the revision.
+
+        A workflow that does not exist is created. A config that is the newest revision already is not changed.
+
+        Raises:
+            ConfigurationError: The file cannot be used.
+        """
+        with _translated(self._name), self._writing() as db:
+            return _put(db, key, config)
 
     def create(self, config: Mapping[str, Any], key: str | None) -> Stored:
         """Add a workflow, whose environments all follow the newest revision.
@@ -340,6 +362,21 @@ class Store:
                 (workflow_id,),
             )
             return [replace(each, created_at=each.last_updated_at) for each in map(_stored, rows)]
+
+    def states(self, workflow_id: str) -> list[SavedState]:
+        """Return the revisions and the drafts of a workflow, newest first.
+
+        Raises:
+            NotThereError: The workflow does not exist.
+        """
+        with self._lock:
+            _check_workflow(self._db, workflow_id)
+            rows = self._db.execute(
+                "SELECT revision_id, saved_at, is_draft, name, description FROM revisions WHERE workflow_id = ?"
+                " ORDER BY saved_at DESC, rowid DESC",
+                (workflow_id,),
+            )
+            return [SavedState(state, at, bool(is_draft), *names) for state, at, is_draft, *names in rows]
 
     def config_of(self, workflow_id: str, revision_id: str) -> Mapping[str, Any] | None:
         """Return the config of a state of a workflow; `None` when it was deleted."""
@@ -547,6 +584,22 @@ def _run_script(db: sqlite3.Connection, script: str) -> None:
 
 def _is_empty(db: sqlite3.Connection) -> bool:
     return bool(db.execute("SELECT count(*) = 0 FROM sqlite_schema").fetchone()[0])
+
+
+def _put(db: sqlite3.Connection, key: str, config: Mapping[str, Any]) -> str:
+    row = db.execute(
+        "SELECT workflow_id, revision_id, config FROM workflows JOIN revisions USING (workflow_id)"
+        " WHERE workflow_key = ? AND revision_id = deployed",
+        (key,),
+    ).fetchone()
+    if row is None:
+        workflow_id = _create(db, config, key)
+    elif is_same(parse_json(row[2]), config):
+        return cast("str", row[1])
+    else:
+        workflow_id = row[0]
+        _save(db, workflow_id, config, _now(db), deploy=True)
+    return _get(db, workflow_id).revision_id
 
 
 def _create(db: sqlite3.Connection, config: Mapping[str, Any], key: str | None) -> str:

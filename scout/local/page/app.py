@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hmac
+import re
 import secrets as random
 from base64 import b64decode
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,12 +15,17 @@ from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from scout._documents import parse_json_text
+from scout._json import is_dict, parse_json
+from scout.errors import ConfigurationError, WorkflowFileError
+from scout.local.store import NotThereError
 from scout.local.workers import Worker
 
-from . import live, views
+from . import again, in_force, live, refused, run_view, stored, views
+from .actions import FILES, actions
 from .rendering import POLICY, Rendering
 
 if TYPE_CHECKING:
@@ -37,7 +43,7 @@ _HEADERS = {
     "content-security-policy": POLICY,
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",  # with `no-referrer`, browsers send the forms of the page with the Origin `null`
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",  # for browsers that do not know `frame-ancestors`
     "cache-control": "no-store",
@@ -83,9 +89,25 @@ def build_page(data: PageData, api: ASGIApp) -> Guard:
             Route("/page/live", page.live),
             Route("/page/runs/{run_id}", page.run),
             Route("/page/runs/{run_id}/live", page.live_run),
+            Route("/page/runs/{run_id}/again", page.again, methods=["GET", "POST"]),
+            *(Route(f"/page/runs/{{run_id}}/{form}", page.file) for form in FILES),
+            Route("/page/workflows", page.workflows),
+            Route("/page/workflows/{workflow_id}", page.workflow),
+            Route("/page/requests", page.requests),
+            Route("/page/requests/{number:int}", page.request),
+            Route("/page/requests/{number:int}/body", page.text_of_request(refused.body_text)),
+            Route("/page/requests/{number:int}/answer", page.text_of_request(refused.answer_text)),
+            Route("/page/faults", page.faults, methods=["GET", "POST"]),
+            Route("/page/faults/withdraw", page.withdraw_faults, methods=["POST"]),
+            Route("/page/runs/{run_id}/inputs", page.text(run_view.inputs_text)),
+            Route("/page/runs/{run_id}/response", page.text(run_view.response_text)),
+            Route("/page/runs/{run_id}/blocks/{number}/inputs", page.text(run_view.block_inputs_text)),
+            Route("/page/runs/{run_id}/blocks/{number}/output", page.text(run_view.block_output_text)),
+            Route("/page/runs/{run_id}/events", page.text(run_view.events_text)),
+            Route("/page/runs/{run_id}/events/{number}", page.text(run_view.event_text)),
             Route("/page/static/{name}", page.static),
         ],
-        exception_handlers={HTTPException: page.problem},
+        exception_handlers={HTTPException: page.problem, NotThereError: page.not_there},
     )
     app.router.redirect_slashes = False
     return Guard(app, data.api_key)
@@ -155,7 +177,7 @@ class _Page:
 
     def __init__(self, data: PageData, api: ASGIApp) -> None:
         self._data = data
-        self._api = api
+        self._again = again.Again(data, api)
         self._rendering = Rendering(data.secrets)
 
     # --- What is shown ---
@@ -167,7 +189,69 @@ class _Page:
 
     async def run(self, request: Request) -> Response:
         """`GET /page/runs/{run_id}`: one run."""
-        return await self._show("run.html", partial(views.run, self._data, self._run(request)))
+        run = self._run(request)
+        return await self._show(
+            "run.html", lambda: {**run_view.run(self._data, run), **actions(self._data, run, _url(request))}
+        )
+
+    async def file(self, request: Request) -> Response:
+        """`GET /page/runs/{run_id}/test` and others of `FILES`: a run as a file."""
+        make = FILES[request.url.path.rpartition("/")[2]]
+        try:
+            name, content = await _in_thread(partial(make, self._data, self._run(request), _url(request)))
+        except ValueError as error:
+            raise HTTPException(409, f"There is no such file of this run: {error}.") from None
+        headers = {"content-disposition": f'attachment; filename="{name}"'}
+        return Response(content, headers=headers, media_type="application/octet-stream")
+
+    async def workflows(self, request: Request) -> Response:
+        """`GET /page/workflows`: the stored workflows, those that changed last first."""
+        return await self._show("workflows.html", partial(stored.workflows, self._data, dict(request.query_params)))
+
+    async def workflow(self, request: Request) -> Response:
+        """`GET /page/workflows/{workflow_id}`: one stored workflow."""
+        workflow_id, query = request.path_params["workflow_id"], dict(request.query_params)
+        return await self._show("workflow.html", partial(stored.workflow, self._data, workflow_id, query))
+
+    async def requests(self, request: Request) -> Response:
+        """`GET /page/requests`: the requests that were refused, newest first."""
+        return await self._show("requests.html", partial(refused.refusals, self._data, dict(request.query_params)))
+
+    async def request(self, request: Request) -> Response:
+        """`GET /page/requests/{number}`: one request that was refused."""
+        return await self._show("request.html", partial(refused.refusal, self._data, request.path_params["number"]))
+
+    def text(self, view: Callable[..., str | None]) -> Callable[[Request], Awaitable[Response]]:
+        """Return the endpoint of a text of a run, as a whole.
+
+        Args:
+            view: Returns the text, or `None` when there is none. It gets the data, the run and the number in the path.
+        """
+
+        async def answer(request: Request) -> Response:
+            run = self._run(request)
+            more = {name: _number(text) for name, text in request.path_params.items() if name != "run_id"}
+
+            def plain() -> bytes | None:
+                text = view(self._data, run, **more)
+                return None if text is None else self._rendering.plain(text).encode()
+
+            content = await _in_thread(plain)
+            if content is None:
+                _not_there("This text is not there (any more).")
+            return Response(content, media_type="text/plain")
+
+        return answer
+
+    def text_of_request(self, view: Callable[[PageData, int], str]) -> Callable[[Request], Awaitable[Response]]:
+        """Return the endpoint of a text of a refused request, as a whole."""
+
+        async def answer(request: Request) -> Response:
+            number = request.path_params["number"]
+            text = await _in_thread(lambda: self._rendering.plain(view(self._data, number)))
+            return Response(text.encode(), media_type="text/plain")
+
+        return answer
 
     async def static(self, request: Request) -> Response:
         """`GET /page/static/{name}`: the style sheet or the script."""
@@ -176,6 +260,61 @@ class _Page:
             _not_there("The page has no such file.")
         return FileResponse(path)
 
+    # --- What can be done ---
+
+    async def again(self, request: Request) -> Response:
+        """`POST /page/runs/{run_id}/again`: send the request of a run again, with other inputs. `GET`: the form."""
+        run = self._run(request)
+        trace = self._data.history.traces.of(run.run_id)
+        if trace is None:
+            _not_there("The request of this run is not kept any more.")
+
+        async def show_form(typed: str | None = None, error: str = "", status: int = 200) -> Response:
+            return await self._show(
+                "again.html",
+                lambda: {
+                    "again": again.form(self._data, run, typed, error),
+                    "run": views.address_of(run),
+                    "name": run.display_name,
+                },
+                status,
+            )
+
+        if request.method != "POST":
+            return await show_form()
+        typed = (await self._form(request)).get("inputs")
+        try:
+            inputs = await _in_thread(lambda: self._inputs(run, typed))
+        except WorkflowFileError as error:
+            return await show_form(typed, str(error), 422)
+        return _see(await self._again.send(trace.request, inputs, request.scope))
+
+    def _inputs(self, run: LoggedRun, typed: str | None) -> Any:
+        """Return the inputs in a form; those of the run when the form has none, or was not edited."""
+        if typed is None or typed == self._rendering.plain(again.as_text(run)):
+            return parse_json(run.sent)
+        inputs = parse_json_text("inputs", typed)
+        if not is_dict(inputs):
+            raise WorkflowFileError('it is no JSON object, such as {} or {"name": "value"}', path="inputs")
+        return inputs
+
+    async def faults(self, request: Request) -> Response:
+        """`GET /page/faults`: the faults and stubs in force. `POST`: add a fault."""
+        if request.method != "POST":
+            return await self._show("faults.html", partial(in_force.faults, self._data))
+        typed = await self._form(request)
+        try:
+            self._data.faults.add(in_force.typed_fault(typed))
+        except ConfigurationError as error:
+            return await self._show("faults.html", partial(in_force.faults, self._data, typed, str(error)), 422)
+        return _see("/page/faults")
+
+    async def withdraw_faults(self, request: Request) -> Response:
+        """`POST /page/faults/withdraw`: drop the faults that were added."""
+        await self._form(request)
+        self._data.faults.withdraw()
+        return _see("/page/faults")
+
     # --- What happens meanwhile ---
 
     async def live(self, request: Request) -> Response:
@@ -183,11 +322,9 @@ class _Page:
         return _stream(request, live.changes(self._data))
 
     async def live_run(self, request: Request) -> Response:
-        """`GET /page/runs/{run_id}/live`: the events of a run, and a message whenever its state has changed."""
+        """`GET /page/runs/{run_id}/live`: the events of a run from a number on, and of changes of its state."""
         first = request.headers.get("last-event-id") or request.query_params.get("from", "0")
-        if not (first.isascii() and first.isdecimal()):
-            raise HTTPException(400, "The number of an event is wanted.")
-        return _stream(request, live.of_run(self._data, self._run(request), int(first), self._rendering.plain))
+        return _stream(request, live.of_run(self._data, self._run(request), _number(first)))
 
     # --- Shared ---
 
@@ -209,9 +346,11 @@ class _Page:
             if len(content) > _MOST_FORM:
                 raise HTTPException(413, f"The form is larger than {_MOST_FORM} bytes.")
         try:
-            fields = dict(parse_qsl(content.decode(), keep_blank_values=True, encoding="utf-8", errors="strict"))
+            pairs = parse_qsl(content.decode(), keep_blank_values=True, encoding="utf-8", errors="strict")
         except ValueError:
             raise HTTPException(400, "The form is not in UTF-8.") from None
+        # A browser sends each end of a line as two characters, and shows it as one.
+        fields = {name: value.replace("\r\n", "\n") for name, value in pairs}
         if not hmac.compare_digest(fields.pop("token", "").encode(), self._data.token.encode()):
             raise HTTPException(403, "This form is from before the server was started. Load the page again.")
         return fields
@@ -223,7 +362,9 @@ class _Page:
             return self._rendering.page(template, token=self._data.token, **view())
 
         text = await _in_thread(render)
-        return Response(text.encode("utf-8", "replace"), status, media_type="text/html")
+        # What is wrong with a form answers a POST, to which a browser can go back only when it may keep it.
+        headers = {"cache-control": "private"} if status == 422 else None
+        return Response(text.encode("utf-8", "replace"), status, headers, media_type="text/html")
 
     async def problem(self, _: Request, error: Exception) -> Response:
         """Show what is wrong with a request."""
@@ -233,9 +374,19 @@ class _Page:
         response.headers.update(error.headers or {})  # which methods there are, in place of this one
         return response
 
+    async def not_there(self, request: Request, error: Exception) -> Response:
+        """Show that the store has no such thing."""
+        return await self.problem(request, HTTPException(404, str(error)))
+
 
 def _not_there(message: str) -> NoReturn:
     raise HTTPException(404, message)
+
+
+def _number(text: str) -> int:
+    if re.fullmatch("[0-9]{1,9}", text) is None:
+        raise HTTPException(400, "The number of an event or of a block is wanted.")
+    return int(text)
 
 
 async def _in_thread(work: Callable[[], Any]) -> Any:
@@ -244,6 +395,14 @@ async def _in_thread(work: Callable[[], Any]) -> Any:
         return await worker.call(work)
     finally:
         worker.close()
+
+
+def _url(request: Request) -> str:
+    return f"http://{request.headers['host']}"
+
+
+def _see(address: str) -> Response:
+    return RedirectResponse(address, 303)
 
 
 def _stream(request: Request, messages: AsyncIterator[bytes]) -> Response:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from scout._json import redact
 from scout.local.run_logs import RUNNING
 from scout.local.text import json_bytes
 
-from .views import event_views
+from .run_view import event_views
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from scout.local.run_logs import LoggedRun
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _PAUSE = 0.25  # seconds between two looks
 _QUIET = 60  # looks without a message, after which one is sent that says nothing, so that a dead connection is noticed
 _MOST_EVENTS = 200  # in one message
+_TICK = 2  # seconds after which the page of a run that goes on shows its times again
 
 
 async def changes(data: PageData) -> AsyncIterator[bytes]:
@@ -31,7 +33,7 @@ async def changes(data: PageData) -> AsyncIterator[bytes]:
     before: Any = None
     quiet = 0
     while True:
-        now = (history.logs, history.logs.changes, history.requests.added)
+        now = (history.logs, history.logs.changes, history.requests.added, data.faults.in_force())
         if now != before:
             before, quiet = now, 0
             yield _message("changed", b"{}")
@@ -40,24 +42,23 @@ async def changes(data: PageData) -> AsyncIterator[bytes]:
         await asyncio.sleep(_PAUSE)
 
 
-async def of_run(data: PageData, run: LoggedRun, first: int, plain: Callable[[str], str]) -> AsyncIterator[bytes]:
+async def of_run(data: PageData, run: LoggedRun, first: int) -> AsyncIterator[bytes]:
     """Yield the events of a run from a number on, a message whenever its state has changed, and one at its end."""
     trace = data.history.traces.of(run.run_id)
     before: Any = None
     quiet = 0
     while True:
         is_over = run.status != RUNNING and (trace is None or trace.seconds is not None)
-        now = (run.status, *(block.status for block in list(run.blocks.values())))
-        if trace is not None:
-            for number, view in event_views(trace, first, _MOST_EVENTS, plain):
-                first, quiet = number + 1, 0
-                yield _message("event", json_bytes(view), number + 1)
+        while trace is not None and (views := event_views(trace, first, _MOST_EVENTS)):
+            first, quiet = first + len(views), 0
+            yield redact(_message("events", json_bytes(views), first), data.secrets)
+        now = (run.status, run.size, run.seconds // _TICK, [block.status for block in list(run.blocks.values())])
         if now != before:
             before, quiet = now, 0
             yield _message("changed", b"{}")
         elif (quiet := quiet + 1) % _QUIET == 0:
             yield b":\n\n"
-        if is_over and (trace is None or first >= trace.length):
+        if is_over:
             yield _message("end", b"{}")
             return
         await asyncio.sleep(_PAUSE)

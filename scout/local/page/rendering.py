@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -50,10 +50,13 @@ class Rendering:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        # Jinja does not declare the type of its globals.
+        names = cast("dict[str, Any]", self._environment.globals)  # pyright: ignore[reportUnknownMemberType]
+        names["begin"] = self._begin
 
     def page(self, template: str, **values: Any) -> str:
         """Return a page as HTML."""
-        return self._environment.get_template(template).render(values, begin=self._begin)
+        return self._environment.get_template(template).render(values)
 
     def plain(self, text: str) -> str:
         """Return a text as people may see it: without secrets, and with visible control characters."""

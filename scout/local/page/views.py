@@ -1,37 +1,25 @@
-"""What the page shows: from the history of the server to the values of the templates. No HTTP."""
+"""The list of runs: from the history of the server to the values of its template. No HTTP."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from markupsafe import Markup
-
-from scout._json import parse_json, redact, write_json
-from scout.errors import ConfigurationError
-from scout.graph import graph_of
-from scout.local.run_logs import RUNNING, STATUSES, LoggedBlock, LoggedRun
+from scout.local.run_logs import STATUSES, LoggedRun
 from scout.local.text import json_bytes
-from scout.results import BlockRun, RunStatus
-from scout.timeline import duration_text, headline, make_timeline, price_text
+from scout.timeline import duration_text, price_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from scout.local.traces import Trace
-
     from .app import PageData
 
 _RUNS_OF_A_PAGE = 100
 _CANCELLED = "cancelled"
 _SEARCHED_AT_ONCE = 256 * 1024  # bytes, after which another thread may go on
 _LONGEST_NAME = 200  # characters of a workflow that can be chosen
-_LONGEST_TEXT = 10_000  # characters that are shown at once; the rest is a link away
-_STATUS_OF_BLOCK = {"running": RunStatus.STARTED, "completed": RunStatus.COMPLETED, "failed": RunStatus.FAILED}
 
 
 def address_of(run: LoggedRun) -> str:
@@ -59,9 +47,9 @@ def runs(data: PageData, query: Mapping[str, str], address: str) -> dict[str, An
     if len(found) > _RUNS_OF_A_PAGE:
         found.pop()
         older = "/?" + urlencode({**{name: text for name, text in wanted.items() if text}, "before": found[-1].number})
-    names = {_workflow_of(run) for run in kept} | data.store.ids().keys()
+    names = {workflow_of(run) for run in kept} | data.store.ids().keys()
     return {
-        "runs": [_row(run) for run in found],
+        "runs": [row(run) for run in found],
         "workflows": sorted({name for name in names if len(name) <= _LONGEST_NAME} | {wanted["workflow"]} - {""}),
         "statuses": (*STATUSES, _CANCELLED),
         "wanted": wanted,
@@ -74,13 +62,14 @@ def runs(data: PageData, query: Mapping[str, str], address: str) -> dict[str, An
 
 def _fits(run: LoggedRun, *, workflow: str, status: str, text: str) -> bool:
     return (
-        workflow in ("", _workflow_of(run), run.workflow_id)
+        workflow in ("", workflow_of(run), run.workflow_id)
         and status in ("", _status_of(run))
         and (not text or _has_text(run, text))
     )
 
 
-def _workflow_of(run: LoggedRun) -> str:
+def workflow_of(run: LoggedRun) -> str:
+    """Return what names the workflow of a run: its key, or its name for people."""
     return run.workflow_key or run.display_name or "(without a name)"
 
 
@@ -103,14 +92,13 @@ def _has_text(run: LoggedRun, text: str) -> bool:
     )
 
 
-def _row(run: LoggedRun) -> dict[str, Any]:
-    started = run.started_at.astimezone()
-    is_today = started.date() == datetime.now(started.tzinfo).date()
+def row(run: LoggedRun) -> dict[str, Any]:
+    """Return the facts of a run, as the list and its own page show them."""
     return {
         "address": address_of(run),
         "place": f"run-{run.number}",
         "id": run.run_id,
-        "name": run.display_name or _workflow_of(run),
+        "name": run.display_name or workflow_of(run),
         "key": run.workflow_key,
         "workflow_id": run.workflow_id,
         "revision_id": run.revision_id,
@@ -119,135 +107,14 @@ def _row(run: LoggedRun) -> dict[str, Any]:
         "environment": run.environment,
         "session": run.session_id,
         "started": run.started_at.isoformat(timespec="milliseconds"),
-        "clock": started.strftime("%H:%M:%S" if is_today else "%b %d, %H:%M:%S"),
+        "clock": clock_of(run.started_at),
         "duration": duration_text(run.seconds),
         "price": price_text(float(sum(block.price for block in list(run.blocks.values())))),
     }
 
 
-# --- One run ------------------------------------------------------------------------------------------------------
-
-
-def run(data: PageData, run: LoggedRun) -> dict[str, Any]:
-    """Return the values for `run.html`."""
-    trace = data.history.traces.of(run.run_id)
-    # Before names are cut, which would leave parts of a secret.
-    config: Mapping[str, Any] | None = redact(config_of(data, run, trace), data.secrets)
-    definitions = {each["block_id"]: each for each in (config or {}).get("blocks") or ()}
-    started = list(run.blocks.values())
-    known = {block.block_id for block in started}
-    ids = [*definitions, *(block_id for block_id in known if block_id not in definitions)]
-    places = {block_id: f"block-{number}" for number, block_id in enumerate(ids)}
-    blocks = [_block(run, run.blocks.get(each), definitions.get(each, {}), places[each], each) for each in ids]
-    return {
-        "run": _row(run),
-        "is_running": run.status == RUNNING,
-        "inputs": _pretty(parse_json(run.sent)),
-        "graph": None if config is None else _graph(config, run),
-        "timeline": Markup(_timeline(run, definitions, data.secrets).to_svg()),  # all text in it is escaped
-        "blocks": blocks,
-        "places": places,
-        "is_stream": trace is not None and trace.is_stream,
-        "has_trace": trace is not None,
-        "response": None if run.status == RUNNING else shown(_pretty(parse_json(run.content))),
-    }
-
-
-def config_of(data: PageData, run: LoggedRun, trace: Trace | None) -> Mapping[str, Any] | None:
-    """Return the config that was run; `None` when it is not known any more."""
-    if run.revision_id is not None:
-        return data.store.config_of(run.workflow_id, run.revision_id)
-    return None if trace is None else trace.request.json["workflow_config"]
-
-
-def _graph(config: Mapping[str, Any], run: LoggedRun) -> Any:
-    graph = graph_of(config, run.output_block_id)
-    try:
-        return Markup(graph.to_svg())  # all text in it is escaped
-    except ConfigurationError:  # too large for a picture, or without the extra
-        return graph.to_text()
-
-
-def _timeline(run: LoggedRun, definitions: Mapping[str, Mapping[str, Any]], secrets: Sequence[str]) -> Any:
-    blocks = [
-        BlockRun(
-            id=redact(block.block_id, secrets),
-            archetype=block.archetype,
-            status=_STATUS_OF_BLOCK[block.status],
-            started=block.started_at,
-            ended=block.ended_at,
-            price=float(block.price),
-            error=redact(block.message, secrets) or None,
-            dependencies=tuple(
-                redact(each["block_id"], secrets)
-                for each in definitions.get(block.block_id, {}).get("dependencies") or ()
-            ),
-        )
-        for block in list(run.blocks.values())
-    ]
-    return make_timeline(blocks, headline(run.run_id, run.status, None))
-
-
-def _block(
-    run: LoggedRun, block: LoggedBlock | None, definition: Mapping[str, Any], place: str, block_id: str
-) -> dict[str, Any]:
-    view: dict[str, Any] = {
-        "id": block_id,
-        "place": place,
-        "title": definition.get("block_display_name") or block_id,
-        "archetype": definition.get("block_archetype_id") or (block.archetype if block else ""),
-        "status": "waiting",
-        "inputs": None,
-        "output": None,
-        "message": "",
-        "duration": "",
-    }
-    if block is None:
-        return view
-    entry = run.state.get(block_id) if block.has_entry else None
-    return {
-        **view,
-        "status": block.status,
-        "inputs": None if block.inputs is None else shown(_pretty(parse_json(block.inputs))),
-        "output": None if entry is None else shown(_text_of(entry.get("output", entry))),
-        "message": block.message,
-        "duration": duration_text(block.seconds),
-    }
-
-
-# --- Events -------------------------------------------------------------------------------------------------------
-
-
-def event_views(
-    trace: Trace, first: int, most: int, plain: Callable[[str], str]
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield events of a run, each after its number: time, name, block, and the text as it was sent, if it was."""
-    if not trace.is_stream:
-        for number, (at, name, block_id) in enumerate(trace.steps[first : first + most], first):
-            yield number, {"at": f"{at:.3f}", "name": plain(name), "block": plain(block_id or ""), "text": None}
-        return
-    for number, (at, frame) in enumerate(trace.parts[first : first + most], first):
-        text = frame.decode("utf-8", "replace").rstrip("\n")
-        name, _, body = text.removeprefix("event: ").partition("\ndata: ")
-        try:
-            facts: Any = parse_json(body)["data"]
-            block_id = facts.get("block_id") or ""
-        except (ValueError, TypeError, KeyError, AttributeError):  # spoiled by a fault
-            block_id = ""
-        yield number, {"at": f"{at:.3f}", "name": plain(name), "block": plain(block_id), "text": plain(body)}
-
-
-# --- Texts --------------------------------------------------------------------------------------------------------
-
-
-def shown(text: str) -> dict[str, Any]:
-    """Return a text for the template: its beginning, and whether there is more."""
-    return {"text": text[:_LONGEST_TEXT], "length": len(text), "is_cut": len(text) > _LONGEST_TEXT}
-
-
-def _text_of(output: Any) -> str:
-    return output if isinstance(output, str) else _pretty(output)
-
-
-def _pretty(value: Any) -> str:
-    return write_json(value, indent=2)
+def clock_of(moment: datetime) -> str:
+    """Return a time as people here read it: without the date, if it is today."""
+    here = moment.astimezone()
+    is_today = here.date() == datetime.now(here.tzinfo).date()
+    return here.strftime("%H:%M:%S" if is_today else "%b %d, %H:%M:%S")

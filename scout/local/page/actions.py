@@ -1,0 +1,97 @@
+"""What can be done with a run: files to keep it in, or to send its request from elsewhere. No I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import again
+from .run_view import config_of
+from .saved_test import as_test
+from .saving import as_cassette, as_curl, as_python
+from .views import address_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scout.local.run_logs import LoggedRun
+    from scout.local.traces import Trace
+
+    from .app import PageData
+
+_MOST_SHOWN = 64 * 1024  # bytes of a run whose files are shown on its page, which is made again and again
+
+
+def actions(data: PageData, run: LoggedRun, base_url: str) -> dict[str, Any]:
+    """Return the values for `_actions.html` and `_request.html`.
+
+    Args:
+        data: The history, and what to redact.
+        run: The run.
+        base_url: The URL of the server, as its user knows it.
+    """
+    trace = data.history.traces.of(run.run_id)
+    is_small = run.size + (trace.request.size if trace else 0) <= _MOST_SHOWN
+    files: dict[str, dict[str, Any]] = {}
+    for form, make in FILES.items():
+        files[form] = view = {"address": f"{address_of(run)}/{form}", "text": None, "why_not": ""}
+        if not is_small:
+            continue
+        try:
+            _, content = make(data, run, base_url)
+        except ValueError as error:
+            view["why_not"] = str(error)
+        else:
+            view["text"] = content if isinstance(content, str) else None
+    return {"again": again.form(data, run), "files": files}
+
+
+def _curl(data: PageData, run: LoggedRun, base_url: str) -> tuple[str, str]:
+    return f"{run.run_id}.sh", as_curl(_trace(data, run).request, base_url, secrets=data.secrets)
+
+
+def _python(data: PageData, run: LoggedRun, base_url: str) -> tuple[str, str]:
+    return f"{run.run_id}.py", as_python(_trace(data, run).request, base_url, secrets=data.secrets)
+
+
+def _test(data: PageData, run: LoggedRun, base_url: str) -> tuple[str, str]:  # noqa: ARG001 - as the others
+    config = config_of(data, run, data.history.traces.of(run.run_id))
+    if config is None:
+        raise ValueError("its workflow is not known any more")
+    return as_test(run, config, secrets=data.secrets)
+
+
+def _cassette(data: PageData, run: LoggedRun, base_url: str) -> tuple[str, bytes]:  # noqa: ARG001 - as the others
+    trace = _trace(data, run)
+    if trace.is_cut:
+        raise ValueError("its answer was too long to be kept")
+    if trace.seconds is None:
+        raise ValueError("its answer has not ended")
+    content = as_cassette(
+        trace.request,
+        trace.parts,
+        status=200 if trace.is_stream or trace.parts else None,
+        content_type="text/event-stream" if trace.is_stream else "application/json",
+        seconds=trace.seconds,
+        is_complete=trace.is_complete,
+        secrets=data.secrets,
+    )
+    return f"{run.run_id}.jsonl", content
+
+
+def _trace(data: PageData, run: LoggedRun) -> Trace:
+    trace = data.history.traces.of(run.run_id)
+    if trace is None:
+        raise ValueError("its request is not kept any more")
+    return trace
+
+
+FILES: dict[str, Callable[[PageData, LoggedRun, str], tuple[str, str | bytes]]] = {
+    "curl": _curl,
+    "python": _python,
+    "test": _test,
+    "cassette": _cassette,
+}
+"""The files by the last part of their addresses: functions that return the name and the content.
+
+They raise a `ValueError` that says why a run has no such file.
+"""
