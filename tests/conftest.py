@@ -8,7 +8,7 @@ import ssl
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import certifi
 import pytest
@@ -27,6 +27,9 @@ else:
     settings.register_profile("quick", max_examples=60, deadline=None)
     settings.register_profile("deep", max_examples=300, deadline=None)
     settings.load_profile(os.environ.get("SCOUT_TEST_PROFILE", "quick"))
+
+if TYPE_CHECKING:
+    from browser import Chromium
 
 
 def pytest_collection_finish() -> None:
@@ -115,3 +118,25 @@ def unresolvable_url(monkeypatch: pytest.MonkeyPatch) -> str:
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     return "https://nothing.invalid"
+
+
+# For a module and not for longer: Playwright keeps an event loop in this thread, beside which no other can run.
+@pytest.fixture(scope="module")
+def chromium() -> "Iterator[Chromium]":
+    """The browser of this machine; without one, a test that asks for it is skipped."""
+    pytest.importorskip("playwright", reason="playwright is not installed (scripts/setup dev)")
+    from browser import find_chromium, run_chromium
+
+    program = find_chromium()
+    if program is None:
+        pytest.skip("there is no Chromium here (Debian's package chromium, or a path in SCOUT_TEST_BROWSER)")
+    with run_chromium(program) as running:
+        yield running
+
+
+@pytest.fixture
+def expect(chromium: "Chromium") -> Any:
+    """Playwright's assertions, which wait until they hold."""
+    from playwright.sync_api import expect
+
+    return expect

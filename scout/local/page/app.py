@@ -324,7 +324,7 @@ class _Page:
     async def live_run(self, request: Request) -> Response:
         """`GET /page/runs/{run_id}/live`: the events of a run from a number on, and of changes of its state."""
         first = request.headers.get("last-event-id") or request.query_params.get("from", "0")
-        return _stream(request, live.of_run(self._data, self._run(request), _number(first)))
+        return _stream(request, live.of_run(self._data, self._run(request), _number(first), self._rendering.plain))
 
     # --- Shared ---
 

@@ -15,7 +15,7 @@ from scout.local.text import json_bytes
 from .run_view import event_views
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from scout.local.run_logs import LoggedRun
 
@@ -42,7 +42,7 @@ async def changes(data: PageData) -> AsyncIterator[bytes]:
         await asyncio.sleep(_PAUSE)
 
 
-async def of_run(data: PageData, run: LoggedRun, first: int) -> AsyncIterator[bytes]:
+async def of_run(data: PageData, run: LoggedRun, first: int, plain: Callable[[str], str]) -> AsyncIterator[bytes]:
     """Yield the events of a run from a number on, a message whenever its state has changed, and one at its end."""
     trace = data.history.traces.of(run.run_id)
     before: Any = None
@@ -51,6 +51,9 @@ async def of_run(data: PageData, run: LoggedRun, first: int) -> AsyncIterator[by
         is_over = run.status != RUNNING and (trace is None or trace.seconds is not None)
         while trace is not None and (views := event_views(trace, first, _MOST_EVENTS)):
             first, quiet = first + len(views), 0
+            views = [
+                {name: plain(each) if isinstance(each, str) else each for name, each in view.items()} for view in views
+            ]
             yield redact(_message("events", json_bytes(views), first), data.secrets)
         now = (run.status, run.size, run.seconds // _TICK, [block.status for block in list(run.blocks.values())])
         if now != before:
