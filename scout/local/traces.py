@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .history import LocalRequest
 
 _MOST_OF_A_TRACE = MOST_BYTES // 4
+_STEP = 16 * 1024  # bytes by which a trace asks for room: asking for each part would cost each event of each run
 _SIZE_OF_A_PART = 100  # bytes, roughly: of the objects, without the content
 
 
@@ -30,6 +31,7 @@ class Trace:
         is_complete: True when the whole answer was sent.
         is_cut: True when there was more than is kept.
         size: The approximate size in memory, in bytes.
+        room: The size up to which it may grow without asking.
     """
 
     request: LocalRequest
@@ -42,11 +44,12 @@ class Trace:
     is_complete: bool = False
     is_cut: bool = False
     size: int = 0
+    room: int = 0
     _traces: Traces | None = field(default=None, repr=False)
     _began: float = field(default_factory=monotonic, repr=False)
 
     def __post_init__(self) -> None:
-        self.size = self.request.size
+        self.size = self.room = self.request.size
 
     @property
     def length(self) -> int:
@@ -69,15 +72,24 @@ class Trace:
         self.seconds = self._now()
 
     def keep_in(self, traces: Traces | None) -> None:
-        """Tell the traces from now on how much this one grows; `None` when it was dropped, and keeps nothing more."""
+        """Ask the traces from now on for room; `None` when it was dropped, and keeps nothing more."""
         self._traces = traces
+        if traces is None:
+            self.room = 0
 
     def _has_room(self, more: int) -> bool:
-        self.is_cut = self.is_cut or self._traces is None or self.size + more > _MOST_OF_A_TRACE
+        size = self.size + more + _SIZE_OF_A_PART
+        if self.is_cut or (size > self.room and not self._gets_room(size)):
+            return False
+        self.size = size
+        return True
+
+    def _gets_room(self, size: int) -> bool:
+        self.is_cut = self._traces is None or size > _MOST_OF_A_TRACE
         if self.is_cut or self._traces is None:
             return False
-        by = more + _SIZE_OF_A_PART
-        self.size += by
+        by = size + _STEP - self.room
+        self.room += by
         self._traces.grow(by)
         return True
 
@@ -98,7 +110,7 @@ class Traces:
         trace.keep_in(self)
         with self._lock:
             self._traces[run_id] = trace
-        self.grow(trace.size)
+        self.grow(trace.room)
 
     def of(self, run_id: str) -> Trace | None:
         """Return the trace of a run; `None` when it is not kept any more."""
@@ -111,5 +123,5 @@ class Traces:
             self._bytes += by
             while len(self._traces) > MOST_ENTRIES or (self._bytes > MOST_BYTES and len(self._traces) > 1):
                 _, oldest = self._traces.popitem(last=False)
-                self._bytes -= oldest.size
+                self._bytes -= oldest.room
                 oldest.keep_in(None)
