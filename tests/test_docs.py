@@ -479,7 +479,7 @@ def test_every_option_of_the_command_line_is_named(command: str, capsys: pytest.
 def test_the_members_of_the_fixture_that_are_named_exist() -> None:
     (table,) = re.findall(r"^\| member of `scout_local`.*?\n\n", ALL, re.DOTALL | re.MULTILINE)
     named = {name for row in table.strip().splitlines()[2:] for name in re.findall(r"`(\w+)", row.split("|")[1])}
-    assert {"stub", "fail_next", "requests", "runs", "workflow_ids", "reset"} == named
+    assert {"stub", "fail_next", "requests", "runs", "deploy", "workflow_ids", "url", "reset"} == named
     assert all(hasattr(LocalScout, name) for name in named)
 
 
