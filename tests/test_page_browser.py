@@ -41,7 +41,7 @@ MARKUP = (
     "<script>window.hurt = 1</script><img src=/x onerror='window.hurt = 2'></script></pre></bdi></svg>"
     "<style>*{display:none}</style><!-- \"'` onmouseover=window.hurt=3 {{ 7 * 7 }} javascript:window.hurt=4"
 )
-CONTROL = "\u202eRTL\u202c \u2066\x00\x07\x1b[31m\x7f\x85\u2028\ufffe\r\n\t"
+CONTROL = "\u202eRTL\u202c \u2066\u2069\u200e\u200f\u061c\x00\x07\x1b[31m\x7f\x85\u2028\ufffe\r\n\t"
 
 
 READ = """async address => {
@@ -273,7 +273,13 @@ def test_text_is_text(chromium: "Chromium", expect: Any) -> None:
                 expect(window.page.locator("#events li").last).to_contain_text(re.compile("workflow_run_(comp|fail)"))
             assert window.page.evaluate("window.hurt") is None
             assert not window.is_scrolled_sideways(), path
-            assert re.search("[\\x00-\\x08\\x0b-\\x1f\\x7f]", window.page.locator("body").inner_text()) is None, path
+            assert (
+                re.search(
+                    "[\\x00-\\x08\\x0b-\\x1f\\x7f\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]",
+                    window.page.locator("body").inner_text(),
+                )
+                is None
+            ), path
         expect(rows(window)).to_have_count(len(texts) + 1)
         expect(rows(window).first).to_contain_text(MARKUP[:150])  # the rest is cut
 
@@ -372,3 +378,53 @@ def test_a_run_is_repeated_and_saved_and_a_fault_is_set_by_form(chromium: "Chrom
         expect(page.locator("#faults")).to_contain_text("503")
         with pytest.raises(ScoutError, match="503"):
             scout.execute(HELLO, {"user_message": "hi"})
+
+
+def test_a_list_that_is_read_stays_where_it_is_when_a_run_comes(chromium: "Chromium", expect: Any) -> None:
+    with (
+        LocalScout() as local,
+        chromium.window(local.url) as window,
+        Scout("key", base_url=local.url) as scout,
+    ):
+        for _ in range(40):
+            scout.execute(HELLO, {"user_message": "hi"})
+        window.open()
+        expect(rows(window)).to_have_count(40)
+        row = window.page.locator(f"#{rows(window).nth(20).get_attribute('id')}")
+        window.page.evaluate("scrollTo(0, 500)")
+        before = row.bounding_box()
+        scout.execute(HELLO, {"user_message": "one more"})
+        expect(rows(window)).to_have_count(41)
+        after = row.bounding_box()
+        assert before is not None
+        assert after is not None
+        assert abs(before["y"] - after["y"]) < 2
+
+
+def test_commands_are_copied_also_where_a_key_is_wanted(chromium: "Chromium", expect: Any) -> None:
+    with (
+        LocalScout(api_key="the-key") as local,
+        chromium.window(
+            local.url,
+            http_credentials={"username": "anybody", "password": "the-key"},
+            permissions=["clipboard-read", "clipboard-write"],
+        ) as window,
+    ):
+        window.open()
+        window.page.get_by_role("button", name="Copy the commands").click()
+        expect(window.page.get_by_role("status")).to_have_text("Copied.")
+        assert "scout run workflow.yml" in window.page.evaluate("navigator.clipboard.readText()")
+        assert window.accessibility_faults() == []
+        with Scout("the-key", base_url=local.url) as scout:
+            scout.execute(HELLO, {"user_message": "hi"})
+        expect(rows(window)).to_have_count(1)  # the live stream has the key too
+
+
+def test_a_page_that_is_not_there_asks_for_nothing(chromium: "Chromium") -> None:
+    with LocalScout() as local, chromium.window(local.url) as window:
+        window.expected.append("404")
+        response = window.open("/page/runs/nothing")
+        assert response is not None
+        assert response.status == 404
+        assert window.accessibility_faults() == []
+        assert not [url for url in window.requests if url.endswith("/live")]

@@ -54,6 +54,8 @@ function replace(here, there) {
   }
   const focused = here.contains(document.activeElement) && keyOf(document.activeElement);
   const scrolled = [];
+  const row = scrollY > 0 && [...here.querySelectorAll("[data-key]")].find((each) => topOf(each) >= 0);
+  const top = row && topOf(row); // the first row that is seen stays where it is when others come above it
   for (const now of [there, ...there.querySelectorAll("[id]")]) {
     const before = document.getElementById(now.id);
     if (!before || before === now) continue;
@@ -61,9 +63,13 @@ function replace(here, there) {
     if (before.scrollTop || before.scrollLeft) scrolled.push([now, before.scrollLeft, before.scrollTop]);
   }
   here.replaceWith(there);
+  const moved = row && document.getElementById(row.id);
+  if (moved) scrollBy(0, topOf(moved) - top);
   for (const [now, left, top] of scrolled) now.scrollTo(left, top);
   if (focused) [there, ...there.querySelectorAll("*")].find((each) => keyOf(each) === focused)?.focus({ preventScroll: true });
 }
+
+const topOf = (element) => element.getBoundingClientRect().top;
 
 // What names an element that can have the focus, before and after a swap.
 function keyOf(element) {
@@ -198,6 +204,18 @@ function disconnect() {
   stream?.close();
   stream = null;
 }
+
+// --- Commands and programs to copy ---
+
+document.addEventListener("click", async ({ target }) => {
+  if (!target.matches("[data-copy]")) return;
+  try {
+    await navigator.clipboard.writeText(target.nextElementSibling.textContent);
+    say("Copied.");
+  } catch {
+    say("The browser does not allow to copy.");
+  }
+});
 
 if (document.body.dataset.live) {
   for (const region of document.querySelectorAll("[data-region]")) rendered.set(region.id, own(region));
