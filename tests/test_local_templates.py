@@ -354,6 +354,21 @@ async def test_the_template_that_took_too_long_is_known(impatient: Renderer) -> 
     assert caught.value.index == 2
 
 
+async def test_the_last_answer_counts_when_it_comes_at_the_limit(
+    impatient: Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await render(impatient, NEEDS_A_PROCESS)
+    (process,) = impatient._idle
+    exchange = process._exchange
+
+    def late(*arguments: Any) -> None:
+        exchange(*arguments)
+        time.sleep(1)  # the answers are there, and the thread is not back
+
+    monkeypatch.setattr(process, "_exchange", late)
+    assert await render(impatient, NEEDS_A_PROCESS) == ["HELLO"]
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="no signal stops a process here")
 async def test_without_a_word_about_it_the_limit_is_five_seconds(own_renderer: Renderer) -> None:
     await render(own_renderer, NEEDS_A_PROCESS)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlencode
 
 from scout._json import NOT_JSON, as_line, is_dict, is_too_deep, redact
-from scout.cassettes import cassette_of
 
 from .literals import Literals
 
@@ -167,6 +166,8 @@ def as_cassette(
         is_complete: False for a response that was broken off after the parts.
         secrets: Texts to redact.
     """
+    from scout.cassettes import cassette_of  # imports the client, which is slow, and not needed to serve
+
     headers = {name: request.headers[name] for name in _SENT_HEADERS if name in request.headers}
     return cassette_of(
         request.method,
