@@ -392,6 +392,20 @@ def test_no_secret_is_in_any_byte() -> None:
             )
 
 
+@pytest.mark.parametrize("secret", ["scout-picture", "completed"])
+def test_a_secret_that_is_a_word_of_the_pictures_does_not_spoil_them(secret: str) -> None:
+    def names(env: dict[str, str]) -> set[str]:
+        with LocalScout(env=env, workflows={"stored": workflow()}) as server:
+            assert run(server, workflow(), {"q": "Hi"}).status == 200
+            paths = ("/page/runs/{run_id}", "/page/workflows/{workflow_id}")
+            shown = "".join(ask(server, filled(path, server)).text for path in paths)
+        pictures = re.findall("<svg.*?</svg>", shown, re.DOTALL)
+        assert len(pictures) == 3
+        return set(re.findall(' (?:class|id|aria-labelledby)="[^"]*"', "".join(pictures)))
+
+    assert names({"V": secret}) == names({})
+
+
 # --- Markup -------------------------------------------------------------------------------------------------------
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from scout._json import redact, whole_text
-from scout._pictures import STYLE, xml_text
+from scout._pictures import STYLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,6 @@ class Rendering:
 
     def __init__(self, secrets: Sequence[str]) -> None:
         self._secrets = secrets
-        self._escaped_secrets = [form for secret in secrets for form in (secret, xml_text(secret), escape(secret))]
         self._environment = Environment(
             loader=FileSystemLoader(Path(__file__).with_name("templates")),
             autoescape=True,
@@ -70,6 +69,5 @@ class Rendering:
         return self.plain(whole if len(whole) <= most else whole[:most] + "…")
 
     def _final(self, value: Any) -> Any:
-        if isinstance(value, Markup):  # made by this program: a picture
-            return Markup(redact(str(value), self._escaped_secrets))
-        return self.plain(str(value))
+        # Markup is made of texts that were redacted before. Its tags and names stay, also if one is like a secret.
+        return value if isinstance(value, Markup) else self.plain(str(value))
