@@ -107,7 +107,7 @@ def build_page(data: PageData, api: ASGIApp) -> Guard:
             Route("/page/runs/{run_id}/events/{number}", page.text(run_view.event_text)),
             Route("/page/static/{name}", page.static),
         ],
-        exception_handlers={HTTPException: page.problem, NotThereError: page.not_there},
+        exception_handlers={HTTPException: page.problem, NotThereError: page.not_there, Exception: page.own_fault},
     )
     app.router.redirect_slashes = False
     return Guard(app, data.api_key)
@@ -340,7 +340,7 @@ class _Page:
         Raises:
             HTTPException: The request is not from a form of this page.
         """
-        content = b""
+        content = bytearray()
         async for chunk in request.stream():
             content += chunk
             if len(content) > _MOST_FORM:
@@ -377,6 +377,10 @@ class _Page:
     async def not_there(self, request: Request, error: Exception) -> Response:
         """Show that the store has no such thing."""
         return await self.problem(request, HTTPException(404, str(error)))
+
+    async def own_fault(self, request: Request, error: Exception) -> Response:
+        """Show that the page itself failed. The server logs why."""
+        return await self.problem(request, HTTPException(500, f"The local Scout itself failed: {type(error).__name__}"))
 
 
 def _not_there(message: str) -> NoReturn:

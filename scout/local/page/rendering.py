@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from scout._json import redact, whole_text
-from scout._pictures import STYLE, xml_text
+from scout._pictures import STYLE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,9 +28,7 @@ POLICY = (
 _VISIBLE = {
     **{code: 0x2400 + code for code in range(0x20) if code not in (0x09, 0x0A)},
     0x7F: 0x2421,
-    **dict.fromkeys(
-        (*range(0x80, 0xA0), 0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)), 0xFFFD
-    ),
+    **dict.fromkeys((*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)), 0xFFFD),
 }
 
 
@@ -43,7 +41,6 @@ class Rendering:
 
     def __init__(self, secrets: Sequence[str]) -> None:
         self._secrets = secrets
-        self._escaped_secrets = [form for secret in secrets for form in (secret, xml_text(secret), escape(secret))]
         self._environment = Environment(
             loader=FileSystemLoader(Path(__file__).with_name("templates")),
             autoescape=True,
@@ -70,6 +67,5 @@ class Rendering:
         return self.plain(whole if len(whole) <= most else whole[:most] + "…")
 
     def _final(self, value: Any) -> Any:
-        if isinstance(value, Markup):  # made by this program: a picture
-            return Markup(redact(str(value), self._escaped_secrets))
-        return self.plain(str(value))
+        # Markup is a picture or the result of a macro, and was made of redacted texts: a secret may be a word of HTML.
+        return value if isinstance(value, Markup) else self.plain(str(value))
