@@ -379,7 +379,7 @@ class _Page:
         return await self.problem(request, HTTPException(404, str(error)))
 
     async def own_fault(self, request: Request, error: Exception) -> Response:
-        """Show that the page has a fault, in the words of the API."""
+        """Show that the page itself failed. The server logs why."""
         return await self.problem(request, HTTPException(500, f"The local Scout itself failed: {type(error).__name__}"))
 
 

@@ -28,9 +28,7 @@ POLICY = (
 _VISIBLE = {
     **{code: 0x2400 + code for code in range(0x20) if code not in (0x09, 0x0A)},
     0x7F: 0x2421,
-    **dict.fromkeys(
-        (*range(0x80, 0xA0), 0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)), 0xFFFD
-    ),
+    **dict.fromkeys((*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)), 0xFFFD),
 }
 
 
@@ -69,5 +67,5 @@ class Rendering:
         return self.plain(whole if len(whole) <= most else whole[:most] + "…")
 
     def _final(self, value: Any) -> Any:
-        # Markup is made of texts that were redacted before. Its tags and names stay, also if one is like a secret.
+        # Markup is a picture or the result of a macro, and was made of redacted texts: a secret may be a word of HTML.
         return value if isinstance(value, Markup) else self.plain(str(value))

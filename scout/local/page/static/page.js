@@ -3,7 +3,7 @@
 // it fetches the same address again and swaps the regions that differ. Texts of runs are never read as markup here: the
 // server has escaped them in what it renders, and events are added as text.
 
-const SHORTEST = 400; // milliseconds between two fetches, and twenty times as long as the last one took
+const SHORTEST = 400; // milliseconds between two fetches, and forty times as long as the last one took
 const AGAIN = 2000; // milliseconds from a lost connection to the next attempt
 const MOST_EVENTS = 500; // in the list
 const MOST_SHOWN = 20000; // characters of an event, and of a text that grows
@@ -89,7 +89,7 @@ async function refresh() {
     isWanted = false;
     const began = performance.now();
     await load();
-    next = performance.now() + Math.max(SHORTEST, 20 * (performance.now() - began));
+    next = performance.now() + Math.max(SHORTEST, 40 * (performance.now() - began));
   }
   isLoading = false;
 }
