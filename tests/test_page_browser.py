@@ -159,6 +159,7 @@ def test_a_run_appears_while_it_streams_and_goes_on_under_the_eyes_of_two(chromi
             expect(article(window, "search", "running")).to_contain_text("tides")
             events = page.locator("#events li")
             expect(events.last).to_contain_text("block_run_started search")
+            assert window.accessibility_faults() == []
             gate.open()
             sent = list(stream)
         for name in ("search", "answer"):
