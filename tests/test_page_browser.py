@@ -367,6 +367,11 @@ def test_a_run_is_repeated_and_saved_and_a_fault_is_set_by_form(chromium: "Chrom
         assert "def test_" in saved.value.path().read_text("utf-8")
 
         page.get_by_text("Edit the inputs, and run again").click()
+        page.get_by_label("Inputs, as a JSON object").fill('{"user_message": ')
+        window.expected.append("422|400")
+        page.get_by_role("button", name="Run again").click()
+        expect(page.locator("main")).to_contain_text("is not JSON")
+        assert window.accessibility_faults() == []
         page.get_by_label("Inputs, as a JSON object").fill('{"user_message": "hello again"}')
         page.get_by_role("button", name="Run again").click()
         page.wait_for_url(lambda url: url.startswith(f"{local.url}/page/runs/") and run.id not in url)
