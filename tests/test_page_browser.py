@@ -1,8 +1,11 @@
 """The page of the local Scout in a browser: what people see and do, and what other pages cannot."""
 
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -353,7 +356,9 @@ def test_a_name_that_leads_here_is_not_an_own_name(chromium: "Chromium") -> None
     assert local.requests == []
 
 
-def test_a_run_is_repeated_and_saved_and_a_fault_is_set_by_form(chromium: "Chromium", expect: Any) -> None:
+def test_a_run_is_repeated_and_saved_and_a_fault_is_set_by_form(
+    chromium: "Chromium", expect: Any, tmp_path: Path
+) -> None:
     with (
         LocalScout(workflows={"hello": HELLO}) as local,
         chromium.window(local.url) as window,
@@ -364,7 +369,10 @@ def test_a_run_is_repeated_and_saved_and_a_fault_is_set_by_form(chromium: "Chrom
         window.open(f"/page/runs/{run.id}")
         with page.expect_download() as saved:
             page.get_by_role("link", name="Save as a test").click()
-        assert "def test_" in saved.value.path().read_text("utf-8")
+        saved.value.save_as(tmp_path / "test_saved.py")
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert "1 passed" in done.stdout, done.stdout + done.stderr
 
         page.get_by_text("Edit the inputs, and run again").click()
         page.get_by_label("Inputs, as a JSON object").fill('{"user_message": ')
