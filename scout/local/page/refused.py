@@ -89,11 +89,16 @@ def _reasons(content: bytes) -> list[dict[str, Any]]:
     """Return the reasons in an answer, each with its message and, if there is one, the place in the request."""
     answer = _parsed(content)
     detail = answer.get("detail") if is_dict(answer) else None
-    if is_list(detail) and detail and all(is_dict(each) and is_list(each.get("loc")) for each in detail):
+    if is_list(detail) and detail and all(is_dict(each) and _is_place(each.get("loc")) for each in detail):
         return [_reason(each) for each in detail]
     if isinstance(detail, str):
         return [{"place": "", "message": detail, "loc": []}]
     return [{"place": "", "message": _pretty(content), "loc": []}]
+
+
+def _is_place(loc: Any) -> bool:
+    """Return True for the names and indexes of a place; a fault may answer with anything."""
+    return is_list(loc) and all(isinstance(step, str | int) for step in loc)
 
 
 def _reason(detail: Mapping[str, Any]) -> dict[str, Any]:
