@@ -16,7 +16,7 @@ from scout.local import can_run
 from scout.local.blocks import BlockContext, builtin_handlers
 from scout.local.engine import Engine, RunRequest
 from scout.local.renderer import Renderer
-from scout.local.stubs import Stubs, load_stubs, read_outputs
+from scout.local.stubs import Stubs
 
 GROWN: Any = functools.reduce(lambda part, _: [part] * 10, range(9), "x")  # 10^9 values when it is written out
 
@@ -243,7 +243,7 @@ async def test_replaced_stubs_leave_nothing_of_the_old(renderer: Renderer, tmp_p
 
     path = tmp_path / "stubs.yml"
     path.write_text("a: [1, 2, 3]\n")
-    runner.stubs.replace(read_outputs(path))
+    runner.stubs.replace(path)
     assert [(each.name, each.given, each.is_used) for each in runner.stubs.in_force()] == [("a", 0, False)]
     assert runner.stubs.generation is not before
     assert await runner.outputs(4, block("a")) == [1, 2, 3, 3]
@@ -312,14 +312,14 @@ async def test_a_file_is_yaml_or_json(renderer: Renderer, tmp_path: Path) -> Non
     as_json.write_text(json.dumps({"com.scoutos.serp": hits, "b": hits, "c": ["yes", 16]}, indent="\t"))
 
     for path in (yaml, str(as_json)):
-        runner = Runner(renderer, load_stubs(path))
+        runner = Runner(renderer, Stubs(path))
         assert await runner.outputs(1, block("a"), block("b")) == [hits]
         assert await runner.outputs(1, block("b")) == [hits]
         assert await runner.outputs(3, block("c")) == ["yes", 16, 16]
 
 
 async def test_a_mapping_does_as_well(renderer: Renderer) -> None:
-    assert await Runner(renderer, load_stubs({"a": 1})).outputs(1, block("a")) == [1]
+    assert await Runner(renderer, Stubs({"a": 1})).outputs(1, block("a")) == [1]
 
 
 @pytest.mark.parametrize("content", ["", "\n# nothing yet\n", "---\n", "{}"])
@@ -327,7 +327,7 @@ async def test_a_file_may_be_empty(content: str, renderer: Renderer, tmp_path: P
     path = tmp_path / "stubs.yml"
     path.write_text(content)
 
-    assert "cannot run" in await Runner(renderer, load_stubs(path)).error(block("a"))
+    assert "cannot run" in await Runner(renderer, Stubs(path)).error(block("a"))
 
 
 @pytest.mark.parametrize(
@@ -355,7 +355,7 @@ def test_a_wrong_file_is_told_with_its_place(
     path.write_text(content)
 
     with pytest.raises(ConfigurationError) as caught:
-        load_stubs(path)
+        Stubs(path)
 
     place = f"{path}, line {line}, column {column}: " if line else f"{path}: "
     assert str(caught.value).startswith(place)
@@ -367,7 +367,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     latin.write_bytes(b"a: \xe9")
     for path in (tmp_path / "missing.yml", tmp_path, latin, f"{tmp_path}/nul\0"):
         with pytest.raises(ConfigurationError) as caught:
-            load_stubs(path)
+            Stubs(path)
         assert str(caught.value).startswith(f"{path}: the stubs cannot be read")
 
 
@@ -386,7 +386,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 )
 def test_wrong_stubs_are_refused(stubs: Any, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
-        load_stubs(stubs)
+        Stubs(stubs)
 
 
 def test_a_wrong_stub_changes_nothing() -> None:
@@ -398,7 +398,7 @@ def test_a_wrong_stub_changes_nothing() -> None:
 
 
 def test_a_run_from_before_a_reset_takes_nothing_from_those_that_follow() -> None:
-    stubs = load_stubs({"a": ["one", "two"]})
+    stubs = Stubs({"a": ["one", "two"]})
     before = stubs.generation
     stubs.reset()
 

@@ -24,7 +24,7 @@ from .clock import RealTimeLoop
 from .faults import EVENT_FAULTS, Fault, Faults, is_seconds
 from .history import History, LocalRequest, LocalRun
 from .store import Store
-from .stubs import StubsSource, load_stubs, read_outputs
+from .stubs import Stubs, StubsSource
 
 if TYPE_CHECKING:
     from .http_server import HttpServer
@@ -96,7 +96,7 @@ class LocalScout:
         models: dict[str, Handler] = {} if self._llm is None else {LLM: self._llm.answer}
         self._handlers: dict[str, Handler] = {**builtin_handlers(token_delay), **models, **(blocks or {})}
         self._token_delay = token_delay
-        self._stubs = load_stubs(stubs or {})
+        self._stubs = Stubs(stubs or {})
         self._env = dict(env or {})
         self._workflows = {key: _plain(key, config) for key, config in (workflows or {}).items()}
         self._store_path = store
@@ -212,7 +212,7 @@ class LocalScout:
         Raises:
             ConfigurationError: They cannot be read, or are invalid. Then nothing is changed.
         """
-        self._stubs.replace(read_outputs(stubs))
+        self._stubs.replace(stubs)
 
     def unused_stubs(self, *, added: bool = False) -> list[str]:
         """Return the names of the stubs that no block has used since the last `reset`.

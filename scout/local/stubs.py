@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 StubsSource = str | os.PathLike[str] | Mapping[str, Any]
 """Stubs: a path to a YAML or JSON file, or a mapping."""
 
+_NO_STUBS: Mapping[str, Any] = {}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StubInForce:
@@ -46,23 +48,24 @@ class Stubs:
     list, put it in another list.) A function is called as a handler.
 
     Args:
-        outputs: The outputs by id or archetype, which `reset` restores.
+        source: The outputs by id or archetype, which `reset` restores.
 
     Raises:
-        ConfigurationError: A name is not text, or JSON cannot represent an output.
+        ConfigurationError: As `replace`.
     """
 
-    def __init__(self, outputs: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, source: StubsSource = _NO_STUBS) -> None:
         self._lock = threading.Lock()
-        self.replace(outputs or {})
+        self.replace(source)
 
-    def replace(self, outputs: Mapping[str, Any]) -> None:
+    def replace(self, source: StubsSource) -> None:
         """Drop all stubs, and start again with these, as if the server had been created with them.
 
         Raises:
-            ConfigurationError: A name is not text, or JSON cannot represent an output. Then nothing is changed.
+            ConfigurationError: The file cannot be read, or the outputs are invalid; the message has file, line and
+                column. Then nothing is changed.
         """
-        first = {name: _checked(name, output) for name, output in outputs.items()}
+        first = {name: _checked(name, output) for name, output in _read(source).items()}
         with self._lock:
             self._first: dict[str, list[Any] | Handler] = first
             self._restart()
@@ -146,35 +149,6 @@ class Stubs:
         return stand_in
 
 
-def load_stubs(source: StubsSource) -> Stubs:
-    """Read stubs.
-
-    Raises:
-        ConfigurationError: As `read_outputs`.
-    """
-    return Stubs(read_outputs(source))
-
-
-def read_outputs(source: StubsSource) -> Mapping[str, Any]:
-    """Read the outputs of stubs, for `Stubs` or `Stubs.replace`. A mapping is returned as it is.
-
-    Raises:
-        ConfigurationError: They cannot be read, or are invalid; the message has file, line and column.
-    """
-    if isinstance(source, Mapping):
-        return source
-    try:
-        path = os.fsdecode(source)
-    except TypeError:
-        raise ConfigurationError(f"stubs must be a path or a mapping, not {type(source).__name__}.") from None
-    try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
-    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a NUL character in the name
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ConfigurationError(f"{path}: the stubs cannot be read: {reason}") from None
-    return _parse(path, text)
-
-
 def _checked(name: object, output: Any) -> list[Any] | Handler:
     """Return a stub as a list of outputs, or as its function.
 
@@ -197,6 +171,21 @@ def _checked(name: object, output: Any) -> list[Any] | Handler:
 
 
 # --- The file ------------------------------------------------------------------------------------------------------
+
+
+def _read(source: StubsSource) -> Mapping[str, Any]:
+    if isinstance(source, Mapping):
+        return source
+    try:
+        path = os.fsdecode(source)
+    except TypeError:
+        raise ConfigurationError(f"stubs must be a path or a mapping, not {type(source).__name__}.") from None
+    try:
+        text = Path(path).read_bytes().decode("utf-8-sig")
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a NUL character in the name
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigurationError(f"{path}: the stubs cannot be read: {reason}") from None
+    return _parse(path, text)
 
 
 def _parse(path: str, text: str) -> dict[str, Any]:
