@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,52 +11,25 @@ import httpx
 import pytest
 from page_visitor import Visitor, typed_in
 from servers import settled
+from test_local_runs import WAIT, Gate, block
+from test_local_workflows import Json
 
 from scout import Scout
 from scout.local import Access, Fault, LocalRequest, LocalRun, LocalScout, replay, traces
 from scout.local.page import again
 
-Json = dict[str, Any]
-
 KEY = "a-key-of-this-test"
 SECRET = "a-secret-of-the-server"
-WAIT, READ = "com.example.wait", "com.example.read"
-
-
-def block(block_id: str, archetype: str, *needs: str, **inputs: Any) -> Json:
-    return {
-        "block_id": block_id,
-        "block_archetype_id": archetype,
-        "block_display_name": block_id.title(),
-        "block_inputs": inputs,
-        "dependencies": [{"block_id": needed} for needed in needs],
-    }
+PROMPT = {"role": "user", "content": "{{ inputs.name }} {{ inputs.name }}"}
 
 
 HELLO = {
     "workflow_display_name": "Hello",
     "blocks": [
-        block("start", "com.scoutos.input", fields=[]),
-        block(
-            "answer",
-            "com.scoutos.llm",
-            "start",
-            model="gpt-4o",
-            prompt_items=[{"role": "user", "content": "{{ inputs.name }} {{ inputs.name }}"}],
-        ),
+        block("start", "com.scoutos.input", block_inputs={"items": []}),
+        block("answer", "com.scoutos.llm", "start", block_inputs={"model": "gpt-4o", "prompt_items": [PROMPT]}),
     ],
 }
-
-
-class Gate:
-    """A block that waits until it is let go."""
-
-    def __init__(self) -> None:
-        self.open = threading.Event()
-
-    def __call__(self, inputs: Json, context: object) -> str:
-        assert self.open.wait(20)
-        return "done"
 
 
 @pytest.fixture(scope="module")

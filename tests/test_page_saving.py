@@ -20,6 +20,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from servers import settled
+from test_local_runs import block
+from test_local_workflows import Json
 
 from scout import AsyncScout, Run, Scout, ScoutError, StreamInterruptedError
 from scout._json import is_same, parse_json, write_json
@@ -28,8 +30,6 @@ from scout.local.page.saved_test import as_test
 from scout.local.page.saving import as_cassette, as_curl, as_python, constant
 from scout.local.run_logs import COMPLETED, LoggedBlock, LoggedRun
 from scout.local.traces import Trace
-
-Json = dict[str, Any]
 
 KEY = "sk-key-of-this-test"
 NOWHERE = "http://127.0.0.1:9"
@@ -58,16 +58,6 @@ def local() -> Iterator[LocalScout]:
     }
     with LocalScout(blocks=blocks, env={"REGION": "a {{ region }}", "PASSWORD": "a-password-of-8"}) as server:
         yield server
-
-
-def block(block_id: str, archetype: str, *needs: str, **more: Any) -> Json:
-    return {
-        "block_id": block_id,
-        "block_archetype_id": archetype,
-        "block_display_name": block_id,
-        "dependencies": [{"block_id": needed} for needed in needs],
-        **more,
-    }
 
 
 def text(block_id: str, template: str, *needs: str, **more: Any) -> Json:
