@@ -246,7 +246,7 @@ class TestReloads:
         (folder / "hello").chmod(0)
         (folder / "search.yml").write_text(workflow("other", "lookup"))
         lines = watching.look()
-        assert lines[0] == "not reloaded: flows/hello/workflow.yml cannot be read: Permission denied"
+        assert "not reloaded: flows/hello/workflow.yml cannot be read: Permission denied" in lines
         assert lines[-1].startswith("reloaded lookup from flows/search.yml")
         (folder / "hello").chmod(0o700)
         assert [line.partition(":")[0] for line in watching.look()] == ["reloaded hello from flows/hello/workflow.yml"]
