@@ -1,8 +1,11 @@
 """The page of the local Scout in a browser: what people see and do, and what other pages cannot."""
 
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -159,6 +162,7 @@ def test_a_run_appears_while_it_streams_and_goes_on_under_the_eyes_of_two(chromi
             expect(article(window, "search", "running")).to_contain_text("tides")
             events = page.locator("#events li")
             expect(events.last).to_contain_text("block_run_started search")
+            assert window.accessibility_faults() == []
             gate.open()
             sent = list(stream)
         for name in ("search", "answer"):
@@ -352,7 +356,9 @@ def test_a_name_that_leads_here_is_not_an_own_name(chromium: "Chromium") -> None
     assert local.requests == []
 
 
-def test_a_run_is_repeated_and_saved_and_a_fault_is_set_by_form(chromium: "Chromium", expect: Any) -> None:
+def test_a_run_is_repeated_and_saved_and_a_fault_is_set_by_form(
+    chromium: "Chromium", expect: Any, tmp_path: Path
+) -> None:
     with (
         LocalScout(workflows={"hello": HELLO}) as local,
         chromium.window(local.url) as window,
@@ -363,9 +369,17 @@ def test_a_run_is_repeated_and_saved_and_a_fault_is_set_by_form(chromium: "Chrom
         window.open(f"/page/runs/{run.id}")
         with page.expect_download() as saved:
             page.get_by_role("link", name="Save as a test").click()
-        assert "def test_" in saved.value.path().read_text("utf-8")
+        saved.value.save_as(tmp_path / "test_saved.py")
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert "1 passed" in done.stdout, done.stdout + done.stderr
 
         page.get_by_text("Edit the inputs, and run again").click()
+        page.get_by_label("Inputs, as a JSON object").fill('{"user_message": ')
+        window.expected.append("422|400")
+        page.get_by_role("button", name="Run again").click()
+        expect(page.locator("main")).to_contain_text("is not JSON")
+        assert window.accessibility_faults() == []
         page.get_by_label("Inputs, as a JSON object").fill('{"user_message": "hello again"}')
         page.get_by_role("button", name="Run again").click()
         page.wait_for_url(lambda url: url.startswith(f"{local.url}/page/runs/") and run.id not in url)

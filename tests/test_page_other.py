@@ -332,9 +332,24 @@ def test_a_fault_of_the_page_itself_is_a_page(visitor: Visitor, monkeypatch: pyt
         raise ZeroDivisionError("with a <b>secret</b> in it")
 
     monkeypatch.setattr("scout.local.page.stored.workflows", view)
-    response = visitor.http.get("/page/workflows")
+    response = visitor.http.get("/page/workflows", headers={"connection": "close"})  # as the server does
 
     assert response.status_code == 500
     assert "The local Scout itself failed: ZeroDivisionError" in response.text
     assert "secret" not in response.text
     assert visitor.http.get("/").status_code == 200
+
+
+def test_a_form_of_nothing_but_fields_is_refused(visitor: Visitor) -> None:
+    response = visitor.http.post("/page/faults", content=b"&a" * 1000)
+
+    assert response.status_code == 400
+    assert "too many fields" in response.text
+
+
+@pytest.mark.parametrize("loc", [["body", {"a": 1}], ["body", ["a"]], [None, 1.5]])
+def test_a_fault_may_answer_with_anything(local: LocalScout, api: httpx.Client, visitor: Visitor, loc: Any) -> None:
+    local.fail_next(Fault(status=422, body={"detail": [{"loc": loc, "msg": 5}]}))
+    assert api.get(BASE).status_code == 422
+
+    assert "detail" in visitor.page("/page/requests")

@@ -5,10 +5,12 @@ import hashlib
 import json
 import re
 import socket
+import threading
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given, settings
@@ -234,6 +236,9 @@ def test_the_policy_allows_the_style_of_the_pictures_and_no_other(server: LocalS
         ("/page/runs/" + "x" * 30_000, "GET", 404),
         ("/?before=99999999999999999999&status=x&text=%ff%00", "GET", 200),
         ("/?before=%C2%B2", "GET", 200),
+        ("/page/requests?before=" + "9" * 5_000, "GET", 200),
+        ("/page/requests/" + "9" * 5_000, "GET", 404),
+        ("/page/requests/999999999", "GET", 404),
         ("/", "POST", 404),
         ("/", "PROPFIND", 404),
         ("/page/live", "TRACE", 405),
@@ -245,6 +250,34 @@ def test_odd_targets(server: LocalScout, target: str, method: str, status: int) 
     assert answer.status == status
     assert "token" not in answer.text or answer["content-type"].startswith("text/html")
     assert (status == 405) == bool(answer["allow"])
+
+
+def test_a_large_form_holds_no_run_up(server: LocalScout, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[str] = []
+
+    def noted(*arguments: Any, **options: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return parse_qsl(*arguments, **options)
+
+    monkeypatch.setattr("scout.local.page.app.parse_qsl", noted)
+    assert ask(server, "/page/faults/withdraw", "POST", body=b"token=" + b"x" * 1_000_000).status == 403
+    assert threads == ["scout-local-page"]
+
+
+def test_a_fault_of_the_page_is_said_on_it(
+    server: LocalScout, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: Any
+) -> None:
+    def broken(*_: Any) -> None:
+        raise LookupError("<b> where it failed")
+
+    monkeypatch.setattr("scout.local.page.views.runs", broken)
+    with caplog.at_level("CRITICAL", "scout.local.http"):  # the log has the same record as for a fault of the API
+        answer = ask(server, "/")
+    assert answer.status == 500
+    assert "The local Scout itself failed: LookupError" in answer.text
+    assert "where it failed" not in answer.text
+    assert answer["content-security-policy"]
+    assert capfd.readouterr() == ("", "")
 
 
 # --- With a key ---------------------------------------------------------------------------------------------------
@@ -357,6 +390,20 @@ def test_no_secret_is_in_any_byte() -> None:
                 address,
                 re.findall(f".{{0,60}}(?:{BEGINNING}|{END}).{{0,60}}", shown)[:3],
             )
+
+
+@pytest.mark.parametrize("secret", ["scout-picture", "completed"])
+def test_a_secret_that_is_a_word_of_the_pictures_does_not_spoil_them(secret: str) -> None:
+    def names(env: dict[str, str]) -> set[str]:
+        with LocalScout(env=env, workflows={"stored": workflow()}) as server:
+            assert run(server, workflow(), {"q": "Hi"}).status == 200
+            paths = ("/page/runs/{run_id}", "/page/workflows/{workflow_id}")
+            shown = "".join(ask(server, filled(path, server)).text for path in paths)
+        pictures = re.findall("<svg.*?</svg>", shown, re.DOTALL)
+        assert len(pictures) == 3
+        return set(re.findall(' (?:class|id|aria-labelledby)="[^"]*"', "".join(pictures)))
+
+    assert names({"V": secret}) == names({})
 
 
 # --- Markup -------------------------------------------------------------------------------------------------------

@@ -49,6 +49,7 @@ _HEADERS = {
     "cache-control": "no-store",
 }
 _MOST_FORM = 20 * 1024 * 1024  # bytes, as the API
+_MOST_FIELDS = 100  # a form has a tenth of these; to read millions of empty ones would take seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +95,9 @@ def build_page(data: PageData, api: ASGIApp) -> Guard:
             Route("/page/workflows", page.workflows),
             Route("/page/workflows/{workflow_id}", page.workflow),
             Route("/page/requests", page.requests),
-            Route("/page/requests/{number:int}", page.request),
-            Route("/page/requests/{number:int}/body", page.text_of_request(refused.body_text)),
-            Route("/page/requests/{number:int}/answer", page.text_of_request(refused.answer_text)),
+            Route("/page/requests/{number}", page.request),
+            Route("/page/requests/{number}/body", page.text_of_request(refused.body_text)),
+            Route("/page/requests/{number}/answer", page.text_of_request(refused.answer_text)),
             Route("/page/faults", page.faults, methods=["GET", "POST"]),
             Route("/page/faults/withdraw", page.withdraw_faults, methods=["POST"]),
             Route("/page/runs/{run_id}/inputs", page.text(run_view.inputs_text)),
@@ -219,7 +220,9 @@ class _Page:
 
     async def request(self, request: Request) -> Response:
         """`GET /page/requests/{number}`: one request that was refused."""
-        return await self._show("request.html", partial(refused.refusal, self._data, request.path_params["number"]))
+        return await self._show(
+            "request.html", partial(refused.refusal, self._data, _number(request.path_params["number"], 404))
+        )
 
     def text(self, view: Callable[..., str | None]) -> Callable[[Request], Awaitable[Response]]:
         """Return the endpoint of a text of a run, as a whole.
@@ -247,7 +250,7 @@ class _Page:
         """Return the endpoint of a text of a refused request, as a whole."""
 
         async def answer(request: Request) -> Response:
-            number = request.path_params["number"]
+            number = _number(request.path_params["number"], 404)
             text = await _in_thread(lambda: self._rendering.plain(view(self._data, number)))
             return Response(text.encode(), media_type="text/plain")
 
@@ -346,11 +349,9 @@ class _Page:
             if len(content) > _MOST_FORM:
                 raise HTTPException(413, f"The form is larger than {_MOST_FORM} bytes.")
         try:
-            pairs = parse_qsl(content.decode(), keep_blank_values=True, encoding="utf-8", errors="strict")
+            fields: dict[str, str] = await _in_thread(partial(_fields, content))
         except ValueError:
-            raise HTTPException(400, "The form is not in UTF-8.") from None
-        # A browser sends each end of a line as two characters, and shows it as one.
-        fields = {name: value.replace("\r\n", "\n") for name, value in pairs}
+            raise HTTPException(400, "The form has too many fields, or is not in UTF-8.") from None
         if not hmac.compare_digest(fields.pop("token", "").encode(), self._data.token.encode()):
             raise HTTPException(403, "This form is from before the server was started. Load the page again.")
         return fields
@@ -383,13 +384,21 @@ class _Page:
         return await self.problem(request, HTTPException(500, f"The local Scout itself failed: {type(error).__name__}"))
 
 
+def _fields(form: bytearray) -> dict[str, str]:
+    pairs = parse_qsl(
+        form.decode(), keep_blank_values=True, encoding="utf-8", errors="strict", max_num_fields=_MOST_FIELDS
+    )
+    # A browser sends each end of a line as two characters, and shows it as one.
+    return {name: value.replace("\r\n", "\n") for name, value in pairs}
+
+
 def _not_there(message: str) -> NoReturn:
     raise HTTPException(404, message)
 
 
-def _number(text: str) -> int:
+def _number(text: str, status: int = 400) -> int:
     if re.fullmatch("[0-9]{1,9}", text) is None:
-        raise HTTPException(400, "The number of an event or of a block is wanted.")
+        raise HTTPException(status, "A number of at most 9 digits is wanted in this address.")
     return int(text)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from scout._json import redact
 from scout.local.run_logs import RUNNING
 from scout.local.text import json_bytes
 
@@ -54,7 +53,7 @@ async def of_run(data: PageData, run: LoggedRun, first: int, plain: Callable[[st
             views = [
                 {name: plain(each) if isinstance(each, str) else each for name, each in view.items()} for view in views
             ]
-            yield redact(_message("events", json_bytes(views), first), data.secrets)
+            yield _message("events", json_bytes(views), first)
         now = (run.status, run.size, run.seconds // _TICK, [block.status for block in list(run.blocks.values())])
         if now != before:
             before, quiet = now, 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from scout._json import NOT_JSON, is_dict, is_list, is_mapping, parse_json, spell, write_json
 from scout.local.store import NotThereError
 
-from .views import clock_of
+from .views import before_of, clock_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ _LONGEST_PART = 2_000  # characters of a part of a body that is shown beside its
 
 def refusals(data: PageData, query: Mapping[str, str]) -> dict[str, Any]:
     """Return the values for `requests.html`: newest first."""
-    before = int(query["before"]) if query.get("before", "").isdecimal() else None
+    before = before_of(query)
     fitting = (each for each in reversed(data.history.refusals.numbered()) if before is None or each[0] < before)
     found = list(islice(fitting, _REQUESTS_OF_A_PAGE + 1))
     older = None
@@ -89,11 +89,16 @@ def _reasons(content: bytes) -> list[dict[str, Any]]:
     """Return the reasons in an answer, each with its message and, if there is one, the place in the request."""
     answer = _parsed(content)
     detail = answer.get("detail") if is_dict(answer) else None
-    if is_list(detail) and detail and all(is_dict(each) and is_list(each.get("loc")) for each in detail):
+    if is_list(detail) and detail and all(is_dict(each) and _is_place(each.get("loc")) for each in detail):
         return [_reason(each) for each in detail]
     if isinstance(detail, str):
         return [{"place": "", "message": detail, "loc": []}]
     return [{"place": "", "message": _pretty(content), "loc": []}]
+
+
+def _is_place(loc: Any) -> bool:
+    """Return True for the names and indexes of a place; a fault may answer with anything."""
+    return is_list(loc) and all(isinstance(step, str | int) for step in loc)
 
 
 def _reason(detail: Mapping[str, Any]) -> dict[str, Any]:

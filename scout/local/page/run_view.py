@@ -96,7 +96,9 @@ def _blocks(run: LoggedRun, config: Mapping[str, Any] | None) -> list[_Block]:
 
 def _graph(config: Mapping[str, Any], run: LoggedRun, blocks: list[_Block], secrets: Any) -> Any:
     """Return the graph as a picture, or as text when it is too large for one, or without the extra."""
-    graph = graph_of(redact(config, secrets), run.output_block_id)  # before names are cut, which leaves parts
+    graph = graph_of(
+        redact(config, secrets), redact(run.output_block_id, secrets)
+    )  # before names are cut, which leaves parts
     ids = {block.id: redact(block.id, secrets) for block in blocks}
     statuses = {ids[block.id]: block.status for block in blocks if block.log}
     try:

@@ -39,7 +39,7 @@ def runs(data: PageData, query: Mapping[str, str], address: str) -> dict[str, An
         address: The URL of this server, as the browser knows it.
     """
     wanted = {name: query.get(name, "") for name in ("workflow", "status", "text")}
-    before = int(query["before"]) if re.fullmatch("[0-9]{1,18}", query.get("before", "")) else None
+    before = before_of(query)
     kept = data.history.logs.all()
     fitting = (run for run in reversed(kept) if (before is None or run.number < before) and _fits(run, **wanted))
     found = list(islice(fitting, _RUNS_OF_A_PAGE + 1))
@@ -111,6 +111,11 @@ def row(run: LoggedRun) -> dict[str, Any]:
         "duration": duration_text(run.seconds),
         "price": price_text(float(sum(block.price for block in list(run.blocks.values())))),
     }
+
+
+def before_of(query: Mapping[str, str]) -> int | None:
+    """Return the number before which a list of the page begins; `None` for the newest ones."""
+    return int(query["before"]) if re.fullmatch("[0-9]{1,18}", query.get("before", "")) else None
 
 
 def clock_of(moment: datetime) -> str:
