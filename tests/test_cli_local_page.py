@@ -435,6 +435,12 @@ class TestServer:
         assert done.returncode == 2
         assert "flows/search.yml:2:7: SW011 `tags` must be a list" in done.stderr
 
+    def test_with_a_key_it_says_what_the_page_asks_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(LocalScout, "serve_forever", lambda server, _: server.close())
+        done = run_here("local", "--port", 0, "--api-key-env", "KEY", env={"KEY": "secret_x"})
+        assert re.search(r"page with the runs is http://\S+/; it asks for the key, as the password", done.stderr)
+        assert "secret_x" not in done.stderr
+
     def test_what_has_not_changed_adds_no_revision(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         revisions: list[list[str]] = []
 
