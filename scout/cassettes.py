@@ -39,7 +39,7 @@ from ._transports import async_bounded, bounded, proves_unsent
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
     from collections.abc import Set as AbstractSet
 
 __all__ = ["Recorder", "Replayer", "cassette_of", "record", "replay"]
@@ -106,11 +106,7 @@ def replay(path: str | os.PathLike[str], *, real_time: bool = False) -> Replayer
 
 
 def cassette_of(
-    method: str,
-    path: str,
-    query: Mapping[str, str],
-    headers: Mapping[str, str],
-    content: bytes,
+    request: httpx.Request,
     parts: Sequence[tuple[float, bytes]],
     *,
     status: int | None,
@@ -122,11 +118,7 @@ def cassette_of(
     """Return the recording of one request that a server has answered, as `record` writes it.
 
     Args:
-        method: The method of the request.
-        path: Its path, percent-encoded.
-        query: Its query parameters.
-        headers: Its headers.
-        content: Its body.
+        request: The request, with its body.
         parts: The body of the response in pieces, each after its time, in seconds since the request.
         status: The status of the response; `None` when none was sent.
         content_type: The content type of the response.
@@ -134,7 +126,6 @@ def cassette_of(
         is_complete: False for a response that was broken off after the parts.
         secrets: Credentials to redact, in addition to those of the request.
     """
-    request = httpx.Request(method, httpx.URL("http://scout" + path, params=query), headers=headers, content=content)
     keys = _forms([*secrets, *_secrets(request)])
     lines: list[dict[str, Any]] = [_FORMAT, {"kind": "request", "exchange": 1, **_as_line(request, keys)}]
 

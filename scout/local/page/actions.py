@@ -61,21 +61,7 @@ def _test(data: PageData, run: LoggedRun, base_url: str) -> tuple[str, str]:  # 
 
 
 def _cassette(data: PageData, run: LoggedRun, base_url: str) -> tuple[str, bytes]:  # noqa: ARG001 - as the others
-    trace = _trace(data, run)
-    if trace.is_cut:
-        raise ValueError("its answer was too long to be kept")
-    if trace.seconds is None:
-        raise ValueError("its answer has not ended")
-    content = as_cassette(
-        trace.request,
-        trace.parts,
-        status=200 if trace.is_stream or trace.parts else None,
-        content_type="text/event-stream" if trace.is_stream else "application/json",
-        seconds=trace.seconds,
-        is_complete=trace.is_complete,
-        secrets=data.secrets,
-    )
-    return f"{run.run_id}.jsonl", content
+    return f"{run.run_id}.jsonl", as_cassette(_trace(data, run), secrets=data.secrets)
 
 
 def _trace(data: PageData, run: LoggedRun) -> Trace:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
@@ -97,8 +97,8 @@ def build_page(data: PageData, api: ASGIApp) -> Guard:
             Route("/page/workflows/{workflow_id}", page.workflow),
             Route("/page/requests", page.requests),
             Route("/page/requests/{number}", page.request),
-            Route("/page/requests/{number}/body", page.text_of_request(refused.body_text)),
-            Route("/page/requests/{number}/answer", page.text_of_request(refused.answer_text)),
+            Route("/page/requests/{number}/body", page.text(refused.body_text)),
+            Route("/page/requests/{number}/answer", page.text(refused.answer_text)),
             Route("/page/faults", page.faults, methods=["GET", "POST"]),
             Route("/page/faults/withdraw", page.withdraw_faults, methods=["POST"]),
             Route("/page/runs/{run_id}/inputs", page.text(run_view.inputs_text)),
@@ -186,8 +186,8 @@ class _Page:
 
     async def runs(self, request: Request) -> Response:
         """`GET /`: the runs, newest first."""
-        address = f"http://{request.headers['host']}"
-        return await self._show("runs.html", partial(views.runs, self._data, dict(request.query_params), address))
+        query = dict(request.query_params)
+        return await self._show("runs.html", partial(views.runs, self._data, query, _url(request)))
 
     async def run(self, request: Request) -> Response:
         """`GET /page/runs/{run_id}`: one run."""
@@ -221,39 +221,28 @@ class _Page:
 
     async def request(self, request: Request) -> Response:
         """`GET /page/requests/{number}`: one request that was refused."""
-        return await self._show(
-            "request.html", partial(refused.refusal, self._data, _number(request.path_params["number"], 404))
-        )
+        number = _number(request.path_params["number"])
+        return await self._show("request.html", partial(refused.refusal, self._data, number))
 
     def text(self, view: Callable[..., str | None]) -> Callable[[Request], Awaitable[Response]]:
-        """Return the endpoint of a text of a run, as a whole.
+        """Return the endpoint of a whole text of a run, or of a refused request.
 
         Args:
-            view: Returns the text, or `None` when there is none. It gets the data, the run and the number in the path.
+            view: Returns the text, or `None` when there is none. It gets the data, and the run and the number that the
+                path names.
         """
 
         async def answer(request: Request) -> Response:
-            run = self._run(request)
-            more = {name: _number(text) for name, text in request.path_params.items() if name != "run_id"}
+            run = [self._run(request)] if "run_id" in request.path_params else []
+            numbers = [_number(text) for name, text in request.path_params.items() if name == "number"]
 
-            def plain() -> bytes | None:
-                text = view(self._data, run, **more)
-                return None if text is None else self._rendering.plain(text).encode()
+            def plain() -> bytes:
+                text = view(self._data, *run, *numbers)
+                if text is None:
+                    raise NotThereError("This text is not there (any more).")
+                return self._rendering.plain(text).encode()
 
-            content = await _in_thread(plain)
-            if content is None:
-                _not_there("This text is not there (any more).")
-            return Response(content, media_type="text/plain")
-
-        return answer
-
-    def text_of_request(self, view: Callable[[PageData, int], str]) -> Callable[[Request], Awaitable[Response]]:
-        """Return the endpoint of a text of a refused request, as a whole."""
-
-        async def answer(request: Request) -> Response:
-            number = _number(request.path_params["number"], 404)
-            text = await _in_thread(lambda: self._rendering.plain(view(self._data, number)))
-            return Response(text.encode(), media_type="text/plain")
+            return Response(await _in_thread(plain), media_type="text/plain")
 
         return answer
 
@@ -261,7 +250,7 @@ class _Page:
         """`GET /page/static/{name}`: the style sheet or the script."""
         path = _STATIC / request.path_params["name"]
         if path not in _STATIC.iterdir():
-            _not_there("The page has no such file.")
+            raise NotThereError("The page has no such file.")
         return FileResponse(path)
 
     # --- What can be done ---
@@ -271,7 +260,7 @@ class _Page:
         run = self._run(request)
         trace = self._data.history.traces.of(run.run_id)
         if trace is None:
-            _not_there("The request of this run is not kept any more.")
+            raise NotThereError("The request of this run is not kept any more.")
 
         async def show_form(typed: str | None = None, error: str = "", status: int = 200) -> Response:
             return await self._show(
@@ -335,7 +324,7 @@ class _Page:
     def _run(self, request: Request) -> LoggedRun:
         run = self._data.history.logs.get(request.path_params["run_id"])
         if run is None:
-            _not_there("This run is not there (any more): the newest 1,000 runs of this server are kept.")
+            raise NotThereError("This run is not there (any more): the newest 1,000 runs of this server are kept.")
         return run
 
     async def _form(self, request: Request) -> dict[str, str]:
@@ -377,7 +366,7 @@ class _Page:
         return response
 
     async def not_there(self, request: Request, error: Exception) -> Response:
-        """Show that the store has no such thing."""
+        """Show that there is no such thing, such as a run that is not kept any more."""
         return await self.problem(request, HTTPException(404, str(error)))
 
     async def own_fault(self, request: Request, error: Exception) -> Response:
@@ -393,13 +382,9 @@ def _fields(form: bytearray) -> dict[str, str]:
     return {name: value.replace("\r\n", "\n") for name, value in pairs}
 
 
-def _not_there(message: str) -> NoReturn:
-    raise HTTPException(404, message)
-
-
-def _number(text: str, status: int = 400) -> int:
+def _number(text: str) -> int:
     if re.fullmatch("[0-9]{1,9}", text) is None:
-        raise HTTPException(status, "A number of at most 9 digits is wanted in this address.")
+        raise NotThereError("This address needs a number of at most 9 digits.")
     return int(text)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from scout._json import NOT_JSON, is_dict, is_list, is_mapping, parse_json, spell, write_json
 from scout.local.store import NotThereError
 
-from .views import before_of, clock_of
+from .views import clock_of, newest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,14 +23,9 @@ _LONGEST_PART = 2_000  # characters of a part of a body that is shown beside its
 
 def refusals(data: PageData, query: Mapping[str, str]) -> dict[str, Any]:
     """Return the values for `requests.html`: newest first."""
-    before = before_of(query)
-    fitting = (each for each in reversed(data.history.refusals.numbered()) if before is None or each[0] < before)
-    found = list(islice(fitting, _REQUESTS_OF_A_PAGE + 1))
-    older = None
-    if len(found) > _REQUESTS_OF_A_PAGE:
-        found.pop()
-        older = f"/page/requests?before={found[-1][0]}"
-    return {"refusals": [_row(*each) for each in found], "older": older, "is_first": before is None}
+    numbered = reversed(data.history.refusals.numbered())
+    found, older = newest(numbered, _REQUESTS_OF_A_PAGE, "/page/requests", query)
+    return {"refusals": [_row(*each) for each in found], "older": older, "is_first": "before" not in query}
 
 
 def refusal(data: PageData, number: int) -> dict[str, Any]:

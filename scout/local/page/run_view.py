@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -94,20 +94,33 @@ def _blocks(run: LoggedRun, config: Mapping[str, Any] | None) -> list[_Block]:
     return [_Block(number, each, definitions.get(each, {}), started.get(each)) for number, each in enumerate(ids)]
 
 
-def _graph(config: Mapping[str, Any], run: LoggedRun, blocks: list[_Block], secrets: Any) -> Any:
-    """Return the graph as a picture, or as text when it is too large for one, or without the extra."""
-    graph = graph_of(
-        redact(config, secrets), redact(run.output_block_id, secrets)
-    )  # before names are cut, which leaves parts
+def _graph(config: Mapping[str, Any], run: LoggedRun, blocks: list[_Block], secrets: Sequence[str]) -> Markup | str:
     ids = {block.id: redact(block.id, secrets) for block in blocks}
     statuses = {ids[block.id]: block.status for block in blocks if block.log}
+    links = {ids[block.id]: f"#{block.place}" for block in blocks}
+    return picture_of(config, secrets, run.output_block_id, statuses, links=links)
+
+
+def picture_of(
+    config: Mapping[str, Any],
+    secrets: Sequence[str],
+    output: str | None = None,
+    statuses: Mapping[str, str] | None = None,
+    *,
+    links: Mapping[str, str] | None = None,
+) -> Markup | str:
+    """Return a graph as a picture, or as text when it is too large for one, or without the extra.
+
+    It is redacted before names are cut, which leaves parts of secrets.
+    """
+    graph = graph_of(redact(config, secrets), redact(output, secrets))
     try:
-        return Markup(graph.to_svg(statuses, links={ids[block.id]: f"#{block.place}" for block in blocks}))
+        return Markup(graph.to_svg(statuses, links=links))  # all text in it is escaped
     except ConfigurationError:
         return graph.to_text()
 
 
-def _timeline(run: LoggedRun, blocks: list[_Block], secrets: Any) -> str:
+def _timeline(run: LoggedRun, blocks: list[_Block], secrets: Sequence[str]) -> str:
     bars = [
         BlockRun(
             id=redact(block.id, secrets),
@@ -126,7 +139,7 @@ def _timeline(run: LoggedRun, blocks: list[_Block], secrets: Any) -> str:
     return make_timeline(bars, headline(run.run_id, run.status, None), until).to_svg()
 
 
-def _view(block: _Block, state: Mapping[str, Any], secrets: Any) -> dict[str, Any]:
+def _view(block: _Block, state: Mapping[str, Any], secrets: Sequence[str]) -> dict[str, Any]:
     log = block.log
     ended = log is not None and log.status != RUNNING
     return {
@@ -189,7 +202,7 @@ def _messages(name: str, value: Any) -> list[tuple[str, str]]:
     return texts
 
 
-def _template(template: FailedTemplate, secrets: Any) -> dict[str, Any]:
+def _template(template: FailedTemplate, secrets: Sequence[str]) -> dict[str, Any]:
     """Return the lines of a template around the one that failed."""
     lines = _LINE_BREAK.split(redact(template.source, secrets))
     first = max((template.line or 1) - 1 - _LINES_AROUND, 0)

@@ -6,9 +6,10 @@ import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, TemplateSyntaxError, nodes
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateSyntaxError, nodes
 
 from scout._json import as_line, is_dict, is_list, is_same, parse_json, redact, shorten, spell
 from scout.local.blocks import TEXT, BlockFailedError, can_run, resolve_inputs, takes_inputs
@@ -16,10 +17,10 @@ from scout.local.plan import make_plan
 from scout.local.run_logs import COMPLETED, RUNNING
 from scout.local.templates import is_text, words
 
-from .literals import Literals
+from .saving import constant, needs_decimal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from scout._json import PathInData
     from scout.local.plan import Plan
@@ -29,6 +30,13 @@ if TYPE_CHECKING:
 _CHANGING = {"__exp_global", "_env", "datetime", "random"}
 _LONGEST_NAME = 40
 _LONGEST_SHOWN = 200
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).with_name("templates")),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
 
 
 def as_test(run: LoggedRun, config: Mapping[str, Any], *, secrets: Iterable[str] = ()) -> tuple[str, str]:
@@ -176,115 +184,35 @@ class _Saved:
 
     def text(self) -> str:
         """Return the text of the file."""
+        run = self.run
         config, places = self._without_change()
-        given = {
-            "INPUTS": parse_json(self.run.sent),
+        has_failed = run.status != COMPLETED
+        values = {
+            "CONFIG": config,
+            "INPUTS": parse_json(run.sent),
             "STUBS": {block.block_id: self._output(block) for block in self.stubbed if block.status == COMPLETED},
             "FAILURES": {block.block_id: _reason(block) for block in self.stubbed if block.status != COMPLETED},
             "BESIDE": self.beside,
             "RENDERED": self._rendered(config),
-        }
-        has_failed = self.run.status != COMPLETED
-        expected = {
             "OUTPUTS": {} if has_failed else self._outputs(),
-            "ERRORS": parse_json(self.run.content)["run"]["errors"],
+            "ERRORS": parse_json(run.content)["run"]["errors"],
         }
-        python = Literals(self.secrets)
-        python.constant("CONFIG", config)
-        for name, value in {**given, **expected}.items():
-            if value or name == "INPUTS":
-                python.constant(name, value)
-        has = {name for name, value in {**given, **expected}.items() if value}
-        imports = [
-            *(["import asyncio"] if "BESIDE" in has else []),
-            *(["from decimal import Decimal"] if python.uses_decimal else []),
-        ]
-        return "\n".join(
-            [
-                *self._head(places, has),
-                "",
-                *([*imports, ""] if imports else []),
-                *(["import pytest"] if has_failed else []),
-                "from scout import RunFailedError, Scout" if has_failed else "from scout import Scout",
-                *(["from scout.local.blocks import BlockFailedError"] if "FAILURES" in has else []),
-                "",
-                python.constants,
-                *_function(self.name, has, has_failed=has_failed),
-                "",
-            ]
+        written = {name: value for name, value in values.items() if value or name in ("CONFIG", "INPUTS")}
+        constants = "\n".join(constant(name, redact(value, self.secrets)) for name, value in written.items())
+        return _TEMPLATES.get_template("saved_test.py.jinja").render(
+            **values,
+            constants=constants,
+            needs_decimal=needs_decimal(constants),
+            name=self.name,
+            workflow=self._shown(run.display_name or run.workflow_key or "") or "without a name",
+            run_id=self._shown(run.run_id),
+            has_failed=has_failed,
+            started=f"{run.started_at:%Y-%m-%d at %H:%M}",
+            places=[self._shown(spell(place)) for place in places],
         )
-
-    def _head(self, places: list[PathInData], has: set[str]) -> Iterator[str]:
-        """Yield the comment at the top. Python reads its first two lines for a coding: they hold no text of the run."""
-        run = self.run
-        ended = "completed" if run.status == COMPLETED else "failed"
-        yield "# A run of the local Scout, saved as a test. It needs the package scout-workflows, and no key."
-        yield "#"
-        yield f"# Workflow: {self._shown(run.display_name or run.workflow_key or '') or 'without a name'}"
-        yield f"# Run: {self._shown(run.run_id)}, {ended} on {run.started_at:%Y-%m-%d at %H:%M} UTC"
-        notes = {
-            "STUBS": "what the blocks gave that do not run here, such as language models; all others run",
-            "FAILURES": "why blocks failed that do not run here",
-            "BESIDE": "blocks that did not matter for the failure: here, they have no block_inputs, and wait",
-            "RENDERED": "what the templates made for the blocks that do not run here",
-            "OUTPUTS": "the outputs that are expected",
-            "ERRORS": "the errors that are expected",
-        }
-        yield "#"
-        yield from (f"# {name}: {note}" for name, note in notes.items() if name in has)
-        if places:
-            yield "#"
-            yield "# In CONFIG, these hold the text of the run in place of a template that gives another one each time:"
-            yield from (f"# - {self._shown(spell(place))}" for place in places)
 
     def _shown(self, text: str) -> str:
         return shorten(as_line(redact(text, self.secrets)), _LONGEST_SHOWN).strip()
-
-
-def _function(name: str, has: set[str], *, has_failed: bool) -> Iterator[str]:
-    """Yield the lines of the test."""
-    if has_failed and has & {"STUBS", "BESIDE"}:
-        yield '@pytest.mark.filterwarnings("ignore:no block has used")  # the failure may come before'
-    yield f"def test_{name}(scout_local):"
-    if "RENDERED" in has:
-        yield "    given = {}"
-        yield ""
-    if has & {"STUBS", "FAILURES"}:
-        yield "    async def stub(inputs, context):"
-        if "RENDERED" in has:
-            yield "        given[context.block_id] = inputs"
-        gives, fails = "return STUBS[context.block_id]", "raise BlockFailedError(FAILURES[context.block_id])"
-        if has >= {"STUBS", "FAILURES"}:
-            yield f"        if context.block_id in STUBS:\n            {gives}\n        {fails}"
-        else:
-            yield f"        {gives if 'STUBS' in has else fails}"
-        yield ""
-        names = [name for name in ("STUBS", "FAILURES") if name in has]
-        yield f"    for block_id in {names[0] if len(names) == 1 else '[*STUBS, *FAILURES]'}:"
-        yield "        scout_local.stub(block_id, stub)"
-        yield ""
-    if "BESIDE" in has:
-        yield "    async def wait(inputs, context):"
-        yield "        await asyncio.sleep(10)"
-        yield ""
-        yield "    for block_id in BESIDE:"
-        yield "        scout_local.stub(block_id, wait)"
-        yield ""
-    if has_failed:
-        yield "    with Scout() as scout, pytest.raises(RunFailedError) as caught:"
-        yield "        scout.execute(CONFIG, INPUTS)"
-    else:
-        yield "    with Scout() as scout:"
-        yield f"        {'run = ' if 'OUTPUTS' in has else ''}scout.execute(CONFIG, INPUTS)"
-    if has & {"RENDERED", "OUTPUTS", "ERRORS"}:
-        yield ""
-    if "RENDERED" in has:
-        yield "    for block_id, settings in RENDERED.items():"
-        yield "        assert {name: given[block_id][name] for name in settings} == settings"
-    if "OUTPUTS" in has:
-        yield '    assert {block_id: run.state[block_id]["output"] for block_id in OUTPUTS} == OUTPUTS'
-    if has_failed:
-        yield "    assert caught.value.run.errors == ERRORS"
 
 
 def _reached(starts: Iterable[str], ways: Mapping[str, Iterable[str]]) -> set[str]:
@@ -329,7 +257,7 @@ def _changes(template: str) -> bool:
     if not words([template]) & _CHANGING:
         return False
     try:
-        tree = Environment().parse(template)
+        tree = _TEMPLATES.parse(template)
     except (TemplateSyntaxError, RecursionError):
         return True
     names = {node.name for node in tree.find_all(nodes.Name)} | {node.name for node in tree.find_all(nodes.Filter)}

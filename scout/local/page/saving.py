@@ -1,4 +1,4 @@
-"""The request of a run in forms to keep: a command for a shell, a program, and a recording. No I/O."""
+"""A run in forms to keep: its request as a command for a shell and as a program, and a recording. No I/O."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import shlex
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlencode
 
-from scout._json import NOT_JSON, as_line, is_dict, is_too_deep, redact
-
-from .literals import Literals
+from scout._json import as_line, is_dict, is_list, parse_json, redact, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from scout.local.history import LocalRequest
+    from scout.local.traces import Trace
 
 _STORED = re.compile(r"/v2/workflows/([^/]+)/execute")
 _OPTIONS = ("environment", "session_id", "revision_id")
@@ -22,32 +21,29 @@ _OF_THE_BODY = ("workflow_config", "workflow_key", "inputs", "streaming")
 _SENT_HEADERS = ("accept", "content-type")
 _SAFE_IN_A_PATH = "/%!$&()*+,;=:@"
 
+
+def _sent_headers(request: LocalRequest) -> dict[str, str]:
+    return {name: request.headers[name] for name in _SENT_HEADERS if name in request.headers}
+
+
 # --- A command for a shell ----------------------------------------------------------------------------------------
 
 
-def as_curl(request: LocalRequest, base_url: str, *, secrets: Iterable[str] = ()) -> str:
-    """Return a request as a command for a POSIX shell, which reads the key from the variable `SCOUT_API_KEY`.
+def as_curl(request: LocalRequest, base_url: str, *, secrets: Sequence[str] = ()) -> str:
+    """Return the request of a run as a command for a POSIX shell, which reads the key from `SCOUT_API_KEY`.
 
     Args:
         request: The request.
         base_url: The URL of the server.
         secrets: Texts to redact.
     """
-    secrets = list(secrets)
     url = base_url + quote(redact(request.path, secrets), safe=_SAFE_IN_A_PATH, encoding="latin-1")
     if request.query:
         url += f"?{urlencode(redact(dict(request.query), secrets))}"
-    options = ["-sS"]
-    if _is_streamed(request):
-        options.append("-N")
-    lines = [
-        f"curl {' '.join(options)} -X {shlex.quote(request.method)} {shlex.quote(url)}",
-        '-H "Authorization: Bearer $SCOUT_API_KEY"',
-    ]
-    headers = {name: request.headers[name] for name in _SENT_HEADERS if name in request.headers}
-    lines += (f"-H {shlex.quote(as_line(f'{name}: {value}'))}" for name, value in redact(headers, secrets).items())
-    if not request.content:
-        return " \\\n  ".join(lines) + "\n"
+    # With -N, events are shown as they come.
+    lines = [f"curl -sSN -X POST {shlex.quote(url)}", '-H "Authorization: Bearer $SCOUT_API_KEY"']
+    headers = redact(_sent_headers(request), secrets)
+    lines += (f"-H {shlex.quote(as_line(f'{name}: {value}'))}" for name, value in headers.items())
     if "content-type" not in headers:
         lines.append("-H content-type:")  # otherwise curl sends one of its own
     lines.append("--data-binary @-")
@@ -69,116 +65,127 @@ def _printf(content: bytes) -> str:
     return f"printf %b {shlex.quote(escaped.decode('ascii'))}"
 
 
-def _is_streamed(request: LocalRequest) -> bool:
-    body = _body(request)
-    return is_dict(body) and body.get("streaming") is True
-
-
-def _body(request: LocalRequest) -> Any:
-    """Return the parsed body; `None` when the server would not parse it."""
-    try:
-        body = request.json
-    except NOT_JSON:
-        return None
-    return None if is_too_deep(body, request.content) else body
-
-
 # --- A program ----------------------------------------------------------------------------------------------------
 
+_WIDTH = 120
+_DEEPEST = 60  # columns of indentation, after which a value stands on one line, however long
 
-def as_python(request: LocalRequest, base_url: str, *, secrets: Iterable[str] = ()) -> str:
+
+def constant(name: str, value: Any) -> str:
+    """Return a constant as Python: short lists, objects and texts on one line, others on several.
+
+    Whatever a text contains, it stays a text, because `repr` escapes quotes and all that is not printable. A number
+    that a float cannot hold is a `Decimal`, which the program has to import.
+
+    Args:
+        name: The name.
+        value: JSON.
+    """
+    return _literal(f"{name} = ", parse_json(write_json(value)), "") + "\n"  # NaN and infinities are `null`
+
+
+def _literal(before: str, value: Any, indent: str) -> str:
+    flat = f"{before}{value!r}"
+    inner = indent + "    "
+    if len(indent) + len(flat) < _WIDTH or len(indent) > _DEEPEST:
+        return flat
+    if is_dict(value):
+        brackets, items = "{}", [f"{_literal(f'{key!r}: ', item, inner)}," for key, item in value.items()]
+    elif is_list(value):
+        brackets, items = "[]", [f"{_literal('', item, inner)}," for item in value]
+    elif isinstance(value, str) and "\n" in value:
+        brackets, items = "()", [repr(line) for line in value.splitlines(keepends=True)]
+    else:
+        return flat
+    return "\n".join([before + brackets[0], *(inner + item for item in items), indent + brackets[1]])
+
+
+def needs_decimal(constants: str) -> bool:
+    """Return True when constants use `Decimal`. A text that looks like it costs an import."""
+    return "Decimal('" in constants
+
+
+def as_python(request: LocalRequest, base_url: str, *, secrets: Sequence[str] = ()) -> str:
     """Return the request of a run as a program, which reads the key from the variable `SCOUT_API_KEY`.
 
     Args:
-        request: The request, of a run.
+        request: The request.
         base_url: The URL of the server.
         secrets: Texts to redact.
-
-    Raises:
-        ValueError: The request is not that of a run.
     """
-    body = _body(request)
-    if request.method != "POST" or not request.path.endswith("/execute") or not is_dict(body):
-        raise ValueError("the request is not that of a run")
+    body = redact(request.json, secrets)
     stored = _STORED.fullmatch(request.path)
-    python = Literals(secrets)
-    names: list[str] = []
-    if stored is None:
-        python.constant("CONFIG", body.get("workflow_config"))
-        names.append("CONFIG")
-    else:
-        names.append(python.text(unquote(stored[1])))
-    if body.get("inputs") is not None:
-        python.constant("INPUTS", body["inputs"])
-        names.append("INPUTS")
     # Without an environment in the query, the client would send that of the process, or production.
-    query = {"environment": None, **request.query}
+    query = redact({"environment": None, **request.query}, secrets)
     options = {name: query.pop(name) for name in _OPTIONS if name in query}
     if body.get("workflow_key") is not None:
         options["workflow_key"] = body["workflow_key"]
-    more = {"extra_query": query, "extra_body": {name: body[name] for name in body if name not in _OF_THE_BODY}}
-    for name, value in more.items():
-        if value:
-            python.constant(name.upper(), value)
-            names.append(f"{name}={name.upper()}")
+    extra_body = {name: body[name] for name in body if name not in _OF_THE_BODY}
+    given = {
+        "CONFIG": body["workflow_config"] if stored is None else None,
+        "INPUTS": body.get("inputs"),
+        "EXTRA_QUERY": query or None,
+        "EXTRA_BODY": extra_body or None,
+    }
+    constants = [(name, value) for name, value in given.items() if value is not None]
+    arguments = [name if name in ("CONFIG", "INPUTS") else f"{name.lower()}={name}" for name, _ in constants]
+    if stored is not None:
+        arguments.insert(0, repr(redact(unquote(stored[1]), secrets)))
+    call = ", ".join([*arguments, *(f"{name}={value!r}" for name, value in options.items())])
     on = "scout" if stored is None else "scout.workflows"
-    lines = [python.call("with Scout", [], {"base_url": base_url}, " as scout:  # the key comes from SCOUT_API_KEY")]
     if body.get("streaming"):
-        lines += [
-            python.call(f"    with {on}.stream", names, options, " as stream:"),
-            "        for event in stream:",
-            "            print(event)",
-            "",
-            "print(stream.run.output)",
-        ]
+        run = f"""\
+    with {on}.stream({call}) as stream:
+        for event in stream:
+            print(event)
+
+print(stream.run.output)
+"""
     else:
-        lines += [python.call(f"    run = {on}.execute", names, options, ""), "", "print(run.output)"]
-    decimals = "from decimal import Decimal\n\n" if python.uses_decimal else ""
-    return f"{decimals}from scout import Scout\n\n{python.constants}{_joined(lines)}"
+        run = f"""\
+    run = {on}.execute({call})
 
+print(run.output)
+"""
+    written = "\n".join(constant(name, value) for name, value in constants)
+    imports = "from decimal import Decimal\n\n" if needs_decimal(written) else ""
+    return f"""\
+{imports}from scout import Scout
 
-def _joined(lines: Iterable[str]) -> str:
-    return "".join(f"{line}\n" for line in lines)
+{written}
+with Scout(base_url={base_url!r}) as scout:  # the key comes from SCOUT_API_KEY
+{run}"""
 
 
 # --- A recording --------------------------------------------------------------------------------------------------
 
 
-def as_cassette(
-    request: LocalRequest,
-    parts: Sequence[tuple[float, bytes]],
-    *,
-    status: int | None,
-    content_type: str,
-    seconds: float,
-    is_complete: bool = True,
-    secrets: Iterable[str] = (),
-) -> bytes:
-    """Return a request and its response as a recording, from which `scout.cassettes.replay` answers.
+def as_cassette(trace: Trace, *, secrets: Sequence[str] = ()) -> bytes:
+    """Return a run as a recording, from which `scout.cassettes.replay` answers.
 
     Args:
-        request: The request.
-        parts: The body of the response: the frames of a stream, or the whole body. Each after its time, in seconds
-            since the request.
-        status: The status of the response; `None` when none was sent.
-        content_type: The content type of the response.
-        seconds: The time when the response ended, in seconds since the request.
-        is_complete: False for a response that was broken off after the parts.
+        trace: The request of the run and what was sent in answer to it.
         secrets: Texts to redact.
-    """
-    from scout.cassettes import cassette_of  # imports the client, which is slow, and not needed to serve
 
-    headers = {name: request.headers[name] for name in _SENT_HEADERS if name in request.headers}
+    Raises:
+        ValueError: The answer has not ended, or was too long to be kept.
+    """
+    if trace.is_cut:
+        raise ValueError("its answer was too long to be kept")
+    if trace.seconds is None:
+        raise ValueError("its answer has not ended")
+    import httpx  # the client and what it needs are slow to import, and not needed to serve
+
+    from scout.cassettes import cassette_of
+
+    request = trace.request
+    url = httpx.URL("http://scout" + request.path, params=request.query)
     return cassette_of(
-        request.method,
-        request.path,
-        request.query,
-        headers,
-        request.content,
-        parts,
-        status=status,
-        content_type=content_type,
-        seconds=seconds,
-        is_complete=is_complete,
+        httpx.Request(request.method, url, headers=_sent_headers(request), content=request.content),
+        trace.parts,
+        status=200 if trace.is_stream or trace.parts else None,
+        content_type="text/event-stream" if trace.is_stream else "application/json",
+        seconds=trace.seconds,
+        is_complete=trace.is_complete,
         secrets=secrets,
     )

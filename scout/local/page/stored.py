@@ -7,14 +7,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from markupsafe import Markup
-
-from scout._json import parse_json, redact
-from scout.errors import ConfigurationError
-from scout.graph import graph_of
+from scout._json import parse_json
 from scout.local.run_logs import LogFilters
 from scout.local.store import Filters, NotThereError
 
+from .run_view import picture_of
 from .views import clock_of, row
 
 if TYPE_CHECKING:
@@ -79,7 +76,7 @@ def workflow(data: PageData, workflow_id: str, query: Mapping[str, str]) -> dict
         "name": name,
         "description": config.get("workflow_description") or "",
         "chosen": chosen,
-        "graph": _picture(redact(config, data.secrets)),  # before names are cut, which leaves parts
+        "graph": picture_of(config, data.secrets),
         "states": [_state(each, address, runs_in) for each in states[:_MOST_STATES]],
         "more_states": len(states[_MOST_STATES:]),
         "environments": [
@@ -116,14 +113,6 @@ def _address(workflow_id: str) -> str:
 
 def _of_revision(address: str, revision_id: str) -> str:
     return f"{address}?{urlencode({'revision': revision_id})}"
-
-
-def _picture(config: Mapping[str, Any]) -> Any:
-    graph = graph_of(config, None)
-    try:
-        return Markup(graph.to_svg())  # all text in it is escaped
-    except ConfigurationError:  # too large for a picture, or without the extra
-        return graph.to_text()
 
 
 def _time(text: str) -> dict[str, str]:

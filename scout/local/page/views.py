@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from scout.local.run_logs import STATUSES, LoggedRun
@@ -15,6 +15,8 @@ from scout.timeline import duration_text, price_text
 
 if TYPE_CHECKING:
     from .app import PageData
+
+T = TypeVar("T")
 
 _RUNS_OF_A_PAGE = 100
 _CANCELLED = "cancelled"
@@ -39,22 +41,17 @@ def runs(data: PageData, query: Mapping[str, str], address: str) -> dict[str, An
         address: The URL of this server, as the browser knows it.
     """
     wanted = {name: query.get(name, "") for name in ("workflow", "status", "text")}
-    before = before_of(query)
     kept = data.history.logs.all()
-    fitting = (run for run in reversed(kept) if (before is None or run.number < before) and _fits(run, **wanted))
-    found = list(islice(fitting, _RUNS_OF_A_PAGE + 1))
-    older = None
-    if len(found) > _RUNS_OF_A_PAGE:
-        found.pop()
-        older = "/?" + urlencode({**{name: text for name, text in wanted.items() if text}, "before": found[-1].number})
+    fitting = ((run.number, run) for run in reversed(kept) if _fits(run, **wanted))
+    found, older = newest(fitting, _RUNS_OF_A_PAGE, "/", query)
     names = {workflow_of(run) for run in kept} | data.store.ids().keys()
     return {
-        "runs": [row(run) for run in found],
+        "runs": [row(run) for _, run in found],
         "workflows": sorted({name for name in names if len(name) <= _LONGEST_NAME} | {wanted["workflow"]} - {""}),
         "statuses": (*STATUSES, _CANCELLED),
         "wanted": wanted,
         "older": older,
-        "is_filtered": any(wanted.values()) or before is not None,
+        "is_filtered": any(wanted.values()) or "before" in query,
         "address": address,
         "has_key": data.api_key is not None,
     }
@@ -113,9 +110,23 @@ def row(run: LoggedRun) -> dict[str, Any]:
     }
 
 
-def before_of(query: Mapping[str, str]) -> int | None:
-    """Return the number before which a list of the page begins; `None` for the newest ones."""
-    return int(query["before"]) if re.fullmatch("[0-9]{1,18}", query.get("before", "")) else None
+def newest(
+    entries: Iterable[tuple[int, T]], most: int, address: str, query: Mapping[str, str]
+) -> tuple[list[tuple[int, T]], str | None]:
+    """Return the entries of one page of a list, and the address of the page with older ones, if there are any.
+
+    Args:
+        entries: All entries that fit, newest first, each after its number.
+        most: How many a page has.
+        address: The address of the list.
+        query: The filters, of which empty ones say nothing; `before` is the number of the entry before the page.
+    """
+    before = int(query["before"]) if re.fullmatch("[0-9]{1,18}", query.get("before", "")) else None
+    found = list(islice((entry for entry in entries if before is None or entry[0] < before), most + 1))
+    if len(found) <= most:
+        return found, None
+    wanted = {**{name: text for name, text in query.items() if text}, "before": found[most - 1][0]}
+    return found[:most], f"{address}?{urlencode(wanted)}"
 
 
 def clock_of(moment: datetime) -> str:
