@@ -186,9 +186,9 @@ class TestReloads:
         assert watching.look() == ["not reloaded: flows/a.yml has the same key as flows/search.yml: lookup"]
         assert watching.says("lookup") == "found"
         (folder / "search.yml").unlink()
-        assert watching.look() == ["flows/search.yml is gone; lookup stays stored"]
-        (line,) = watching.look()
-        assert line.startswith("reloaded lookup from flows/a.yml")
+        first, second = watching.look()
+        assert first == "flows/search.yml is gone; lookup stays stored"
+        assert second.startswith("reloaded lookup from flows/a.yml")
         assert watching.says("lookup") == "other"
 
     def test_two_files_may_swap_their_keys(self, watching: Watching, folder: Path) -> None:
@@ -240,6 +240,16 @@ class TestReloads:
         assert watching.look() == ["not reloaded: flows/search.yml cannot be read: Permission denied"]
         (folder / "search.yml").chmod(0o600)
         assert [line.partition(":")[0] for line in watching.look()] == ["reloaded lookup from flows/search.yml"]
+
+    @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is forbidden to this user")
+    def test_a_folder_that_cannot_be_read_holds_up_no_other(self, watching: Watching, folder: Path) -> None:
+        (folder / "hello").chmod(0)
+        (folder / "search.yml").write_text(workflow("other", "lookup"))
+        lines = watching.look()
+        assert "not reloaded: flows/hello/workflow.yml cannot be read: Permission denied" in lines
+        assert lines[-1].startswith("reloaded lookup from flows/search.yml")
+        (folder / "hello").chmod(0o700)
+        assert [line.partition(":")[0] for line in watching.look()] == ["reloaded hello from flows/hello/workflow.yml"]
 
     def test_the_folder_goes_and_comes_back(self, watching: Watching, folder: Path) -> None:
         folder.rename("elsewhere")
@@ -406,7 +416,6 @@ class TestServer:
         assert "noise" not in output
         assert not any("no browser" in line for line in local.lines)
 
-    @pytest.mark.skipif(sys.platform != "linux", reason="there is always a browser here")
     @pytest.mark.skipif(sys.platform != "linux", reason="there is always another browser here")
     def test_without_a_browser_it_says_so_and_goes_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def serve(server: LocalScout, look: Callable[[], None]) -> None:
@@ -419,6 +428,36 @@ class TestServer:
         assert done.returncode == 0
         page = re.findall("the page with the runs is (.*)", done.stderr)[0]
         assert f"scout: no browser could be opened here; the address is {page}\n" in done.stderr
+
+    def test_a_mistake_at_the_start_is_named_with_its_place(self, folder: Path) -> None:
+        (folder / "search.yml").write_text("name: x\ntags: 5\nblocks: []\n")
+        done = run_here("local", "--port", 0, "--workflows", folder, env={})
+        assert done.returncode == 2
+        assert "flows/search.yml:2:7: SW011 `tags` must be a list" in done.stderr
+
+    def test_with_a_key_it_says_what_the_page_asks_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(LocalScout, "serve_forever", lambda server, _: server.close())
+        done = run_here("local", "--port", 0, "--api-key-env", "KEY", env={"KEY": "secret_x"})
+        assert re.search(r"page with the runs is http://\S+/; it asks for the key, as the password", done.stderr)
+        assert "secret_x" not in done.stderr
+
+    def test_what_has_not_changed_adds_no_revision(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        revisions: list[list[str]] = []
+
+        def serve(server: LocalScout, look: Callable[[], None]) -> None:
+            for path in folder.rglob("*.yml"):
+                os.utime(path, (1, 1))
+            look()
+            look()
+            with Scout("any", base_url=server.url) as client:
+                revisions.append([each.revision_id for each in client.workflows.revisions("key:hello")])
+            server.close()
+
+        monkeypatch.setattr(LocalScout, "serve_forever", serve)
+        for _ in range(3):
+            assert run_here("local", "--port", 0, "--workflows", folder, "--store", "s.db", env={}).returncode == 0
+        assert len(revisions[0]) == 1
+        assert revisions == [revisions[0]] * 3
 
     def test_without_its_page(self, monkeypatch: pytest.MonkeyPatch) -> None:
         statuses: list[int] = []

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, with_switch: bool = False)
         action="append",
         default=[],
         metavar="FAULT",
-        help="simulate a fault, such as status=429,retry_after=1,times=2 or cut_after=3; may be repeated",
+        help="simulate a fault, such as status=429,retry_after=1,times=2, cut_after=3 or rate=40/s; may be repeated",
     )
     group.add_argument(
         "--llm-base-url", metavar="URL", help="an OpenAI-compatible server to use instead of the stand-in"

@@ -84,7 +84,8 @@ def _serve(args: argparse.Namespace) -> int:
         for name, workflow_id in server.workflow_ids.items():
             talk(f"workflow {name} is {workflow_id}")
         if not args.no_page:
-            talk(f"the page with the runs is {server.url}/")
+            login = "" if key is None else "; it asks for the key, as the password of any name"
+            talk(f"the page with the runs is {server.url}/{login}")
         talk(f"local Scout on {server.url}, for development and tests; stop it with Ctrl-C")
         opened = OpenedPage(f"{server.url}/") if args.open else None
 

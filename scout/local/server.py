@@ -122,7 +122,9 @@ class LocalScout:
             ConfigurationError: The server has not been started, so that its port is not known.
         """
         if self._thread is None:
-            raise ConfigurationError("The local Scout has no address before it is started.")
+            raise ConfigurationError(
+                "The local Scout has no address before it is started, by start() or a with statement."
+            )
         return f"http://{_HOST}:{self._port}"
 
     @property

@@ -30,6 +30,7 @@ from .rendering import POLICY, Rendering
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.routing import BaseRoute
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from scout.local.faults import Faults
@@ -122,7 +123,7 @@ class Guard:
     """
 
     def __init__(self, app: Starlette, api_key: str | None) -> None:
-        self.routes = app.routes
+        self.routes: list[BaseRoute] = app.routes
         self._app = app
         self._api_key = api_key
 
