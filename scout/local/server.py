@@ -123,7 +123,7 @@ class LocalScout:
         """
         if self._thread is None:
             raise ConfigurationError(
-                "The local Scout has no address before it is started, by start() or a with statement."
+                "The local Scout has no address before it is started. Start it, or use it in a with statement."
             )
         return f"http://{_HOST}:{self._port}"
 
