@@ -324,22 +324,6 @@ def test_a_request_that_changes_nothing_is_seen_nowhere(local: LocalScout, visit
     assert settled(lambda: "No request was refused" in visitor.page("/page/requests"))
 
 
-# --- What is wrong with the page itself ---------------------------------------------------------------------------
-
-
-def test_a_fault_of_the_page_itself_is_a_page(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
-    def view(*_: object) -> Json:
-        raise ZeroDivisionError("with a <b>secret</b> in it")
-
-    monkeypatch.setattr("scout.local.page.workflows_view.workflows", view)
-    response = visitor.http.get("/page/workflows", headers={"connection": "close"})  # as the server does
-
-    assert response.status_code == 500
-    assert "The local Scout itself failed: ZeroDivisionError" in response.text
-    assert "secret" not in response.text
-    assert visitor.http.get("/").status_code == 200
-
-
 def test_a_form_of_nothing_but_fields_is_refused(visitor: Visitor) -> None:
     response = visitor.http.post("/page/faults", content=b"&a" * 1000)
 

@@ -278,6 +278,8 @@ def test_a_fault_of_the_page_is_said_on_it(
     assert "where it failed" not in answer.text
     assert answer["content-security-policy"]
     assert capfd.readouterr() == ("", "")
+    monkeypatch.undo()
+    assert ask(server, "/").status == 200
 
 
 # --- With a key ---------------------------------------------------------------------------------------------------
