@@ -128,7 +128,7 @@ def test_filters(page: Page) -> None:
 
 
 def test_a_text_is_found_where_the_search_is_cut(page: Page) -> None:
-    from scout.local.page.views import _SEARCHED_AT_ONCE as PIECE
+    from scout.local.page.runs_view import _SEARCHED_AT_ONCE as PIECE
 
     page.run(q="x" * (PIECE - 10) + "Needle" * 2 + "x" * PIECE)
     for text in ("needle" * 2, "x" * 5 + "needle", "needlexx"):

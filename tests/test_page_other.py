@@ -11,7 +11,7 @@ from servers import settled
 
 from scout.local import Fault, LocalScout
 from scout.local.faults import FAULT_FIELDS
-from scout.local.page import refused, stored
+from scout.local.page import refusals_view, workflows_view
 
 Json = dict[str, Any]
 
@@ -96,7 +96,7 @@ class TestWorkflows:
         assert older.startswith(f"Second second {second['workflow_id']}")
 
     def test_many_come_in_pages(self, api: httpx.Client, visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(stored, "_WORKFLOWS_OF_A_PAGE", 2)
+        monkeypatch.setattr(workflows_view, "_WORKFLOWS_OF_A_PAGE", 2)
         for number in range(5):
             created(api, f"key-{number}")
 
@@ -201,7 +201,7 @@ class TestRefusedRequests:
         assert "valid string" in visitor.http.get("/page/requests/1/answer").text
 
     def test_many_come_in_pages(self, api: httpx.Client, visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(refused, "_REQUESTS_OF_A_PAGE", 2)
+        monkeypatch.setattr(refusals_view, "_REQUESTS_OF_A_PAGE", 2)
         for number in range(5):
             api.get(f"{BASE}/wf_{number}")
 
@@ -322,22 +322,6 @@ def test_a_request_that_changes_nothing_is_seen_nowhere(local: LocalScout, visit
 
     assert local.requests == []
     assert settled(lambda: "No request was refused" in visitor.page("/page/requests"))
-
-
-# --- What is wrong with the page itself ---------------------------------------------------------------------------
-
-
-def test_a_fault_of_the_page_itself_is_a_page(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
-    def view(*_: object) -> Json:
-        raise ZeroDivisionError("with a <b>secret</b> in it")
-
-    monkeypatch.setattr("scout.local.page.stored.workflows", view)
-    response = visitor.http.get("/page/workflows", headers={"connection": "close"})  # as the server does
-
-    assert response.status_code == 500
-    assert "The local Scout itself failed: ZeroDivisionError" in response.text
-    assert "secret" not in response.text
-    assert visitor.http.get("/").status_code == 200
 
 
 def test_a_form_of_nothing_but_fields_is_refused(visitor: Visitor) -> None:

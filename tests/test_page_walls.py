@@ -270,7 +270,7 @@ def test_a_fault_of_the_page_is_said_on_it(
     def broken(*_: Any) -> None:
         raise LookupError("<b> where it failed")
 
-    monkeypatch.setattr("scout.local.page.views.runs", broken)
+    monkeypatch.setattr("scout.local.page.runs_view.runs", broken)
     with caplog.at_level("CRITICAL", "scout.local.http"):  # the log has the same record as for a fault of the API
         answer = ask(server, "/")
     assert answer.status == 500
@@ -278,6 +278,8 @@ def test_a_fault_of_the_page_is_said_on_it(
     assert "where it failed" not in answer.text
     assert answer["content-security-policy"]
     assert capfd.readouterr() == ("", "")
+    monkeypatch.undo()
+    assert ask(server, "/").status == 200
 
 
 # --- With a key ---------------------------------------------------------------------------------------------------

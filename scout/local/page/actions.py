@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from . import again
 from .run_view import config_of
+from .runs_view import address_of
 from .saved_test import as_test
 from .saving import as_cassette, as_curl, as_python
-from .views import address_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

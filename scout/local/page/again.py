@@ -18,7 +18,7 @@ from scout.local.middleware import RUNS
 from scout.local.responses import HANG_UP
 from scout.local.text import json_bytes
 
-from .views import address_of
+from .runs_view import address_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -24,7 +24,7 @@ from scout.errors import ConfigurationError, WorkflowFileError
 from scout.local.store import NotThereError
 from scout.local.workers import Worker
 
-from . import again, in_force, live, refused, run_view, stored, views
+from . import again, faults_view, live, refusals_view, run_view, runs_view, workflows_view
 from .actions import FILES, actions
 from .rendering import POLICY, Rendering
 
@@ -97,8 +97,8 @@ def build_page(data: PageData, api: ASGIApp) -> Guard:
             Route("/page/workflows/{workflow_id}", page.workflow),
             Route("/page/requests", page.requests),
             Route("/page/requests/{number}", page.request),
-            Route("/page/requests/{number}/body", page.text(refused.body_text)),
-            Route("/page/requests/{number}/answer", page.text(refused.answer_text)),
+            Route("/page/requests/{number}/body", page.text(refusals_view.body_text)),
+            Route("/page/requests/{number}/answer", page.text(refusals_view.answer_text)),
             Route("/page/faults", page.faults, methods=["GET", "POST"]),
             Route("/page/faults/withdraw", page.withdraw_faults, methods=["POST"]),
             Route("/page/runs/{run_id}/inputs", page.text(run_view.inputs_text)),
@@ -186,15 +186,12 @@ class _Page:
 
     async def runs(self, request: Request) -> Response:
         """`GET /`: the runs, newest first."""
-        query = dict(request.query_params)
-        return await self._show("runs.html", partial(views.runs, self._data, query, _url(request)))
+        return await self._show("runs.html", lambda: runs_view.runs(self._data, request.query_params, _url(request)))
 
     async def run(self, request: Request) -> Response:
         """`GET /page/runs/{run_id}`: one run."""
-        run = self._run(request)
-        return await self._show(
-            "run.html", lambda: {**run_view.run(self._data, run), **actions(self._data, run, _url(request))}
-        )
+        run, url = self._run(request), _url(request)
+        return await self._show("run.html", lambda: {**run_view.run(self._data, run), **actions(self._data, run, url)})
 
     async def file(self, request: Request) -> Response:
         """`GET /page/runs/{run_id}/test` and others of `FILES`: a run as a file."""
@@ -208,21 +205,21 @@ class _Page:
 
     async def workflows(self, request: Request) -> Response:
         """`GET /page/workflows`: the stored workflows, those that changed last first."""
-        return await self._show("workflows.html", partial(stored.workflows, self._data, dict(request.query_params)))
+        return await self._show("workflows.html", lambda: workflows_view.workflows(self._data, request.query_params))
 
     async def workflow(self, request: Request) -> Response:
         """`GET /page/workflows/{workflow_id}`: one stored workflow."""
-        workflow_id, query = request.path_params["workflow_id"], dict(request.query_params)
-        return await self._show("workflow.html", partial(stored.workflow, self._data, workflow_id, query))
+        workflow_id, query = request.path_params["workflow_id"], request.query_params
+        return await self._show("workflow.html", lambda: workflows_view.workflow(self._data, workflow_id, query))
 
     async def requests(self, request: Request) -> Response:
         """`GET /page/requests`: the requests that were refused, newest first."""
-        return await self._show("requests.html", partial(refused.refusals, self._data, dict(request.query_params)))
+        return await self._show("requests.html", lambda: refusals_view.refusals(self._data, request.query_params))
 
     async def request(self, request: Request) -> Response:
         """`GET /page/requests/{number}`: one request that was refused."""
         number = _number(request.path_params["number"])
-        return await self._show("request.html", partial(refused.refusal, self._data, number))
+        return await self._show("request.html", lambda: refusals_view.refusal(self._data, number))
 
     def text(self, view: Callable[..., str | None]) -> Callable[[Request], Awaitable[Response]]:
         """Return the endpoint of a whole text of a run, or of a refused request.
@@ -267,7 +264,7 @@ class _Page:
                 "again.html",
                 lambda: {
                     "again": again.form(self._data, run, typed, error),
-                    "run": views.address_of(run),
+                    "run": runs_view.address_of(run),
                     "name": run.display_name,
                 },
                 status,
@@ -294,12 +291,13 @@ class _Page:
     async def faults(self, request: Request) -> Response:
         """`GET /page/faults`: the faults and stubs in force. `POST`: add a fault."""
         if request.method != "POST":
-            return await self._show("faults.html", partial(in_force.faults, self._data))
+            return await self._show("faults.html", lambda: faults_view.faults(self._data))
         typed = await self._form(request)
         try:
-            self._data.faults.add(in_force.typed_fault(typed))
+            self._data.faults.add(faults_view.typed_fault(typed))
         except ConfigurationError as error:
-            return await self._show("faults.html", partial(in_force.faults, self._data, typed, str(error)), 422)
+            said = str(error)
+            return await self._show("faults.html", lambda: faults_view.faults(self._data, typed, said), 422)
         return _see("/page/faults")
 
     async def withdraw_faults(self, request: Request) -> Response:

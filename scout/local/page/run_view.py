@@ -18,7 +18,7 @@ from scout.local.run_logs import COMPLETED, FAILED, RUNNING, FailedTemplate, Log
 from scout.results import BlockRun, RunStatus
 from scout.timeline import duration_text, headline, make_timeline, price_text
 
-from .views import row
+from .runs_view import row
 
 if TYPE_CHECKING:
     from scout.local.traces import Trace

@@ -12,7 +12,7 @@ from scout.local.run_logs import LogFilters
 from scout.local.store import Filters, NotThereError
 
 from .run_view import picture_of
-from .views import clock_of, row
+from .runs_view import clock_of, row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

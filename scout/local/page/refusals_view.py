@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from scout._json import NOT_JSON, is_dict, is_list, is_mapping, parse_json, spell, write_json
 from scout.local.store import NotThereError
 
-from .views import clock_of, newest
+from .runs_view import clock_of, newest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
