@@ -95,6 +95,11 @@ class LoggedBlock:
         """The seconds that it took, or has taken so far."""
         return monotonic() - self._began if self.elapsed is None else self.elapsed
 
+    @property
+    def reason(self) -> str:
+        """The message without the id of the block."""
+        return self.message.removeprefix(f'Block "{self.block_id}" failed: ')
+
 
 @dataclass(slots=True, eq=False)
 class LoggedRun:

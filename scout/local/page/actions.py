@@ -1,4 +1,4 @@
-"""What can be done with a run: files to keep it in, or to send its request from elsewhere. No I/O."""
+"""The actions of the page of a run: files to keep the run in, and the form to run it again. No I/O."""
 
 from __future__ import annotations
 

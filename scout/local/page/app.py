@@ -55,7 +55,7 @@ _MOST_FIELDS = 100  # a form has a tenth of these; to read millions of empty one
 
 @dataclass(frozen=True, slots=True)
 class PageData:
-    """What the page shows, and what guards it.
+    """The data that the page shows, and its guards.
 
     Attributes:
         store: The stored workflows.

@@ -1,6 +1,6 @@
 """Streams of the page: messages that say that something has changed, and the events of a run as they come.
 
-They look a few times a second at what has changed, instead of being told: a run has nothing to do when nobody looks.
+They ask for changes a few times per second: a run that sent notices would do work also when nobody looks.
 """
 
 from __future__ import annotations

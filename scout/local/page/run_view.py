@@ -70,7 +70,7 @@ def run(data: PageData, run: LoggedRun) -> dict[str, Any]:
     return {
         "run": row(run),
         "is_running": run.status == RUNNING,
-        "failed": [(block.id, block.place, _reason(block)) for block in blocks if block.status == FAILED],
+        "failed": [(each.id, each.place, each.log.reason) for each in blocks if each.log and each.status == FAILED],
         "inputs": _settings(run.sent),
         "graph": None if config is None else _graph(config, run, blocks, data.secrets),
         "timeline": Markup(_timeline(run, blocks, data.secrets)),  # all text in it is escaped
@@ -149,18 +149,13 @@ def _view(block: _Block, state: Mapping[str, Any], secrets: Sequence[str]) -> di
         "title": block.definition.get("block_display_name") or (log.display_name if log else "") or block.id,
         "archetype": block.archetype,
         "status": block.status,
-        "message": _reason(block),
+        "message": log.reason if log else "",
         "template": log and log.template and _template(log.template, secrets),
         "inputs": log and log.inputs and _settings(log.inputs),
         "output": log and _output(log, state),
         "duration": duration_text(log.seconds) if log and ended else None,
         "price": price_text(float(log.price)) if log and log.price else None,
     }
-
-
-def _reason(block: _Block) -> str:
-    """Return why a block failed, without its id; else nothing."""
-    return block.log.message.removeprefix(f'Block "{block.id}" failed: ') if block.log else ""
 
 
 def _output(block: LoggedBlock, state: Mapping[str, Any]) -> str | None:

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateSynta
 from scout._json import as_line, is_dict, is_list, is_same, parse_json, redact, shorten, spell
 from scout.local.blocks import TEXT, BlockFailedError, can_run, resolve_inputs, takes_inputs
 from scout.local.plan import make_plan
-from scout.local.run_logs import COMPLETED, RUNNING
+from scout.local.run_logs import COMPLETED, FAILED, RUNNING
 from scout.local.templates import is_text, words
 
 from .saving import constant, needs_decimal
@@ -63,7 +63,7 @@ def as_test(run: LoggedRun, config: Mapping[str, Any], *, secrets: Iterable[str]
         raise ValueError("the run has not ended")
     if run.was_cancelled:
         raise ValueError("the run was cancelled, so nothing is known that a test could expect")
-    if run.status != COMPLETED and not any(map(_failed_by_itself, run.blocks.values())):
+    if run.status != COMPLETED and not any(map(_has_failed, run.blocks.values())):
         raise ValueError("the run failed, and none of its blocks did")
     saved = _Saved(run, config, list(secrets))
     return f"test_{saved.name}_{run.run_id.removeprefix('run_')[:8]}.py", saved.text()
@@ -92,9 +92,9 @@ class _Saved:
         return make_plan(self.config)
 
     @cached_property
-    def guilty(self) -> list[str]:
+    def failing(self) -> list[str]:
         """The blocks that failed the run."""
-        failed = [block.block_id for block in self.run.blocks.values() if _failed_by_itself(block)]
+        failed = [block.block_id for block in self.run.blocks.values() if _has_failed(block)]
         return [block_id for block_id in failed if not self.plan.blocks[block_id].ignore_error]
 
     @cached_property
@@ -105,7 +105,7 @@ class _Saved:
             return list(logged.values())
         # Many templates use the inputs without a dependency on the Input block, which completes at once.
         inputs = [each.block_id for each in logged.values() if takes_inputs(each.archetype) and each.has_entry]
-        wanted = _reached([*self.guilty, *inputs], {block.id: block.needs for block in self.plan.blocks.values()})
+        wanted = _reached([*self.failing, *inputs], {block.id: block.needs for block in self.plan.blocks.values()})
         return [block for block in logged.values() if block.block_id in wanted]
 
     @cached_property
@@ -113,10 +113,10 @@ class _Saved:
         return [block for block in self.needed if not self._does_it_again(block)]
 
     @cached_property
-    def beside(self) -> list[str]:
+    def unrelated(self) -> list[str]:
         """The blocks of a failed run that did not matter for its failure, without those that never begin after it."""
-        others = {block.block_id for block in self.needed} | _reached(self.guilty, self.plan.followers)
-        return [block_id for block_id in self.plan.blocks if self.guilty and block_id not in others]
+        others = {block.block_id for block in self.needed} | _reached(self.failing, self.plan.followers)
+        return [block_id for block_id in self.plan.blocks if self.failing and block_id not in others]
 
     def _does_it_again(self, block: LoggedBlock) -> bool:
         """Return True for a block that does the same without a stub."""
@@ -124,11 +124,11 @@ class _Saved:
             try:
                 resolved = resolve_inputs(self.plan.blocks[block.block_id].settings, parse_json(self.run.sent))
             except BlockFailedError as error:
-                return str(error) == _reason(block)
+                return str(error) == block.reason
             return is_same(resolved, self._entry(block))
         if block.inputs is None:
             # Its template failed, or nothing could run it, and then no template was rendered.
-            return can_run(block.archetype) or not _reason(block).startswith("the template in ")
+            return can_run(block.archetype) or not block.reason.startswith("the template in ")
         if block.archetype != TEXT:
             return False
         rendered = parse_json(block.inputs)
@@ -145,14 +145,14 @@ class _Saved:
     def _without_change(self) -> tuple[dict[str, Any], list[PathInData]]:
         """Return the config, with texts in the place of templates that give something else each time; and where.
 
-        The blocks beside a failure are without their settings, so that none of them can fail first.
+        The blocks unrelated to a failure are without their settings, so that none of them can fail first.
         """
         places: list[PathInData] = []
         blocks: list[Any] = []
         definitions: Sequence[Mapping[str, Any]] = self.config.get("blocks") or ()
         for index, definition in enumerate(definitions):
             block = self.run.blocks.get(definition["block_id"])
-            if definition["block_id"] in self.beside:
+            if definition["block_id"] in self.unrelated:
                 blocks.append({name: value for name, value in definition.items() if name != "block_inputs"})
             elif block is not None and block.inputs is not None:
                 place = ("blocks", index, "block_inputs")
@@ -191,8 +191,8 @@ class _Saved:
             "CONFIG": config,
             "INPUTS": parse_json(run.sent),
             "STUBS": {block.block_id: self._output(block) for block in self.stubbed if block.status == COMPLETED},
-            "FAILURES": {block.block_id: _reason(block) for block in self.stubbed if block.status != COMPLETED},
-            "BESIDE": self.beside,
+            "FAILURES": {block.block_id: block.reason for block in self.stubbed if block.status != COMPLETED},
+            "UNRELATED": self.unrelated,
             "RENDERED": self._rendered(config),
             "OUTPUTS": {} if has_failed else self._outputs(),
             "ERRORS": parse_json(run.content)["run"]["errors"],
@@ -215,6 +215,10 @@ class _Saved:
         return shorten(as_line(redact(text, self.secrets)), _LONGEST_SHOWN).strip()
 
 
+def _has_failed(block: LoggedBlock) -> bool:
+    return block.status == FAILED and not block.was_stopped
+
+
 def _reached(starts: Iterable[str], ways: Mapping[str, Iterable[str]]) -> set[str]:
     """Return where one can get to from some blocks, with the blocks themselves."""
     found = set(starts)
@@ -224,19 +228,6 @@ def _reached(starts: Iterable[str], ways: Mapping[str, Iterable[str]]) -> set[st
         found |= more
         new += more
     return found
-
-
-def _failed_by_itself(block: LoggedBlock) -> bool:
-    """Return True for a block that failed, and was not stopped because the run ended."""
-    return block.message.startswith(_preamble(block))
-
-
-def _reason(block: LoggedBlock) -> str:
-    return block.message.removeprefix(_preamble(block))
-
-
-def _preamble(block: LoggedBlock) -> str:
-    return f'Block "{block.block_id}" failed: '
 
 
 def _frozen(template: Any, rendered: Any, place: PathInData, places: list[PathInData]) -> Any:
