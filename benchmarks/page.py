@@ -37,7 +37,7 @@ with LocalScout(page=sys.argv[1] == "page", blocks={"com.example.count": count})
     sys.stdin.read()
 """
 _IMPORT = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import page"
-_SHORTEST, _TIMES = 0.4, 20  # as in page.js
+_SHORTEST, _TIMES = 0.4, 40  # as in page.js
 
 
 def block(number: int, archetype: str, settings: dict[str, Any], *needs: int) -> dict[str, Any]:
