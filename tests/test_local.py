@@ -1088,8 +1088,9 @@ from scout.local import LocalScout
 with LocalScout():
     pass
 print("scout._requests" in sys.modules, "scout_generated.models" in sys.modules)
+print("scout.local.page.app" in sys.modules)
 """
-        assert run_python(program) == "[]\nFalse False"
+        assert run_python(program) == "[]\nFalse False\nFalse"
 
 
 def run_python(program: str) -> str:

@@ -28,7 +28,7 @@ from .store import SORTS, Filters, InUseError, KeyTakenError, NotThereError, as_
 from .text import json_bytes
 from .traces import Trace
 from .validation import BOOLEANS, RequestRules, parse_body
-from .workers import Worker
+from .workers import call_in_thread
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -58,7 +58,8 @@ def build_app(
     api_key: str | None,
     on_access: Callable[[Access], None] | None,
     secrets: Sequence[str] = (),
-    stubs: Stubs | None = None,
+    stubs: Stubs,
+    has_page: bool,
 ) -> ASGIApp:
     """Return the ASGI application.
 
@@ -70,9 +71,10 @@ def build_app(
         api_key: The only accepted bearer key; `None` accepts any.
         on_access: A function to call after every response.
         secrets: Texts to redact in what `on_access` gets, and in the page.
-        stubs: The stubs, which the page shows; `None` for no page.
+        stubs: The stubs, which the page shows.
+        has_page: Serve the page, and keep what only the page shows.
     """
-    ends = _Endpoints(engine, store, history, keeps_traces=stubs is not None)
+    ends = _Endpoints(engine, store, history, keeps_traces=has_page)
     gate = _Gate(api_key)
     app = Starlette(
         routes=[
@@ -103,15 +105,18 @@ def build_app(
     )
     # The API does not redirect to the same path with or without a slash at the end.
     app.router.redirect_slashes = False
-    api: ASGIApp = OwnNamesOnly(RequestMiddleware(app, history, faults, keeps_refusals=stubs is not None))
+    api: ASGIApp = OwnNamesOnly(RequestMiddleware(app, history, faults, keeps_refusals=has_page))
     if on_access is not None:
         api = AccessReports(api, on_access, secrets)
-    if stubs is None:
+    if not has_page:
         return api
-    from .page.app import PageData, build_page
 
-    data = PageData(store, history, faults, stubs, api_key, secrets)
-    return Entrance(OwnNamesOnly(build_page(data, api)), api)
+    def make_page() -> ASGIApp:
+        from .page.app import PageData, build_page  # slow to import, and most servers are never looked at
+
+        return OwnNamesOnly(build_page(PageData(store, history, faults, stubs, api_key, secrets), api))
+
+    return Entrance(make_page, api)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +170,7 @@ class _Gate:
         content = await request.body()
         if len(content) <= _SMALL_BODY:
             return endpoint(_checked(rules, request, content))
-        worker = Worker("scout-local-request")
-        try:
-            asked = await worker.call(_checked, rules, request, content)
-        finally:
-            worker.close()
-        return endpoint(asked)
+        return endpoint(await call_in_thread("scout-local-request", _checked, rules, request, content))
 
     def _authenticate(self, request: Request) -> None:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from scout._json import redact
@@ -33,9 +34,11 @@ REQUEST = "scout.local.request"
 RUNS = "scout.local.runs"
 """The key, in the scope of a request, of a list that takes the run, if there is one, for those who want to know it."""
 
-_MOST_BODY = 20 * 1024 * 1024
+MOST_BODY = 20 * 1024 * 1024
+"""The limit of the body of a request, in bytes."""
+
 # Bytes that are read and dropped, so that a client that is still sending gets the 413 and not a broken connection.
-_MOST_DISCARDED = 8 * _MOST_BODY
+_MOST_DISCARDED = 8 * MOST_BODY
 _SECRET_HEADERS = ("authorization", "proxy-authorization", "cookie")
 
 
@@ -65,8 +68,8 @@ class RequestMiddleware:
         scope = {**scope, "path": request.path, REQUEST: request}
         if self._keeps_refusals:
             send = self._noting_refusal(scope, send)
-        if size > _MOST_BODY:
-            message = f"The body is larger than {_MOST_BODY} bytes."
+        if size > MOST_BODY:
+            message = f"The body is larger than {MOST_BODY} bytes."
             await Json({"detail": message}, 413, {"connection": "close"})(scope, receive, send)
             return
         self._history.requests.add(request)
@@ -131,7 +134,7 @@ async def _read(receive: Receive) -> tuple[bytes | None, int]:
             return None, size
         chunk = message.get("body", b"")
         size += len(chunk)
-        if size <= _MOST_BODY:
+        if size <= MOST_BODY:
             chunks.append(chunk)
         else:
             chunks.clear()
@@ -200,13 +203,17 @@ class Entrance:
     """Leads requests for the page to the page, and all others to the API.
 
     Args:
-        page: The application of the page.
+        make_page: Makes the application of the page, when it is first asked for.
         api: The application of the API.
     """
 
-    def __init__(self, page: ASGIApp, api: ASGIApp) -> None:
-        self._page = page
+    def __init__(self, make_page: Callable[[], ASGIApp], api: ASGIApp) -> None:
+        self._make_page = make_page
         self._api = api
+
+    @cached_property
+    def _page(self) -> ASGIApp:
+        return self._make_page()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

@@ -347,7 +347,8 @@ class LocalScout:
                 api_key=self._api_key,
                 on_access=self._on_access,
                 secrets=self._secrets,
-                stubs=self._stubs if self._page else None,
+                stubs=self._stubs,
+                has_page=self._page,
             )
             self._loop = asyncio.get_running_loop()
             self._server = HttpServer(app, on_started)

@@ -51,11 +51,6 @@ class Trace:
     def __post_init__(self) -> None:
         self.size = self.room = self.request.size
 
-    @property
-    def length(self) -> int:
-        """The number of events that are kept."""
-        return len(self.parts) if self.is_stream else len(self.steps)
-
     def sent(self, content: bytes) -> None:
         """Note a part of the body that was sent."""
         if self._has_room(len(content)):

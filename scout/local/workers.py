@@ -52,6 +52,15 @@ class Worker:
                 job()
 
 
+async def call_in_thread(name: str, function: Callable[..., _T], *arguments: Any) -> _T:
+    """Call a function in a thread of its own, and return its result."""
+    worker = Worker(name)
+    try:
+        return await worker.call(function, *arguments)
+    finally:
+        worker.close()
+
+
 def _call_and_report(function: Callable[[], _T], loop: asyncio.AbstractEventLoop, future: asyncio.Future[_T]) -> None:
     try:
         report = partial(_settle, future, function())

@@ -8,7 +8,7 @@ from . import again
 from .run_view import config_of
 from .runs_view import address_of
 from .saved_test import as_test
-from .saving import as_cassette, as_curl, as_python
+from .saving import as_cassette, as_curl, as_python, check_cassette
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ def actions(data: PageData, run: LoggedRun, base_url: str) -> dict[str, Any]:
     trace = data.history.traces.of(run.run_id)
     is_small = run.size + (trace.request.size if trace else 0) <= _MOST_SHOWN
     files: dict[str, dict[str, Any]] = {}
-    for form, make in FILES.items():
+    for form, make in _SHOWN.items():
         files[form] = view = {"address": f"{address_of(run)}/{form}", "text": None, "why_not": ""}
         if not is_small:
             continue
@@ -41,7 +41,7 @@ def actions(data: PageData, run: LoggedRun, base_url: str) -> dict[str, Any]:
         except ValueError as error:
             view["why_not"] = str(error)
         else:
-            view["text"] = content if isinstance(content, str) else None
+            view["text"] = content
     return {"again": again.form(data, run), "files": files}
 
 
@@ -64,6 +64,11 @@ def _cassette(data: PageData, run: LoggedRun, base_url: str) -> tuple[str, bytes
     return f"{run.run_id}.jsonl", as_cassette(_trace(data, run), secrets=data.secrets)
 
 
+def _no_cassette(data: PageData, run: LoggedRun, base_url: str) -> tuple[str, None]:  # noqa: ARG001 - as the others
+    check_cassette(_trace(data, run))
+    return "", None
+
+
 def _trace(data: PageData, run: LoggedRun) -> Trace:
     trace = data.history.traces.of(run.run_id)
     if trace is None:
@@ -71,13 +76,20 @@ def _trace(data: PageData, run: LoggedRun) -> Trace:
     return trace
 
 
-FILES: dict[str, Callable[[PageData, LoggedRun, str], tuple[str, str | bytes]]] = {
+_TEXTS: dict[str, Callable[[PageData, LoggedRun, str], tuple[str, str]]] = {
     "curl": _curl,
     "python": _python,
     "test": _test,
-    "cassette": _cassette,
 }
+
+FILES: dict[str, Callable[[PageData, LoggedRun, str], tuple[str, str | bytes]]] = {**_TEXTS, "cassette": _cassette}
 """The files by the last part of their addresses: functions that return the name and the content.
 
 They raise a `ValueError` that says why a run has no such file.
 """
+
+# A recording is not shown, so it is not made for the page of a run: that would import the client.
+_SHOWN: dict[str, Callable[[PageData, LoggedRun, str], tuple[str, str | None]]] = {
+    **_TEXTS,
+    "cassette": _no_cassette,
+}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -21,8 +22,9 @@ from starlette.routing import Route
 from scout._documents import parse_json_text
 from scout._json import is_dict, parse_json
 from scout.errors import ConfigurationError, WorkflowFileError
+from scout.local.middleware import MOST_BODY
 from scout.local.store import NotThereError
-from scout.local.workers import Worker
+from scout.local.workers import call_in_thread
 
 from . import again, faults_view, live, refusals_view, run_view, runs_view, workflows_view
 from .actions import FILES, actions
@@ -49,7 +51,6 @@ _HEADERS = {
     "x-frame-options": "DENY",  # for browsers that do not know `frame-ancestors`
     "cache-control": "no-store",
 }
-_MOST_FORM = 20 * 1024 * 1024  # bytes, as the API
 _MOST_FIELDS = 100  # a form has a tenth of these; to read millions of empty ones would take seconds
 
 
@@ -132,12 +133,12 @@ class Guard:
 
         async def guarded_send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                names = {name for name, _ in message["headers"]}
-                more = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
-                message["headers"] = [*message["headers"], *(each for each in more if each[0] not in names)]
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
             await send(message)
 
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = Headers(scope=scope)
         response: ASGIApp = self._app
         if not _is_own(headers, scope["method"]):
             response = Response("The page of the local Scout is for itself, and not for other pages.\n", 403)
@@ -147,7 +148,7 @@ class Guard:
         await response(scope, receive, guarded_send)
 
 
-def _is_own(headers: dict[str, str], method: str) -> bool:
+def _is_own(headers: Headers, method: str) -> bool:
     """Return True for a request of the page itself, of its user, or of a program.
 
     A browser says where a request comes from (Fetch Metadata Request Headers, W3C). Another site may only have a link
@@ -334,8 +335,8 @@ class _Page:
         content = bytearray()
         async for chunk in request.stream():
             content += chunk
-            if len(content) > _MOST_FORM:
-                raise HTTPException(413, f"The form is larger than {_MOST_FORM} bytes.")
+            if len(content) > MOST_BODY:
+                raise HTTPException(413, f"The form is larger than {MOST_BODY} bytes.")
         try:
             fields: dict[str, str] = await _in_thread(partial(_fields, content))
         except ValueError:
@@ -386,12 +387,7 @@ def _number(text: str) -> int:
     return int(text)
 
 
-async def _in_thread(work: Callable[[], Any]) -> Any:
-    worker = Worker("scout-local-page")
-    try:
-        return await worker.call(work)
-    finally:
-        worker.close()
+_in_thread = partial(call_in_thread, "scout-local-page")
 
 
 def _url(request: Request) -> str:

@@ -128,7 +128,7 @@ class _Saved:
             return is_same(resolved, self._entry(block))
         if block.inputs is None:
             # Its template failed, or nothing could run it, and then no template was rendered.
-            return can_run(block.archetype) or not block.reason.startswith("the template in ")
+            return can_run(block.archetype) or block.template is None
         if block.archetype != TEXT:
             return False
         rendered = parse_json(block.inputs)

@@ -160,12 +160,8 @@ with Scout(base_url={base_url!r}) as scout:  # the key comes from SCOUT_API_KEY
 # --- A recording --------------------------------------------------------------------------------------------------
 
 
-def as_cassette(trace: Trace, *, secrets: Sequence[str] = ()) -> bytes:
-    """Return a run as a recording, from which `scout.cassettes.replay` answers.
-
-    Args:
-        trace: The request of the run and what was sent in answer to it.
-        secrets: Texts to redact.
+def check_cassette(trace: Trace) -> float:
+    """Check that a run can be recorded, and return the time when its answer ended, in seconds since the request.
 
     Raises:
         ValueError: The answer has not ended, or was too long to be kept.
@@ -174,6 +170,20 @@ def as_cassette(trace: Trace, *, secrets: Sequence[str] = ()) -> bytes:
         raise ValueError("its answer was too long to be kept")
     if trace.seconds is None:
         raise ValueError("its answer has not ended")
+    return trace.seconds
+
+
+def as_cassette(trace: Trace, *, secrets: Sequence[str] = ()) -> bytes:
+    """Return a run as a recording, from which `scout.cassettes.replay` answers.
+
+    Args:
+        trace: The request of the run and what was sent in answer to it.
+        secrets: Texts to redact.
+
+    Raises:
+        ValueError: As `check_cassette`.
+    """
+    seconds = check_cassette(trace)
     import httpx  # the client and what it needs are slow to import, and not needed to serve
 
     from scout.cassettes import cassette_of
@@ -185,7 +195,7 @@ def as_cassette(trace: Trace, *, secrets: Sequence[str] = ()) -> bytes:
         trace.parts,
         status=200 if trace.is_stream or trace.parts else None,
         content_type="text/event-stream" if trace.is_stream else "application/json",
-        seconds=trace.seconds,
+        seconds=seconds,
         is_complete=trace.is_complete,
         secrets=secrets,
     )
